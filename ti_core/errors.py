@@ -1,0 +1,52 @@
+"""Every error that ``ti_core`` raises on purpose; each message is one sentence for a person.
+
+::
+
+    TrojanInterpretError
+    ├── ModelFileError            the file cannot be opened as a model
+    │   ├── RefusedFileError      the file could run code, or exceeds the limits: it is not opened
+    │   └── UnknownArchitectureError   a bare state dict that matches no registered network
+    ├── ModelBehaviourError       the network opened, but does not behave as a classifier of this pack's images
+    ├── SettingsError             a setting is unknown or outside its range
+    ├── PackError                 a reference pack is missing, altered or does not fit
+    ├── DataError                 training images cannot be read or do not fit
+    └── CancelledError            the caller asked the work to stop
+"""
+
+from __future__ import annotations
+
+
+class TrojanInterpretError(Exception):
+    """Base of all expected errors: its text is fit to be shown to the user."""
+
+
+class ModelFileError(TrojanInterpretError):
+    """The file cannot be opened as a model."""
+
+
+class RefusedFileError(ModelFileError):
+    """The file is refused because opening it could run code or exhaust the machine."""
+
+
+class UnknownArchitectureError(ModelFileError):
+    """A bare state dict whose keys and shapes match no registered architecture."""
+
+
+class ModelBehaviourError(TrojanInterpretError):
+    """The network does not map a batch of images to one finite score per class."""
+
+
+class SettingsError(TrojanInterpretError):
+    """A setting is unknown or outside its range."""
+
+
+class PackError(TrojanInterpretError):
+    """A reference pack is missing, altered, or does not fit the model."""
+
+
+class DataError(TrojanInterpretError):
+    """Training or probe images cannot be read."""
+
+
+class CancelledError(TrojanInterpretError):
+    """The caller asked the work to stop."""
