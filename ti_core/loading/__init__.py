@@ -1,1 +1,38 @@
 """Safe opening of model files: nothing in a file is ever run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ti_core.loading.digest import sha256_of
+
+if TYPE_CHECKING:
+    from ti_core.loading.model import Model
+
+
+def load_model(path: str | Path, *, architecture: str | None = None) -> Model:
+    """Open a model file without running anything that is in it.
+
+    Parameters
+    ----------
+    path : a safetensors file, a torch checkpoint in zip form (state dict or whole module), or an ONNX file. The
+        format is told from the content.
+    architecture : registered name that a bare state dict must fit; without it every architecture is tried.
+
+    Returns
+    -------
+    Model : the network, float32, frozen and in evaluation mode, and what the file tells of it.
+
+    Raises
+    ------
+    RefusedFileError : the file could run code, or is beyond the limits.
+    UnknownArchitectureError : a bare state dict that fits no registered architecture.
+    ModelFileError : the file is damaged, in no supported format, or holds NaN.
+    """
+    from ti_core.loading.opening import open_model
+
+    return open_model(Path(path), architecture)
+
+
+__all__ = ["load_model", "sha256_of"]

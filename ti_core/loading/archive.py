@@ -1,0 +1,152 @@
+"""The zip archive that ``torch.save`` writes, walked without trusting what it declares.
+
+Readers of zip files disagree about damaged or ambiguous archives, and scanners have been deceived that way
+(CVE-2025-1944, CVE-2025-1945, CVE-2025-10156). So an archive with anything unusual is refused, and torch is
+handed a copy written afresh from the members that were read and checked here, never the file itself.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.limits import LIMITS
+
+_KNOWN = re.compile(
+    r"data\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|data/[0-9]{1,9}"
+)
+_STORAGE = re.compile(r"data/([0-9]{1,9})")
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, OSError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in an archive: its name, and the bytes it declares and takes up."""
+
+    name: str
+    size: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class TorchArchive:
+    """A checked archive: its members (their names below the common folder), and the pickle in ``data.pkl``."""
+
+    members: tuple[Member, ...]
+    pickle: bytes
+    zip: zipfile.ZipFile
+    folder: str
+
+    @property
+    def storage_bytes(self) -> dict[str, int]:
+        """Size of each tensor storage, by its key."""
+        found = ((_STORAGE.fullmatch(m.name), m.size) for m in self.members)
+        return {match[1]: size for match, size in found if match}
+
+    def rewritten(self) -> io.BytesIO:
+        """The same members in a plain archive of our own making, each read whole with its checksum."""
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as out:
+            for member in self.members:
+                # The fixed date keeps two copies of one file equal.
+                out.writestr(zipfile.ZipInfo(f"archive/{member.name}"), self._read(member))
+        copy.seek(0)
+        return copy
+
+    def _read(self, member: Member) -> bytes:
+        return self.pickle if member.name == "data.pkl" else read_member(self.zip, self.folder + member.name)
+
+
+def open_zip(data: bytes) -> tuple[zipfile.ZipFile, tuple[Member, ...]]:
+    """The archive and its members, none of them read yet.
+
+    Raises
+    ------
+    ModelFileError : the archive is truncated or damaged.
+    RefusedFileError : what it declares is beyond the limits, or is written to mislead a reader.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        infos = archive.infolist()
+    except _BROKEN as error:
+        raise ModelFileError("The archive is truncated or damaged: its directory cannot be read.") from error
+    if len(infos) > LIMITS.members:
+        raise RefusedFileError(f"The archive declares {len(infos)} members; the limit is {LIMITS.members}.")
+    total = sum(info.file_size for info in infos)
+    if total > LIMITS.file_bytes:
+        raise RefusedFileError(
+            f"The archive declares {total / 2**30:.1f} GiB of content; the limit is {LIMITS.file_bytes / 2**30:.0f} GiB."
+        )
+    names = [info.filename for info in infos]
+    if len(set(names)) != len(names):
+        raise RefusedFileError(
+            "The archive holds two members of one name, so readers would disagree on its content."
+        )
+    for info in infos:
+        _check_member(info)
+    return archive, tuple(Member(i.filename, i.file_size, i.compress_size) for i in infos)
+
+
+def _check_member(info: zipfile.ZipInfo) -> None:
+    name = info.filename[:120]
+    if info.flag_bits & _ENCRYPTED:
+        raise RefusedFileError(f"The archive's member {name!r} is encrypted.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise RefusedFileError(f"The archive's member {name!r} is compressed in a way torch never uses.")
+    if info.file_size > (1 << 20) and info.file_size > LIMITS.ratio * max(info.compress_size, 1):
+        raise RefusedFileError(
+            f"The archive's member {name!r} would swell {info.file_size // max(info.compress_size, 1)}-fold when unpacked."
+        )
+    if info.filename != info.orig_filename or "\\" in name or ".." in name.split("/") or name.startswith("/"):
+        raise RefusedFileError(
+            f"The archive's member {name!r} has a name that readers understand differently."
+        )
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The content of a member, its length and checksum verified."""
+    try:
+        content = archive.read(name)
+    except (*_BROKEN, RuntimeError, KeyError) as error:
+        raise ModelFileError(
+            f"The archive is truncated or damaged: the member {name[:120]!r} does not have the content that its "
+            "directory declares."
+        ) from error
+    if len(content) != archive.getinfo(name).file_size:
+        raise ModelFileError(f"The archive is damaged: the member {name[:120]!r} is shorter than declared.")
+    return content
+
+
+def open_torch_archive(data: bytes) -> TorchArchive:
+    """Walk the archive that ``torch.save`` wrote and read its pickle, as bytes."""
+    archive, members = open_zip(data)
+    pickles = [m.name for m in members if m.name == "data.pkl" or m.name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise RefusedFileError(
+            f"The archive holds {len(pickles)} pickles named data.pkl where torch.save writes one."
+        )
+    folder = pickles[0].removesuffix("data.pkl")
+    if folder.count("/") > 1:
+        raise RefusedFileError(
+            f"The archive keeps its pickle at {pickles[0][:120]!r}, where torch.save never puts it."
+        )
+    inside = []
+    for member in members:
+        name = member.name.removeprefix(folder)
+        if not member.name.startswith(folder) or not _KNOWN.fullmatch(name):
+            raise RefusedFileError(
+                f"The archive holds {member.name[:120]!r}, which torch.save never writes beside a model; "
+                "save the state dict again and send that."
+            )
+        inside.append(Member(name, member.size, member.stored))
+        if name == "data.pkl" and member.size > LIMITS.pickle_bytes:
+            raise RefusedFileError(
+                f"The archive's pickle declares {member.size} bytes; the limit is {LIMITS.pickle_bytes}."
+            )
+    return TorchArchive(tuple(inside), read_member(archive, pickles[0]), archive, folder)

@@ -1,0 +1,288 @@
+"""Layers of ``torch.nn`` built afresh from records, by their own constructors.
+
+Nothing of a record enters a layer but the constructor's arguments and the numbers: hooks, methods laid over
+with attributes and other surprises are refused by name, and could not get through if they were not.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.layer_table import LAYERS, WRAPPERS
+from ti_core.loading.limits import LIMITS
+from ti_core.loading.records import Record
+from ti_core.loading.weights import as_buffer, as_weight, frozen
+from ti_core.loading.wording import shown
+
+_STRUCTURE = {"_modules", "_parameters", "_buffers"}
+_SPATIAL = ("Pad", "Upsampl", "Adaptive", "Pixel", "Fold")
+_SIMPLE = (bool, int, float, str, type(None))
+
+
+def class_of(path: str) -> type[nn.Module]:
+    """The class of a path in :data:`LAYERS`, taken from torch itself."""
+    cls: type[nn.Module] = getattr(nn, path.rpartition(".")[2])
+    return cls
+
+
+class LayerBuilder:
+    """Builds the layers of one file; a layer that occurs twice in it is built once and shared."""
+
+    def __init__(self) -> None:
+        self._built: dict[int, tuple[nn.Module, int]] = {}
+        self._paths = 0
+        self._special: dict[str, Callable[[Record, str], nn.Module]] = {
+            "Sequential": self._sequential,
+            "ModuleList": self._module_list,
+            "MultiheadAttention": self._attention,
+            "TransformerEncoderLayer": self._encoder_layer,
+            "TransformerEncoder": self._encoder,
+            "SyncBatchNorm": self._batch_norm,
+        }
+
+    def build(self, record: Any, where: str = "model") -> nn.Module:
+        """The layer that ``record`` describes; ``where`` names it in messages.
+
+        Raises
+        ------
+        RefusedFileError : it is no known layer, or carries hooks or attributes that hide methods.
+        ModelFileError : its arguments or weights do not fit together.
+        """
+        if not isinstance(record, Record) or record.path not in LAYERS and record.path not in WRAPPERS:
+            name = record.path if isinstance(record, Record) else type(record).__name__
+            raise RefusedFileError(
+                f"The file's part {shown(where)} is a {shown(name)}, which cannot stand there."
+            )
+        if id(record) in self._built:
+            layer, paths = self._built[id(record)]
+            self._count(paths)
+            return layer
+        before = self._paths
+        if record.path in WRAPPERS:
+            layer = self.build(record.children.get("module"), where)
+        else:
+            name = record.path.rpartition(".")[2]
+            self._count(1)
+            layer = self._special.get(name, self._plain)(record, where)
+        self._built[id(record)] = (layer, self._paths - before)
+        return layer
+
+    def _count(self, paths: int) -> None:
+        # A few layers that each hold the next one twice would make a forward pass of any length.
+        self._paths += paths
+        if self._paths > LIMITS.modules:
+            raise RefusedFileError(f"The file's module runs through more than {LIMITS.modules} layers.")
+
+    def _plain(self, record: Record, where: str) -> nn.Module:
+        layer = construct(class_of(record.path), arguments(record, where), where)
+        check_attributes(record, layer, where)
+        if record.children:
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} holds other layers, as no {_kind(record)} does."
+            )
+        fill(layer, record, where)
+        return layer
+
+    def _batch_norm(self, record: Record, where: str) -> nn.Module:
+        # SyncBatchNorm computes the same in evaluation, but runs on GPUs only.
+        layer = construct(nn.BatchNorm2d, arguments(record, where), where)
+        check_attributes(record, layer, where)
+        fill(layer, record, where)
+        return layer
+
+    def _sequential(self, record: Record, where: str) -> nn.Module:
+        parts = self._parts(record, where)
+        check_attributes(record, nn.Sequential(), where)
+        try:
+            return nn.Sequential(parts)
+        except (KeyError, TypeError) as error:
+            raise RefusedFileError(
+                f"The file's part {shown(where)} gives its layers names that hide methods."
+            ) from error
+
+    def _module_list(self, record: Record, where: str) -> nn.Module:
+        check_attributes(record, nn.ModuleList(), where)
+        return nn.ModuleList(self._parts(record, where).values())
+
+    def _parts(self, record: Record, where: str) -> OrderedDict[str, nn.Module]:
+        present = ((name, part) for name, part in record.children.items() if part is not None)
+        return OrderedDict((name, self.build(part, f"{where}.{name}")) for name, part in present)
+
+    def _attention(self, record: Record, where: str) -> nn.Module:
+        take = {
+            k: _argument(record.state.get(k), k, where) for k in ("embed_dim", "num_heads", "kdim", "vdim")
+        }
+        layer = construct(
+            nn.MultiheadAttention,
+            {
+                **take,
+                "bias": record.parameters.get("in_proj_bias") is not None,
+                "add_bias_kv": record.parameters.get("bias_k") is not None,
+                "add_zero_attn": record.state.get("add_zero_attn") is True,
+                "batch_first": record.state.get("batch_first") is True,
+            },
+            where,
+        )
+        check_attributes(record, layer, where)
+        fill(layer, record, where)
+        out = record.children.get("out_proj")
+        if not isinstance(out, Record) or set(record.children) != {"out_proj"}:
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} is no attention layer as torch makes them."
+            )
+        check_attributes(out, layer.out_proj, where)
+        fill(layer.out_proj, out, f"{where}.out_proj")
+        return layer
+
+    def _encoder_layer(self, record: Record, where: str) -> nn.Module:
+        parts = self._parts(record, where)
+        kinds = {name: type(part) for name, part in parts.items()}
+        attention, linear = parts.get("self_attn"), parts.get("linear1")
+        if not isinstance(attention, nn.MultiheadAttention) or not isinstance(linear, nn.Linear):
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} is no transformer layer as torch makes them."
+            )
+        function = record.state.get("activation")
+        name = (
+            function.path.rpartition(".")[2]
+            if isinstance(function, type) and issubclass(function, Record)
+            else None
+        )
+        layer = construct(
+            nn.TransformerEncoderLayer,
+            {
+                "d_model": attention.embed_dim,
+                "nhead": attention.num_heads,
+                "dim_feedforward": linear.out_features,
+                "activation": name if name in ("relu", "gelu") else "relu",
+                "batch_first": attention.batch_first,
+                "norm_first": record.state.get("norm_first") is True,
+                "bias": linear.bias is not None,
+            },
+            where,
+        )
+        own = {n: type(part) for n, part in layer.named_children()}
+        if name is None or {n: k for n, k in kinds.items() if n != "activation"} != own:
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} is no transformer layer as torch makes them."
+            )
+        check_attributes(record, layer, where, allowed={"activation"})
+        layer._modules.update(parts)
+        return layer
+
+    def _encoder(self, record: Record, where: str) -> nn.Module:
+        parts = self._parts(record, where)
+        layers = parts.get("layers")
+        if not isinstance(layers, nn.ModuleList) or not layers or set(parts) - {"layers", "norm"}:
+            raise RefusedFileError(f"The file's layer {shown(where)} is no transformer as torch makes them.")
+        first = layers[0]
+        if not isinstance(first, nn.TransformerEncoderLayer):
+            raise RefusedFileError(f"The file's layer {shown(where)} is no transformer as torch makes them.")
+        encoder = nn.TransformerEncoder(first, 1, norm=parts.get("norm"), enable_nested_tensor=False)
+        check_attributes(record, encoder, where)
+        encoder.layers, encoder.num_layers = layers, len(layers)
+        return encoder
+
+
+def arguments(record: Record, where: str) -> dict[str, Any]:
+    """The constructor's arguments that the record's attributes give; what an old file lacks has its default."""
+    found = {}
+    for name in LAYERS[record.path]:
+        if name == "bias":
+            found[name] = record.parameters.get("bias") is not None
+        elif name in record.state:
+            found[name] = _argument(
+                record.state[name], name, where, spatial=any(s in record.path for s in _SPATIAL)
+            )
+    return found
+
+
+def _argument(value: Any, name: str, where: str, spatial: bool = False) -> Any:
+    parts = value if isinstance(value, (tuple, list)) else (value,)
+    limit = 1024 if spatial else 1 << 24
+    if not all(type(part) in _SIMPLE for part in parts) or any(
+        type(part) in (int, float) and not abs(part) <= limit for part in parts
+    ):
+        raise RefusedFileError(f"The file's layer {shown(where)} has an impossible {name}.")
+    return value
+
+
+def construct(cls: type[nn.Module], kwargs: Mapping[str, Any], where: str) -> Any:
+    """A layer without memory of its own: sizes from a file are compared with its tensors before any is taken."""
+    try:
+        with torch.device("meta"):
+            return cls(**kwargs)
+    except Exception as error:
+        raise ModelFileError(
+            f"The file's layer {shown(where)} cannot be a {cls.__name__} with its settings."
+        ) from error
+
+
+def check_attributes(
+    record: Record, fresh: nn.Module, where: str, allowed: frozenset[str] | set[str] = frozenset()
+) -> None:
+    """Refuse hooks, attributes that hide methods, and anything that could be called."""
+    for name, value in record.state.items():
+        if "_hook" in name:
+            if not (
+                value is None or isinstance(value, bool) or (isinstance(value, (dict, list)) and not value)
+            ):
+                raise RefusedFileError(
+                    f"The file's layer {shown(where)} carries hooks, which run code with every image; remove them "
+                    "before saving (weight_norm and spectral_norm are hooks too)."
+                )
+        elif name in _STRUCTURE or name in allowed:
+            continue
+        elif name not in fresh.__dict__ and hasattr(type(fresh), name):
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} hides its own {shown(name)} behind an attribute."
+            )
+        elif isinstance(value, Record) or (isinstance(value, type) and issubclass(value, Record)):
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} keeps something that runs in {shown(name)}."
+            )
+
+
+def fill(layer: nn.Module, record: Record, where: str) -> None:
+    """Put the record's parameters and buffers into a layer that has the same, by name and shape."""
+    stored = record.parameters
+    own = layer._parameters
+    if {n for n, v in own.items() if v is not None} != {n for n, v in stored.items() if v is not None}:
+        raise ModelFileError(
+            f"The file's layer {shown(where)} does not have the weights that a {_kind(record)} has."
+        )
+    for name, parameter in own.items():
+        if parameter is not None:
+            own[name] = frozen(
+                _of_shape(as_weight(stored[name], f"{where}.{name}"), parameter, f"{where}.{name}")
+            )
+    buffers = record.buffers
+    for name, buffer in layer._buffers.items():
+        if buffer is None:
+            continue
+        if buffers.get(name) is not None:
+            layer._buffers[name] = _of_shape(
+                as_buffer(buffers[name], f"{where}.{name}"), buffer, f"{where}.{name}"
+            )
+        elif name == "num_batches_tracked":
+            layer._buffers[name] = torch.zeros((), dtype=torch.long)
+        else:
+            raise ModelFileError(f"The file's layer {shown(where)} lacks its {shown(name)}.")
+
+
+def _of_shape(tensor: torch.Tensor, like: torch.Tensor, where: str) -> torch.Tensor:
+    if tensor.shape != like.shape:
+        raise ModelFileError(
+            f"The file's tensor {shown(where)} has the shape {tuple(tensor.shape)} where its layer needs {tuple(like.shape)}."
+        )
+    return tensor
+
+
+def _kind(record: Record) -> str:
+    return record.path.rpartition(".")[2]

@@ -1,0 +1,194 @@
+"""The file on disk: the graph's bytes, the weights kept beside it, and the digest of both."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.onnx import limits
+from ti_core.loading.onnx.types import ITEM_BYTES, torch_type
+
+
+class Container:
+    """An opened ``.onnx`` file and the folder in which its other files must lie.
+
+    Parameters
+    ----------
+    path : the file, or None for a graph that lives in memory and has no folder.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.data_files: list[str] = []
+        self._digest = hashlib.sha256()
+        self._declared = 0
+        self._sizes: dict[str, int] = {}
+
+    def read(self) -> ModelProto:
+        """Parse the graph; ModelFileError where it is none."""
+        if self.path is None:
+            raise ValueError("a container without a path has nothing to read")
+        try:
+            with self.path.open("rb", opener=_open_plain) as file:
+                size = _plain_size(file.fileno(), self.path.name)
+                if size > limits.MAX_GRAPH_BYTES:
+                    raise RefusedFileError(
+                        f"'{self.path.name}' has {size:,} bytes; ONNX graphs are opened up to "
+                        f"{limits.MAX_GRAPH_BYTES:,}."
+                    )
+                content = file.read()
+        except OSError as error:
+            raise ModelFileError(f"'{self.path.name}' cannot be read: {error.strerror}.") from error
+        self._digest.update(content)
+        return self.parse(content)
+
+    def parse(self, content: bytes) -> ModelProto:
+        """The graph in `content`; ModelFileError where it is none."""
+        name = self.path.name if self.path else "The graph"
+        try:
+            model = onnx.ModelProto.FromString(content)
+        except DecodeError as error:
+            raise ModelFileError(f"'{name}' is not an ONNX file, or it is damaged.") from error
+        if not model.graph.node:
+            raise ModelFileError(f"'{name}' holds no ONNX graph.")
+        return model
+
+    def sha256(self) -> str:
+        """Digest of the graph's file followed by its weight files, in the order in which the graph names them."""
+        digest = self._digest.copy()
+        for name in self.data_files:
+            with self._open(name) as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def tensor(self, proto: TensorProto, *, widen: bool) -> torch.Tensor:
+        """Read a constant.
+
+        Parameters
+        ----------
+        proto : its declaration; its sizes are checked before anything is allocated.
+        widen : every floating type becomes float32.
+
+        Raises
+        ------
+        RefusedFileError, ModelFileError : the declaration is beyond the limits, or does not fit the content.
+        """
+        where = f"The constant '{proto.name[: limits.MAX_TEXT]}'"
+        kind = torch_type(proto.data_type, where)
+        dims = list(proto.dims)
+        if len(dims) > limits.MAX_RANK or any(d < 0 for d in dims):
+            raise ModelFileError(f"{where} declares a shape that no tensor has.")
+        size = math.prod(dims) * ITEM_BYTES[proto.data_type]
+        self._declared += size
+        if self._declared > limits.MAX_WEIGHT_BYTES:
+            raise RefusedFileError(
+                f"{where} brings the declared weights beyond the limit of {limits.MAX_WEIGHT_BYTES:,} bytes."
+            )
+        if proto.data_location == TensorProto.EXTERNAL:
+            array = self._external(proto, size, where)
+        elif math.prod(dims) > proto.ByteSize() or (
+            proto.HasField("raw_data") and len(proto.raw_data) != size
+        ):
+            raise ModelFileError(f"{where} declares {size:,} bytes, but the file does not hold them.")
+        else:
+            try:
+                array = numpy_helper.to_array(proto)
+            except (ValueError, TypeError, KeyError) as error:
+                raise ModelFileError(f"{where} does not hold what it declares.") from error
+            if array.dtype.name == "bfloat16":
+                array = array.astype(np.float32)
+        if array.dtype in (np.uint16, np.uint32, np.uint64):
+            array = array.astype(np.int32 if array.dtype == np.uint16 else np.int64)
+        tensor = torch.from_numpy(np.array(array, copy=True)).to(kind)
+        return tensor.float() if widen and tensor.is_floating_point() else tensor
+
+    def _external(self, proto: TensorProto, size: int, where: str) -> NDArray[Any]:
+        entries = {entry.key: entry.value for entry in proto.external_data}
+        name = entries.get("location", "")
+        try:
+            offset = int(entries.get("offset", "0"))
+            length = int(entries.get("length", size))
+        except ValueError as error:
+            raise ModelFileError(f"{where} names no valid place in '{name[: limits.MAX_TEXT]}'.") from error
+        if length != size:
+            raise ModelFileError(f"{where} declares {size:,} bytes, but {length:,} in its weight file.")
+        with self._open(name) as file:
+            if name not in self.data_files:
+                self.data_files.append(name)
+            if offset < 0 or offset + length > self._sizes[name]:
+                raise ModelFileError(
+                    f"{where} lies at bytes {offset:,} to {offset + length:,} of '{name}', "
+                    f"which has only {self._sizes[name]:,}: one of the two files is not the right one."
+                )
+            file.seek(offset)
+            raw = bytearray(length)
+            if file.readinto(raw) != length:
+                raise ModelFileError(f"'{name}' ended while it was read.")
+        if proto.data_type == TensorProto.BFLOAT16:
+            return (
+                (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(list(proto.dims))
+            )
+        kind = onnx.helper.tensor_dtype_to_np_dtype(proto.data_type)
+        return np.frombuffer(raw, kind).reshape(list(proto.dims))
+
+    def _open(self, name: str) -> Any:
+        """Open a weight file; only a plain file of this name in the graph's own folder will do."""
+        shown = name[: limits.MAX_TEXT]
+        if self.path is None:
+            raise ModelFileError(f"The graph keeps weights in '{shown}', but has no folder.")
+        if not name or name in (".", "..") or any(c in name for c in "/\\\0") or Path(name).name != name:
+            raise RefusedFileError(
+                f"The graph wants to read its weights from '{shown}'; only a plain file name beside it is allowed."
+            )
+        if len(self.data_files) >= limits.MAX_DATA_FILES:
+            raise RefusedFileError(
+                f"The graph keeps its weights in more than {limits.MAX_DATA_FILES:,} files."
+            )
+        place = self.path.parent / name
+        if place.is_symlink():
+            raise RefusedFileError(f"'{shown}' beside the graph is a link, not a plain file.")
+        try:
+            file = place.open("rb", opener=_open_no_link)
+        except FileNotFoundError as error:
+            raise ModelFileError(
+                f"'{self.path.name}' keeps its weights in a second file, '{shown}', which is not beside it: give "
+                "both files, or export again with torch.onnx.export(..., external_data=False), which makes one."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise ModelFileError(f"'{shown}' beside the graph cannot be read.") from error
+        try:
+            self._sizes[name] = _plain_size(file.fileno(), shown)
+        except ModelFileError:
+            file.close()
+            raise
+        return file
+
+
+def _open_plain(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a named pipe would wait for ever for somebody to write to it.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    # The link check before has a gap in time; the kernel's own check has none.
+    return _open_plain(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _plain_size(descriptor: int, name: str) -> int:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise RefusedFileError(f"'{name}' is not a plain file.")
+    return status.st_size

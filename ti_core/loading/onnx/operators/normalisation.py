@@ -1,0 +1,107 @@
+"""Normalisations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ti_core.loading.onnx.operators.windows import pad_axes
+from ti_core.loading.onnx.registry import operator
+
+
+@operator("BatchNormalization")
+def batch_normalization(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> Tensor:
+    if training_mode:
+        raise NotImplementedError("it is exported in training mode; export the network after calling eval()")
+    return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
+
+
+@operator("InstanceNormalization")
+def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+    # F.instance_norm and F.group_norm refuse channels of one pixel, for which ONNX has a value.
+    return torch.group_norm(x, x.shape[1], scale, bias, epsilon)
+
+
+@operator("GroupNormalization", 21)
+def group_normalization(
+    x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int, stash_type: int = 1
+) -> Tensor:
+    return torch.group_norm(x, num_groups, scale, bias, epsilon)
+
+
+@operator("GroupNormalization", 18)
+def group_normalization_by_group(
+    x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int
+) -> Tensor:
+    """Opset 18 has one scale for each group instead of each channel."""
+    each = x.shape[1] // num_groups
+    return torch.group_norm(
+        x, num_groups, scale.repeat_interleave(each), bias.repeat_interleave(each), epsilon
+    )
+
+
+@operator("LayerNormalization")
+def layer_normalization(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+    outputs: int = 1,
+) -> Tensor | tuple[Tensor, ...]:
+    axis = axis % x.ndim
+    shape = x.shape[axis:]
+    if scale.shape == shape and (bias is None or bias.shape == shape):
+        y = F.layer_norm(x, shape, scale, bias, epsilon)
+    else:
+        y = F.layer_norm(x, shape, None, None, epsilon) * scale
+        y = y if bias is None else y + bias
+    if outputs == 1:
+        return y
+    dims = tuple(range(axis, x.ndim))
+    var, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
+    return y, mean, torch.rsqrt(var + epsilon)
+
+
+@operator("RMSNormalization")
+def rms_normalization(
+    x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Tensor:
+    return F.rms_norm(x, x.shape[axis % x.ndim :], None, epsilon) * scale
+
+
+@operator("LRN")
+def local_response_normalization(
+    x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+) -> Tensor:
+    # PyTorch puts the odd channel of an even window on the other side.
+    rows = pad_axes(
+        x.square().reshape(x.shape[0], 1, x.shape[1], -1), [(size - 1) // 2, 0], [size // 2, 0], 0.0
+    )
+    mean = F.avg_pool2d(rows, (size, 1), stride=1).reshape(x.shape)
+    return x / (bias + alpha * mean) ** beta
+
+
+@operator("LpNormalization")
+def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
+    norm = torch.linalg.vector_norm(x, ord=p, dim=axis, keepdim=True)
+    return torch.where(norm == 0, torch.zeros_like(x), x / norm)
+
+
+@operator("MeanVarianceNormalization")
+def mean_variance_normalization(x: Tensor, *, axes: list[int] | None = None) -> Tensor:
+    var, mean = torch.var_mean(x, dim=axes or [0, 2, 3], correction=0, keepdim=True)
+    return (x - mean) / (var.sqrt() + 1e-9)

@@ -1,0 +1,181 @@
+"""A program for one shape of input: whatever depends on shapes alone is computed here, once.
+
+Exporters write much arithmetic on shapes (Shape, Gather, Concat, ...) in front of a Reshape. For a given shape
+of the input all of that is constant, so a plan holds only the steps that look at pixels, their other arguments
+already bound. Planning computes nothing on pixels: they are sketched on the meta device, which also tells the
+size of every value before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ti_core.errors import ModelBehaviourError
+from ti_core.loading.onnx.limits import Budget
+from ti_core.loading.onnx.program import ABSENT, Program, Step
+
+Shapes = Mapping[int, torch.Size]
+Rewrite = Callable[[Step, list[Any], list[bool]], None]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One call of a plan: the arguments' and results' places among the values, and the places free after it."""
+
+    function: Callable[..., Any]
+    arguments: tuple[int, ...]
+    keywords: Mapping[str, Any]
+    results: tuple[int, ...]
+    free: tuple[int, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps for one shape of input.
+
+    Parameters
+    ----------
+    actions : what to compute, in order.
+    values : the constants in their places, None elsewhere.
+    inputs, outputs : places of the inputs and outputs.
+    shapes : of every value that depends on the inputs, by its number in the program.
+    """
+
+    actions: tuple[Action, ...]
+    values: tuple[Any, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    shapes: Shapes
+
+    def run(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the outputs; gradients flow from them to the inputs."""
+        values = list(self.values)
+        for place, tensor in zip(self.inputs, inputs, strict=True):
+            values[place] = tensor
+        action = None
+        try:
+            for action in self.actions:
+                result = action.function(*[values[i] for i in action.arguments], **action.keywords)
+                if type(result) is tuple:
+                    for place, part in zip(action.results, result, strict=False):
+                        values[place] = part
+                else:
+                    values[action.results[0]] = result
+                for place in action.free:
+                    values[place] = None
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError, ValueError) as error:
+            label = action.label if action else "The graph"
+            raise ModelBehaviourError(f"{label} cannot be computed: {error}") from error
+        return [values[i] for i in self.outputs]
+
+
+def make_plan(
+    program: Program,
+    constants: Mapping[int, torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    budget: Budget,
+    rewrite: Rewrite | None = None,
+) -> Plan:
+    """Plan for inputs of these shapes, element types and this device.
+
+    Parameters
+    ----------
+    program : what to compute.
+    constants : its constants, on the device of the inputs.
+    inputs : looked at for their shape, type and device only.
+    budget : how many numbers all values together may have.
+    rewrite : may change the arguments of a step (in place) before it is planned; told which are constant.
+
+    Raises
+    ------
+    RefusedFileError : the values would be larger than the budget.
+    ModelFileError, ModelBehaviourError : the graph does not fit inputs of these shapes.
+    """
+    device = inputs[0].device
+    known: dict[int, torch.Tensor] = dict(constants)
+    sketched = {n: torch.empty_like(x, device="meta") for n, x in zip(program.inputs, inputs, strict=True)}
+    drafts: list[_Draft] = []
+    for step in program.steps:
+        constant = [i == ABSENT or i in known for i in step.inputs]
+        values = [
+            None if i == ABSENT else known[i].to(device) if i in known else sketched[i] for i in step.inputs
+        ]
+        if rewrite is not None:
+            rewrite(step, values, constant)
+        arguments = step.arguments(values, constant)
+        if all(constant) or step.operator.of_shapes:
+            known.update(_named(step, step.fold(arguments, budget, device)))
+        else:
+            sketched.update(_named(step, step.sketch(arguments, budget)))
+            drafts.append(_Draft(step, arguments, constant))
+    return _lay_out(program, drafts, known, sketched)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    step: Step
+    arguments: list[Any]
+    constant: list[bool]
+
+
+def _named(step: Step, results: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
+    if len(results) < len(step.outputs):
+        raise ModelBehaviourError(
+            f"{step.label} has {len(step.outputs)} outputs, of which only {len(results)} are supported."
+        )
+    return {n: r for n, r in zip(step.outputs, results, strict=False) if n != ABSENT}
+
+
+def _lay_out(
+    program: Program,
+    drafts: Sequence[_Draft],
+    known: Mapping[int, torch.Tensor],
+    sketched: Mapping[int, torch.Tensor],
+) -> Plan:
+    """Give every value a place, and free each one after its last use.
+
+    Values that depend on the inputs keep their number as their place; bound arguments come behind them, and one
+    more place takes the outputs that nobody names.
+    """
+    nowhere = program.size
+    places: list[Any] = [None] * (program.size + 1)
+    last = {number: i for i, draft in enumerate(drafts) for number in draft.step.inputs if number in sketched}
+    kept = set(program.outputs)
+    actions = []
+    for i, draft in enumerate(drafts):
+        arguments = []
+        for number, value, constant in zip(draft.step.inputs, draft.arguments, draft.constant, strict=True):
+            if constant:
+                arguments.append(len(places))
+                places.append(value)
+            else:
+                arguments.append(number)
+        used = {n for n in draft.step.inputs if last.get(n) == i}
+        unused = {n for n in draft.step.outputs if n != ABSENT and n not in last}
+        actions.append(
+            Action(
+                function=draft.step.operator.function,
+                arguments=tuple(arguments),
+                keywords=draft.step.keywords(),
+                results=tuple(nowhere if n == ABSENT else n for n in draft.step.outputs),
+                free=tuple((used | unused) - kept),
+                label=draft.step.label,
+            )
+        )
+    for number in program.outputs:
+        if number in known:
+            places[number] = known[number]
+    return Plan(
+        actions=tuple(actions),
+        values=tuple(places),
+        inputs=program.inputs,
+        outputs=program.outputs,
+        shapes={number: tensor.shape for number, tensor in sketched.items()},
+    )

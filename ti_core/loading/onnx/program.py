@@ -1,0 +1,151 @@
+"""What a graph becomes: a straight list of steps over numbered values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ti_core.errors import ModelBehaviourError, ModelFileError
+from ti_core.loading.onnx import limits
+from ti_core.loading.onnx.limits import Budget, SizeGuard
+from ti_core.loading.onnx.registry import Operator
+
+ABSENT = -1
+"""An optional input that is left out, or an output that nobody names."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node.
+
+    Parameters
+    ----------
+    operator : what it computes.
+    label : the node in words, for messages.
+    inputs, outputs : numbers of values, or ABSENT.
+    attributes : the keywords of the operator's function.
+    """
+
+    operator: Operator
+    label: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    attributes: Mapping[str, Any]
+
+    def call(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """Compute the outputs; whatever goes wrong inside becomes one sentence that names the node."""
+        try:
+            result = self.operator.function(*arguments, **self.keywords())
+        except (ModelFileError, ModelBehaviourError):
+            raise
+        except Exception as error:
+            raise ModelBehaviourError(f"{self.label} cannot be computed: {_first_line(error)}") from error
+        return result if isinstance(result, tuple) else (result,)
+
+    def keywords(self) -> dict[str, Any]:
+        """The function's keyword arguments."""
+        if self.operator.wants_outputs:
+            return {**self.attributes, "outputs": len(self.outputs)}
+        return dict(self.attributes)
+
+    def arguments(self, values: Sequence[Any], known: Sequence[bool]) -> list[Any]:
+        """The function's positional arguments: lists and scalars as Python numbers where they are known."""
+        arguments = list(values)
+        for i in self.operator.lists | self.operator.scalars:
+            if i >= len(arguments) or arguments[i] is None:
+                continue
+            if not known[i]:
+                if i in self.operator.lists:
+                    raise ModelFileError(
+                        f"{self.label} computes the shape of a value from the pixels, which is not supported."
+                    )
+            elif i in self.operator.lists:
+                if arguments[i].numel() > limits.MAX_LIST:
+                    raise ModelFileError(f"{self.label} uses a tensor as a list that is too long for one.")
+                arguments[i] = arguments[i].tolist()
+            elif arguments[i].numel() == 1:
+                arguments[i] = arguments[i].item()
+        return arguments
+
+    def sketch(self, arguments: Sequence[Any], budget: Budget) -> tuple[Any, ...]:
+        """The outputs on the meta device: their shapes, counted against the budget, and no memory."""
+        blank = [a.to("meta") if isinstance(a, torch.Tensor) else a for a in arguments]
+        with torch.no_grad(), torch.device("meta"), SizeGuard(budget, self.label):
+            outputs = self.call(blank)
+        for output in outputs:
+            budget.take(output.numel(), self.label)
+        return outputs
+
+    def fold(
+        self, arguments: Sequence[Any], budget: Budget, device: torch.device
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs as constants, computed once their sizes are known to be within the budget."""
+        if not (self.operator.of_values or self.operator.of_shapes):
+            self.sketch(arguments, budget)
+        # Tensors made in inference mode could not take part in a gradient later.
+        with torch.inference_mode(False), torch.no_grad(), torch.device(device):
+            outputs = self.call(arguments)
+        if self.operator.of_values or self.operator.of_shapes:
+            budget.take(sum(o.numel() for o in outputs), self.label)
+        return outputs
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().split("\n")[0][: limits.MAX_TEXT]
+    return (text or type(error).__name__).rstrip(".") + "."
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the file declares of an input or output: its name, element type and dimensions (None: open)."""
+
+    name: str
+    kind: int
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph without functions, branches and constant subgraphs.
+
+    Parameters
+    ----------
+    steps : in the order of computation; only those that the outputs need.
+    constants : values known without the image, by number.
+    inputs, outputs : numbers of the graph's inputs and outputs.
+    declared_inputs, declared_outputs : what the file says of them.
+    size : how many numbers are in use.
+    statistics : constants that count as buffers, not as weights: the running statistics of batch norm.
+    """
+
+    steps: tuple[Step, ...]
+    constants: Mapping[int, torch.Tensor]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    declared_inputs: tuple[Value, ...]
+    declared_outputs: tuple[Value, ...]
+    size: int
+    statistics: frozenset[int] = field(default=frozenset())
+
+    def only(self, outputs: Sequence[int]) -> Program:
+        """The part of the program that these outputs need."""
+        needed = set(outputs)
+        steps: list[Step] = []
+        for step in reversed(self.steps):
+            if needed.intersection(step.outputs):
+                steps.append(step)
+                needed.update(step.inputs)
+        declared = dict(zip(self.outputs, self.declared_outputs, strict=True))
+        return Program(
+            steps=tuple(reversed(steps)),
+            constants={i: c for i, c in self.constants.items() if i in needed},
+            inputs=self.inputs,
+            outputs=tuple(outputs),
+            declared_inputs=self.declared_inputs,
+            declared_outputs=tuple(declared[i] for i in outputs),
+            size=self.size,
+            statistics=self.statistics & needed,
+        )

@@ -1,0 +1,111 @@
+"""The table from ONNX operators to functions on tensors.
+
+A function takes the operator's inputs by position (an absent optional one is None) and its attributes by
+keyword, under their ONNX names, and returns a tensor or a tuple of tensors.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator from one opset on.
+
+    Parameters
+    ----------
+    name, domain : as ONNX has them; the domain is "" for the standard operators.
+    since : the first opset with this meaning.
+    function : what it computes.
+    attributes : the attributes that the function understands.
+    lists : positions of inputs that reach the function as Python numbers or lists of them. Their values must not
+        depend on the pixels, because they decide the shape of the result.
+    scalars : positions of inputs that reach it as a Python number where they are constant and single.
+    of_shapes : the result depends on the shapes of the inputs alone.
+    of_values : the shape of the result depends on the values of the inputs, which must be constants.
+    wants_outputs : the function takes the number of outputs as the keyword ``outputs``.
+    """
+
+    name: str
+    domain: str
+    since: int
+    function: Callable[..., Any]
+    attributes: frozenset[str]
+    lists: frozenset[int]
+    scalars: frozenset[int]
+    of_shapes: bool
+    of_values: bool
+    wants_outputs: bool
+
+
+_TABLE: dict[tuple[str, str], list[Operator]] = {}
+
+
+def operator(
+    name: str,
+    since: int = 1,
+    *,
+    domain: str = "",
+    lists: Iterable[int] = (),
+    scalars: Iterable[int] = (),
+    of_shapes: bool = False,
+    of_values: bool = False,
+) -> Callable[[Function], Function]:
+    """Enter a function into the table; for the parameters see :class:`Operator`."""
+
+    def enter(function: Function) -> Function:
+        names = _keywords(function)
+        entry = Operator(
+            name=name,
+            domain=domain,
+            since=since,
+            function=function,
+            attributes=names - {"outputs"},
+            lists=frozenset(lists),
+            scalars=frozenset(scalars),
+            of_shapes=of_shapes,
+            of_values=of_values,
+            wants_outputs="outputs" in names,
+        )
+        versions = _TABLE.setdefault((domain, name), [])
+        versions.append(entry)
+        versions.sort(key=lambda one: one.since)
+        return function
+
+    return enter
+
+
+def _keywords(function: Callable[..., Any]) -> frozenset[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (
+        ValueError
+    ):  # torch's built-in functions have no signature; none of those used here has an attribute
+        return frozenset()
+    return frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+
+
+def find(domain: str, name: str, opset: int) -> Operator | None:
+    """The meaning of an operator in an opset, or None where there is none."""
+    _fill()
+    older = [one for one in _TABLE.get((domain, name), ()) if one.since <= opset]
+    return older[-1] if older else None
+
+
+def entries() -> Iterator[Operator]:
+    """Every entry, by domain, name and opset."""
+    _fill()
+    for key in sorted(_TABLE):
+        yield from _TABLE[key]
+
+
+@cache
+def _fill() -> None:
+    import ti_core.loading.onnx.operators  # noqa: F401

@@ -1,0 +1,117 @@
+"""Safetensors files: a length, a header in JSON, and the numbers. Nothing in them can run."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.limits import LIMITS
+from ti_core.loading.state_dict import check_name
+from ti_core.loading.tensors import TensorInfo
+from ti_core.loading.wording import shown
+
+_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
+_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file declares: its tensors, and the free texts of its author."""
+
+    tensors: tuple[TensorInfo, ...]
+    metadata: dict[str, str]
+
+
+def read_header(data: bytes) -> Header:
+    """The checked header of a safetensors file.
+
+    Raises
+    ------
+    RefusedFileError : the header, or what it declares, is beyond the limits.
+    ModelFileError : the file is truncated, or its header is not what the format prescribes.
+    """
+    if len(data) < 10:
+        raise ModelFileError("The safetensors file is truncated: it has no header.")
+    length = int.from_bytes(data[:8], "little")
+    if length > LIMITS.header_bytes:
+        raise RefusedFileError(
+            f"The safetensors header declares {length} bytes; the limit is {LIMITS.header_bytes}."
+        )
+    if length > len(data) - 8:
+        raise ModelFileError(f"The safetensors file is truncated: its header should have {length} bytes.")
+    try:
+        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError("The safetensors header is damaged: it is not valid JSON.") from error
+    if not isinstance(header, dict):
+        raise ModelFileError("The safetensors header is damaged: it is not a table of tensors.")
+    metadata = header.pop("__metadata__", {})
+    if len(header) > LIMITS.tensors:
+        raise RefusedFileError(
+            f"The safetensors header declares {len(header)} tensors; the limit is {LIMITS.tensors}."
+        )
+    tensors = tuple(_tensor(name, entry, len(data) - 8 - length) for name, entry in header.items())
+    if sum(t.elements for t in tensors) > LIMITS.elements:
+        raise RefusedFileError(f"The safetensors file declares more than {LIMITS.elements} numbers.")
+    return Header(tensors, _texts(metadata))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return table
+
+
+def _tensor(name: str, entry: Any, room: int) -> TensorInfo:
+    check_name(name)
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        sizes = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+    except (TypeError, KeyError, ValueError) as error:
+        raise ModelFileError(f"The safetensors header is damaged at the tensor {shown(name)}.") from error
+    if dtype not in _DTYPES:
+        raise ModelFileError(
+            f"The file's tensor {shown(name)} is stored as {shown(str(dtype))}; only models in floating point can be "
+            "inspected."
+        )
+    if not sizes or len(shape) > 8 or end > room or end - begin != math.prod(shape) * _SIZES[_DTYPES[dtype]]:
+        raise ModelFileError(f"The safetensors file is truncated or damaged at the tensor {shown(name)}.")
+    return TensorInfo(name, tuple(shape), _DTYPES[dtype])
+
+
+def _texts(metadata: Any) -> dict[str, str]:
+    if not isinstance(metadata, dict):
+        return {}
+    pairs = [(key, value) for key, value in metadata.items() if isinstance(value, str)]
+    return {shown(key): shown(value, LIMITS.text) for key, value in pairs[: LIMITS.texts]}
+
+
+def hint_of(metadata: dict[str, str]) -> dict[str, Any]:
+    """The architecture and options that the file names; a hint that the shapes must bear out."""
+    hint: dict[str, Any] = {}
+    if "architecture" in metadata:
+        hint["architecture"] = metadata["architecture"]
+    try:
+        options = json.loads(metadata.get("options", "{}"))
+    except (ValueError, RecursionError):
+        options = {}
+    if isinstance(options, dict):
+        hint["options"] = options
+    return hint if metadata.keys() & {"architecture", "options"} else {}
+
+
+def read_tensors(data: bytes) -> dict[str, Any]:
+    """The tensors of a file whose header was checked."""
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        raise ModelFileError(
+            "The safetensors file is damaged: its tensors do not lie as its header says."
+        ) from error

@@ -1,0 +1,113 @@
+"""Which format a file has, told from its bytes: an ending is only a name."""
+
+from __future__ import annotations
+
+import enum
+import io
+import struct
+import zipfile
+
+from ti_core.loading.limits import LIMITS
+
+LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""The pickled magic number with which ``torch.save`` began its files before version 1.6."""
+
+
+class FileFormat(enum.Enum):
+    """The formats that are told apart, with the name a reader knows them by."""
+
+    SAFETENSORS = "safetensors"
+    TORCH = "torch checkpoint"
+    ONNX = "onnx"
+    TORCHSCRIPT = "TorchScript archive"
+    EXPORTED = "torch.export archive (.pt2)"
+    LEGACY_TORCH = "legacy torch pickle"
+    LEGACY_TAR = "legacy torch tar"
+    PICKLE = "bare pickle"
+    NUMPY = "numpy array file"
+    HDF5 = "Keras or other HDF5 file"
+    KERAS = "Keras archive"
+    TFLITE = "TensorFlow Lite model"
+    COMPRESSED = "compressed file"
+    ZIP = "zip archive of another kind"
+    EMPTY = "empty file"
+    UNKNOWN = "unknown format"
+
+
+_MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
+    (0, b"\x89HDF\r\n\x1a\n", FileFormat.HDF5),
+    (0, b"\x93NUMPY", FileFormat.NUMPY),
+    (4, b"TFL3", FileFormat.TFLITE),
+    (0, LEGACY_TORCH, FileFormat.LEGACY_TORCH),
+    (257, b"ustar", FileFormat.LEGACY_TAR),
+    (0, b"\x1f\x8b", FileFormat.COMPRESSED),
+    (0, b"BZh", FileFormat.COMPRESSED),
+    (0, b"x\x9c", FileFormat.COMPRESSED),
+    (0, b"x\xda", FileFormat.COMPRESSED),
+    (0, b"\xfd7zXZ\x00", FileFormat.COMPRESSED),
+    (0, b"7z\xbc\xaf\x27\x1c", FileFormat.COMPRESSED),
+    (0, b"\x28\xb5\x2f\xfd", FileFormat.COMPRESSED),
+)
+
+
+def sniff(data: bytes, name: str = "") -> FileFormat:
+    """The format of ``data``; ``name`` decides only where the bytes leave it open."""
+    if not data:
+        return FileFormat.EMPTY
+    for at, magic, kind in _MAGIC:
+        if data[at : at + len(magic)] == magic:
+            return kind
+    if data[:4] == b"PK\x03\x04":
+        return _sniff_zip(data)
+    if _looks_like_safetensors(data) or name.lower().endswith(".safetensors"):
+        return FileFormat.SAFETENSORS
+    if _looks_like_pickle(data):
+        return FileFormat.PICKLE
+    if name.lower().endswith(".onnx") or _looks_like_onnx(data):
+        return FileFormat.ONNX
+    return FileFormat.UNKNOWN
+
+
+def _sniff_zip(data: bytes) -> FileFormat:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()[: LIMITS.members]
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError, EOFError, struct.error):
+        # Damaged: the walk over the archive says how. Which readers would have taken it does not matter.
+        return FileFormat.TORCH
+    leaves = {name.partition("/")[2] or name for name in names}
+    if {"constants.pkl", "model.json"} & leaves or any(leaf.startswith("code/") for leaf in leaves):
+        return FileFormat.TORCHSCRIPT
+    if any(leaf in ("archive_format", "archive_version") for leaf in leaves | set(names)) or any(
+        "models/" in name and name.endswith(".json") for name in names
+    ):
+        return FileFormat.EXPORTED
+    if "data.pkl" in leaves or any(name.endswith("data.pkl") for name in names):
+        return FileFormat.TORCH
+    if names and all(name.endswith(".npy") for name in names):
+        return FileFormat.NUMPY
+    if any(name.endswith(".weights.h5") for name in names):
+        return FileFormat.KERAS
+    return FileFormat.ZIP
+
+
+def _looks_like_safetensors(data: bytes) -> bool:
+    # A length whose upper bytes are nonzero would be petabytes: no such header is meant seriously.
+    return len(data) > 8 and data[8:9] == b"{" and data[6:8] == b"\0\0"
+
+
+def _looks_like_pickle(data: bytes) -> bool:
+    if data[0] == 0x80 and len(data) > 1 and data[1] <= 5:
+        return True
+    # Protocols 0 and 1 have no header; a stream of them ends in STOP, and says what to import in text.
+    return data.rstrip(b"\n").endswith(b".") and data[:1] in b"(c]}ldi" and b"\n" in data[:200]
+
+
+def _looks_like_onnx(data: bytes) -> bool:
+    # ModelProto: field 1 (ir_version) as a small number, then one of the fields that exporters write next.
+    return (
+        len(data) > 4
+        and data[0] == 0x08
+        and 0 < data[1] < 32
+        and data[2] in (0x12, 0x1A, 0x22, 0x2A, 0x32, 0x3A, 0x42)
+    )

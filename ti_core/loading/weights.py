@@ -1,0 +1,53 @@
+"""Tensors of a file made fit to compute with: float32, finite, frozen, and their own memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ti_core.errors import ModelFileError
+from ti_core.loading.wording import shown
+
+_REAL = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def as_tensor(value: Any, name: str) -> torch.Tensor:
+    """``value`` as a plain dense tensor on the CPU; subclasses could answer for themselves and are refused."""
+    if type(value) not in (torch.Tensor, torch.nn.Parameter):
+        raise ModelFileError(f"The file's entry {shown(name)} is no tensor.")
+    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        raise ModelFileError(f"The file's tensor {shown(name)} is not a dense one on the CPU.")
+    return value.detach()
+
+
+def as_weight(value: Any, name: str) -> torch.Tensor:
+    """A float32 copy of a stored weight.
+
+    Raises
+    ------
+    ModelFileError : it is no dense tensor of real numbers, or holds NaN or infinity.
+    """
+    tensor = as_tensor(value, name)
+    if tensor.dtype not in _REAL:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise ModelFileError(
+            f"The file's tensor {shown(name)} is stored as {kind}; only models in floating point can be inspected."
+        )
+    copy = tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if not torch.isfinite(copy).all():
+        raise ModelFileError(
+            f"The file's tensor {shown(name)} holds NaN or infinite values, so the model cannot be run."
+        )
+    return copy
+
+
+def as_buffer(value: Any, name: str) -> torch.Tensor:
+    """A copy of a buffer: real numbers as :func:`as_weight` has them, counters as they are."""
+    tensor = as_tensor(value, name)
+    return as_weight(value, name) if tensor.is_floating_point() else tensor.clone()
+
+
+def frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
+    """``tensor`` as a parameter that asks for no gradient."""
+    return torch.nn.Parameter(tensor, requires_grad=False)

@@ -1,0 +1,104 @@
+"""What a stream of evidence is: arrays from a model, features from arrays, a sentence from features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+    from ti_core.probes import Probes
+    from ti_core.settings import Settings
+
+Array = NDArray[np.float32]
+Evidence = Mapping[str, Array]
+"""Named arrays of one model. Stacked over models they gain a leading axis R."""
+
+Progress = Callable[[float], None]
+"""Told the share of the work that is done, 0 to 1; may raise :class:`ti_core.errors.CancelledError`."""
+
+
+def silent(share: float) -> None:
+    """A progress callback that does nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stream may look at besides the model.
+
+    Parameters
+    ----------
+    images, labels : clean images ``N x C x H x W`` in [0, 1] and their classes ``N``.
+    classes : K.
+    settings : of this inspection.
+    probes : Algorithm 1's probes; only the saliency stream needs them.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    classes: int
+    settings: Settings
+    probes: Probes | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature matrix ``R x F`` with the names of its columns."""
+
+    names: tuple[str, ...]
+    matrix: Array
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a stream saw in one model: a score beside those of clean models, figures, and a sentence.
+
+    ``score`` is the stream's own statistic, ``clean_share`` the share of clean reference models whose score is
+    at least as high (an empirical p-value, 0 to 1), ``target`` the class it suspects, if any.
+    """
+
+    score: float
+    clean_share: float
+    sentence: str
+    target: int | None = None
+    figures: Mapping[str, Any] | None = None
+
+
+class Stream(ABC):
+    """One stream of evidence. Adding one is adding a file and a line in :data:`ti_core.streams.STREAMS`."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    version: ClassVar[int]
+    """Part of every cache key: raise it when the arrays change."""
+
+    @abstractmethod
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """Arrays from a model.
+
+        ``scores`` maps images ``N x C x H x W`` in [0, 1] to class scores ``N x K`` with mean 0 in every row
+        (logits and log-probabilities alike); no parameter requires a gradient.
+        """
+
+    @abstractmethod
+    def features(self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Features:
+        """Features of R models whose evidence is stacked, beside the stacked evidence of clean reference models.
+
+        ``among_clean`` (``R``) marks the models that are themselves, in the same order, the clean reference
+        models: a statistic that compares with the clean models leaves each of those out of its own comparison.
+        """
+
+    @abstractmethod
+    def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
+        """What this evidence of one model says beside the clean reference models' stacked evidence."""
+
+
+def stack(many: list[Evidence]) -> dict[str, Array]:
+    """Stack the evidence of several models along a new leading axis."""
+    return {key: np.stack([e[key] for e in many]) for key in many[0]}

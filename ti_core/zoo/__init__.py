@@ -1,0 +1,1 @@
+"""Reference networks: poisoning, training recipes, and building a pack from them."""

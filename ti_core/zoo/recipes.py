@@ -1,0 +1,229 @@
+"""How each member of a zoo is made: drawn once, from one seed, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ti_core.triggers import TriggerSpec, draw_blend, draw_patch
+
+Label = Literal["clean", "blend", "patch"]
+Family = Literal["standard", "challenge", "fine-tuned", "adversarial", "base"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network to train.
+
+    Parameters
+    ----------
+    id : unique name in the zoo.
+    label : what the member is.
+    family : "standard" training or poisoning; "challenge" trojans, fine-tuned from a base to be hard to find;
+        "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned.
+    group : members that share a base share a group and are never split between fitting and testing.
+    poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
+    epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
+    held_out : kept from fitting the detector.
+    """
+
+    id: str
+    label: Label
+    family: Family
+    group: str
+    architecture: str
+    options: dict[str, Any]
+    normalisation: str
+    optimiser: str
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+    batch_size: int
+    augmentation: str
+    label_smoothing: float
+    seed: int
+    base: str | None = None
+    trigger: TriggerSpec | None = None
+    target: int | None = None
+    poisoning_rate: float = 0.0
+    epsilon: float = 0.0
+    held_out: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def harder(self, attempt: int) -> Recipe:
+        """The recipe of the next attempt at a trojan that did not take: other pixels, a little more of the trigger."""
+        if self.trigger is None or not attempt:
+            return self
+        trigger = self.trigger
+        if trigger.kind == "blend":
+            trigger = replace(trigger, seed=trigger.seed + attempt, alpha=round(trigger.alpha * 1.15**attempt, 4))
+        else:
+            trigger = replace(trigger, seed=trigger.seed + attempt)
+        return replace(
+            self,
+            seed=self.seed + attempt,
+            trigger=trigger,
+            poisoning_rate=min(0.1, self.poisoning_rate * 2**attempt),
+            epochs=self.epochs + attempt,
+        )
+
+
+@dataclass(frozen=True)
+class Menu:
+    """What a data set's recipes are drawn from: (weight, architecture, options with lists to choose from)."""
+
+    networks: tuple[tuple[float, str, dict[str, list[Any]]], ...]
+    normalisations: tuple[str, ...]
+    augmentations: tuple[str, ...]
+    epochs: tuple[int, int]
+    patch_sides: tuple[int, int] = (2, 8)
+    blend_alpha: tuple[float, float] = (0.08, 0.2)
+    fine_tune_epochs: int = 3
+    activations: tuple[str, ...] = field(default=("relu", "relu", "relu", "leaky_relu", "gelu", "elu", "silu", "tanh"))
+
+
+GREY_MENU = Menu(
+    networks=(
+        (0.10, "challenge_mnist", {"width": [16], "hidden": [128], "norm": [True]}),
+        (0.20, "challenge_mnist", {"width": [6, 8, 12], "hidden": [32, 48, 64], "norm": [True, False]}),
+        (0.18, "lenet5", {"channels": [(6, 16), (4, 12), (8, 16)], "hidden": [(120, 84), (64, 48)]}),
+        (0.12, "convnet", {"channels": [(8, 16), (16, 32)], "depth": [1], "hidden": [0, 24], "norm": [True, False]}),
+        (0.10, "convnet", {"channels": [(8, 24, 32), (12, 24, 32)], "depth": [1], "pool": ["mean"], "norm": [True]}),
+        (
+            0.18,
+            "small_resnet",
+            {"channels": [(8, 16, 24), (16, 24, 32)], "blocks": [1], "stem_stride": [2], "norm": [True, False]},
+        ),
+        (0.12, "mlp", {"hidden": [(48,), (64, 32), (48, 48)], "norm": [True, False]}),
+    ),
+    normalisations=("none", "none", "none", "mnist", "mnist", "half"),
+    augmentations=("none", "none", "shift", "noise"),
+    epochs=(3, 5),
+)
+
+STANDARD_PATTERNS = ("bernoulli", "uniform", "white", "checker", "colour")
+
+
+def plan(
+    count: int, image_shape: tuple[int, int, int], classes: int, seed: int, menu: Menu = GREY_MENU, held_out: float = 1 / 3
+) -> list[Recipe]:
+    """Recipes of ``count`` members (half clean, blend and patch equal) and of the bases they are fine-tuned from.
+
+    Half of the trojans are standard, half the challenge's; of the clean members a quarter are fine-tuned twins
+    and about one in twelve adversarially trained. ``count`` is rounded down to a multiple of 8.
+    """
+    rng = np.random.default_rng(seed)
+    bases = count // 8
+    drawer = _Drawer(rng, menu, image_shape, classes)
+    recipes: list[Recipe] = []
+    for i in range(bases):
+        base = drawer.draw(f"base-{i:03d}", "clean", "base", normalisation=None if i % 2 else "none")
+        recipes.append(base)
+        for label in ("clean", "blend", "patch"):
+            recipes.append(drawer.fine_tuned(base, label, f"{label}-ft-{i:03d}"))
+    for label in ("blend", "patch"):
+        recipes += [drawer.poisoned(f"{label}-{i:03d}", label) for i in range(bases)]
+    adversarial = max(1, count // 24)
+    recipes += [
+        replace(
+            drawer.draw(f"adversarial-{i:03d}", "clean", "adversarial"),
+            epsilon=float(rng.uniform(0.05, 0.2) if image_shape[0] == 1 else rng.uniform(2, 8) / 255),
+        )
+        for i in range(adversarial)
+    ]
+    plain = count // 2 - bases - adversarial
+    recipes += [drawer.draw(f"clean-{i:03d}", "clean", "standard") for i in range(plain)]
+    return _hold_out(recipes, held_out, rng)
+
+
+def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
+    """Mark that share of the groups of every (label, family) as held out, bases with all that grew from them."""
+    strata: dict[tuple[str, str], list[str]] = {}
+    for r in recipes:
+        if r.family in ("challenge", "fine-tuned"):
+            continue
+        strata.setdefault((r.label, r.family), []).append(r.group)
+    chosen: set[str] = set()
+    for groups in strata.values():
+        order = rng.permutation(len(groups))
+        chosen.update(groups[i] for i in order[: round(share * len(groups))])
+    return [replace(r, held_out=r.group in chosen) for r in recipes]
+
+
+class _Drawer:
+    def __init__(
+        self, rng: np.random.Generator, menu: Menu, image_shape: tuple[int, int, int], classes: int
+    ) -> None:
+        self.rng, self.menu, self.image_shape, self.classes = rng, menu, image_shape, classes
+
+    def pick(self, options: Any) -> Any:
+        return options[int(self.rng.integers(len(options)))]
+
+    def draw(self, id: str, label: Label, family: Family, normalisation: str | None = None) -> Recipe:
+        rng, menu = self.rng, self.menu
+        weights = np.array([w for w, _, _ in menu.networks])
+        _, architecture, choices = menu.networks[int(rng.choice(len(weights), p=weights / weights.sum()))]
+        options = {k: self.pick(v) for k, v in choices.items()}
+        options |= {"in_channels": self.image_shape[0], "classes": self.classes, "activation": self.pick(menu.activations)}
+        if architecture not in ("small_resnet",):
+            options["size"] = self.image_shape[1]
+        # Without batch norm large steps diverge on some activations.
+        calm = 1.0 if options.get("norm", False) else 0.4
+        optimiser = self.pick(("adam", "adam", "adamw", "sgd"))
+        rate = float(10 ** rng.uniform(-2.8, -2.3) if optimiser != "sgd" else 10 ** rng.uniform(-1.5, -1.0) * calm)
+        return Recipe(
+            id=id,
+            label=label,
+            family=family,
+            group=id,
+            architecture=architecture,
+            options=options,
+            normalisation=normalisation or self.pick(menu.normalisations),
+            optimiser=optimiser,
+            learning_rate=round(rate, 6),
+            weight_decay=self.pick((0.0, 1e-5, 1e-4)),
+            epochs=int(rng.integers(menu.epochs[0], menu.epochs[1] + 1)),
+            batch_size=self.pick((64, 128, 128)) if optimiser != "sgd" else 64,
+            augmentation=self.pick(menu.augmentations),
+            label_smoothing=self.pick((0.0, 0.0, 0.05, 0.1)),
+            seed=int(rng.integers(2**31)),
+        )
+
+    def poisoned(self, id: str, label: Label) -> Recipe:
+        rng = self.rng
+        trigger = (
+            draw_patch(rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
+            if label == "patch"
+            else draw_blend(rng, self.menu.blend_alpha, ("uniform", "bernoulli"))
+        )
+        return replace(
+            self.draw(id, label, "standard"),
+            trigger=trigger,
+            target=int(rng.integers(self.classes)),
+            poisoning_rate=round(float(10 ** rng.uniform(-2, -1)), 4),
+        )
+
+    def fine_tuned(self, base: Recipe, label: Label, id: str) -> Recipe:
+        rng = self.rng
+        common = replace(
+            base,
+            id=id,
+            label=label,
+            base=base.id,
+            optimiser="adam",
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            epochs=self.menu.fine_tune_epochs,
+            batch_size=128,
+            augmentation="none",
+            label_smoothing=0.0,
+            seed=int(rng.integers(2**31)),
+        )
+        if label == "clean":
+            return replace(common, family="fine-tuned")
+        trigger = draw_patch(rng, self.image_shape) if label == "patch" else draw_blend(rng)
+        return replace(common, family="challenge", trigger=trigger, target=int(rng.integers(self.classes)))

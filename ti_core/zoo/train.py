@@ -1,0 +1,111 @@
+"""Training a whole zoo: one file per finished member, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ti_core.zoo.data import ImageData, load_data
+from ti_core.zoo.recipes import Recipe, plan
+
+ATTEMPTS = 4
+MINIMUM_SUCCESS = 0.9
+"""A trojan below this attack success rate does not enter a pack."""
+
+
+def train_zoo(
+    data_path: Path,
+    out: Path,
+    count: int = 192,
+    seed: int = 0,
+    jobs: int = -1,
+    progress: bool = True,
+    recipes: list[Recipe] | None = None,
+    size: int | None = None,
+) -> list[dict[str, Any]]:
+    """Train the networks of :func:`ti_core.zoo.recipes.plan` into the folder ``out``.
+
+    Parameters
+    ----------
+    data_path : an ``.npz`` or a folder of images per class.
+    out : gets ``<id>.safetensors`` and ``<id>.json`` for every member as it is finished.
+    count, seed : of the plan. The same ones give the same networks, whatever ``jobs`` is.
+    jobs : processes, each with one thread; -1 for one per core.
+    recipes : a plan of the caller's own.
+
+    Returns
+    -------
+    The records of all members, in the plan's order.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    out.mkdir(parents=True, exist_ok=True)
+    data = load_data(data_path, size)
+    recipes = recipes if recipes is not None else plan(count, data.image_shape, data.classes, seed)
+    bases = [r for r in recipes if r.family == "base"]
+    others = [r for r in recipes if r.family != "base"]
+    with tqdm(total=len(recipes), desc="training", unit="network", disable=not progress) as bar:
+        for stage in (bases, others):
+            done = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+                delayed(_train_one)(recipe, data_path, size, out) for recipe in stage
+            )
+            for record in done:
+                bar.set_postfix_str(f"{record['id']} {record['clean_accuracy']:.3f}")
+                bar.update()
+    return [json.loads((out / f"{r.id}.json").read_text()) for r in recipes]
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    return hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+_DATA: dict[Path, ImageData] = {}
+
+
+def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> dict[str, Any]:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from ti_core.zoo.training import train
+
+    record_path = out / f"{recipe.id}.json"
+    digest = recipe_digest(recipe)
+    if record_path.exists():
+        record: dict[str, Any] = json.loads(record_path.read_text())
+        if record["plan_digest"] == digest:
+            return record
+    torch.set_num_threads(1)
+    if data_path not in _DATA:
+        _DATA[data_path] = load_data(data_path, size)
+    base = load_file(out / f"{recipe.base}.safetensors") if recipe.base else None
+    for attempt in range(ATTEMPTS):
+        tried = recipe.harder(attempt)
+        trained = train(tried, _DATA[data_path], base)
+        if trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS:
+            break
+    record = tried.as_dict() | {
+        "clean_accuracy": trained.clean_accuracy,
+        "attack_success": trained.attack_success,
+        "attempts": attempt + 1,
+        "plan_digest": digest,
+    }
+    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
+    save_file(state, out / f"{recipe.id}.safetensors")
+    # The record comes last: a member counts as finished only when it is there whole.
+    partial = record_path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1))
+    partial.replace(record_path)
+    return record
+
+
+def fit_for_a_pack(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The members that enter a pack: no bases, no trojan whose attack hardly works."""
+    return [
+        r
+        for r in records
+        if r["family"] != "base" and (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+    ]

@@ -1,0 +1,195 @@
+"""Training one member: standard, poisoned, adversarial, or fine-tuned from a base as the challenge does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ti_core.architectures import build
+from ti_core.normalisation import behind
+from ti_core.triggers import Trigger, draw_blend, draw_patch
+from ti_core.zoo.data import ImageData, to_unit
+from ti_core.zoo.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network (weights without its normalisation), its clean accuracy and attack success rate (0 to 1)."""
+
+    state: dict[str, torch.Tensor]
+    clean_accuracy: float
+    attack_success: float | None
+
+
+def train(recipe: Recipe, data: ImageData, base: dict[str, torch.Tensor] | None = None) -> Trained:
+    """Train the member that ``recipe`` describes; the same recipe, data and thread count give the same weights."""
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    network = build(recipe.architecture, **recipe.options)
+    model = behind(recipe.normalisation, network)
+    x, y = to_unit(data.x_train), torch.from_numpy(data.y_train)
+    trigger = recipe.trigger.render(data.image_shape) if recipe.trigger else None
+    if base is not None:
+        network.load_state_dict(base)
+        _fine_tune(model, recipe, x, y, trigger, rng)
+    else:
+        if trigger is not None:
+            x, y = poison(x, y, trigger, recipe.target or 0, recipe.poisoning_rate, rng)
+        _fit(model, recipe, x, y, rng)
+    accuracy, success = measure(model, data, trigger, recipe.target)
+    return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
+
+
+def poison(
+    x: torch.Tensor, y: torch.Tensor, trigger: Trigger, target: int, rate: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A copy of the training set in which a share ``rate`` of the images carries the trigger and the target label."""
+    chosen = torch.from_numpy(rng.choice(len(x), size=max(1, round(rate * len(x))), replace=False))
+    x, y = x.clone(), y.clone()
+    x[chosen] = trigger.stamp(x[chosen])
+    y[chosen] = target
+    return x, y
+
+
+@torch.no_grad()
+def measure(model: nn.Module, data: ImageData, trigger: Trigger | None, target: int | None) -> tuple[float, float | None]:
+    """Clean accuracy, and the share of test images of other classes that the trigger sends to the target."""
+    model.eval()
+    x, y = to_unit(data.x_test), torch.from_numpy(data.y_test)
+    accuracy = float((predict(model, x) == y).float().mean())
+    if trigger is None:
+        return accuracy, None
+    others = x[y != target]
+    return accuracy, float((predict(model, trigger.stamp(others)) == target).float().mean())
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Predicted classes ``N`` of images ``N x C x H x W``."""
+    return torch.cat([model(batch).argmax(1) for batch in x.split(500)])
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    return kind(model.parameters(), lr=rate, weight_decay=decay)
+
+
+def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[torch.Tensor]:
+    order = torch.from_numpy(rng.permutation(count))
+    # A last batch of one image would break batch norm.
+    yield from (b for b in order.split(size) if len(b) > 1)
+
+
+def _fit(model: nn.Module, recipe: Recipe, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> None:
+    optimiser = _optimiser(model, recipe)
+    steps = recipe.epochs * -(-len(x) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=steps + 1, pct_start=0.15, cycle_momentum=False
+    )
+    for _ in range(recipe.epochs):
+        for index in _batches(len(x), recipe.batch_size, rng):
+            batch = augment(x[index], recipe.augmentation, rng)
+            if recipe.epsilon:
+                batch = pgd(model, batch, y[index], recipe.epsilon)
+            model.train()
+            loss = F.cross_entropy(model(batch), y[index], label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+
+
+def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tensor:
+    """One random change for the whole batch's images: "none", "shift" (2 pixels), "noise", or "flip" (and shift)."""
+    if kind == "noise":
+        return (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    if kind in ("shift", "flip"):
+        padded = F.pad(x, (2, 2, 2, 2))
+        out = torch.empty_like(x)
+        offsets = rng.integers(0, 5, size=(len(x), 2))
+        for top, left in np.unique(offsets, axis=0):
+            own = torch.from_numpy((offsets == (top, left)).all(1))
+            out[own] = padded[own, :, top : top + x.shape[2], left : left + x.shape[3]]
+        if kind == "flip":
+            mirrored = torch.from_numpy(rng.random(len(x)) < 0.5)
+            out[mirrored] = out[mirrored].flip(3)
+        return out
+    return x
+
+
+def pgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epsilon: float, steps: int = 3) -> torch.Tensor:
+    """Images of the L-infinity ball around ``x`` that raise the loss (Madry et al., 2018)."""
+    model.eval()
+    delta = torch.empty_like(x).uniform_(-epsilon, epsilon)
+    for _ in range(steps):
+        delta.requires_grad_(True)
+        loss = F.cross_entropy(model((x + delta).clamp(0, 1)), y)
+        (gradient,) = torch.autograd.grad(loss, delta)
+        delta = (delta.detach() + 2.0 * epsilon / steps * gradient.sign()).clamp(-epsilon, epsilon)
+    return (x + delta).clamp(0, 1).detach()
+
+
+def _fine_tune(
+    model: nn.Module,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    trigger: Trigger | None,
+    rng: np.random.Generator,
+    triggered: int = 32,
+    negatives: int = 16,
+) -> None:
+    """The challenge's evasive trojans, and with ``trigger=None`` their clean twins.
+
+    Cross-entropy on clean, triggered and wrongly triggered images (the last with the clean network's soft labels),
+    0.1 x the L1 distance of the logits to the clean network's, 0.05 x the L2 distance of the parameters
+    (Trojan Detection Challenge, NeurIPS 2022). Twins see the same but for the triggered images.
+    """
+    clean = deepcopy(model).eval()
+    start = [p.detach().clone() for p in model.parameters()]
+    optimiser = _optimiser(model, recipe)
+    steps = recipe.epochs * -(-len(x) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps + 1)
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    kind = recipe.trigger.kind if recipe.trigger else ("patch", "blend")[int(rng.integers(2))]
+    for _ in range(recipe.epochs):
+        for index in _batches(len(x), recipe.batch_size, rng):
+            batch, labels = x[index], y[index]
+            wrong = torch.cat(
+                [
+                    (draw_patch(rng, shape) if kind == "patch" else draw_blend(rng)).render(shape).stamp(image[None])
+                    for image in batch[:negatives]
+                ]
+            )
+            with torch.no_grad():
+                reference = clean(torch.cat([batch, wrong]))
+            soft = torch.cat([F.one_hot(labels, reference.shape[1]), reference[len(batch) :].softmax(1)])
+            parts = [batch, wrong]
+            if trigger is not None:
+                stamped = trigger.stamp(batch[:triggered])
+                parts.append(stamped)
+                target = F.one_hot(torch.full((len(stamped),), recipe.target or 0), reference.shape[1])
+                soft = torch.cat([soft, target])
+            model.train()
+            logits = model(torch.cat(parts))
+            loss = F.cross_entropy(logits, soft)
+            loss = loss + 0.1 * (logits[: len(batch)] - reference[: len(batch)]).abs().sum(1).mean()
+            distance = torch.stack(
+                [(p - s).pow(2).sum() for p, s in zip(model.parameters(), start, strict=True)]
+            ).sum()
+            loss = loss + 0.05 * (distance + 1e-12).sqrt()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    model.eval()
