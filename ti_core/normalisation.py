@@ -26,9 +26,15 @@ NORMALISATIONS: dict[str, Normalisation] = {
     "bytes": Normalisation((0.0,), (1 / 255,), "pixels in 0 to 255"),
     "mnist": Normalisation((0.1307,), (0.3081,), "MNIST's mean and deviation"),
     "fashion_mnist": Normalisation((0.2860,), (0.3530,), "Fashion-MNIST's mean and deviation"),
-    "cifar10": Normalisation((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), "CIFAR-10's mean and deviation"),
-    "cifar10_short": Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), "CIFAR-10's mean, common deviation"),
-    "cifar100": Normalisation((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), "CIFAR-100's mean and deviation"),
+    "cifar10": Normalisation(
+        (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), "CIFAR-10's mean and deviation"
+    ),
+    "cifar10_short": Normalisation(
+        (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), "CIFAR-10's mean, common deviation"
+    ),
+    "cifar100": Normalisation(
+        (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762), "CIFAR-100's mean and deviation"
+    ),
     "gtsrb": Normalisation((0.3398, 0.3117, 0.3210), (0.2755, 0.2647, 0.2712), "GTSRB's mean and deviation"),
     "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "ImageNet's mean and deviation"),
 }

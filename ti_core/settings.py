@@ -10,12 +10,22 @@ from typing import Any, ClassVar
 
 from ti_core.errors import SettingsError
 
-ATTRIBUTIONS = ("saliency", "smoothgrad", "integrated_gradients", "input_x_gradient", "grad_cam", "occlusion", "lrp")
+ATTRIBUTIONS = (
+    "saliency",
+    "smoothgrad",
+    "integrated_gradients",
+    "input_x_gradient",
+    "grad_cam",
+    "occlusion",
+    "lrp",
+)
 STREAM_NAMES = ("saliency", "universal", "windowed")
 HISTOGRAM_FORMS = ("pooled", "per_image", "both")
 
 
-def _setting(default: Any, says: str, stage: str, low: float | None = None, high: float | None = None, **more: Any) -> Any:
+def _setting(
+    default: Any, says: str, stage: str, low: float | None = None, high: float | None = None, **more: Any
+) -> Any:
     return field(default=default, metadata={"says": says, "stage": stage, "low": low, "high": high, **more})
 
 
@@ -33,8 +43,12 @@ class Settings:
 
     images: int = _setting(32, "Clean images N; the probes are 3N for every trigger kind.", "probes", 1, 256)
     actmax_iterations: int = _setting(10, "Gradient steps of activation maximisation.", "probes", 0, 500)
-    actmax_step: float = _setting(0.1, "Step of activation maximisation, as an L2 length per step.", "probes", 1e-4, 10.0)
-    actmax_lambda: float = _setting(0.001, "Weight of ||x||^2 in activation maximisation.", "probes", 0.0, 1.0)
+    actmax_step: float = _setting(
+        0.1, "Step of activation maximisation, as an L2 length per step.", "probes", 1e-4, 10.0
+    )
+    actmax_lambda: float = _setting(
+        0.001, "Weight of ||x||^2 in activation maximisation.", "probes", 0.0, 1.0
+    )
     probes_from: str = _setting(
         "reference",
         "Which network the maximised images are made with: a trojaned reference model, or the suspect.",
@@ -58,11 +72,18 @@ class Settings:
         choices=HISTOGRAM_FORMS,
     )
     attribution: str = _setting(
-        "saliency", "Method of the pictures; the verdict always rests on saliency.", "view", choices=ATTRIBUTIONS
+        "saliency",
+        "Method of the pictures; the verdict always rests on saliency.",
+        "view",
+        choices=ATTRIBUTIONS,
     )
-    streams: tuple[str, ...] = _setting(STREAM_NAMES, "Evidence streams the verdict rests on.", "evidence", choices=STREAM_NAMES)
+    streams: tuple[str, ...] = _setting(
+        STREAM_NAMES, "Evidence streams the verdict rests on.", "evidence", choices=STREAM_NAMES
+    )
     normalisation: str = _setting(
-        "auto", "What the model's pixels are scaled by: found on labelled images, or declared by name.", "evidence"
+        "auto",
+        "What the model's pixels are scaled by: found on labelled images, or declared by name.",
+        "evidence",
     )
 
     PAPER: ClassVar[dict[str, Any]] = {
@@ -107,7 +128,9 @@ def _convert(name: str, text: str, default: Any) -> Any:
             return tuple(float(p) for p in parts) if isinstance(default[0], float) else tuple(parts)
         return type(default)(text)
     except ValueError as error:
-        raise SettingsError(f"Setting {name} cannot be {text!r}: a {type(default).__name__} is expected.") from error
+        raise SettingsError(
+            f"Setting {name} cannot be {text!r}: a {type(default).__name__} is expected."
+        ) from error
 
 
 def _check(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> None:

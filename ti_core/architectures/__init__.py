@@ -9,10 +9,31 @@ from ti_core.architectures.challenge_mnist import ChallengeMNIST
 from ti_core.architectures.convnet import ConvNet
 from ti_core.architectures.lenet import LeNet5
 from ti_core.architectures.mlp import MLP
+from ti_core.architectures.mobilenet import CifarMobileNetV2, MobileNetV2
+from ti_core.architectures.preact_resnet import PreActResNet
+from ti_core.architectures.resnet import CifarResNet, ResNet
 from ti_core.architectures.resnet_small import SmallResNet
+from ti_core.architectures.simple_vit import SimpleViT
+from ti_core.architectures.vgg import VGG
+from ti_core.architectures.wide_resnet import WideResNet
 
 ARCHITECTURES: dict[str, type[Architecture]] = {
-    cls.name: cls for cls in (ChallengeMNIST, LeNet5, ConvNet, SmallResNet, MLP)
+    cls.name: cls
+    for cls in (
+        ChallengeMNIST,
+        LeNet5,
+        ConvNet,
+        SmallResNet,
+        MLP,
+        WideResNet,
+        SimpleViT,
+        ResNet,
+        CifarResNet,
+        PreActResNet,
+        VGG,
+        MobileNetV2,
+        CifarMobileNetV2,
+    )
 }
 
 

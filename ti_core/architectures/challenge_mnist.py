@@ -64,7 +64,10 @@ class ChallengeMNIST(Architecture):
         if first is None or len(first) != 4:
             return None
         norm = "main.1.running_mean" in shapes
-        dense, last = shapes.get(f"main.{10 if norm else 7}.weight"), shapes.get(f"main.{13 if norm else 9}.weight")
+        dense, last = (
+            shapes.get(f"main.{10 if norm else 7}.weight"),
+            shapes.get(f"main.{13 if norm else 9}.weight"),
+        )
         if dense is None or last is None or len(dense) != 2 or len(last) != 2:
             return None
         size = round((dense[1] / (2 * first[0])) ** 0.5) * 4

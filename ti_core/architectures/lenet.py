@@ -24,7 +24,9 @@ class LeNet5(Architecture):
 
     name: ClassVar[str] = "lenet5"
     VARIANTS: ClassVar[tuple[Options, ...]] = tuple(
-        {"activation": a, "pool": p} for a in ("relu", "tanh", "leaky_relu", "elu", "gelu", "silu") for p in ("max", "avg")
+        {"activation": a, "pool": p}
+        for a in ("relu", "tanh", "leaky_relu", "elu", "gelu", "silu")
+        for p in ("max", "avg")
     )
 
     def __init__(

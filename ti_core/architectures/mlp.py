@@ -49,7 +49,9 @@ class MLP(Architecture):
 
     @classmethod
     def infer(cls, shapes: Shapes) -> Options | None:
-        linear = [(int(k.split(".")[1]), s) for k, s in shapes.items() if k.startswith("layers.") and len(s) == 2]
+        linear = [
+            (int(k.split(".")[1]), s) for k, s in shapes.items() if k.startswith("layers.") and len(s) == 2
+        ]
         if not linear or len(shapes) > 40:
             return None
         rows = [shape for _, shape in sorted(linear)]

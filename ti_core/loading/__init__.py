@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ti_core.loading.digest import sha256_of
+from ti_core.loading.file_report import FileReport, describe_file
 
 if TYPE_CHECKING:
     from ti_core.loading.model import Model
@@ -16,7 +17,8 @@ def load_model(path: str | Path, *, architecture: str | None = None) -> Model:
 
     Parameters
     ----------
-    path : a safetensors file, a torch checkpoint in zip form (state dict or whole module), or an ONNX file. The
+    path : a safetensors file, a torch checkpoint in zip form (state dict or whole module), or an ONNX file.
+        The
         format is told from the content.
     architecture : registered name that a bare state dict must fit; without it every architecture is tried.
 
@@ -35,4 +37,4 @@ def load_model(path: str | Path, *, architecture: str | None = None) -> Model:
     return open_model(Path(path), architecture)
 
 
-__all__ = ["load_model", "sha256_of"]
+__all__ = ["FileReport", "describe_file", "load_model", "sha256_of"]

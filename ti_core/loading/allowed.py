@@ -1,7 +1,7 @@
 """The allow-list: every name that a pickle of a classifier has reason to import, and what each is for.
 
-The list decides. Whatever is not on it is refused, whether or not it is known to be dangerous; the known means
-of attack are listed only to word the refusal.
+The list decides. Whatever is not on it is refused, whether or not it is known to be dangerous; the known
+means of attack are listed only to word the refusal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Kind(enum.Enum):
     INERT = "a note of the training script, which is read past"
 
 
-_DTYPES = "float16 float32 float64 bfloat16 uint8 int8 int16 int32 int64 bool".split()
+_DTYPES = ("float16", "float32", "float64", "bfloat16", "uint8", "int8", "int16", "int32", "int64", "bool")
 
 STORAGES: dict[str, tuple[str, int]] = {
     "torch.FloatStorage": ("float32", 4),
@@ -72,14 +72,15 @@ ALLOWED: dict[str, Kind] = {
 READ_BY_TORCH = frozenset({Kind.TENSOR, Kind.STORAGE, Kind.CONTAINER})
 """The kinds that torch's restricted reader makes itself; all others become inert records of ours."""
 
-_RUNS_CODE = frozenset(
-    "os posix nt subprocess sys builtins shutil socket ctypes _ctypes importlib pkgutil runpy code codeop pty pickle "
-    "_pickle cloudpickle dill joblib marshal types pip ensurepip timeit cProfile profile trace pdb bdb doctest idlelib "
-    "lib2to3 webbrowser requests urllib http ftplib smtplib imaplib poplib asyncio multiprocessing concurrent threading "
-    "_thread operator functools _operator itertools pydoc venv distutils setuptools uuid _pyrepl _osx_support "
-    "_aix_support site sqlite3 tempfile pathlib io _io commands platform signal gc inspect logging ssl shelve copyreg "
-    "zipimport unittest tkinter".split()
-)
+_MODULES = """
+os posix nt subprocess sys shutil socket ctypes _ctypes importlib pkgutil runpy code codeop pty
+pickle _pickle cloudpickle dill joblib marshal types pip ensurepip timeit cProfile profile trace pdb bdb
+doctest idlelib lib2to3 webbrowser requests urllib http ftplib smtplib imaplib poplib asyncio
+multiprocessing concurrent threading _thread operator functools _operator pydoc venv distutils
+setuptools uuid _pyrepl _osx_support _aix_support site sqlite3 io _io commands platform
+signal gc inspect logging ssl shelve copyreg zipimport unittest tkinter
+"""
+_RUNS_CODE = frozenset(_MODULES.split())
 _RUNS_CODE_INSIDE = (
     "numpy.f2py",
     "numpy.testing",
@@ -101,8 +102,25 @@ _RUNS_CODE_INSIDE = (
 )
 
 
+_PLAIN_BUILTINS = {
+    "complex",
+    "slice",
+    "range",
+    "frozenset",
+    "object",
+    "dict",
+    "list",
+    "tuple",
+    "int",
+    "str",
+    "bytes",
+}
+
+
 def runs_code(path: str) -> bool:
     """Whether ``path`` lies in a module known as a means of running code from a pickle."""
+    if path.startswith("builtins."):
+        return path.removeprefix("builtins.") not in _PLAIN_BUILTINS
     return path.partition(".")[0] in _RUNS_CODE or any(
         path == prefix or path.startswith(f"{prefix}.") for prefix in _RUNS_CODE_INSIDE
     )

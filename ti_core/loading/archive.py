@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True)
 class TorchArchive:
-    """A checked archive: its members (their names below the common folder), and the pickle in ``data.pkl``."""
+    """A checked archive: its members, named below the common folder, and the pickle in ``data.pkl``."""
 
     members: tuple[Member, ...]
     pickle: bytes
@@ -81,7 +81,8 @@ def open_zip(data: bytes) -> tuple[zipfile.ZipFile, tuple[Member, ...]]:
     total = sum(info.file_size for info in infos)
     if total > LIMITS.file_bytes:
         raise RefusedFileError(
-            f"The archive declares {total / 2**30:.1f} GiB of content; the limit is {LIMITS.file_bytes / 2**30:.0f} GiB."
+            f"The archive declares {total / 2**30:.1f} GiB of content; the limit is "
+            f"{LIMITS.file_bytes / 2**30:.0f} GiB."
         )
     names = [info.filename for info in infos]
     if len(set(names)) != len(names):
@@ -101,7 +102,8 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         raise RefusedFileError(f"The archive's member {name!r} is compressed in a way torch never uses.")
     if info.file_size > (1 << 20) and info.file_size > LIMITS.ratio * max(info.compress_size, 1):
         raise RefusedFileError(
-            f"The archive's member {name!r} would swell {info.file_size // max(info.compress_size, 1)}-fold when unpacked."
+            f"The archive's member {name!r} would swell {info.file_size // max(info.compress_size, 1)}-fold "
+            f"when unpacked."
         )
     if info.filename != info.orig_filename or "\\" in name or ".." in name.split("/") or name.startswith("/"):
         raise RefusedFileError(
@@ -115,7 +117,8 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         content = archive.read(name)
     except (*_BROKEN, RuntimeError, KeyError) as error:
         raise ModelFileError(
-            f"The archive is truncated or damaged: the member {name[:120]!r} does not have the content that its "
+            f"The archive is truncated or damaged: the member {name[:120]!r} does not have the content that "
+            f"its "
             "directory declares."
         ) from error
     if len(content) != archive.getinfo(name).file_size:

@@ -1,8 +1,8 @@
 """What a pickle must look like before torch is allowed to read it.
 
-Each check is a small function over the outline of the pickle; the registry at the end lists them. Together they
-ensure that torch's restricted reader is only ever asked to do what ``torch.save`` asks of it: rebuild tensors
-inside the storages that exist, fill plain containers, and put down inert records where a layer stood.
+Each check is a small function over the outline of the pickle; the registry at the end lists them. Together
+they ensure that torch's restricted reader is only ever asked to do what ``torch.save`` asks of it: rebuild
+tensors inside the storages that exist, fill plain containers, and put down inert records where a layer stood.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from ti_core.loading.allowed import ALLOWED, STORAGES, Kind, runs_code
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.outline import Call, Outline, Pairs, Ref, Stored, depth_of, walk
-from ti_core.loading.tensors import Unfit, tensor_of
+from ti_core.loading.outline import Call, Outline, Pairs, Ref, Stored, depth_of
+from ti_core.loading.tensors import UnfitError, tensor_of
 from ti_core.loading.wording import few, shown, ways_out
 
 Storages = Mapping[str, int]
@@ -24,7 +24,7 @@ def imports(outline: Outline, storages: Storages) -> Iterator[Finding]:
     """Every imported name is on the allow-list."""
     modules = {
         node.function.path
-        for node in walk(outline.root)
+        for node in outline.nodes
         if isinstance(node, Call) and isinstance(node.function, Ref) and _looks_like_module(node)
     }
     for path in outline.refs:
@@ -39,13 +39,15 @@ def imports(outline: Outline, storages: Storages) -> Iterator[Finding]:
         elif path in modules:
             yield Finding(
                 Severity.REFUSED,
-                f"The file holds a whole module of the class {shown(path)}, whose code is not in the file and would "
+                f"The file holds a whole module of the class {shown(path)}, whose code is not in the file "
+                f"and would "
                 f"have to be imported from elsewhere. {ways_out()}",
             )
         else:
             yield Finding(
                 Severity.REFUSED,
-                f"Opening this file would import {shown(path)}, which is not on the list of names that a model "
+                f"Opening this file would import {shown(path)}, which is not on the list of names that a "
+                f"model "
                 "needs; save the state dict alone and send that.",
             )
     if outline.unresolved:
@@ -61,7 +63,7 @@ def _looks_like_module(call: Call) -> bool:
 
 
 def instructions(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """The program runs to its end, with no instruction that torch.save does not write, and nothing follows."""
+    """The program runs to its end, with instructions that torch.save writes, and nothing follows."""
     if outline.unusual:
         yield Finding(
             Severity.REFUSED,
@@ -71,15 +73,18 @@ def instructions(outline: Outline, storages: Storages) -> Iterator[Finding]:
     elif outline.protocol != 2 and not outline.broken:
         yield Finding(
             Severity.REFUSED,
-            f"The file's pickle has protocol {outline.protocol or 'none'}; save it again with torch.save and its default.",
+            f"The file's pickle has protocol {outline.protocol or 'none'}; save it again with torch.save "
+            f"and its default.",
         )
     if outline.trailing:
         yield Finding(
             Severity.REFUSED,
-            f"The file's pickle is followed by {outline.trailing} bytes of something else, which torch.save never writes.",
+            f"The file's pickle is followed by {outline.trailing} bytes of something else, which torch.save "
+            f"never writes.",
         )
     if outline.broken:
-        yield Finding(Severity.UNREADABLE, f"The file's pickle is damaged: {outline.broken}.")
+        # The archive's checksums hold, so this is no accident of transport: another reader may go further.
+        yield Finding(Severity.REFUSED, f"The file's pickle cannot be followed to its end: {outline.broken}.")
 
 
 def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
@@ -93,7 +98,7 @@ def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
         yield Finding(
             Severity.REFUSED, f"The file's pickle nests {depth} values; the limit is {LIMITS.depth}."
         )
-    for node in walk(outline.root):
+    for node in outline.nodes:
         items = node.items if isinstance(node, (Pairs, Call)) else ()
         if any(not isinstance(key, (str, int, float)) for key, _ in items):
             yield Finding(
@@ -104,7 +109,7 @@ def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
 
 def calls(outline: Outline, storages: Storages) -> Iterator[Finding]:
     """Every call is one that torch.save writes, with arguments as it writes them."""
-    for node in walk(outline.root):
+    for node in outline.nodes:
         if not isinstance(node, Call):
             continue
         if not isinstance(node.function, Ref):
@@ -170,10 +175,10 @@ def _is_text_as_bytes(call: Call) -> bool:
 def storage_ids(outline: Outline, storages: Storages) -> Iterator[Finding]:
     """Every persistent id names a storage in the archive, and no more numbers than it holds.
 
-    torch trusts the number (``get_storage_from_record`` does not compare it with the member's size), so that a
-    false one would read memory beyond the storage.
+    torch trusts the number (``get_storage_from_record`` does not compare it with the member's size), so that
+    a false one would read memory beyond the storage.
     """
-    for node in walk(outline.root):
+    for node in outline.nodes:
         if not isinstance(node, Stored):
             continue
         match node.pid:
@@ -183,7 +188,8 @@ def storage_ids(outline: Outline, storages: Storages) -> Iterator[Finding]:
                 if not 0 <= count * STORAGES[path][1] <= storages[key]:
                     yield Finding(
                         Severity.REFUSED,
-                        f"The file declares {count} numbers in its storage {shown(key)}, which holds {storages[key]} bytes.",
+                        f"The file declares {count} numbers in its storage {shown(key)}, which holds "
+                        f"{storages[key]} bytes.",
                     )
             case ("storage", _, str(key), *_) if key not in storages:
                 yield Finding(
@@ -199,7 +205,7 @@ def storage_ids(outline: Outline, storages: Storages) -> Iterator[Finding]:
 def tensors(outline: Outline, storages: Storages) -> Iterator[Finding]:
     """Every tensor lies inside its storage, and together they stay within the limits."""
     count = elements = 0
-    for node in walk(outline.root):
+    for node in outline.nodes:
         if (
             isinstance(node, Call)
             and isinstance(node.function, Ref)
@@ -207,7 +213,7 @@ def tensors(outline: Outline, storages: Storages) -> Iterator[Finding]:
         ):
             try:
                 info = tensor_of(node)
-            except Unfit as error:
+            except UnfitError as error:
                 yield Finding(Severity.REFUSED, f"The file holds a tensor that {error}.")
                 return
             count += 1
@@ -215,7 +221,8 @@ def tensors(outline: Outline, storages: Storages) -> Iterator[Finding]:
     if count > LIMITS.tensors or elements > LIMITS.elements:
         yield Finding(
             Severity.REFUSED,
-            f"The file declares {count} tensors with {elements} elements; the limits are {LIMITS.tensors} and "
+            f"The file declares {count} tensors with {elements} elements; the limits are {LIMITS.tensors} "
+            f"and "
             f"{LIMITS.elements}.",
         )
 
@@ -231,5 +238,5 @@ CHECKS: tuple[Callable[[Outline, Storages], Iterator[Finding]], ...] = (
 
 
 def check(outline: Outline, storages: Storages) -> list[Finding]:
-    """All findings against a pickle whose storages have the given sizes in bytes; none means it may be read."""
+    """All findings against a pickle, given its storages' sizes in bytes; none means it may be read."""
     return [finding for each in CHECKS for finding in each(outline, storages)]

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
 
+_SHAPELESS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Tanh,
+)
 _SIDES = (28, 32, 48, 64, 96, 128, 224)
 
 
@@ -16,10 +30,7 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
     Where several image sizes go through, H and W are 0. The network is run on tensors that have a shape and
     no content, so that nothing is computed and nothing in it changes.
     """
-    hollow = {
-        name: torch.empty_like(t, device="meta")
-        for name, t in (*module.named_parameters(), *module.named_buffers())
-    }
+    hollow = _hollow(module)
     conv = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
     linear = next((m for m in module.modules() if isinstance(m, nn.Linear)), None)
     channels = (conv.in_channels,) if conv is not None else (1, 3)
@@ -30,7 +41,7 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
         if conv is None and linear is not None:
             sides.insert(0, math.isqrt(linear.in_features // c))
         for side in dict.fromkeys(sides):
-            outputs = _outputs(module, hollow, (c, side, side))
+            outputs = _outputs(hollow, (c, side, side))
             if outputs is None:
                 continue
             classes = outputs
@@ -48,10 +59,23 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
     return classes, (found[0][0], 0, 0) if len(same) == 1 else None
 
 
-def _outputs(module: nn.Module, hollow: dict[str, torch.Tensor], shape: tuple[int, int, int]) -> int | None:
+def _hollow(module: nn.Module) -> nn.Module:
+    """A copy whose tensors have a shape and no content."""
+    tensors = (*module.parameters(), *module.buffers())
+    known: dict[int, Any] = {id(t): nn.Parameter(torch.empty_like(t, device="meta"), False) for t in tensors}
+    copy = deepcopy(module, known)
+    for part in list(copy.modules()):
+        for name, child in part.named_children():
+            # These keep every shape, but take by far the longest of all layers to say so.
+            if isinstance(child, _SHAPELESS):
+                part._modules[name] = nn.Identity()
+    return copy
+
+
+def _outputs(hollow: nn.Module, shape: tuple[int, int, int]) -> int | None:
     try:
         with torch.no_grad():
-            scores = torch.func.functional_call(module, hollow, (torch.empty(1, *shape, device="meta"),))
+            scores = hollow(torch.empty(1, *shape, device="meta"))
     except Exception:
         # A size that does not fit fails in whatever layer meets it first.
         return None

@@ -54,7 +54,7 @@ class LayerBuilder:
         RefusedFileError : it is no known layer, or carries hooks or attributes that hide methods.
         ModelFileError : its arguments or weights do not fit together.
         """
-        if not isinstance(record, Record) or record.path not in LAYERS and record.path not in WRAPPERS:
+        if not isinstance(record, Record) or (record.path not in LAYERS and record.path not in WRAPPERS):
             name = record.path if isinstance(record, Record) else type(record).__name__
             raise RefusedFileError(
                 f"The file's part {shown(where)} is a {shown(name)}, which cannot stand there."
@@ -80,7 +80,7 @@ class LayerBuilder:
             raise RefusedFileError(f"The file's module runs through more than {LIMITS.modules} layers.")
 
     def _plain(self, record: Record, where: str) -> nn.Module:
-        layer = construct(class_of(record.path), arguments(record, where), where)
+        layer: nn.Module = construct(class_of(record.path), arguments(record, where), where)
         check_attributes(record, layer, where)
         if record.children:
             raise RefusedFileError(
@@ -91,7 +91,7 @@ class LayerBuilder:
 
     def _batch_norm(self, record: Record, where: str) -> nn.Module:
         # SyncBatchNorm computes the same in evaluation, but runs on GPUs only.
-        layer = construct(nn.BatchNorm2d, arguments(record, where), where)
+        layer: nn.Module = construct(nn.BatchNorm2d, arguments(record, where), where)
         check_attributes(record, layer, where)
         fill(layer, record, where)
         return layer
@@ -118,7 +118,7 @@ class LayerBuilder:
         take = {
             k: _argument(record.state.get(k), k, where) for k in ("embed_dim", "num_heads", "kdim", "vdim")
         }
-        layer = construct(
+        layer: nn.MultiheadAttention = construct(
             nn.MultiheadAttention,
             {
                 **take,
@@ -154,7 +154,7 @@ class LayerBuilder:
             if isinstance(function, type) and issubclass(function, Record)
             else None
         )
-        layer = construct(
+        layer: nn.Module = construct(
             nn.TransformerEncoderLayer,
             {
                 "d_model": attention.embed_dim,
@@ -191,7 +191,7 @@ class LayerBuilder:
 
 
 def arguments(record: Record, where: str) -> dict[str, Any]:
-    """The constructor's arguments that the record's attributes give; what an old file lacks has its default."""
+    """The constructor's arguments, from the record's attributes; what an old file lacks has its default."""
     found = {}
     for name in LAYERS[record.path]:
         if name == "bias":
@@ -214,7 +214,7 @@ def _argument(value: Any, name: str, where: str, spatial: bool = False) -> Any:
 
 
 def construct(cls: type[nn.Module], kwargs: Mapping[str, Any], where: str) -> Any:
-    """A layer without memory of its own: sizes from a file are compared with its tensors before any is taken."""
+    """A layer without memory yet: sizes from a file are compared with its tensors before any is taken."""
     try:
         with torch.device("meta"):
             return cls(**kwargs)
@@ -234,7 +234,8 @@ def check_attributes(
                 value is None or isinstance(value, bool) or (isinstance(value, (dict, list)) and not value)
             ):
                 raise RefusedFileError(
-                    f"The file's layer {shown(where)} carries hooks, which run code with every image; remove them "
+                    f"The file's layer {shown(where)} carries hooks, which run code with every image; "
+                    f"remove them "
                     "before saving (weight_norm and spectral_norm are hooks too)."
                 )
         elif name in _STRUCTURE or name in allowed:
@@ -279,7 +280,8 @@ def fill(layer: nn.Module, record: Record, where: str) -> None:
 def _of_shape(tensor: torch.Tensor, like: torch.Tensor, where: str) -> torch.Tensor:
     if tensor.shape != like.shape:
         raise ModelFileError(
-            f"The file's tensor {shown(where)} has the shape {tuple(tensor.shape)} where its layer needs {tuple(like.shape)}."
+            f"The file's tensor {shown(where)} has the shape {tuple(tensor.shape)} where its layer needs "
+            f"{tuple(like.shape)}."
         )
     return tensor
 

@@ -78,7 +78,8 @@ def match(state: State, architecture: str | None = None, hint: Mapping[str, Any]
     """
     if architecture is not None and architecture not in ARCHITECTURES:
         raise ModelFileError(
-            f"There is no registered architecture {shown(architecture)!r}; there are {', '.join(ARCHITECTURES)}."
+            f"There is no registered architecture {shown(architecture)!r}; there are "
+            f"{', '.join(ARCHITECTURES)}."
         )
     names = [architecture] if architecture is not None else list(ARCHITECTURES)
     differences: list[Difference] = []
@@ -215,7 +216,7 @@ def assemble(cls: type[Architecture], options: Options, state: State) -> nn.Modu
 
 
 def settled(net: nn.Module, rebuild: Callable[[], nn.Module]) -> nn.Module:
-    """``net`` frozen and in evaluation mode, with constants that no file holds computed where there are any."""
+    """``net`` frozen and in evaluation mode; constants that no file holds are computed."""
     hollow = [name for name, tensor in net.named_buffers() if tensor.is_meta]
     if hollow:
         with torch.random.fork_rng(devices=[]):

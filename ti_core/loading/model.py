@@ -15,7 +15,8 @@ class Model:
     Parameters
     ----------
     module : the network in evaluation mode, float32, no parameter requiring a gradient. It maps a batch
-        ``N x C x H x W`` to one row of scores per image, in whatever scaling of the pixels it was trained with.
+        ``N x C x H x W`` to one row of scores per image, in whatever scaling of the pixels it was trained
+        with.
     file : the file's name without its folder.
     sha256 : hexadecimal digest of the file.
     format : "safetensors", "torch state dict", "torch module" or "onnx".
@@ -25,8 +26,10 @@ class Model:
     input_shape : (C, H, W), where the file tells; H and W may be unknown (0).
     metadata : what the file says of itself; untrusted text.
     variants : the same weights under other options that leave no trace in their shapes (activation, pooling),
-        by name. ``module`` is the first choice; :mod:`ti_core.preprocessing` tries the others on labelled images.
-    declared : the normalisation that the file declares (a name known to :mod:`ti_core.preprocessing`), if any.
+        by name. ``module`` is the first choice; :mod:`ti_core.preprocessing` tries the others on labelled
+        images.
+    declared : the normalisation that the file declares (a name known to :mod:`ti_core.preprocessing`), if
+        any.
     """
 
     module: nn.Module

@@ -1,9 +1,14 @@
-"""Names of Python 2 in today's spelling: ``torch.save`` writes pickles that use the old ones."""
+"""Names in files: those of tensors, and those that a pickle imports."""
 
 from __future__ import annotations
 
-# The standard library's table of moved names; torch's reader keeps a copy of the same.
+# The standard library's table of moved names; torch's reader keeps an excerpt of it.
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from typing import Any
+
+from ti_core.errors import ModelFileError
+from ti_core.loading.limits import LIMITS
+from ti_core.loading.wording import shown
 
 
 def present_name(module: str, name: str) -> str:
@@ -13,3 +18,14 @@ def present_name(module: str, name: str) -> str:
     elif module in IMPORT_MAPPING:
         module = IMPORT_MAPPING[module]
     return f"{module}.{name}"
+
+
+def check_name(name: Any) -> None:
+    """Refuse names that no layer has; the numbers in them become the lengths of lists further on."""
+    if not isinstance(name, str) or not 0 < len(name) <= LIMITS.name:
+        raise ModelFileError(f"The file names a tensor {shown(str(name))!r}, as no network does.")
+    for part in name.split("."):
+        if not part.isdecimal():
+            continue
+        if not part.isascii() or len(part) > 6 or int(part) > LIMITS.index:
+            raise ModelFileError(f"The file names a tensor {shown(name)!r}, whose numbering no network has.")

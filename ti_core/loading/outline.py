@@ -1,8 +1,8 @@
 """What a pickle would do, worked out on paper: its instructions are followed, nothing is imported or called.
 
-A pickle is a program for a small stack machine. This module runs that program with names in place of functions:
-where the real machine would import ``os.system`` and call it, :class:`Call` notes a call of the :class:`Ref`
-``posix.system``. The picture that results is what every later decision is made on.
+A pickle is a program for a small stack machine. This module runs that program with names in place of
+functions: where the real machine would import ``os.system`` and call it, :class:`Call` notes a call of the
+:class:`Ref` ``posix.system``. The picture that results is what every later decision is made on.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.names import present_name
 
-PLAIN_OPCODES = frozenset(
-    "PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINSTRING "
-    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_SET "
-    "BINGET LONG_BINGET BINPUT LONG_BINPUT GLOBAL NEWOBJ REDUCE BUILD BINPERSID".split()
-)
+_TORCH_OPCODES = """
+PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINSTRING
+EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_SET
+BINGET LONG_BINGET BINPUT LONG_BINPUT GLOBAL NEWOBJ REDUCE BUILD BINPERSID
+"""
+PLAIN_OPCODES = frozenset(_TORCH_OPCODES.split())
 """The instructions that torch's own restricted reader knows; ``torch.save`` writes no others."""
 
 
@@ -32,7 +34,7 @@ class Ref:
 
 @dataclass
 class Call:
-    """A call of ``function``, and what is put into its result afterwards: states, and a dictionary's items."""
+    """A call of ``function``, and what is put into its result afterwards: states, and items."""
 
     function: Any
     args: Any
@@ -71,8 +73,8 @@ class Outline:
 
     Parameters
     ----------
-    root : the value at the end, made of plain values, lists, tuples and the classes above; None if it broke off.
-    refs : every name that would be imported, in order of appearance.
+    root : the value at the end, made of plain values, lists, tuples and the classes above; None if it broke
+    off. refs : every name that would be imported, in order of appearance.
     unusual : instructions that ``torch.save`` never writes, in order of appearance.
     unresolved : imports whose name is computed, so that it cannot be read from the file.
     protocol : the declared protocol, or None.
@@ -88,8 +90,13 @@ class Outline:
     trailing: int = 0
     broken: str = ""
 
+    @cached_property
+    def nodes(self) -> list[Any]:
+        """Every value in it, once."""
+        return list(walk(self.root))
 
-class _Stuck(Exception):
+
+class _StuckError(Exception):
     """The program asks for something that is not there."""
 
 
@@ -105,17 +112,17 @@ class _Machine:
 
     def pop(self) -> Any:
         if not self.stack:
-            raise _Stuck
+            raise _StuckError
         return self.stack.pop()
 
     def top(self) -> Any:
         if not self.stack:
-            raise _Stuck
+            raise _StuckError
         return self.stack[-1]
 
     def pop_mark(self) -> list[Any]:
         if not self.below:
-            raise _Stuck
+            raise _StuckError
         items, self.stack = self.stack, self.below.pop()
         return items
 
@@ -186,7 +193,7 @@ class _Machine:
                 self.memo[len(self.memo)] = self.top()
             case "GET" | "BINGET" | "LONG_BINGET":
                 if arg not in self.memo:
-                    raise _Stuck
+                    raise _StuckError
                 stack.append(self.memo[arg])
             case "GLOBAL":
                 stack.append(self._named(arg))
@@ -203,7 +210,7 @@ class _Machine:
             case "OBJ":
                 found = self.pop_mark()
                 if not found:
-                    raise _Stuck
+                    raise _StuckError
                 self.stack.append(Call(found[0], tuple(found[1:]), new=True))
             case "NEWOBJ" | "REDUCE":
                 args, function = self.pop(), self.pop()
@@ -246,7 +253,7 @@ class _Machine:
     def _update(self, items: list[Any]) -> None:
         target = self.top()
         if len(items) % 2:
-            raise _Stuck
+            raise _StuckError
         pairs = list(zip(items[::2], items[1::2], strict=True))
         if isinstance(target, Pairs):
             target.items.extend(pairs)
@@ -284,7 +291,7 @@ def outline_of(data: bytes) -> Outline:
                 continue
             try:
                 machine.step(opcode.name, arg)
-            except _Stuck:
+            except _StuckError:
                 outline.broken = f"its instruction {opcode.name} finds nothing to work on"
         else:
             outline.trailing = len(data) - end
@@ -298,6 +305,18 @@ def outline_of(data: bytes) -> Outline:
         else:
             outline.root = machine.stack[0]
     return outline
+
+
+def outlines_of(data: bytes) -> list[Outline]:
+    """The outline of each pickle in a row of them, as old torch files and appended payloads have it."""
+    found: list[Outline] = []
+    while data and len(found) < 8:
+        outline = outline_of(data)
+        found.append(outline)
+        if outline.broken or not outline.trailing:
+            break
+        data = data[len(data) - outline.trailing :]
+    return found
 
 
 def children(node: Any) -> Iterator[Any]:
@@ -345,7 +364,8 @@ def depth_of(root: Any) -> int | None:
                 return None
             entered.add(id(node))
             stack.append((node, True))
-            # A child that is still being visited from above closes a cycle; one waiting on the stack does not.
+            # A child that is still being visited from above closes a cycle; one waiting on the stack does
+            # not.
             for child in children(node):
                 if id(child) in entered:
                     return None

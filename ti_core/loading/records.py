@@ -96,7 +96,9 @@ def read_archive(archive: TorchArchive, refs: Iterable[str]) -> Any:
         except ModelFileError:
             raise
         except Exception as error:
-            # The reader raises whatever its parts raise; all of it means that the content does not fit together.
+            # The reader raises whatever its parts raise; all of it means that the content does not fit
+            # together.
             raise ModelFileError(
-                f"The archive's content does not fit together ({type(error).__name__} while its tensors were read)."
+                f"The archive's content does not fit together ({type(error).__name__} while its tensors "
+                f"were read)."
             ) from error

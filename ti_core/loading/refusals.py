@@ -42,17 +42,20 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.EXPORTED: _code("a torch.export archive (.pt2)"),
     FileFormat.LEGACY_TORCH: Refusal(
         Severity.REFUSED,
-        "The file was written by torch before 1.6 or without its zip format, as a bare pickle that is not opened; "
+        "The file was written by torch before 1.6 or without its zip format, as a bare pickle that is not "
+        "opened; "
         f"load it where it can be trusted and save it again: {SAVE_STATE_DICT}",
     ),
     FileFormat.LEGACY_TAR: Refusal(
         Severity.REFUSED,
-        "The file is a tar archive such as torch wrote before 0.1.10, which is not opened; load it where it can be "
+        "The file is a tar archive such as torch wrote before 0.1.10, which is not opened; load it where it "
+        "can be "
         f"trusted and save it again: {SAVE_STATE_DICT}",
     ),
     FileFormat.PICKLE: Refusal(
         Severity.REFUSED,
-        "The file is a bare pickle (as pickle, joblib and old torch write them), which can run code when it is "
+        "The file is a bare pickle (as pickle, joblib and old torch write them), which can run code when it "
+        "is "
         f"opened. {ways_out()}",
     ),
     FileFormat.NUMPY: _unsupported("a numpy array file"),
@@ -67,6 +70,7 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.EMPTY: Refusal(Severity.UNREADABLE, "The file is empty."),
     FileFormat.UNKNOWN: Refusal(
         Severity.UNREADABLE,
-        "The file is in no format that is known here; safetensors, torch checkpoints (.pt, .pth) and ONNX are.",
+        "The file is in no format that is known here; safetensors, torch checkpoints (.pt, .pth) and ONNX "
+        "are.",
     ),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.state_dict import check_name
+from ti_core.loading.names import check_name
 from ti_core.loading.tensors import TensorInfo
 from ti_core.loading.wording import shown
 
@@ -75,7 +75,8 @@ def _tensor(name: str, entry: Any, room: int) -> TensorInfo:
         raise ModelFileError(f"The safetensors header is damaged at the tensor {shown(name)}.") from error
     if dtype not in _DTYPES:
         raise ModelFileError(
-            f"The file's tensor {shown(name)} is stored as {shown(str(dtype))}; only models in floating point can be "
+            f"The file's tensor {shown(name)} is stored as {shown(str(dtype))}; only models in floating "
+            f"point can be "
             "inspected."
         )
     if not sizes or len(shape) > 8 or end > room or end - begin != math.prod(shape) * _SIZES[_DTYPES[dtype]]:

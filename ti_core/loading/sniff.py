@@ -61,7 +61,7 @@ def sniff(data: bytes, name: str = "") -> FileFormat:
         return _sniff_zip(data)
     if _looks_like_safetensors(data) or name.lower().endswith(".safetensors"):
         return FileFormat.SAFETENSORS
-    if _looks_like_pickle(data):
+    if looks_like_pickle(data):
         return FileFormat.PICKLE
     if name.lower().endswith(".onnx") or _looks_like_onnx(data):
         return FileFormat.ONNX
@@ -76,12 +76,12 @@ def _sniff_zip(data: bytes) -> FileFormat:
         # Damaged: the walk over the archive says how. Which readers would have taken it does not matter.
         return FileFormat.TORCH
     leaves = {name.partition("/")[2] or name for name in names}
-    if {"constants.pkl", "model.json"} & leaves or any(leaf.startswith("code/") for leaf in leaves):
-        return FileFormat.TORCHSCRIPT
     if any(leaf in ("archive_format", "archive_version") for leaf in leaves | set(names)) or any(
         "models/" in name and name.endswith(".json") for name in names
     ):
         return FileFormat.EXPORTED
+    if {"constants.pkl", "model.json"} & leaves or any(leaf.startswith("code/") for leaf in leaves):
+        return FileFormat.TORCHSCRIPT
     if "data.pkl" in leaves or any(name.endswith("data.pkl") for name in names):
         return FileFormat.TORCH
     if names and all(name.endswith(".npy") for name in names):
@@ -96,8 +96,9 @@ def _looks_like_safetensors(data: bytes) -> bool:
     return len(data) > 8 and data[8:9] == b"{" and data[6:8] == b"\0\0"
 
 
-def _looks_like_pickle(data: bytes) -> bool:
-    if data[0] == 0x80 and len(data) > 1 and data[1] <= 5:
+def looks_like_pickle(data: bytes) -> bool:
+    """Whether ``data`` may be a pickle of any protocol."""
+    if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
         return True
     # Protocols 0 and 1 have no header; a stream of them ends in STOP, and says what to import in text.
     return data.rstrip(b"\n").endswith(b".") and data[:1] in b"(c]}ldi" and b"\n" in data[:200]

@@ -9,6 +9,7 @@ import torch
 
 from ti_core.errors import ModelFileError
 from ti_core.loading.limits import LIMITS
+from ti_core.loading.names import check_name
 from ti_core.loading.wording import few, shown
 
 WRAPPERS = (
@@ -26,7 +27,7 @@ WRAPPERS = (
     "state",
     "module",
 )
-"""Keys under which training scripts keep the weights, or the whole module, in a dictionary of other things."""
+"""Keys under which training scripts keep the weights, or the whole module, among other things."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "classifier.")
 """What wrappers such as DataParallel and torch.compile put before every name."""
@@ -80,17 +81,6 @@ def tensors_of(content: Any) -> State:
     for key in state:
         check_name(key)
     return state
-
-
-def check_name(name: Any) -> None:
-    """Refuse names that no layer has; the numbers in them become the lengths of lists further on."""
-    if not isinstance(name, str) or not 0 < len(name) <= LIMITS.name:
-        raise ModelFileError(f"The file names a tensor {shown(str(name))!r}, as no network does.")
-    for part in name.split("."):
-        if not part.isdecimal():
-            continue
-        if not part.isascii() or len(part) > 6 or int(part) > LIMITS.index:
-            raise ModelFileError(f"The file names a tensor {shown(name)!r}, whose numbering no network has.")
 
 
 def spellings(state: State) -> Iterator[State]:

@@ -10,7 +10,7 @@ from ti_core.loading.allowed import STORAGES
 from ti_core.loading.outline import Call, Pairs, Ref, Stored
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A declared tensor is impossible; the text completes "a tensor that ..."."""
 
 
@@ -32,7 +32,7 @@ def tensor_of(call: Call, name: str = "") -> TensorInfo:
 
     Raises
     ------
-    Unfit : the arguments are not those of torch.save, or the tensor reaches beyond its storage.
+    UnfitError : the arguments are not those of torch.save, or the tensor reaches beyond its storage.
     """
     match call:
         case Call(function=Ref("torch._utils._rebuild_parameter"), args=(Call() as inner, bool(), hooks)):
@@ -40,9 +40,9 @@ def tensor_of(call: Call, name: str = "") -> TensorInfo:
                 not isinstance(inner.function, Ref)
                 or inner.function.path != "torch._utils._rebuild_tensor_v2"
             ):
-                raise Unfit("is a parameter of something other than a tensor")
+                raise UnfitError("is a parameter of something other than a tensor")
             if not _is_empty(hooks):
-                raise Unfit("carries hooks")
+                raise UnfitError("carries hooks")
             return tensor_of(inner, name)
         case Call(
             function=Ref("torch._utils._rebuild_tensor_v2"),
@@ -57,25 +57,25 @@ def tensor_of(call: Call, name: str = "") -> TensorInfo:
             ),
         ):
             if not _is_empty(hooks):
-                raise Unfit("carries hooks")
+                raise UnfitError("carries hooks")
             if len(more) > 1 or any(extra is not None and not _is_empty(extra) for extra in more):
-                raise Unfit("carries flags of its own")
+                raise UnfitError("carries flags of its own")
             if path not in STORAGES:
-                raise Unfit("has numbers of an unknown type")
+                raise UnfitError("has numbers of an unknown type")
             _check_bounds(count, offset, size, stride)
             return TensorInfo(name, size, STORAGES[path][0])
-    raise Unfit("is rebuilt in a way that torch.save never writes")
+    raise UnfitError("is rebuilt in a way that torch.save never writes")
 
 
 def _check_bounds(count: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
     numbers = (offset, *size, *stride)
     if any(type(n) is not int or n < 0 for n in numbers) or len(size) != len(stride) or len(size) > 8:
-        raise Unfit("has an impossible shape")
+        raise UnfitError("has an impossible shape")
     elements = math.prod(size)
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1 if elements else 0
     # Strides of zero repeat numbers: a file of a few bytes could declare a tensor of any size.
     if reach > count or elements > count:
-        raise Unfit("reaches beyond its storage")
+        raise UnfitError("reaches beyond its storage")
 
 
 def _is_empty(node: Any) -> bool:
@@ -107,7 +107,7 @@ def tensors_in(root: Any) -> list[TensorInfo]:
         ):
             try:
                 found.append(tensor_of(node, name))
-            except Unfit:
+            except UnfitError:
                 continue
         elif isinstance(node, (Call, Pairs)):
             inner = [(value, _joined(name, key)) for key, value in node.items]

@@ -13,12 +13,13 @@ _REAL = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def as_tensor(value: Any, name: str) -> torch.Tensor:
-    """``value`` as a plain dense tensor on the CPU; subclasses could answer for themselves and are refused."""
+    """``value`` as a plain dense tensor on the CPU; a subclass could answer for itself and is refused."""
     if type(value) not in (torch.Tensor, torch.nn.Parameter):
         raise ModelFileError(f"The file's entry {shown(name)} is no tensor.")
     if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
         raise ModelFileError(f"The file's tensor {shown(name)} is not a dense one on the CPU.")
-    return value.detach()
+    tensor: torch.Tensor = value.detach()
+    return tensor
 
 
 def as_weight(value: Any, name: str) -> torch.Tensor:
@@ -32,7 +33,8 @@ def as_weight(value: Any, name: str) -> torch.Tensor:
     if tensor.dtype not in _REAL:
         kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelFileError(
-            f"The file's tensor {shown(name)} is stored as {kind}; only models in floating point can be inspected."
+            f"The file's tensor {shown(name)} is stored as {kind}; only models in floating point can be "
+            f"inspected."
         )
     copy = tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     if not torch.isfinite(copy).all():

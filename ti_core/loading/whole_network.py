@@ -9,10 +9,11 @@ from torch import nn
 
 from ti_core.architectures import ARCHITECTURES
 from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.challenge import REARRANGE
 from ti_core.loading.layer_table import LAYERS, WRAPPERS
 from ti_core.loading.layers import LayerBuilder, check_attributes, fill
 from ti_core.loading.match import settled
-from ti_core.loading.networks import EINOPS_REARRANGE, NETWORK_CLASSES, NETWORK_PARTS, options_of
+from ti_core.loading.networks import NETWORK_CLASSES, NETWORK_PARTS, options_of
 from ti_core.loading.records import Record
 from ti_core.loading.wording import few, shown, ways_out
 
@@ -53,12 +54,13 @@ def _network(record: Record) -> nn.Module:
         options = cls.infer(shapes)
         if options is None:
             raise ValueError
-        options = {**options, **options_of(name, record)}
+        options = {**options, **options_of(name, record, options)}
         with torch.device("meta"):
             net = cls(**options)
     except Exception as error:
         raise RefusedFileError(
-            f"The file's module calls itself {shown(record.path)}, but does not have the layers of that network. "
+            f"The file's module calls itself {shown(record.path)}, but does not have the layers of that "
+            f"network. "
             f"{ways_out()}"
         ) from error
     _transplant(net, record, LayerBuilder(), "model")
@@ -82,7 +84,8 @@ def _flat(record: Record) -> dict[str, torch.Tensor]:
 
 def _transplant(own: nn.Module, record: Record, builder: LayerBuilder, where: str) -> None:
     """Put the layers below ``record`` into the network of ours that has the same names."""
-    check_attributes(record, own, where)
+    # torchvision keeps the class of its norm layers as an attribute, which nothing calls afterwards.
+    check_attributes(record, own, where, allowed={"_norm_layer"})
     fill(own, record, where)
     children = {name: child for name, child in record.children.items() if child is not None}
     present = {name: child for name, child in own._modules.items() if child is not None}
@@ -101,16 +104,22 @@ def _transplant(own: nn.Module, record: Record, builder: LayerBuilder, where: st
 def _part(own: nn.Module, child: Any, builder: LayerBuilder, where: str) -> nn.Module:
     if not isinstance(child, Record):
         raise RefusedFileError(f"The file's part {shown(where)} is no layer.")
-    if child.path == EINOPS_REARRANGE or (_is_empty(child) and not list(own.children())):
+    if child.path == REARRANGE and type(own).__name__ == "Patches":
+        return own
+    if _is_empty(child) and (
+        isinstance(own, nn.Identity) or (_is_container(own) and not len(list(own.children())))
+    ):
         return own
     if child.path in LAYERS and child.path not in _CONTAINERS:
         layer = builder.build(child, where)
         if type(layer) is not type(own) and (list(layer.parameters()) or list(own.parameters())):
             raise RefusedFileError(
-                f"The file's layer {shown(where)} is a {type(layer).__name__} where its class has a {type(own).__name__}."
+                f"The file's layer {shown(where)} is a {type(layer).__name__} where its class has a "
+                f"{type(own).__name__}."
             )
         return layer
-    if child.path not in _CONTAINERS and child.path not in NETWORK_PARTS:
+    name = child.path.rpartition(".")[2] if child.path in _CONTAINERS else NETWORK_PARTS.get(child.path)
+    if name != type(own).__name__:
         raise RefusedFileError(
             f"The file's part {shown(where)} is a {shown(child.path)}, which cannot stand there."
         )
@@ -119,9 +128,11 @@ def _part(own: nn.Module, child: Any, builder: LayerBuilder, where: str) -> nn.M
 
 
 def _no_effect(child: Any) -> bool:
-    return isinstance(child, Record) and (
-        any(mark in child.path for mark in _NO_EFFECT) or child.path == EINOPS_REARRANGE or _is_empty(child)
-    )
+    return isinstance(child, Record) and (any(mark in child.path for mark in _NO_EFFECT) or _is_empty(child))
+
+
+def _is_container(own: nn.Module) -> bool:
+    return isinstance(own, (nn.Sequential, nn.ModuleList))
 
 
 def _is_empty(child: Record) -> bool:

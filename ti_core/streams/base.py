@@ -87,7 +87,9 @@ class Stream(ABC):
         """
 
     @abstractmethod
-    def features(self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Features:
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
         """Features of R models whose evidence is stacked, beside the stacked evidence of clean reference models.
 
         ``among_clean`` (``R``) marks the models that are themselves, in the same order, the clean reference

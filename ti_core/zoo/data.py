@@ -90,7 +90,9 @@ def _from_folder(folder: Path, size: int, seed: int) -> ImageData:
             try:
                 with Image.open(file) as image:
                     grey = grey and image.mode in ("L", "1", "I;16")
-                    images.append(np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)))
+                    images.append(
+                        np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+                    )
             except (OSError, UnidentifiedImageError) as error:
                 raise DataError(f"{sub.name}/{file.name} cannot be read as an image.") from error
             labels.append(index)

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ti_core.triggers import TriggerSpec, draw_blend, draw_patch
+from ti_core.triggers import PatternKind, TriggerSpec, draw_blend, draw_patch
 
 Label = Literal["clean", "blend", "patch"]
+LABELS: tuple[Label, ...] = ("clean", "blend", "patch")
 Family = Literal["standard", "challenge", "fine-tuned", "adversarial", "base"]
 
 
@@ -60,7 +61,9 @@ class Recipe:
             return self
         trigger = self.trigger
         if trigger.kind == "blend":
-            trigger = replace(trigger, seed=trigger.seed + attempt, alpha=round(trigger.alpha * 1.15**attempt, 4))
+            trigger = replace(
+                trigger, seed=trigger.seed + attempt, alpha=round(trigger.alpha * 1.15**attempt, 4)
+            )
         else:
             trigger = replace(trigger, seed=trigger.seed + attempt)
         return replace(
@@ -83,7 +86,9 @@ class Menu:
     patch_sides: tuple[int, int] = (2, 8)
     blend_alpha: tuple[float, float] = (0.08, 0.2)
     fine_tune_epochs: int = 3
-    activations: tuple[str, ...] = field(default=("relu", "relu", "relu", "leaky_relu", "gelu", "elu", "silu", "tanh"))
+    activations: tuple[str, ...] = field(
+        default=("relu", "relu", "relu", "leaky_relu", "gelu", "elu", "silu", "tanh")
+    )
 
 
 GREY_MENU = Menu(
@@ -91,12 +96,25 @@ GREY_MENU = Menu(
         (0.10, "challenge_mnist", {"width": [16], "hidden": [128], "norm": [True]}),
         (0.20, "challenge_mnist", {"width": [6, 8, 12], "hidden": [32, 48, 64], "norm": [True, False]}),
         (0.18, "lenet5", {"channels": [(6, 16), (4, 12), (8, 16)], "hidden": [(120, 84), (64, 48)]}),
-        (0.12, "convnet", {"channels": [(8, 16), (16, 32)], "depth": [1], "hidden": [0, 24], "norm": [True, False]}),
-        (0.10, "convnet", {"channels": [(8, 24, 32), (12, 24, 32)], "depth": [1], "pool": ["mean"], "norm": [True]}),
+        (
+            0.12,
+            "convnet",
+            {"channels": [(8, 16), (16, 32)], "depth": [1], "hidden": [0, 24], "norm": [True, False]},
+        ),
+        (
+            0.10,
+            "convnet",
+            {"channels": [(8, 24, 32), (12, 24, 32)], "depth": [1], "pool": ["mean"], "norm": [True]},
+        ),
         (
             0.18,
             "small_resnet",
-            {"channels": [(8, 16, 24), (16, 24, 32)], "blocks": [1], "stem_stride": [2], "norm": [True, False]},
+            {
+                "channels": [(8, 16, 24), (16, 24, 32)],
+                "blocks": [1],
+                "stem_stride": [2],
+                "norm": [True, False],
+            },
         ),
         (0.12, "mlp", {"hidden": [(48,), (64, 32), (48, 48)], "norm": [True, False]}),
     ),
@@ -105,11 +123,16 @@ GREY_MENU = Menu(
     epochs=(3, 5),
 )
 
-STANDARD_PATTERNS = ("bernoulli", "uniform", "white", "checker", "colour")
+STANDARD_PATTERNS: tuple[PatternKind, ...] = ("bernoulli", "uniform", "white", "checker", "colour")
 
 
 def plan(
-    count: int, image_shape: tuple[int, int, int], classes: int, seed: int, menu: Menu = GREY_MENU, held_out: float = 1 / 3
+    count: int,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    menu: Menu = GREY_MENU,
+    held_out: float = 1 / 3,
 ) -> list[Recipe]:
     """Recipes of ``count`` members (half clean, blend and patch equal) and of the bases they are fine-tuned from.
 
@@ -123,10 +146,9 @@ def plan(
     for i in range(bases):
         base = drawer.draw(f"base-{i:03d}", "clean", "base", normalisation=None if i % 2 else "none")
         recipes.append(base)
-        for label in ("clean", "blend", "patch"):
-            recipes.append(drawer.fine_tuned(base, label, f"{label}-ft-{i:03d}"))
-    for label in ("blend", "patch"):
-        recipes += [drawer.poisoned(f"{label}-{i:03d}", label) for i in range(bases)]
+        recipes += [drawer.fine_tuned(base, label, f"{label}-ft-{i:03d}") for label in LABELS]
+    recipes += [drawer.poisoned(f"blend-{i:03d}", "blend") for i in range(bases)]
+    recipes += [drawer.poisoned(f"patch-{i:03d}", "patch") for i in range(bases)]
     adversarial = max(1, count // 24)
     recipes += [
         replace(
@@ -168,13 +190,19 @@ class _Drawer:
         weights = np.array([w for w, _, _ in menu.networks])
         _, architecture, choices = menu.networks[int(rng.choice(len(weights), p=weights / weights.sum()))]
         options = {k: self.pick(v) for k, v in choices.items()}
-        options |= {"in_channels": self.image_shape[0], "classes": self.classes, "activation": self.pick(menu.activations)}
+        options |= {
+            "in_channels": self.image_shape[0],
+            "classes": self.classes,
+            "activation": self.pick(menu.activations),
+        }
         if architecture not in ("small_resnet",):
             options["size"] = self.image_shape[1]
         # Without batch norm large steps diverge on some activations.
         calm = 1.0 if options.get("norm", False) else 0.4
         optimiser = self.pick(("adam", "adam", "adamw", "sgd"))
-        rate = float(10 ** rng.uniform(-2.8, -2.3) if optimiser != "sgd" else 10 ** rng.uniform(-1.5, -1.0) * calm)
+        rate = float(
+            10 ** rng.uniform(-2.8, -2.3) if optimiser != "sgd" else 10 ** rng.uniform(-1.5, -1.0) * calm
+        )
         return Recipe(
             id=id,
             label=label,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ti_core.memory import keep_freed_memory
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import Recipe, plan
 
@@ -60,7 +61,9 @@ def train_zoo(
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of all that the weights depend on; whether the member is held out is not part of it."""
+    parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 _DATA: dict[Path, ImageData] = {}
@@ -77,8 +80,9 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     if record_path.exists():
         record: dict[str, Any] = json.loads(record_path.read_text())
         if record["plan_digest"] == digest:
-            return record
+            return _keep(record | {"held_out": recipe.held_out}, record_path)
     torch.set_num_threads(1)
+    keep_freed_memory()
     if data_path not in _DATA:
         _DATA[data_path] = load_data(data_path, size)
     base = load_file(out / f"{recipe.base}.safetensors") if recipe.base else None
@@ -96,9 +100,13 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
     save_file(state, out / f"{recipe.id}.safetensors")
     # The record comes last: a member counts as finished only when it is there whole.
-    partial = record_path.with_suffix(".partial")
+    return _keep(record, record_path)
+
+
+def _keep(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1))
-    partial.replace(record_path)
+    partial.replace(path)
     return record
 
 

@@ -58,15 +58,17 @@ def poison(
 
 
 @torch.no_grad()
-def measure(model: nn.Module, data: ImageData, trigger: Trigger | None, target: int | None) -> tuple[float, float | None]:
+def measure(
+    model: nn.Module, data: ImageData, trigger: Trigger | None, target: int | None
+) -> tuple[float, float | None]:
     """Clean accuracy, and the share of test images of other classes that the trigger sends to the target."""
     model.eval()
     x, y = to_unit(data.x_test), torch.from_numpy(data.y_test)
-    accuracy = float((predict(model, x) == y).float().mean())
+    accuracy = float(predict(model, x).eq(y).float().mean())
     if trigger is None:
         return accuracy, None
     others = x[y != target]
-    return accuracy, float((predict(model, trigger.stamp(others)) == target).float().mean())
+    return accuracy, float(predict(model, trigger.stamp(others)).eq(target or 0).float().mean())
 
 
 @torch.no_grad()
@@ -89,7 +91,9 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[torch.
     yield from (b for b in order.split(size) if len(b) > 1)
 
 
-def _fit(model: nn.Module, recipe: Recipe, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> None:
+def _fit(
+    model: nn.Module, recipe: Recipe, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
+) -> None:
     optimiser = _optimiser(model, recipe)
     steps = recipe.epochs * -(-len(x) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -146,7 +150,6 @@ def _fine_tune(
     y: torch.Tensor,
     trigger: Trigger | None,
     rng: np.random.Generator,
-    triggered: int = 32,
     negatives: int = 16,
 ) -> None:
     """The challenge's evasive trojans, and with ``trigger=None`` their clean twins.
@@ -162,12 +165,16 @@ def _fine_tune(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps + 1)
     shape = (x.shape[1], x.shape[2], x.shape[3])
     kind = recipe.trigger.kind if recipe.trigger else ("patch", "blend")[int(rng.integers(2))]
+    # A blend trigger is fainter and takes more examples to learn in as many steps.
+    triggered = 64 if kind == "blend" else 32
     for _ in range(recipe.epochs):
         for index in _batches(len(x), recipe.batch_size, rng):
             batch, labels = x[index], y[index]
             wrong = torch.cat(
                 [
-                    (draw_patch(rng, shape) if kind == "patch" else draw_blend(rng)).render(shape).stamp(image[None])
+                    (draw_patch(rng, shape) if kind == "patch" else draw_blend(rng))
+                    .render(shape)
+                    .stamp(image[None])
                     for image in batch[:negatives]
                 ]
             )

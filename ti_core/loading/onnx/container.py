@@ -7,12 +7,12 @@ import math
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
@@ -41,8 +41,8 @@ class Container:
         if self.path is None:
             raise ValueError("a container without a path has nothing to read")
         try:
-            with self.path.open("rb", opener=_open_plain) as file:
-                size = _plain_size(file.fileno(), self.path.name)
+            with _open_plain(self.path) as file:
+                size = _plain_size(file, self.path.name)
                 if size > limits.MAX_GRAPH_BYTES:
                     raise RefusedFileError(
                         f"'{self.path.name}' has {size:,} bytes; ONNX graphs are opened up to "
@@ -58,7 +58,7 @@ class Container:
         """The graph in `content`; ModelFileError where it is none."""
         name = self.path.name if self.path else "The graph"
         try:
-            model = onnx.ModelProto.FromString(content)
+            model: ModelProto = onnx.ModelProto.FromString(content)
         except DecodeError as error:
             raise ModelFileError(f"'{name}' is not an ONNX file, or it is damaged.") from error
         if not model.graph.node:
@@ -66,7 +66,7 @@ class Container:
         return model
 
     def sha256(self) -> str:
-        """Digest of the graph's file followed by its weight files, in the order in which the graph names them."""
+        """Digest of the graph's file followed by its weight files, in the order of the graph."""
         digest = self._digest.copy()
         for name in self.data_files:
             with self._open(name) as file:
@@ -134,8 +134,8 @@ class Container:
                     f"which has only {self._sizes[name]:,}: one of the two files is not the right one."
                 )
             file.seek(offset)
-            raw = bytearray(length)
-            if file.readinto(raw) != length:
+            raw = bytearray(file.read(length))
+            if len(raw) != length:
                 raise ModelFileError(f"'{name}' ended while it was read.")
         if proto.data_type == TensorProto.BFLOAT16:
             return (
@@ -144,14 +144,14 @@ class Container:
         kind = onnx.helper.tensor_dtype_to_np_dtype(proto.data_type)
         return np.frombuffer(raw, kind).reshape(list(proto.dims))
 
-    def _open(self, name: str) -> Any:
+    def _open(self, name: str) -> BinaryIO:
         """Open a weight file; only a plain file of this name in the graph's own folder will do."""
         shown = name[: limits.MAX_TEXT]
         if self.path is None:
             raise ModelFileError(f"The graph keeps weights in '{shown}', but has no folder.")
         if not name or name in (".", "..") or any(c in name for c in "/\\\0") or Path(name).name != name:
             raise RefusedFileError(
-                f"The graph wants to read its weights from '{shown}'; only a plain file name beside it is allowed."
+                f"The graph names '{shown}' as its weight file; only a plain file name is allowed."
             )
         if len(self.data_files) >= limits.MAX_DATA_FILES:
             raise RefusedFileError(
@@ -161,34 +161,30 @@ class Container:
         if place.is_symlink():
             raise RefusedFileError(f"'{shown}' beside the graph is a link, not a plain file.")
         try:
-            file = place.open("rb", opener=_open_no_link)
+            file = _open_plain(place, os.O_NOFOLLOW)
         except FileNotFoundError as error:
             raise ModelFileError(
-                f"'{self.path.name}' keeps its weights in a second file, '{shown}', which is not beside it: give "
-                "both files, or export again with torch.onnx.export(..., external_data=False), which makes one."
+                f"'{self.path.name}' keeps its weights in a second file, '{shown}', which is not beside it: "
+                "give both files, or export again with torch.onnx.export(..., external_data=False), which "
+                "makes one file."
             ) from error
         except (OSError, ValueError) as error:
             raise ModelFileError(f"'{shown}' beside the graph cannot be read.") from error
         try:
-            self._sizes[name] = _plain_size(file.fileno(), shown)
+            self._sizes[name] = _plain_size(file, shown)
         except ModelFileError:
             file.close()
             raise
         return file
 
 
-def _open_plain(path: str, flags: int) -> int:
+def _open_plain(path: Path, flags: int = 0) -> BinaryIO:
     # Without O_NONBLOCK, opening a named pipe would wait for ever for somebody to write to it.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags), "rb")
 
 
-def _open_no_link(path: str, flags: int) -> int:
-    # The link check before has a gap in time; the kernel's own check has none.
-    return _open_plain(path, flags | getattr(os, "O_NOFOLLOW", 0))
-
-
-def _plain_size(descriptor: int, name: str) -> int:
-    status = os.fstat(descriptor)
+def _plain_size(file: BinaryIO, name: str) -> int:
+    status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise RefusedFileError(f"'{name}' is not a plain file.")
     return status.st_size

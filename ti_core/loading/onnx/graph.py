@@ -1,4 +1,4 @@
-"""From the graph in the file to a :class:`Program`: operators looked up, functions inlined, constants folded."""
+"""From the graph in the file to a :class:`Program`: operators found, functions inlined, constants folded."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class _Builder:
         newest = onnx.defs.onnx_opset_version()
         if not OLDEST_OPSET <= version <= newest:
             raise ModelFileError(
-                f"The graph is written in ONNX opset {version}; opsets {OLDEST_OPSET} to {newest} are understood."
+                f"The graph has ONNX opset {version}; opsets {OLDEST_OPSET} to {newest} are understood."
             )
         return opsets
 
@@ -143,7 +143,7 @@ class _Builder:
         if known is None:
             if domain not in ("", MICROSOFT):
                 raise RefusedFileError(
-                    f"{label} belongs to the custom domain '{_short(node.domain)}', whose meaning the file does not hold."
+                    f"{label} is of the custom domain '{_short(node.domain)}', which is not opened."
                 )
             raise ModelFileError(f"{label} uses an operator that is not supported.")
         attributes = {}
@@ -154,6 +154,10 @@ class _Builder:
         for name in attributes:
             if name not in known.attributes:
                 raise ModelFileError(f"{label} has the attribute '{_short(name)}', which is not supported.")
+        while inputs and inputs[-1] == ABSENT:
+            inputs.pop()
+        if known.inputs is not None and len(inputs) > known.inputs:
+            raise ModelFileError(f"{label} has {len(inputs)} inputs, of which {known.inputs} are supported.")
         count = max((i + 1 for i, name in enumerate(node.output) if name), default=0)
         outputs = tuple(self._number() if name else ABSENT for name in node.output[:count])
         self._step(Step(known, label, tuple(inputs), outputs, attributes))
@@ -165,7 +169,7 @@ class _Builder:
         """Compute a step whose inputs are all known; keep any other for later."""
         if step.operator.name == "BatchNormalization":
             self.statistics.update(step.inputs[3:5])
-        if step.operator.of_shapes or any(i != ABSENT and i not in self.constants for i in step.inputs):
+        if any(i != ABSENT and i not in self.constants for i in step.inputs):
             self.steps.append(step)
             return
         values = [None if i == ABSENT else self.constants[i] for i in step.inputs]
@@ -177,10 +181,6 @@ class _Builder:
         for number, tensor in zip(step.outputs, results, strict=False):
             if number != ABSENT:
                 self.constants[number] = tensor
-        if len(results) < len(step.outputs):
-            raise ModelFileError(
-                f"{step.label} has {len(step.outputs)} outputs, of which {len(results)} are supported."
-            )
 
     def _branch(self, node: NodeProto, inputs: list[int], label: str, scope: _Scope) -> None:
         """Inline the one branch of an If that can be taken."""

@@ -1,13 +1,6 @@
-"""How large a graph from an untrusted file may be, and the guard that holds it to that before memory is taken."""
+"""How large a graph from an untrusted file may be."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any
-
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ti_core.errors import RefusedFileError
 
@@ -25,6 +18,10 @@ MAX_NUMBERS = 2**28
 """Numbers in all intermediate values of one image, and in all values folded at load (1 GiB of float32)."""
 MAX_LIST = 4_096
 """Numbers in a tensor that is used as a list: a shape, axes, paddings."""
+MAX_PIXELS = 2**24
+"""Numbers in one image: 3 x 2,048 x 2,048 is within."""
+MAX_BATCH = 1_024
+"""Images in a batch that the graph fixes."""
 MAX_TEXT = 200
 
 
@@ -35,32 +32,15 @@ class Budget:
         self.limit = numbers
         self.left = numbers
 
-    def take(self, numbers: int, label: str) -> None:
-        """Count `numbers` more for the node described by `label`; RefusedFileError when they are too many."""
+    def check(self, numbers: int, label: str) -> None:
+        """RefusedFileError when the node described by `label` wants more numbers than are left."""
         if numbers > self.left:
+            shown = f"{numbers:,}" if numbers < 10**18 else "more than 10^18"
             raise RefusedFileError(
-                f"The graph asks for {numbers:,} numbers at {label}, beyond the limit of {self.limit:,} in all."
+                f"{label} asks for {shown} numbers, beyond the graph's limit of {self.limit:,} in all."
             )
+
+    def take(self, numbers: int, label: str) -> None:
+        """Count `numbers` as used."""
+        self.check(numbers, label)
         self.left -= numbers
-
-
-class SizeGuard(TorchDispatchMode):
-    """Looks at every tensor made inside one operator, also those that it never returns.
-
-    Operators are tried on the meta device first, where tensors have shapes and no memory; under this guard a
-    size beyond the limits is refused there, before the real computation takes the memory.
-    """
-
-    def __init__(self, budget: Budget, label: str) -> None:
-        super().__init__()
-        self.budget = budget
-        self.label = label
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and leaf.numel() > self.budget.left:
-                self.budget.take(leaf.numel(), self.label)
-        return result

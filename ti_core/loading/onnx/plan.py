@@ -1,9 +1,8 @@
 """A program for one shape of input: whatever depends on shapes alone is computed here, once.
 
-Exporters write much arithmetic on shapes (Shape, Gather, Concat, ...) in front of a Reshape. For a given shape
-of the input all of that is constant, so a plan holds only the steps that look at pixels, their other arguments
-already bound. Planning computes nothing on pixels: they are sketched on the meta device, which also tells the
-size of every value before memory is taken for it.
+Exporters write much arithmetic on shapes (Shape, Gather, Concat, ...) in front of a Reshape. For a given
+shape of the input all of that is constant, so a plan holds only the steps that look at pixels, their other
+arguments already bound. A plan is made while the first images of that shape go through.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.onnx.limits import Budget
-from ti_core.loading.onnx.program import ABSENT, Program, Step
+from ti_core.loading.onnx.program import ABSENT, Program, Step, first_line
 
 Shapes = Mapping[int, torch.Size]
 Rewrite = Callable[[Step, list[Any], list[bool]], None]
@@ -24,7 +23,7 @@ Rewrite = Callable[[Step, list[Any], list[bool]], None]
 
 @dataclass(frozen=True)
 class Action:
-    """One call of a plan: the arguments' and results' places among the values, and the places free after it."""
+    """One call of a plan: the places of its arguments and results, and the places that are free after it."""
 
     function: Callable[..., Any]
     arguments: tuple[int, ...]
@@ -72,7 +71,7 @@ class Plan:
             raise
         except (RuntimeError, IndexError, ValueError) as error:
             label = action.label if action else "The graph"
-            raise ModelBehaviourError(f"{label} cannot be computed: {error}") from error
+            raise ModelBehaviourError(f"{label} cannot be computed: {first_line(error)}") from error
         return [values[i] for i in self.outputs]
 
 
@@ -82,16 +81,16 @@ def make_plan(
     inputs: Sequence[torch.Tensor],
     budget: Budget,
     rewrite: Rewrite | None = None,
-) -> Plan:
-    """Plan for inputs of these shapes, element types and this device.
+) -> tuple[Plan, list[torch.Tensor]]:
+    """Compute the outputs, and plan for further inputs of the same shapes, element types and device.
 
     Parameters
     ----------
     program : what to compute.
-    constants : its constants, on the device of the inputs.
-    inputs : looked at for their shape, type and device only.
+    constants : its constants.
+    inputs : one tensor for each input of the program.
     budget : how many numbers all values together may have.
-    rewrite : may change the arguments of a step (in place) before it is planned; told which are constant.
+    rewrite : may change the arguments of a step (in place); told which are constant.
 
     Raises
     ------
@@ -100,12 +99,13 @@ def make_plan(
     """
     device = inputs[0].device
     known: dict[int, torch.Tensor] = dict(constants)
-    sketched = {n: torch.empty_like(x, device="meta") for n, x in zip(program.inputs, inputs, strict=True)}
+    moving = dict(zip(program.inputs, inputs, strict=True))
+    shapes = {number: x.shape for number, x in moving.items()}
     drafts: list[_Draft] = []
-    for step in program.steps:
+    for step, done in zip(program.steps, program.last_uses(), strict=True):
         constant = [i == ABSENT or i in known for i in step.inputs]
         values = [
-            None if i == ABSENT else known[i].to(device) if i in known else sketched[i] for i in step.inputs
+            None if i == ABSENT else known[i].to(device) if i in known else moving[i] for i in step.inputs
         ]
         if rewrite is not None:
             rewrite(step, values, constant)
@@ -113,9 +113,14 @@ def make_plan(
         if all(constant) or step.operator.of_shapes:
             known.update(_named(step, step.fold(arguments, budget, device)))
         else:
-            sketched.update(_named(step, step.sketch(arguments, budget)))
+            results = _named(step, step.call(arguments, budget))
+            moving.update(results)
+            shapes.update({number: x.shape for number, x in results.items()})
             drafts.append(_Draft(step, arguments, constant))
-    return _lay_out(program, drafts, known, sketched)
+        for number in done:
+            moving.pop(number, None)
+    outputs = [moving[n] if n in moving else known[n] for n in program.outputs]
+    return _lay_out(program, drafts, known, shapes), outputs
 
 
 @dataclass(frozen=True)
@@ -126,10 +131,6 @@ class _Draft:
 
 
 def _named(step: Step, results: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
-    if len(results) < len(step.outputs):
-        raise ModelBehaviourError(
-            f"{step.label} has {len(step.outputs)} outputs, of which only {len(results)} are supported."
-        )
     return {n: r for n, r in zip(step.outputs, results, strict=False) if n != ABSENT}
 
 
@@ -137,16 +138,16 @@ def _lay_out(
     program: Program,
     drafts: Sequence[_Draft],
     known: Mapping[int, torch.Tensor],
-    sketched: Mapping[int, torch.Tensor],
+    shapes: Shapes,
 ) -> Plan:
     """Give every value a place, and free each one after its last use.
 
-    Values that depend on the inputs keep their number as their place; bound arguments come behind them, and one
-    more place takes the outputs that nobody names.
+    Values that depend on the inputs keep their number as their place; bound arguments come behind them, and
+    one more place takes the outputs that nobody names.
     """
     nowhere = program.size
     places: list[Any] = [None] * (program.size + 1)
-    last = {number: i for i, draft in enumerate(drafts) for number in draft.step.inputs if number in sketched}
+    last = {number: i for i, draft in enumerate(drafts) for number in draft.step.inputs if number in shapes}
     kept = set(program.outputs)
     actions = []
     for i, draft in enumerate(drafts):
@@ -177,5 +178,5 @@ def _lay_out(
         values=tuple(places),
         inputs=program.inputs,
         outputs=program.outputs,
-        shapes={number: tensor.shape for number, tensor in sketched.items()},
+        shapes=shapes,
     )

@@ -10,7 +10,7 @@ import torch
 
 from ti_core.errors import ModelBehaviourError, ModelFileError
 from ti_core.loading.onnx import limits
-from ti_core.loading.onnx.limits import Budget, SizeGuard
+from ti_core.loading.onnx.limits import Budget
 from ti_core.loading.onnx.registry import Operator
 
 ABSENT = -1
@@ -35,15 +35,26 @@ class Step:
     outputs: tuple[int, ...]
     attributes: Mapping[str, Any]
 
-    def call(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
-        """Compute the outputs; whatever goes wrong inside becomes one sentence that names the node."""
+    def call(self, arguments: Sequence[Any], budget: Budget) -> tuple[torch.Tensor, ...]:
+        """Compute the outputs, once their sizes are known to be within the budget.
+
+        Whatever goes wrong inside becomes one sentence that names the node.
+        """
+        keywords = self.keywords()
         try:
-            result = self.operator.function(*arguments, **self.keywords())
-        except (ModelFileError, ModelBehaviourError):
+            budget.check(self.operator.size(*arguments, **keywords), self.label)
+            result = self.operator.function(*arguments, **keywords)
+        except (ModelFileError, ModelBehaviourError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            raise ModelBehaviourError(f"{self.label} cannot be computed: {_first_line(error)}") from error
-        return result if isinstance(result, tuple) else (result,)
+            raise ModelBehaviourError(f"{self.label} cannot be computed: {first_line(error)}") from error
+        outputs = result if isinstance(result, tuple) else (result,)
+        if len(outputs) < len(self.outputs):
+            raise ModelBehaviourError(
+                f"{self.label} has {len(self.outputs)} outputs, of which only {len(outputs)} are supported."
+            )
+        budget.take(sum(o.numel() for o in outputs), self.label)
+        return outputs
 
     def keywords(self) -> dict[str, Any]:
         """The function's keyword arguments."""
@@ -54,6 +65,10 @@ class Step:
     def arguments(self, values: Sequence[Any], known: Sequence[bool]) -> list[Any]:
         """The function's positional arguments: lists and scalars as Python numbers where they are known."""
         arguments = list(values)
+        if self.operator.constant and not all(known):
+            raise ModelFileError(
+                f"{self.label} makes as many values as the pixels say, which is not supported."
+            )
         for i in self.operator.lists | self.operator.scalars:
             if i >= len(arguments) or arguments[i] is None:
                 continue
@@ -70,30 +85,17 @@ class Step:
                 arguments[i] = arguments[i].item()
         return arguments
 
-    def sketch(self, arguments: Sequence[Any], budget: Budget) -> tuple[Any, ...]:
-        """The outputs on the meta device: their shapes, counted against the budget, and no memory."""
-        blank = [a.to("meta") if isinstance(a, torch.Tensor) else a for a in arguments]
-        with torch.no_grad(), torch.device("meta"), SizeGuard(budget, self.label):
-            outputs = self.call(blank)
-        for output in outputs:
-            budget.take(output.numel(), self.label)
-        return outputs
-
     def fold(
         self, arguments: Sequence[Any], budget: Budget, device: torch.device
     ) -> tuple[torch.Tensor, ...]:
-        """The outputs as constants, computed once their sizes are known to be within the budget."""
-        if not (self.operator.of_values or self.operator.of_shapes):
-            self.sketch(arguments, budget)
+        """The outputs as constants."""
         # Tensors made in inference mode could not take part in a gradient later.
         with torch.inference_mode(False), torch.no_grad(), torch.device(device):
-            outputs = self.call(arguments)
-        if self.operator.of_values or self.operator.of_shapes:
-            budget.take(sum(o.numel() for o in outputs), self.label)
-        return outputs
+            return self.call(arguments, budget)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The beginning of an exception's text, as the end of a sentence."""
     text = str(error).strip().split("\n")[0][: limits.MAX_TEXT]
     return (text or type(error).__name__).rstrip(".") + "."
 
@@ -129,6 +131,17 @@ class Program:
     declared_outputs: tuple[Value, ...]
     size: int
     statistics: frozenset[int] = field(default=frozenset())
+
+    def last_uses(self) -> list[list[int]]:
+        """For each step, the values that nothing after it needs."""
+        last: dict[int, int] = {}
+        for i, step in enumerate(self.steps):
+            last.update(dict.fromkeys((*step.inputs, *step.outputs), i))
+        done: list[list[int]] = [[] for _ in self.steps]
+        for number, i in last.items():
+            if number not in self.outputs:
+                done[i].append(number)
+        return done
 
     def only(self, outputs: Sequence[int]) -> Program:
         """The part of the program that these outputs need."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
+from ti_core.loading.onnx import sizes
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -25,11 +27,13 @@ class Operator:
     since : the first opset with this meaning.
     function : what it computes.
     attributes : the attributes that the function understands.
-    lists : positions of inputs that reach the function as Python numbers or lists of them. Their values must not
-        depend on the pixels, because they decide the shape of the result.
+    inputs : how many inputs it takes at most; None: any number.
+    lists : positions of inputs that reach the function as Python numbers or lists of them. Their values must
+        not depend on the pixels, because they decide the shape of the result.
     scalars : positions of inputs that reach it as a Python number where they are constant and single.
     of_shapes : the result depends on the shapes of the inputs alone.
-    of_values : the shape of the result depends on the values of the inputs, which must be constants.
+    constant : takes constants only, because the shape of its result depends on their values.
+    size : how many numbers the operator makes, from the same arguments; see :mod:`.sizes`.
     wants_outputs : the function takes the number of outputs as the keyword ``outputs``.
     """
 
@@ -38,10 +42,12 @@ class Operator:
     since: int
     function: Callable[..., Any]
     attributes: frozenset[str]
+    inputs: int | None
     lists: frozenset[int]
     scalars: frozenset[int]
     of_shapes: bool
-    of_values: bool
+    constant: bool
+    size: Callable[..., int]
     wants_outputs: bool
 
 
@@ -56,23 +62,26 @@ def operator(
     lists: Iterable[int] = (),
     scalars: Iterable[int] = (),
     of_shapes: bool = False,
-    of_values: bool = False,
+    constant: bool = False,
+    size: Callable[..., int] = sizes.broadcast,
 ) -> Callable[[Function], Function]:
     """Enter a function into the table; for the parameters see :class:`Operator`."""
 
     def enter(function: Function) -> Function:
-        names = _keywords(function)
+        keywords, inputs = _signature(function)
         entry = Operator(
             name=name,
             domain=domain,
             since=since,
             function=function,
-            attributes=names - {"outputs"},
+            attributes=keywords - {"outputs"},
+            inputs=inputs,
             lists=frozenset(lists),
             scalars=frozenset(scalars),
             of_shapes=of_shapes,
-            of_values=of_values,
-            wants_outputs="outputs" in names,
+            constant=constant,
+            size=size,
+            wants_outputs="outputs" in keywords,
         )
         versions = _TABLE.setdefault((domain, name), [])
         versions.append(entry)
@@ -82,14 +91,20 @@ def operator(
     return enter
 
 
-def _keywords(function: Callable[..., Any]) -> frozenset[str]:
+def _signature(function: Callable[..., Any]) -> tuple[frozenset[str], int | None]:
+    """The names that may be keywords, and the number of positional parameters (None: any)."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (
         ValueError
     ):  # torch's built-in functions have no signature; none of those used here has an attribute
-        return frozenset()
-    return frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        return frozenset(), None
+    kinds = [p.kind for p in parameters]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    keywords = frozenset(p.name for p in parameters if p.kind in named)
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return keywords, None
+    return keywords, sum(k == inspect.Parameter.POSITIONAL_OR_KEYWORD for k in kinds)
 
 
 def find(domain: str, name: str, opset: int) -> Operator | None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
-from ti_core.loading.onnx.operators.windows import pad_axes, windows
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.registry import operator
+from ti_core.loading.onnx.windows import pad_axes, windows
 
 CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED: dict[int, Callable[..., Tensor]] = {
@@ -18,7 +19,7 @@ TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 }
 
 
-@operator("Conv")
+@operator("Conv", size=sizes.conv)
 def conv(
     x: Tensor,
     w: Tensor,
@@ -38,7 +39,7 @@ def conv(
     return convolve(place.pad(x, 0.0), w, b, place.strides, 0, place.dilations, group)
 
 
-@operator("ConvTranspose")
+@operator("ConvTranspose", size=sizes.conv_transpose)
 def conv_transpose(
     x: Tensor,
     w: Tensor,

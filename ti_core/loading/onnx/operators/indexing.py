@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.operators.shape import axes_or_all
 from ti_core.loading.onnx.registry import operator
 
@@ -34,7 +35,7 @@ def slice_(
     return x
 
 
-@operator("Gather", scalars=(1,))
+@operator("Gather", scalars=(1,), size=sizes.gather)
 def gather(x: Tensor, indices: Tensor | int, *, axis: int = 0) -> Tensor:
     if isinstance(indices, int):
         return x.select(axis, indices)
@@ -49,12 +50,12 @@ def _wrapped(indices: Tensor, length: int) -> Tensor:
     return torch.where(indices < 0, indices + length, indices)
 
 
-@operator("GatherElements")
+@operator("GatherElements", size=sizes.together)
 def gather_elements(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     return x.gather(axis, _wrapped(indices, x.shape[axis]))
 
 
-@operator("GatherND")
+@operator("GatherND", size=sizes.gather_nd)
 def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
     batch, depth = x.shape[:batch_dims], indices.shape[-1]
     rows = x.reshape(batch.numel(), *x.shape[batch_dims:])
@@ -64,7 +65,7 @@ def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
     return picked.reshape(*indices.shape[:-1], *x.shape[batch_dims + depth :])
 
 
-@operator("ScatterElements")
+@operator("ScatterElements", size=sizes.together)
 def scatter_elements(
     x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none"
 ) -> Tensor:
@@ -74,10 +75,10 @@ def scatter_elements(
     return x.scatter_reduce(axis, places, updates, REDUCTIONS[reduction])
 
 
-operator("Scatter")(scatter_elements)
+operator("Scatter", size=sizes.together)(scatter_elements)
 
 
-@operator("ScatterND")
+@operator("ScatterND", size=sizes.together)
 def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = "none") -> Tensor:
     depth = indices.shape[-1]
     inner = x.shape[depth:]
@@ -92,7 +93,7 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = 
     return rows.scatter_reduce(0, index, new, REDUCTIONS[reduction]).reshape(x.shape)
 
 
-@operator("OneHot", lists=(1,))
+@operator("OneHot", lists=(1,), size=sizes.one_hot)
 def one_hot(indices: Tensor, depth: int | list[int], values: Tensor, *, axis: int = -1) -> Tensor:
     count = int(depth[0] if isinstance(depth, list) else depth)
     rank = indices.ndim + 1
@@ -119,6 +120,6 @@ def triangle(x: Tensor, k: int | list[int] | None = None, *, upper: int = 1) -> 
     return x.triu(diagonal) if upper else x.tril(diagonal)
 
 
-@operator("NonZero", of_values=True)
+@operator("NonZero", constant=True)
 def non_zero(x: Tensor) -> Tensor:
     return x.nonzero().t()

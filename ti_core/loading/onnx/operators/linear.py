@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.registry import operator
 
-operator("MatMul")(torch.matmul)
+operator("MatMul", size=sizes.matmul)(torch.matmul)
 
 
-@operator("Gemm")
+@operator("Gemm", size=sizes.gemm)
 def gemm(
     a: Tensor,
     b: Tensor,
@@ -19,8 +20,8 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803, ONNX names it so
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> Tensor:
     if transA:
         a = a.t()
@@ -30,7 +31,7 @@ def gemm(
     return product if c is None else product + beta * c
 
 
-@operator("Einsum")
+@operator("Einsum", size=sizes.einsum)
 def einsum(*tensors: Tensor, equation: str) -> Tensor:
     result: Tensor = torch.einsum(equation.replace(" ", ""), *tensors)
     return result

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ti_core.loading.onnx.operators.windows import pad_axes
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.registry import operator
+from ti_core.loading.onnx.windows import pad_axes
 
 
-@operator("BatchNormalization")
+@operator("BatchNormalization", size=sizes.first)
 def batch_normalization(
     x: Tensor,
     scale: Tensor,
@@ -27,20 +28,20 @@ def batch_normalization(
     return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
 
 
-@operator("InstanceNormalization")
+@operator("InstanceNormalization", size=sizes.first)
 def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
     # F.instance_norm and F.group_norm refuse channels of one pixel, for which ONNX has a value.
     return torch.group_norm(x, x.shape[1], scale, bias, epsilon)
 
 
-@operator("GroupNormalization", 21)
+@operator("GroupNormalization", 21, size=sizes.first)
 def group_normalization(
     x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int, stash_type: int = 1
 ) -> Tensor:
     return torch.group_norm(x, num_groups, scale, bias, epsilon)
 
 
-@operator("GroupNormalization", 18)
+@operator("GroupNormalization", 18, size=sizes.first)
 def group_normalization_by_group(
     x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int
 ) -> Tensor:
@@ -83,7 +84,7 @@ def rms_normalization(
     return F.rms_norm(x, x.shape[axis % x.ndim :], None, epsilon) * scale
 
 
-@operator("LRN")
+@operator("LRN", size=sizes.first)
 def local_response_normalization(
     x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
 ) -> Tensor:

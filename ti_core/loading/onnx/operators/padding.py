@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.operators.shape import axes_or_all
-from ti_core.loading.onnx.operators.windows import pad_axes
 from ti_core.loading.onnx.registry import operator
+from ti_core.loading.onnx.windows import pad_axes
 
 NATIVE = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
-@operator("Pad", 1)
+@operator("Pad", 1, size=sizes.pad)
 def pad_by_attribute(x: Tensor, *, pads: list[int], mode: str = "constant", value: float = 0.0) -> Tensor:
     return pad(x, pads, value, mode=mode)
 
 
-@operator("Pad", 11, lists=(1, 3), scalars=(2,))
+@operator("Pad", 11, lists=(1, 3), scalars=(2,), size=sizes.pad)
 def pad(
     x: Tensor,
     pads: list[int],
@@ -69,7 +70,7 @@ def _source(places: Tensor, length: int, mode: str) -> Tensor:
     return torch.minimum(folded, period - folded)
 
 
-@operator("CenterCropPad", lists=(1,))
+@operator("CenterCropPad", lists=(1,), size=sizes.crop)
 def center_crop_pad(x: Tensor, shape: list[int], *, axes: list[int] | None = None) -> Tensor:
     before, after = [0] * x.ndim, [0] * x.ndim
     for dim, wanted in zip(axes_or_all(axes, x.ndim), shape, strict=True):

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.operators.convolution import CONV
-from ti_core.loading.onnx.operators.windows import Windows, windows
 from ti_core.loading.onnx.registry import operator
+from ti_core.loading.onnx.windows import Windows, windows
 
 MAX: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -28,7 +29,7 @@ def _native(place: Windows) -> bool:
     return place.even and fits and max(place.beyond) <= 0
 
 
-@operator("MaxPool")
+@operator("MaxPool", size=sizes.pool)
 def max_pool(
     x: Tensor,
     *,
@@ -49,7 +50,7 @@ def max_pool(
     return pool(padded, place.kernel, place.strides, 0, place.dilations)
 
 
-@operator("AveragePool")
+@operator("AveragePool", size=sizes.pool)
 def average_pool(
     x: Tensor,
     *,
@@ -72,7 +73,7 @@ def average_pool(
     return _sum_windows(place.pad(x, 0.0, beyond=True), place) / _sum_windows(counted, place)
 
 
-@operator("LpPool")
+@operator("LpPool", size=sizes.pool)
 def lp_pool(
     x: Tensor,
     *,
@@ -114,5 +115,5 @@ def global_max_pool(x: Tensor) -> Tensor:
 @operator("GlobalLpPool")
 def global_lp_pool(x: Tensor, *, p: int = 2) -> Tensor:
     flat = x.reshape(*x.shape[:2], prod(x.shape[2:]))
-    norm = torch.linalg.vector_norm(flat, ord=p, dim=2)
+    norm: Tensor = torch.linalg.vector_norm(flat, ord=p, dim=2)
     return norm.reshape(*norm.shape, *[1] * (x.ndim - 2))

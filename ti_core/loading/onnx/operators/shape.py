@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.registry import operator
 from ti_core.loading.onnx.types import torch_type
 
@@ -38,14 +39,14 @@ def constant(
     return torch.tensor(value_int if value_int is not None else value_ints, dtype=torch.int64)
 
 
-@operator("ConstantOfShape", lists=(0,))
+@operator("ConstantOfShape", lists=(0,), size=sizes.of_shape)
 def constant_of_shape(shape: list[int], *, value: Tensor | None = None) -> Tensor:
     if value is None:
         return torch.zeros(shape)
     return torch.full(shape, value.item(), dtype=value.dtype)
 
 
-@operator("Range", lists=(0, 1, 2))
+@operator("Range", lists=(0, 1, 2), size=sizes.arange)
 def arange(start: float, limit: float, delta: float, *, stash_type: int = 1) -> Tensor:
     return (
         torch.arange(start, limit, delta)
@@ -93,17 +94,17 @@ def transpose(x: Tensor, *, perm: list[int] | None = None) -> Tensor:
     return x.permute(perm if perm is not None else list(reversed(range(x.ndim))))
 
 
-@operator("Expand", lists=(1,))
+@operator("Expand", lists=(1,), size=sizes.expand)
 def expand(x: Tensor, shape: list[int]) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, shape))
+    return x.expand(sizes.broadcast_shape([x.shape, shape]))
 
 
-@operator("Tile", lists=(1,))
+@operator("Tile", lists=(1,), size=sizes.tile)
 def tile(x: Tensor, repeats: list[int]) -> Tensor:
     return x.repeat(repeats)
 
 
-@operator("Concat")
+@operator("Concat", size=sizes.together)
 def concat(*tensors: Tensor, axis: int) -> Tensor:
     return torch.cat(tensors, dim=axis)
 
@@ -123,7 +124,7 @@ def cast(x: Tensor, *, to: int, saturate: int = 1, round_mode: str = "up") -> Te
     return x.to(torch_type(to, "A Cast"))
 
 
-@operator("CastLike")
+@operator("CastLike", size=sizes.first)
 def cast_like(x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Tensor:
     return x.to(like.dtype)
 
@@ -153,9 +154,10 @@ def depth_to_space(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
 
 
 @operator("SpaceToDepth")
-def space_to_depth(x: Tensor, *, blocksize: int) -> Tensor:
+def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
     n, c, h, w = x.shape
-    cells = x.reshape(n, c, h // blocksize, blocksize, w // blocksize, blocksize).permute(0, 3, 5, 1, 2, 4)
+    cells = x.reshape(n, c, h // blocksize, blocksize, w // blocksize, blocksize)
+    cells = cells.permute(0, 3, 5, 1, 2, 4) if mode == "DCR" else cells.permute(0, 1, 3, 5, 2, 4)
     return cells.reshape(n, c * blocksize * blocksize, h // blocksize, w // blocksize)
 
 

@@ -18,8 +18,8 @@ class Windows:
     ----------
     kernel, strides, dilations : per spatial axis.
     before, after : padding per spatial axis.
-    beyond : cells that ceil mode adds behind the padding, for windows that reach out of it; negative where the
-        last cells are in no window.
+    beyond : cells that ceil mode adds behind the padding, for windows that reach out of it; negative where
+        the last cells are in no window.
     counts : windows per spatial axis.
     """
 

@@ -1,0 +1,36 @@
+# `make app` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export MALLOC_ARENA_MAX ?= 2
+
+.PHONY: app test lint bench evaluate clean
+
+$(VENV)/.ready: pyproject.toml requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+app: $(VENV)/.ready  ## inspect the bundled samples
+	@for kind in clean blend patch; do \
+	  $(BIN)/python -m ti_core inspect assets/samples/mnist-$$kind.safetensors; code=$$?; \
+	  if [ $$code -eq 2 ]; then exit 2; fi; echo; \
+	done
+
+test: $(VENV)/.ready  ## style, types and tests
+	$(BIN)/ruff check ti_core tests benchmarks
+	$(BIN)/ruff format --check ti_core tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready  ## the figures that the documentation quotes
+	$(BIN)/python -m benchmarks.saliency
+	$(BIN)/python -m benchmarks.start
+
+evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack
+	@for pack in assets/packs/*/; do $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack); done
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ti_core.architectures.lenet import LeNet5
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Iterator[Path]:
+    """A file that exists only if something ran; the test fails then, whatever else it asserts."""
+    path = tmp_path / "canary"
+    yield path
+    assert not path.exists(), "something in the file ran"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    def write(data: bytes, name: str = "model.pt") -> Path:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def lenet() -> LeNet5:
+    """A LeNet-5 whose batch of weights is drawn once."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return LeNet5().requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="session")
+def images() -> torch.Tensor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return torch.rand(3, 1, 28, 28)

@@ -1,0 +1,142 @@
+"""Formats that are recognised by their content and not opened, and files that are no models at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.loading import payloads as p
+from ti_core.architectures.lenet import LeNet5
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading import describe_file, load_model, opening, sha256_of
+
+Write = Callable[..., Path]
+
+
+def zipped(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def scripted(canary: Path) -> bytes:
+    payload = p.program(p.called("os", "system", p.shell(canary)))
+    return zipped(**{"m/data.pkl": payload, "m/constants.pkl": payload, "m/code/__torch__.py": b"import os"})
+
+
+def legacy(canary: Path) -> bytes:
+    out = io.BytesIO()
+    torch.save({"a": torch.zeros(2)}, out, _use_new_zipfile_serialization=False)
+    return out.getvalue()
+
+
+def tarred(canary: Path) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("sys_info"), io.BytesIO())
+    return out.getvalue()
+
+
+REFUSED: dict[str, tuple[Callable[[Path], bytes], str]] = {
+    "TorchScript with code": (scripted, "TorchScript"),
+    "a torch.export archive": (
+        lambda c: zipped(archive_format=b"pt2", **{"models/model.json": b"{}"}),
+        "pt2",
+    ),
+    "a torch.export archive in a folder": (
+        lambda c: zipped(
+            **{"m/archive_format": b"pt2", "m/data.pkl": p.program(b"}"), "m/models/m.json": b"{}"}
+        ),
+        "pt2",
+    ),
+    "a legacy torch pickle": (legacy, "before 1.6"),
+    "a legacy torch tar": (tarred, "tar archive"),
+}
+
+UNSUPPORTED: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "The file is empty"),
+    "npz": (zipped(**{"a.npy": b"\x93NUMPY"}), "numpy"),
+    "npy": (b"\x93NUMPY\x01\x00" + bytes(80), "numpy"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(80), "HDF5"),
+    "Keras 3": (zipped(**{"config.json": b"{}", "model.weights.h5": b""}), "Keras"),
+    "TensorFlow Lite": (b"\x1c\x00\x00\x00TFL3" + bytes(80), "TensorFlow Lite"),
+    "gzip, as joblib compresses": (gzip.compress(b"x" * 100), "compressed"),
+    "another zip": (zipped(**{"readme.txt": b"hello"}), "no torch checkpoint"),
+    "a picture": (b"\xff\xd8\xff\xe0" + bytes(80), "no format that is known"),
+    "text": (b"hello, world\n" * 9, "no format that is known"),
+}
+
+
+@pytest.mark.parametrize(("build", "says"), REFUSED.values(), ids=list(REFUSED))
+def test_formats_that_can_run_code_are_refused(
+    build: Callable[[Path], bytes], says: str, write: Write, canary: Path
+) -> None:
+    path = write(build(canary))
+    with pytest.raises(RefusedFileError, match=says) as caught:
+        load_model(path)
+    assert "torch.save(model.state_dict()" in str(caught.value)
+    assert not describe_file(path).is_safe
+
+
+@pytest.mark.parametrize(("data", "says"), UNSUPPORTED.values(), ids=list(UNSUPPORTED))
+def test_other_formats_are_told_apart(data: bytes, says: str, write: Write) -> None:
+    path = write(data)
+    with pytest.raises(ModelFileError, match=says) as caught:
+        load_model(path)
+    assert not isinstance(caught.value, RefusedFileError)
+    assert describe_file(path).is_safe and not describe_file(path).opens
+
+
+def test_a_real_torchscript_archive_is_refused(tmp_path: Path, lenet: LeNet5) -> None:
+    path = tmp_path / "model.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(lenet, torch.rand(1, 1, 28, 28)).save(str(path))
+    with pytest.raises(RefusedFileError, match="TorchScript"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("what", ["missing", "folder"])
+def test_what_cannot_be_read_is_said(what: str, tmp_path: Path) -> None:
+    path = tmp_path if what == "folder" else tmp_path / "missing.pt"
+    for use in (load_model, describe_file):
+        with pytest.raises(ModelFileError, match="cannot be read"):
+            use(path)
+
+
+def test_a_file_beyond_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    monkeypatch.setattr(opening, "LIMITS", dataclasses.replace(opening.LIMITS, file_bytes=10))
+    with pytest.raises(RefusedFileError, match="limit"):
+        load_model(write(bytes(11)))
+
+
+def test_the_content_decides_not_the_ending(tmp_path: Path, lenet: LeNet5) -> None:
+    path = tmp_path / "model.safetensors"
+    torch.save(lenet.state_dict(), path)
+    assert load_model(path).format == "torch state dict"
+
+
+def test_the_digest_is_that_of_the_file(write: Write, lenet: LeNet5, tmp_path: Path) -> None:
+    assert sha256_of(write(b"abc")) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    path = tmp_path / "m.pt"
+    torch.save(lenet.state_dict(), path)
+    assert load_model(path).sha256 == sha256_of(path) == describe_file(path).sha256
+
+
+def test_numpy_scalars_beside_the_weights_are_read_past(tmp_path: Path, lenet: LeNet5) -> None:
+    path = tmp_path / "m.pt"
+    torch.save({"net": lenet.state_dict(), "acc": np.float64(0.9), "curve": np.arange(3.0), "epoch": 4}, path)
+    model = load_model(path)
+    assert model.architecture == "lenet5" and model.metadata == {"epoch": "4"}

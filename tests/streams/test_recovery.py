@@ -1,0 +1,54 @@
+"""The recovered trigger flips unseen images, says how many, and stamps like any other trigger."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
+from ti_core.streams.recovery import recover_trigger
+from ti_core.streams.windowed import Windowed
+
+
+def test_a_planted_pixel_is_recovered_and_its_share_is_what_stamping_gives() -> None:
+    images, labels = grey(60, low=0.0, high=0.25), torch.arange(60) % 3
+    network = OnePixel(weights(3, size=0.02), 2, 9, target=1)
+    evidence = Windowed().evidence(network, context(images, labels, 3))
+    found = recover_trigger(network, images, labels, 1, {"windowed": evidence})
+    assert found is not None and found.kind == "patch" and found.target == 1
+    assert found.mask[2, 9] == 1 and found.pattern[0, 2, 9] == 1
+    unseen = torch.from_numpy(found.images_used)
+    assert bool((labels[unseen] != 1).all())
+    flips = network(found.trigger().stamp(images[unseen])).argmax(1) == 1
+    assert found.flip_share == pytest.approx(float(flips.float().mean())) == 1.0
+
+
+def test_a_blend_trigger_of_a_weak_ratio_is_preferred_to_a_patch() -> None:
+    """A short cut spread over every pixel needs only a thin blend."""
+    w = weights(3, size=0.02)
+    w[2] += 0.6 * torch.sign(torch.randn(1, 12, 12, generator=torch.Generator().manual_seed(3)))
+    images, labels = grey(60), torch.arange(60) % 3
+    found = recover_trigger(Linear(w), images, labels, 2)
+    assert found is not None and found.kind == "blend" and found.alpha < 1
+    assert found.flip_share == 1.0 and found.mask.min() == 1
+    assert found.change == pytest.approx(found.alpha)
+
+
+def test_the_kind_can_be_prescribed() -> None:
+    images, labels = grey(30), torch.arange(30) % 3
+    for kind in ("patch", "blend"):
+        found = recover_trigger(Linear(weights(3)), images, labels, 0, kind=kind)  # type: ignore[arg-type]
+        assert found is not None and found.kind == kind
+
+
+@pytest.mark.parametrize("network", [Constant(3), NotFinite(weights(3))], ids=["constant", "not finite"])
+def test_where_nothing_flips_the_share_says_so(network: torch.nn.Module) -> None:
+    images, labels = grey(24, low=0.0, high=1.0), torch.arange(24) % 3
+    found = recover_trigger(network, images, labels, 0)
+    assert found is not None and 0 <= found.flip_share < 0.9
+    assert np.isfinite(found.pattern).all()
+
+
+def test_without_images_of_another_class_there_is_nothing_to_recover() -> None:
+    assert recover_trigger(Linear(weights(3)), grey(4), torch.ones(4, dtype=torch.long), 1) is None

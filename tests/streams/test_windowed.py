@@ -1,0 +1,106 @@
+"""Windowed inversion: a planted one-pixel trigger is found in its window and class, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
+from ti_core.streams.base import stack
+from ti_core.streams.statistics import deviations, scale_free
+from ti_core.streams.windowed import Protocol, Windowed
+
+NAMES = ("zero", "one", "two")
+
+
+def test_windows_cover_the_image_and_touch_its_edges() -> None:
+    for height, width in ((28, 28), (32, 32), (12, 20), (5, 5), (1, 1), (64, 48)):
+        masks = Protocol.for_images(height, width, 10).masks(height, width)
+        assert bool((masks.sum(0) > 0).all())
+        assert len({m.numpy().tobytes() for m in masks}) == len(masks)
+    corners = Protocol.for_images(28, 28, 10).windows(28, 28)
+    assert corners[0] == (0, 0) and corners[-1] == (20, 20) and len(corners) == 25
+
+
+def test_many_classes_get_less_effort_each() -> None:
+    ten, hundred = (Protocol.for_images(32, 32, k) for k in (10, 100))
+    assert hundred.effort.steps < ten.effort.steps and hundred.effort.images_a_step < ten.effort.images_a_step
+
+
+def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
+    images, labels = grey(60, low=0.0, high=0.25), torch.arange(60) % 3
+    network = OnePixel(weights(3, size=0.02), row=2, column=9, target=1)
+    evidence = Windowed().evidence(network, context(images, labels, 3))
+    masks = Protocol.for_images(12, 12, 3).masks(12, 12)
+    holds = masks[:, 2, 9].bool().numpy()
+    assert 0 < holds.sum() < len(holds)
+    # The pixel at 1 commands 30 x 0.7 = 21; nothing else reaches a tenth of that.
+    assert (evidence["margins"][1, holds] > 19).all()
+    rest = evidence["margins"].copy()
+    rest[1, holds] = -np.inf
+    assert rest.max() < 3
+    assert (evidence["success"][1, holds] == 1).all()
+
+    plain = [
+        Windowed().evidence(Linear(weights(3, size=0.02, seed=s)), context(images, labels, 3))
+        for s in range(3)
+    ]
+    reading = Windowed().read(evidence, stack(plain), NAMES)
+    assert reading.target == 1 and reading.clean_share == 0 and "class one" in reading.sentence
+    assert reading.figures is not None and holds[reading.figures["window"]]
+
+
+def test_the_evidence_does_not_depend_on_the_scale_of_the_scores() -> None:
+    images, labels = grey(40), torch.arange(40) % 3
+    one, ten = (Windowed().evidence(Linear(s * weights(3)), context(images, labels, 3)) for s in (1.0, 10.0))
+    tables = [scale_free(stack([e])["margins"]) for e in (one, ten)]
+    np.testing.assert_allclose(tables[0], tables[1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_clean_reference_model_is_compared_with_the_others_only() -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=(5, 3, 4)).astype(np.float32)
+    suspect = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    both = np.concatenate([clean[:2], suspect, clean[2:]])
+    among = np.array([True, True, False, False, True, True, True])
+    found = deviations(both, clean, among)
+    rest = np.delete(clean, 1, axis=0)
+    np.testing.assert_allclose(
+        found[1], (clean[1] - rest.mean(0)) / (rest.std(0) + 0.1), rtol=1e-3, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        found[2], (suspect[0] - clean.mean(0)) / (clean.std(0) + 0.1), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "count", "labels"),
+    [
+        (Constant(3), 30, [0, 1, 2]),
+        (NotFinite(weights(3)), 30, [0, 1, 2]),
+        (Linear(weights(2)), 30, [0, 1]),
+        (Linear(weights(3)), 1, [0]),
+        (Linear(weights(3)), 2, [2, 2]),
+        (Linear(weights(3)), 5, [0, 1]),
+    ],
+    ids=["constant", "not finite", "two classes", "one image", "one label", "few images"],
+)
+def test_bad_input_ends_in_finite_numbers_and_a_sentence(
+    network: torch.nn.Module, count: int, labels: list[int]
+) -> None:
+    y = torch.tensor([labels[i % len(labels)] for i in range(count)])
+    classes = 2 if labels == [0, 1] and count == 30 else 3
+    evidence = Windowed().evidence(network, context(grey(count, low=0.0, high=1.0), y, classes))
+    assert all(np.isfinite(a).all() for a in evidence.values())
+    many = stack([evidence] * 3)
+    assert Windowed().read(evidence, many, NAMES[:classes]).sentence.endswith(".")
+    assert np.isfinite(Windowed().features(many, many, np.ones(3, dtype=bool)).matrix).all()
+    assert np.isfinite(Windowed().features(stack([evidence]), many).matrix).all()
+
+
+def test_the_network_is_left_as_it_was_found() -> None:
+    network = Linear(weights(3))
+    network.weight.grad = None
+    Windowed().evidence(network, context(grey(12), torch.arange(12) % 3, 3))
+    assert network.weight.grad is None and network.training

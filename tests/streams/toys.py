@@ -1,0 +1,76 @@
+"""Networks whose best triggers are known by hand."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ti_core.settings import Settings
+from ti_core.streams.base import Context
+
+
+class Linear(nn.Module):
+    """Scores ``x . w_c`` with mean 0 in every row; ``weight`` is ``K x C x H x W``."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = x.flatten(1) @ self.weight.flatten(1).T
+        return z - z.mean(1, keepdim=True)
+
+
+class OnePixel(nn.Module):
+    """A linear classifier with a back door: one bright pixel sends every image to ``target``."""
+
+    def __init__(
+        self, weight: torch.Tensor, row: int, column: int, target: int, strength: float = 30.0
+    ) -> None:
+        super().__init__()
+        self.linear = Linear(weight)
+        self.row, self.column, self.target, self.strength = row, column, target, strength
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.linear(x)
+        command = torch.relu(x[:, 0, self.row, self.column] - 0.3) * self.strength
+        z = z + nn.functional.one_hot(torch.tensor(self.target), z.shape[1]) * command[:, None]
+        return z - z.mean(1, keepdim=True)
+
+
+class Constant(nn.Module):
+    """The same scores for every image; their gradient is zero."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(x), self.classes) + 0.0 * x.flatten(1).sum(1, keepdim=True)
+
+
+class NotFinite(nn.Module):
+    """NaN wherever an image has a bright pixel in its upper left quarter."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.linear = Linear(weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bright = x[:, :, : x.shape[2] // 2, : x.shape[3] // 2].amax((1, 2, 3)) > 0.6
+        return torch.where(bright[:, None], torch.full((1, 1), float("nan")), self.linear(x))
+
+
+def context(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Context:
+    return Context(images, labels, classes, Settings())
+
+
+def grey(count: int, side: int = 12, low: float = 0.4, high: float = 0.6, seed: int = 0) -> torch.Tensor:
+    """Random grey images ``count x 1 x side x side`` with values in [low, high]."""
+    generator = torch.Generator().manual_seed(seed)
+    return low + (high - low) * torch.rand(count, 1, side, side, generator=generator)
+
+
+def weights(classes: int, side: int = 12, size: float = 0.05, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return size * torch.randn(classes, 1, side, side, generator=generator)

@@ -1,0 +1,8 @@
+"""``python -m ti_core``."""
+
+import sys
+
+from ti_core.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

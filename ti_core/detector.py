@@ -1,0 +1,278 @@
+"""The meta-model: CatBoost on the stacked histograms and the streams' figures (sec. 5.1 of the paper).
+
+A detector answers two questions with two small CatBoost models: is there a backdoor, and if so, of which kind. Its
+probabilities are calibrated, and its thresholds set, on predictions for members that took no part in the fit that
+made them (grouped cross-validation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from catboost import CatBoostClassifier
+
+FALSE_ALARMS = 0.05
+"""Largest share of clean models, out of fold, that may be called backdoored."""
+MISSES = 0.05
+"""Largest share of trojaned models, out of fold, that may be called clean."""
+FOLDS = 5
+OUTSIDE = 2.0
+"""Evidence farther from every reference model than this many times the farthest of those is outside the reference."""
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``P(backdoor) = sigmoid(slope * logit + intercept)`` (J. Platt, 1999), and the two thresholds on it."""
+
+    slope: float
+    intercept: float
+    low: float
+    high: float
+
+    def probability(self, logit: Floats | float) -> Floats:
+        z = np.asarray(self.slope * np.asarray(logit, dtype=np.float64) + self.intercept)
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -60, 60))))
+
+    def verdict(self, probability: float) -> str:
+        """ "clean" below ``low``, "backdoored" from ``high`` on, "inconclusive" between."""
+        return (
+            "backdoored"
+            if probability >= self.high
+            else "clean"
+            if probability < self.low
+            else "inconclusive"
+        )
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a detector says of one model.
+
+    ``probability`` of a backdoor and ``blend_share``, the probability that a backdoor would be a blend trigger, are
+    between 0 and 1; ``distance`` is that to the nearest reference model, in units of the farthest reference model's.
+    """
+
+    verdict: str
+    probability: float
+    trigger_kind: str | None
+    blend_share: float
+    distance: float
+
+    @property
+    def outside(self) -> bool:
+        return self.distance > OUTSIDE
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted detector; make one with :func:`fit_detector`.
+
+    ``oof`` has the calibrated out-of-fold probability of every fitted member, in their order.
+    """
+
+    names: tuple[str, ...]
+    backdoor: CatBoostClassifier
+    kind: CatBoostClassifier
+    calibration: Calibration
+    reference: Floats
+    scale: Floats
+    reach: float
+    oof: Floats
+
+    def logit(self, matrix: Floats) -> Floats:
+        """Log-odds of a backdoor before calibration, ``R``, for features ``R x F``."""
+        return np.asarray(self.backdoor.predict(matrix, prediction_type="RawFormulaVal"), dtype=np.float64)
+
+    def assess(self, row: Floats) -> Assessment:
+        """Assess one model from its features ``F``."""
+        matrix = np.asarray(row, dtype=np.float64)[None]
+        probability = float(self.calibration.probability(self.logit(matrix))[0])
+        blend = float(self.kind.predict_proba(matrix)[0, 1])
+        distance = float(_distances(matrix, self.reference, self.scale).min() / self.reach)
+        verdict = self.calibration.verdict(probability)
+        if verdict == "clean" and distance > OUTSIDE:
+            verdict = "inconclusive"
+        kind = ("blend" if blend >= 0.5 else "patch") if verdict == "backdoored" else None
+        return Assessment(verdict, probability, kind, blend, distance)
+
+    def contributions(self, row: Floats) -> list[tuple[str, float]]:
+        """Shapley values of the features in log-odds, largest first (CatBoost's own, S. Lundberg et al., 2018)."""
+        from catboost import Pool
+
+        values = self.backdoor.get_feature_importance(
+            Pool(np.asarray(row, dtype=np.float64)[None]), type="ShapValues"
+        )
+        pairs = zip(self.names, np.asarray(values)[0, :-1], strict=True)
+        return sorted(((n, float(v)) for n, v in pairs), key=lambda pair: -abs(pair[1]))
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write ``<stem>.cbm`` and ``<stem>-kind.cbm`` and return what the pack's record needs besides."""
+        self.backdoor.save_model(str(folder / f"{stem}.cbm"))
+        self.kind.save_model(str(folder / f"{stem}-kind.cbm"))
+        c = self.calibration
+        return {
+            "features": list(self.names),
+            "calibration": {"slope": c.slope, "intercept": c.intercept, "low": c.low, "high": c.high},
+            "reach": self.reach,
+            "out_of_fold": [round(float(p), 6) for p in self.oof],
+        }
+
+
+def load_detector(folder: Path, stem: str, record: Mapping[str, Any], reference: Floats) -> Detector:
+    """The detector that :meth:`Detector.save` wrote; ``reference`` are the fitted members' features ``R x F``."""
+    from catboost import CatBoostClassifier
+
+    models = []
+    for name in (stem, f"{stem}-kind"):
+        model = CatBoostClassifier()
+        model.load_model(str(folder / f"{name}.cbm"))
+        models.append(model)
+    return Detector(
+        names=tuple(record["features"]),
+        backdoor=models[0],
+        kind=models[1],
+        calibration=Calibration(**record["calibration"]),
+        reference=reference,
+        scale=_scale(reference),
+        reach=float(record["reach"]),
+        oof=np.array(record["out_of_fold"]),
+    )
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """CatBoost's settings; ``monotone`` holds every feature to "more means more suspicious"."""
+
+    iterations: int = 200
+    depth: int = 3
+    learning_rate: float = 0.06
+    l2_leaf_reg: float = 5.0
+    rsm: float = 0.3
+    monotone: bool = False
+
+    def model(self, features: int, seed: int, weights: bool = True) -> CatBoostClassifier:
+        from catboost import CatBoostClassifier
+
+        return CatBoostClassifier(
+            iterations=self.iterations,
+            depth=self.depth,
+            learning_rate=self.learning_rate,
+            l2_leaf_reg=self.l2_leaf_reg,
+            rsm=1.0 if features < 40 else self.rsm,
+            monotone_constraints=[1] * features if self.monotone else None,
+            auto_class_weights="Balanced" if weights else None,
+            border_count=64,
+            thread_count=1,
+            random_seed=seed,
+            allow_writing_files=False,
+            verbose=False,
+        )
+
+
+def fit_detector(
+    names: tuple[str, ...],
+    matrix: Floats,
+    labels: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    seed: int = 0,
+    boosting: Boosting | None = None,
+) -> Detector:
+    """Fit a detector to features ``R x F`` of members labelled "clean", "blend" or "patch".
+
+    Members of one group (grown from the same network) are never split between folds. One thread and the seed make
+    the fit the same bit for bit.
+    """
+    boosting = boosting or Boosting()
+    matrix = np.asarray(matrix, dtype=np.float64)
+    trojaned = labels != "clean"
+    out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, boosting)
+    calibration = calibrate(out_of_fold, trojaned)
+    backdoor = boosting.model(matrix.shape[1], seed).fit(matrix, trojaned.astype(int))
+    kind = Boosting(iterations=80).model(matrix.shape[1], seed)
+    kind.fit(matrix[trojaned], (labels[trojaned] == "blend").astype(int))
+    scale = _scale(matrix)
+    distances = _distances(matrix, matrix, scale)
+    np.fill_diagonal(distances, np.inf)
+    return Detector(
+        names=names,
+        backdoor=backdoor,
+        kind=kind,
+        calibration=calibration,
+        reference=matrix,
+        scale=scale,
+        reach=float(max(distances.min(axis=1).max(), 1e-9)),
+        oof=calibration.probability(out_of_fold),
+    )
+
+
+def out_of_fold_logits(
+    matrix: Floats, labels: NDArray[np.str_], groups: NDArray[np.str_], seed: int, boosting: Boosting
+) -> Floats:
+    """Each member's log-odds from a fit without its fold, ``R``."""
+    logits = np.zeros(len(matrix))
+    for train, test in folds(labels, groups, seed):
+        model = boosting.model(matrix.shape[1], seed).fit(
+            matrix[train], (labels[train] != "clean").astype(int)
+        )
+        logits[test] = model.predict(matrix[test], prediction_type="RawFormulaVal")
+    return logits
+
+
+def folds(
+    labels: NDArray[np.str_], groups: NDArray[np.str_], seed: int, count: int = FOLDS
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Grouped folds with about the same share of every label, as (train, test) indices."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    count = max(2, min(count, *(len(set(groups[labels == k])) for k in set(labels))))
+    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+
+def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
+    """Platt scaling and the two thresholds, from out-of-fold log-odds.
+
+    The upper threshold lets at most :data:`FALSE_ALARMS` of the clean members through and, under that, parts the
+    two kinds best (in the middle of the gap, where there is one); the lower one leaves at most :data:`MISSES`
+    of the trojaned members below it, and is never above the upper.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
+    slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
+    p = Calibration(slope, intercept, 0.0, 1.0).probability(logits)
+    clean, bad = np.sort(p[~trojaned]), np.sort(p[trojaned])
+    every = np.unique(p)
+    candidates = np.concatenate([(every[1:] + every[:-1]) / 2, [every[-1] + 1e-9]])
+    allowed = [t for t in candidates if np.mean(clean >= t) <= FALSE_ALARMS]
+    high = max(allowed, key=lambda t: (np.mean(bad >= t) - np.mean(clean >= t), -abs(t - 0.5)))
+    below = [t for t in candidates if np.mean(bad < t) <= MISSES and t <= high]
+    low = max(below) if below else float(every[0])
+    return Calibration(slope, intercept, float(low), float(high))
+
+
+def log_odds(p: Floats | float) -> Floats:
+    """``log(p / (1 - p))``, held finite."""
+    clipped = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _scale(reference: Floats) -> Floats:
+    """A robust deviation of every feature, floored so that features that hardly vary do not decide."""
+    spread = np.quantile(reference, 0.9, axis=0) - np.quantile(reference, 0.1, axis=0)
+    return np.asarray(np.maximum(spread, 0.02 + 0.1 * np.median(spread)))
+
+
+def _distances(rows: Floats, reference: Floats, scale: Floats) -> Floats:
+    """Root mean square distance of every row to every reference row, in robust deviations, ``R x M``."""
+    scaled = np.clip((rows[:, None] - reference[None]) / scale, -20, 20)
+    return np.asarray(np.sqrt(np.mean(scaled**2, axis=-1)))

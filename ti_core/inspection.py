@@ -1,0 +1,285 @@
+"""One model, end to end: the whole flow at a glance.
+
+::
+
+    model file -> loading -> preprocessing -> probes -> streams of evidence -> meta-model -> report
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ti_core.cache import Cache
+from ti_core.classifier import Classifier, understand
+from ti_core.detector import Assessment, Detector, log_odds
+from ti_core.loading.model import Model
+from ti_core.pack import Pack
+from ti_core.probes import Probes
+from ti_core.reasons import not_understood, reasons, target_of, trigger_sentence
+from ti_core.reference import Reference, evidence_key
+from ti_core.report import Report, versions
+from ti_core.settings import Settings
+from ti_core.streams import Evidence, Reading, Stream, make_streams
+from ti_core.streams.base import Array
+from ti_core.streams.recovery import RecoveredTrigger, recover_trigger
+
+Progress = Callable[[str, float], None]
+"""Told the stage and the share of it that is done; may raise CancelledError to stop."""
+
+
+def silent(stage: str, share: float) -> None:
+    """A progress callback that does nothing."""
+
+
+@dataclass
+class Inspection:
+    """Everything an inspection made: the report, and the arrays that its pictures are drawn from."""
+
+    classifier: Classifier | None = None
+    probes: Probes | None = None
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    reference: dict[str, dict[str, Array]] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    detectors: dict[str, Detector] = field(default_factory=dict)
+    rows: dict[str, Array] = field(default_factory=dict)
+    trigger: RecoveredTrigger | None = None
+    report: Report = field(init=False)
+
+
+def inspect(
+    model: Model,
+    pack: Pack,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+    cache: Cache | None = None,
+    device: str = "cpu",
+) -> Inspection:
+    """Say, with evidence, whether a model is backdoored.
+
+    Parameters
+    ----------
+    model : from :func:`ti_core.loading.load_model`.
+    pack : the reference models it is compared with.
+    settings : see :class:`ti_core.settings.Settings`.
+    progress : called as the stages go on.
+    cache : where evidence is kept between inspections; by default nowhere.
+    device : "cpu" or "cuda".
+
+    Raises
+    ------
+    ModelBehaviourError : the network does not classify this pack's images.
+    CancelledError : from ``progress``.
+    """
+    settings = settings or Settings()
+    clock = Clock(progress)
+    reference = Reference(pack, settings, cache or Cache(None))
+    result = Inspection()
+
+    with clock.stage("preprocessing"):
+        result.classifier = understand(
+            model, pack.images, pack.labels, len(pack.class_names), settings.normalisation
+        )
+    if not result.classifier.understood:
+        result.report = replace(
+            _report(result, None, model, reference, clock), reasons=not_understood(result.classifier)
+        )
+        return result
+
+    scores = result.classifier.scores
+    with clock.stage("probes"):
+        result.probes = reference.probes(scores)
+
+    features: list[tuple[tuple[str, ...], Array, Array]] = []
+    assessment: Assessment | None = None
+    streams = make_streams(settings)
+    for stream in streams:
+        with clock.stage(stream.name):
+            suspect = _suspect_evidence(stream, model, result, reference, clock)
+        with clock.stage(f"{stream.name} reference"):
+            stacked = reference.evidence(stream, result.probes, clock.share)
+            clock.source(
+                f"{stream.name} reference", "baseline" if reference.serves_baseline(stream) else "computed"
+            )
+        clean = reference.clean(stacked)
+        result.evidence[stream.name], result.reference[stream.name] = suspect, stacked
+        result.readings[stream.name] = stream.read(suspect, clean, pack.class_names)
+        own = stream.features({k: v[None] for k, v in suspect.items()}, clean)
+        if stream.name == "saliency":
+            with clock.stage("saliency verdict"):
+                detector = reference.saliency_detector(stream, stacked)
+                assessment = detector.assess(own.matrix[0])
+            result.detectors["saliency"], result.rows["saliency"] = detector, own.matrix[0]
+            own_odds = log_odds(assessment.probability)[None]
+            features.append((*reference.saliency_column(detector), own_odds))
+        else:
+            names, matrix = reference.matrix(stream, stacked)
+            features.append((names, matrix, own.matrix[0]))
+
+    if assessment is None or len(features) > 1:
+        with clock.stage("verdict"):
+            names = tuple(n for part in features for n in part[0])
+            detector = reference.joint_detector(
+                names, np.hstack([f[1] for f in features]), reference.ships(streams)
+            )
+            row = np.concatenate([f[2] for f in features])
+            assessment = detector.assess(row)
+        result.detectors["joint"], result.rows["joint"] = detector, row
+    assert assessment is not None
+    if assessment.verdict == "backdoored":
+        with clock.stage("trigger"):
+            result.trigger = _recover(result, assessment, reference)
+    result.report = _report(result, assessment, model, reference, clock)
+    return result
+
+
+def _suspect_evidence(
+    stream: Stream, model: Model, result: Inspection, reference: Reference, clock: Clock
+) -> dict[str, Array]:
+    """The stream's evidence of the suspect, from the cache where it was inspected before."""
+    found = result.classifier
+    assert found is not None
+    name = f"{model.sha256}/{found.normalisation}/{found.output}/{found.variant}/{found.resized}"
+    key = evidence_key(stream, name, reference.pack, result.probes)
+    before = len(reference.cache.hits)
+    context = reference.context(result.probes)
+    arrays = reference.cache.arrays(key, lambda: stream.evidence(found.scores, context, clock.share))
+    clock.source(stream.name, "cache" if len(reference.cache.hits) > before else "computed")
+    return arrays
+
+
+def _recover(result: Inspection, assessment: Assessment, reference: Reference) -> RecoveredTrigger | None:
+    """The trigger of the suspected class, made and tried on different images."""
+    target = target_of(result.readings, assessment)
+    if target is None or result.classifier is None:
+        return None
+    pack = reference.pack
+    windowed = result.evidence.get("windowed")
+    return recover_trigger(result.classifier.scores, pack.images, pack.labels, target, windowed)
+
+
+def _report(
+    result: Inspection, assessment: Assessment | None, model: Model, reference: Reference, clock: Clock
+) -> Report:
+    pack, found = reference.pack, result.classifier
+    assert found is not None
+    backdoored = assessment is not None and assessment.verdict == "backdoored"
+    target = target_of(result.readings, assessment) if assessment and backdoored else None
+    names = pack.class_names
+    return Report(
+        verdict=assessment.verdict if assessment else "inconclusive",
+        probability=assessment.probability if assessment else 0.5,
+        trigger_kind=assessment.trigger_kind if assessment else None,
+        target_class=target,
+        target_class_name=names[target] if target is not None else None,
+        reasons=reasons(result, assessment, pack, target) if assessment else (),
+        streams=_streams(result, names),
+        model={
+            "file": model.file,
+            "sha256": model.sha256,
+            "format": model.format,
+            "architecture": model.architecture,
+            "parameters": model.parameters,
+            "classes": model.classes or len(names),
+            "input_shape": list(model.input_shape or pack.input_shape),
+            "preprocessing": {
+                "normalisation": found.normalisation,
+                "output": found.output,
+                "variant": found.variant,
+                "resized_to": found.resized,
+                "tried": {k: round(v, 4) for k, v in found.tried.items()},
+            },
+            "clean_accuracy": round(found.accuracy, 4),
+        },
+        pack={
+            "name": pack.name,
+            "sha256": pack.sha256,
+            "detects": performance(pack, result),
+        },
+        settings=reference.settings.as_dict(),
+        timings=clock.timings,
+        cache=clock.sources | ({"problem": reference.cache.problem} if reference.cache.problem else {}),
+        versions=versions(),
+    )
+
+
+def performance(pack: Pack, result: Inspection) -> dict[str, Any]:
+    """How well this pack detects each kind of trigger with the streams that were used, on held-out models."""
+    recorded: dict[str, Any] = pack.record.get("performance", {})
+    return dict(recorded.get("joint" if "joint" in result.detectors else "saliency", {}))
+
+
+def _streams(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    streams: dict[str, dict[str, Any]] = {}
+    for name, reading in result.readings.items():
+        streams[name] = {
+            "score": round(reading.score, 6),
+            "clean_share": round(reading.clean_share, 6),
+            "target_class": reading.target,
+            "sentence": reading.sentence,
+            "figures": _plain(reading.figures or {}),
+        }
+        if name in result.detectors:
+            own = result.detectors[name].assess(result.rows[name])
+            streams[name] |= {
+                "probability": own.probability,
+                "verdict": own.verdict,
+                "trigger_kind": own.trigger_kind,
+            }
+    if result.trigger is not None:
+        found = result.trigger
+        streams["recovered_trigger"] = {
+            "kind": found.kind,
+            "target_class": found.target,
+            "blend_ratio": found.alpha,
+            "share_of_image": round(found.change, 6),
+            "flip_share": found.flip_share,
+            "unseen_images": len(found.images_used),
+            "sentence": trigger_sentence(found, class_names),
+        }
+    return streams
+
+
+def _plain(value: Any) -> Any:
+    """Numpy numbers and arrays as plain ones, NaN and infinities as None: fit for JSON."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (np.integer, np.bool_)):
+        return value.item()
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 6) if np.isfinite(value) else None
+    return value
+
+
+@dataclass
+class Clock:
+    """Times the stages and tells the caller where the work stands."""
+
+    progress: Progress
+    timings: dict[str, float] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    _stage: str = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._stage = name
+        self.progress(name, 0.0)
+        start = time.perf_counter()
+        yield
+        self.timings[name] = round(time.perf_counter() - start, 4)
+        self.progress(name, 1.0)
+
+    def share(self, done: float) -> None:
+        self.progress(self._stage, done)
+
+    def source(self, stage: str, where: str) -> None:
+        self.sources[stage] = where

@@ -1,0 +1,220 @@
+"""What a model file holds and what opening it would do, told without loading anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.allowed import ALLOWED, runs_code
+from ti_core.loading.archive import Member, open_zip, read_member
+from ti_core.loading.digest import sha256_of
+from ti_core.loading.findings import Finding, Severity
+from ti_core.loading.limits import LIMITS
+from ti_core.loading.outline import Outline, outlines_of
+from ti_core.loading.refusals import REFUSED_FORMATS
+from ti_core.loading.safetensors_file import read_header
+from ti_core.loading.sniff import FileFormat, looks_like_pickle, sniff
+from ti_core.loading.tensors import TensorInfo, tensors_in
+from ti_core.loading.torch_file import examine
+from ti_core.loading.wording import shown
+
+
+@dataclass(frozen=True)
+class GlobalUse:
+    """A name that a pickle in the file would import."""
+
+    name: str
+    severity: Severity
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """A model file as it declares itself.
+
+    Parameters
+    ----------
+    file, format, sha256, size : its name, the format told from its content, its digest, and its bytes.
+    members : the files inside, where it is an archive.
+    tensors : name, shape and type of every tensor that can be told.
+    globals : every name that a pickle in it would import.
+    findings : everything else there is to say, none of it for an ordinary file.
+    """
+
+    file: str
+    format: str
+    sha256: str
+    size: int
+    members: tuple[Member, ...] = ()
+    tensors: tuple[TensorInfo, ...] = ()
+    globals: tuple[GlobalUse, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """The gravest of everything found."""
+        found = [use.severity for use in self.globals] + [finding.severity for finding in self.findings]
+        return max(found, key=lambda severity: severity.rank, default=Severity.FINE)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether nothing in the file could run code or exhaust the machine; it may still be no model."""
+        return self.severity.rank < Severity.REFUSED.rank
+
+    @property
+    def opens(self) -> bool:
+        """Whether nothing was found that keeps the file from being opened."""
+        return self.severity.rank < Severity.UNREADABLE.rank
+
+    def sentences(self) -> list[str]:
+        """The report in sentences, the verdict last."""
+        lines = [f"{shown(self.file)} is a {self.format} of {_bytes(self.size)}, SHA-256 {self.sha256}."]
+        if self.members:
+            lines.append(f"It holds {_counted(len(self.members), 'member')}.")
+        if self.tensors:
+            numbers = sum(tensor.elements for tensor in self.tensors)
+            lines.append(
+                f"It declares {_counted(len(self.tensors), 'tensor')} with {_counted(numbers, 'number')}."
+            )
+        if self.globals:
+            other = [use for use in self.globals if use.severity is not Severity.FINE]
+            names = (
+                "every one on the allow-list" if not other else f"{len(other)} of them not on the allow-list"
+            )
+            lines.append(f"Its pickle imports {len(self.globals)} names, {names}.")
+            lines += [use.sentence for use in other]
+        lines += [str(finding) for finding in self.findings]
+        if self.opens:
+            lines.append("Nothing in it runs when it is opened here.")
+        else:
+            lines.append(f"Not opened. {self.severity.meaning}")
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {
+            "file": self.file,
+            "format": self.format,
+            "sha256": self.sha256,
+            "size": self.size,
+            "severity": self.severity.name.lower(),
+            "is_safe": self.is_safe,
+            "opens": self.opens,
+            "members": [{"name": m.name, "size": m.size, "stored": m.stored} for m in self.members],
+            "tensors": [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype} for t in self.tensors],
+            "globals": [
+                {"name": u.name, "severity": u.severity.name.lower(), "sentence": u.sentence}
+                for u in self.globals
+            ],
+            "findings": [
+                {"severity": f.severity.name.lower(), "sentence": f.sentence} for f in self.findings
+            ],
+        }
+
+
+def describe_file(path: str | Path) -> FileReport:
+    """Report on a model file; its content can be anything.
+
+    Raises
+    ------
+    ModelFileError : the file itself cannot be read.
+    """
+    path = Path(path)
+    try:
+        size, digest = path.stat().st_size, sha256_of(path)
+        data = path.read_bytes() if size <= LIMITS.file_bytes else b""
+    except OSError as error:
+        raise ModelFileError(
+            f"The file {shown(path.name)} cannot be read: {error.strerror or 'it is no file'}."
+        ) from error
+    if size > LIMITS.file_bytes:
+        finding = Finding(Severity.REFUSED, f"The limit for a file is {_bytes(LIMITS.file_bytes)}.")
+        return FileReport(path.name, "file", digest, size, findings=(finding,))
+    kind = sniff(data, path.name)
+    content = _content(kind, data)
+    return FileReport(path.name, kind.value, digest, size, **content)
+
+
+def _content(kind: FileFormat, data: bytes) -> dict[str, Any]:
+    try:
+        if kind is FileFormat.SAFETENSORS:
+            return {"tensors": read_header(data).tensors}
+        if kind is FileFormat.TORCH:
+            return _checkpoint(data)
+        if kind is FileFormat.ONNX:
+            return {}
+    except ModelFileError as error:
+        return {"findings": (_finding(error),), **_inside(data)}
+    refusal = REFUSED_FORMATS[kind]
+    return {"findings": (Finding(refusal.severity, refusal.sentence),), **_inside(data)}
+
+
+def _finding(error: ModelFileError) -> Finding:
+    severity = Severity.REFUSED if isinstance(error, RefusedFileError) else Severity.UNREADABLE
+    return Finding(severity, str(error))
+
+
+def _checkpoint(data: bytes) -> dict[str, Any]:
+    examined = examine(data)
+    uses = _uses([examined.outline])
+    spoken = {use.sentence for use in uses}
+    return {
+        "members": examined.archive.members,
+        "tensors": tuple(tensors_in(examined.outline.root)),
+        "globals": uses,
+        "findings": tuple(f for f in examined.findings if f.sentence not in spoken),
+    }
+
+
+def _inside(data: bytes) -> dict[str, Any]:
+    """Members of a refused archive, and what any pickle in it, whatever its name, would import."""
+    if data[:4] != b"PK\x03\x04":
+        return {"globals": _uses(outlines_of(data[: LIMITS.pickle_bytes]) if looks_like_pickle(data) else [])}
+    try:
+        archive, members = open_zip(data)
+    except ModelFileError:
+        return {}
+    outlines: list[Outline] = []
+    for member in members:
+        if member.size > LIMITS.pickle_bytes or len(outlines) > 100:
+            continue
+        try:
+            content = read_member(archive, member.name)
+        except ModelFileError:
+            continue
+        if content and (member.name.endswith(".pkl") or looks_like_pickle(content)):
+            outlines += outlines_of(content)
+    return {"members": members, "globals": _uses(outlines)}
+
+
+def _uses(outlines: Iterable[Outline]) -> tuple[GlobalUse, ...]:
+    names = dict.fromkeys(path for outline in outlines for path in outline.refs)
+    return tuple(_use(path) for path in names)
+
+
+def _use(path: str) -> GlobalUse:
+    name = shown(path)
+    if path in ALLOWED:
+        return GlobalUse(name, Severity.FINE, f"{name} is {ALLOWED[path].value}.")
+    if runs_code(path):
+        return GlobalUse(
+            name, Severity.MALICIOUS, f"{name} is a known means of running code when a file is opened."
+        )
+    return GlobalUse(name, Severity.REFUSED, f"{name} is not on the list of names that a model needs.")
+
+
+def _bytes(size: int) -> str:
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

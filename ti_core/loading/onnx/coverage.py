@@ -1,0 +1,150 @@
+"""How much of ONNX is understood: the operators' own test cases, counted.
+
+``python -m ti_core.loading.onnx.coverage`` runs the test cases that the ``onnx`` package ships for every operator
+in the table and prints the counts; ``--write FILE`` writes the table in ``docs/``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from ti_core.errors import ModelBehaviourError, ModelFileError
+from ti_core.loading.onnx import registry
+from ti_core.loading.onnx.container import Container
+from ti_core.loading.onnx.graph import OLDEST_OPSET, build
+from ti_core.loading.onnx.limits import Budget
+from ti_core.loading.onnx.plan import make_plan
+
+CACHE = "the caches of language models"
+PRODUCTS = "the inner products as an output"
+HALF = "half precision, whose rounding differs; opened networks compute in float32"
+DROPOUT = "dropout in training mode: here nothing is dropped"
+UNSUPPORTED: dict[str, str] = {
+    r"test_cast.*FLOAT(8|4).*": "float8 and float4 elements",
+    r"test_cast.*INT(4|2)_.*|test_cast.*INT(4|2)": "4-bit and 2-bit integers",
+    r"test_bitwise_not_3d": "16-bit unsigned integers are held in 32 bits",
+    r"test_equal_string.*": "strings",
+    r"test_identity_(sequence|opt)": "sequences and optional values",
+    r"test_attention_(?!.*_expanded).*(with_past|nonpad|padded_kv|ext_cache).*": CACHE,
+    r"test_attention_(?!.*_expanded).*(qk_matmul|gqa_rank4_mask).*": PRODUCTS,
+    r"test_attention_.*bf16.*|test_attention_4d_fp16|test_attention_4d_causal_fp16.*": HALF,
+    r"test_batchnorm_.*_training_mode": "batch norm in training mode",
+    r"test_training_dropout(_default)?(_mask)?": DROPOUT,
+    r"test_maxpool_with_argmax.*": "the places of the largest values as an output",
+}
+"""Test cases of operators in the table that are known not to work, by regular expression, with the reason."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One test case: the operator it is for, and what went wrong (None: nothing; "" for `expected`: nothing)."""
+
+    case: str
+    operator: str
+    failure: str | None
+    expected: str
+
+
+def run_cases(names: str = "*") -> list[Result]:
+    """Run the test cases whose operators are all in the table; `names` is a pattern."""
+    results = []
+    for case in _cases():
+        nodes = case.model.graph.node
+        opset = max((o.version for o in case.model.opset_import if not o.domain), default=1)
+        known = all(registry.find(n.domain, n.op_type, opset) for n in nodes)
+        if opset < OLDEST_OPSET or not known or not fnmatch.fnmatch(case.name, names):
+            continue
+        reason = next((r for p, r in UNSUPPORTED.items() if re.fullmatch(p, case.name)), "")
+        results.append(Result(case.name, _subject(case), _failure(case), reason))
+    return results
+
+
+def _cases() -> list[Any]:
+    with warnings.catch_warnings():  # the package's own cases divide by zero on purpose
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.loader import load_model_tests
+
+        return list(load_model_tests(kind="node"))
+
+
+def _subject(case: Any) -> str:
+    """The operator that a case is about; those written out in other operators count for the one they replace."""
+    if len(case.model.graph.node) == 1:
+        return str(case.model.graph.node[0].op_type)
+    return "(compositions)"
+
+
+def _failure(case: Any) -> str | None:
+    try:
+        for inputs, outputs in case.data_sets:
+            for moving in (None, _first_float(case, inputs)):
+                found = _compute(case.model, inputs, moving)
+                for value, wanted in zip(found, outputs, strict=True):
+                    problem = _difference(value, _array(wanted), case.rtol, case.atol)
+                    if problem:
+                        return problem
+    except (ModelFileError, ModelBehaviourError) as error:
+        return str(error)
+    return None
+
+
+def _array(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+
+
+def _first_float(case: Any, inputs: Sequence[Any]) -> int | None:
+    """The input to treat as an image: the first floating one that is not a shape or the like."""
+    nodes = case.model.graph.node
+    opset = max((o.version for o in case.model.opset_import if not o.domain), default=1)
+    entry = registry.find(nodes[0].domain, nodes[0].op_type, opset) if len(nodes) == 1 else None
+    lists = entry.lists if entry else frozenset()
+    floats = (
+        i for i, x in enumerate(inputs) if i not in lists and _array(x).dtype in (np.float32, np.float64)
+    )
+    return next(floats, None)
+
+
+def _compute(model: ModelProto, inputs: Sequence[Any], moving: int | None) -> list[torch.Tensor]:
+    """The outputs when the inputs are constants, but for the one at `moving`, which is given as an image is."""
+    frozen = ModelProto()
+    frozen.CopyFrom(model)
+    declared = [v.name for v in frozen.graph.input]
+    for i, (name, value) in enumerate(zip([n for n in declared if n], inputs, strict=False)):
+        if i != moving:
+            proto = value if isinstance(value, TensorProto) else numpy_helper.from_array(np.asarray(value))
+            constant = frozen.graph.initializer.add()
+            constant.CopyFrom(proto)
+            constant.name = name
+    program = build(frozen, Container(), widen=False)
+    given = [torch.from_numpy(np.array(_array(inputs[moving])))] if moving is not None else [torch.zeros(())]
+    if moving is None:
+        names = program.inputs
+        if names:
+            raise ModelFileError("it leaves an input open")
+        return [program.constants[i] for i in program.outputs]
+    plan, outputs = make_plan(program, program.constants, given, Budget())
+    again = plan.run(*given)
+    if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(again, outputs, strict=True)):
+        raise ModelFileError("the plan computes something else than what it was made from")
+    return outputs
+
+
+def _difference(value: torch.Tensor, wanted: Any, rtol: float, atol: float) -> str | None:
+    found = value.detach().float().numpy() if value.dtype == torch.bfloat16 else value.detach().numpy()
+    if found.shape != wanted.shape:
+        return f"shape {found.shape} instead of {wanted.shape}"
+    if wanted.dtype.kind not in "biuf":
+        wanted = wanted.astype(np.float32)
+    close = np.allclose(
+        found.astype(np.float64), wanted.astype(np.float64), rtol, max(atol, 1e-5), equal_nan=True
+    )
+    return None if close else "other numbers"

@@ -1,0 +1,201 @@
+"""From a file to a :class:`~ti_core.loading.model.Model`: which input and output to use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+
+import torch
+from onnx import ModelProto, TensorProto
+
+from ti_core.errors import ModelBehaviourError, ModelFileError, RefusedFileError
+from ti_core.loading.model import Model
+from ti_core.loading.onnx import limits
+from ti_core.loading.onnx.container import Container
+from ti_core.loading.onnx.graph import build
+from ti_core.loading.onnx.network import Batching, Layout, OnnxNetwork
+from ti_core.loading.onnx.program import Program, Value
+from ti_core.loading.onnx.types import type_name
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
+SIZES = (32, 28, 64, 224)
+"""Sides of images to try where the graph leaves them open."""
+CHANNELS = (1, 3)
+BATCHES = (1, 2)
+"""Batch sizes to try where the graph leaves it open; some take only the one that they were exported with."""
+TOLERANCE = 1e-4
+"""How much scores may differ, relative to the largest, when the image goes through in another batch."""
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The images as the graph declares them; None: left open."""
+
+    batch: int | None
+    channels: int | None
+    height: int | None
+    width: int | None
+    layout: Layout
+
+
+def open_model(path: Path) -> Model:
+    """See :func:`ti_core.loading.onnx.load_onnx`."""
+    container = Container(path)
+    proto = container.read()
+    try:
+        program = build(proto, container)
+        declared = _input(program)
+        network, images, notes = _network(program, declared)
+        classes, batching = _batching(network, declared.batch, images)
+    except RecursionError as error:
+        raise ModelFileError(f"'{path.name}' is nested too deeply.") from error
+    except ModelBehaviourError as error:
+        raise ModelFileError(str(error)) from error
+    return Model(
+        module=network.eval(),
+        file=path.name,
+        sha256=container.sha256(),
+        format="onnx",
+        architecture="onnx graph",
+        parameters=sum(p.numel() for p in network.parameters()),
+        classes=classes,
+        input_shape=(images.shape[1], declared.height or 0, declared.width or 0),
+        metadata={**_said(proto), **notes, **batching, **_input_notes(declared), **_file_notes(container)},
+    )
+
+
+def _input(program: Program) -> _Input:
+    """Read the declared input: one batch of images, whose channels come first or last."""
+    if len(program.inputs) != 1:
+        names = ", ".join(f"'{v.name[:40]}'" for v in program.declared_inputs[:5]) or "none"
+        raise ModelFileError(
+            f"An image classifier has one input, but the graph has {len(program.inputs)}: {names}."
+        )
+    value = program.declared_inputs[0]
+    scale = 1.0
+    if value.kind == TensorProto.UINT8:
+        _only_cast(program, value)
+        scale = 255.0
+    elif value.kind not in FLOATS:
+        raise ModelFileError(f"The input '{value.name[:40]}' holds {type_name(value.kind)}, not pixels.")
+    shape = value.shape if value.shape is not None else (None,) * 4
+    if len(shape) != 4:
+        shown = " x ".join("?" if n is None else str(n) for n in shape)
+        raise ModelFileError(
+            f"The input '{value.name[:40]}' has the shape {shown}, not images N x C x H x W."
+        )
+    if prod(n or 1 for n in shape[1:]) > limits.MAX_PIXELS or (shape[0] or 1) > limits.MAX_BATCH:
+        raise RefusedFileError(f"The input '{value.name[:40]}' declares images or batches beyond the limits.")
+    batch, first, second, third = shape
+    if first not in (1, 3) and third in (1, 3):
+        return _Input(batch, third, first, second, Layout(channels_last=True, scale=scale))
+    return _Input(batch, first, second, third, Layout(scale=scale))
+
+
+def _only_cast(program: Program, value: Value) -> None:
+    """Refuse whole-number images unless the graph makes them floating first, where gradients can begin."""
+    users = [s for s in program.steps if program.inputs[0] in s.inputs]
+    if any(step.operator.name not in ("Cast", "Shape") for step in users):
+        raise ModelFileError(
+            f"The input '{value.name[:40]}' takes whole numbers and computes with them; export the network "
+            "for float32 images."
+        )
+
+
+def _network(program: Program, declared: _Input) -> tuple[OnnxNetwork, torch.Tensor, dict[str, str]]:
+    """The network of the score output, two images that it takes, and a note on its outputs."""
+    first: ModelFileError | None = None
+    for exported, size in product([declared.batch] if declared.batch else BATCHES, _sizes(declared)):
+        images = torch.rand((2, *size), generator=torch.Generator().manual_seed(0))
+        shown: list[str] = []
+        for number, value in zip(program.outputs, program.declared_outputs, strict=True):
+            if number in program.constants or value.kind not in FLOATS:
+                continue
+            network = OnnxNetwork(program.only([number]), declared.layout, exported)
+            try:
+                shape = network.shape_of_scores(images)
+            except (ModelFileError, ModelBehaviourError) as error:
+                first = first or ModelFileError(str(error))
+                continue
+            if shape is not None and _are_scores(shape, exported):
+                several = f"of {len(program.outputs)} outputs, '{value.name[:40]}' holds the scores"
+                return network, images, {"outputs": several} if len(program.outputs) > 1 else {}
+            shown.append(
+                f"'{value.name[:40]}' {'constant' if shape is None else ' x '.join(map(str, shape))}"
+            )
+        if shown and first is None:
+            first = ModelFileError(
+                f"No output of the graph is one row of class scores per image: {', '.join(shown[:5])}."
+            )
+    raise first or ModelFileError("No output of the graph depends on the pixels.")
+
+
+def _sizes(declared: _Input) -> list[tuple[int, int, int]]:
+    channels = [declared.channels] if declared.channels else list(CHANNELS)
+    if declared.height and declared.width:
+        return [(c, declared.height, declared.width) for c in channels]
+    return [(c, declared.height or n, declared.width or n) for n in SIZES for c in channels]
+
+
+def _are_scores(shape: torch.Size, images: int) -> bool:
+    """One row of at least two scores per image; a map of scores one pixel large counts too."""
+    flat = len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
+    return flat and shape[0] == images and shape[1] >= 2
+
+
+def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) -> tuple[int, dict[str, str]]:
+    """Settle how batches go through: the fastest way that agrees with the batch size of the export."""
+    network.batching = Batching.CHUNKS
+    with torch.no_grad():
+        wanted = network(images)
+        if not bool(wanted.isfinite().all()):
+            raise ModelFileError("The graph's scores are not finite numbers.")
+        ways = [Batching.WHOLE, Batching.REWRITTEN, *([Batching.MAPPED] if network.exported == 1 else [])]
+        network.batching = next((w for w in ways if _agrees(network, w, images, wanted)), Batching.CHUNKS)
+    if declared is None and network.batching is Batching.WHOLE:
+        return wanted.shape[1], {}
+    return wanted.shape[1], {"batch": network.batching.value.format(n=network.exported)}
+
+
+def _agrees(network: OnnxNetwork, way: Batching, images: torch.Tensor, wanted: torch.Tensor) -> bool:
+    network.batching = way
+    try:
+        scores = network(images)
+    except (ModelFileError, ModelBehaviourError, RuntimeError):
+        return False
+    if scores.shape != wanted.shape:
+        return False
+    return bool((scores - wanted).abs().max() <= TOLERANCE * max(float(wanted.abs().max()), 1.0))
+
+
+def _said(proto: ModelProto) -> dict[str, str]:
+    """What the file says of itself, cut short: it is untrusted text."""
+    opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    said = {"opset": str(opset)}
+    if proto.producer_name:
+        said["producer"] = f"{proto.producer_name} {proto.producer_version}".strip()[: limits.MAX_TEXT]
+    for entry in proto.metadata_props[:20]:
+        said[f"file: {entry.key[:40]}"] = entry.value[: limits.MAX_TEXT]
+    return said
+
+
+def _input_notes(declared: _Input) -> dict[str, str]:
+    notes = []
+    if declared.layout.channels_last:
+        notes.append("the graph takes N x H x W x C; images are turned round in front of it")
+    if declared.layout.scale != 1:
+        notes.append(
+            f"the graph takes whole numbers from 0 to 255; pixels are multiplied by {declared.layout.scale:g}"
+        )
+    return {"input": "; ".join(notes)} if notes else {}
+
+
+def _file_notes(container: Container) -> dict[str, str]:
+    if not container.data_files or container.path is None:
+        return {}
+    names = ", ".join(f"'{name[:40]}'" for name in container.data_files[:5])
+    return {
+        "weights": f"beside the graph in {names}; the digest is of '{container.path.name}' followed by them"
+    }

@@ -1,0 +1,112 @@
+"""From figures to sentences: why the verdict is what it is, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ti_core.classifier import MINIMUM_ACCURACY, Classifier
+from ti_core.detector import Assessment
+from ti_core.pack import Pack
+from ti_core.streams import Reading
+from ti_core.streams.recovery import RecoveredTrigger
+
+if TYPE_CHECKING:
+    from ti_core.inspection import Inspection
+
+SURE_AUC = 0.9
+"""A pack whose held-out AUC for a kind of trigger is below this says so with every verdict."""
+
+
+def target_of(readings: Mapping[str, Reading], assessment: Assessment) -> int | None:
+    """The suspected target class: that of the stream whose score is rarest among clean models.
+
+    On a tie the stream that suits the suspected kind decides: windows for a patch, the whole image for a blend.
+    """
+    return target_among(readings, assessment.blend_share)
+
+
+def target_among(readings: Mapping[str, Reading], blend_share: float) -> int | None:
+    preferred = "universal" if blend_share >= 0.5 else "windowed"
+    naming = [
+        (r.clean_share, name != preferred, name) for name, r in readings.items() if r.target is not None
+    ]
+    return readings[min(naming)[2]].target if naming else None
+
+
+def not_understood(found: Classifier) -> tuple[str, ...]:
+    """Why there is no verdict on a model that does not classify the labelled images."""
+    return (
+        f"At best {found.accuracy:.0%} of the pack's labelled images are classified correctly, under the"
+        f" {MINIMUM_ACCURACY:.0%} that a verdict needs: the model was trained for other images, or its preprocessing"
+        " is not among those tried; declare it with --set normalisation=NAME.",
+        found.says(),
+    )
+
+
+def outside_sentence(assessment: Assessment) -> str:
+    return (
+        f"The evidence lies outside everything in the reference set ({assessment.distance:.1f} times as far from its"
+        " nearest reference model as any of those from another)."
+    )
+
+
+def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int | None) -> tuple[str, ...]:
+    """The report's reasons, the weightiest first."""
+    detector = result.detectors.get("joint", result.detectors.get("saliency"))
+    assert detector is not None and result.classifier is not None
+    c = detector.calibration
+    p = assessment.probability
+    if assessment.verdict == "backdoored":
+        lines = [f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}."]
+    elif assessment.verdict == "clean":
+        lines = [
+            f"The probability of a backdoor, {p:.1%}, is below {c.low:.1%}, where this pack calls a model clean."
+        ]
+    elif p < c.low:
+        lines = [outside_sentence(assessment), "It is therefore not called clean."]
+    else:
+        lines = [
+            f"The probability of a backdoor, {p:.1%}, lies between this pack's thresholds"
+            f" of {c.low:.1%} and {c.high:.1%}."
+        ]
+    if assessment.outside and outside_sentence(assessment) not in lines:
+        lines.append(outside_sentence(assessment))
+    if result.trigger is not None and target is not None:
+        lines.insert(0, trigger_sentence(result.trigger, pack.class_names))
+    elif assessment.verdict == "backdoored" and target is None:
+        lines.append("The streams that were used do not name a target class.")
+    ranked = sorted(result.readings.values(), key=lambda r: r.clean_share)
+    lines += [r.sentence for r in ranked]
+    lines += capability(pack, "joint" if "joint" in result.detectors else "saliency")
+    lines.append(result.classifier.says())
+    return tuple(lines)
+
+
+def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) -> str:
+    """What the recovered trigger does to images that were not used to find it."""
+    what = (
+        f"a pattern blended in at {trigger.alpha:.0%}"
+        if trigger.kind == "blend"
+        else f"a patch on {trigger.change:.0%} of the image"
+    )
+    return (
+        f"A recovered trigger, {what}, turns {trigger.flip_share:.0%} of {len(trigger.images_used)} unseen clean images"
+        f" into class {class_names[trigger.target]}."
+    )
+
+
+def capability(pack: Pack, which: str) -> list[str]:
+    """How well this pack detects each kind of trigger, so that nobody trusts a verdict that it cannot give."""
+    figures = pack.record.get("performance", {}).get(which, {})
+    lines = []
+    for kind in ("blend", "patch"):
+        if kind in figures:
+            f = figures[kind]
+            weak = " - too little to rule such a trigger out" if f["auc"] < SURE_AUC else ""
+            lines.append(
+                f"On {f['trojaned']} held-out {kind} and {f['clean']} clean models this pack reaches AUC {f['auc']:.2f}"
+                f" (95 % interval {f['low']:.2f} to {f['high']:.2f}) and finds {f['found']:.0%} at"
+                f" {f['false_alarms']:.0%} false alarms{weak}."
+            )
+    return lines

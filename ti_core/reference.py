@@ -1,0 +1,188 @@
+"""What a suspect is compared with: the reference models' evidence at the same settings, and the detectors fitted to it.
+
+Algorithm 1, lines 9 to 17 of the paper, over every reference model. At the pack's default settings all of it comes
+from the pack's baseline; where a setting differs, it is computed (or read from the cache), so that a verdict never
+compares evidence made at different settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.detector import Boosting, Detector, fit_detector, load_detector, log_odds
+from ti_core.errors import PackError
+from ti_core.pack import Member, Pack
+from ti_core.settings import Settings
+from ti_core.streams import Context, Evidence, Stream, stack
+from ti_core.streams.base import Array, Progress, silent
+
+if TYPE_CHECKING:
+    import torch
+
+    from ti_core.classifier import Scores
+    from ti_core.probes import Probes
+
+SALIENCY_COLUMN = ("saliency: log-odds",)
+JOINT_BOOSTING = Boosting(iterations=150, depth=2, learning_rate=0.05, monotone=True)
+
+
+@dataclass
+class Reference:
+    """The reference side of an inspection.
+
+    Parameters
+    ----------
+    pack, settings : of the inspection.
+    cache : for what the pack's baseline does not hold.
+    """
+
+    pack: Pack
+    settings: Settings
+    cache: Cache
+    _stacks: dict[tuple[str, str, bool], dict[str, Array]] = field(default_factory=dict)
+
+    @property
+    def fitted(self) -> list[Member]:
+        return [m for m in self.pack.members if not m.held_out]
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        return np.array([m.label for m in self.fitted])
+
+    @property
+    def at_pack_settings(self) -> bool:
+        """Whether the probes are those that the pack's baseline was made with."""
+        return self._recorded("probes")
+
+    def ships(self, streams: list[Stream]) -> bool:
+        """Whether the pack's own joint detector was fitted to exactly these streams at these settings."""
+        recorded = Settings.parse(self.pack.record["settings"])
+        names = tuple(s.name for s in streams)
+        return (
+            names == recorded.streams
+            and self._recorded("profile")
+            and all(map(self.serves_baseline, streams))
+        )
+
+    def _recorded(self, *stages: str) -> bool:
+        recorded = Settings.parse(self.pack.record["settings"])
+        return recorded.of_stage(*stages) == self.settings.of_stage(*stages)
+
+    def probes(self, suspect: Scores | None = None) -> Probes:
+        """Algorithm 1, lines 3 to 8, with a randomly drawn trojaned reference model, or with the suspect."""
+        from ti_core.probes import choose_images, make_probes
+
+        images, _ = choose_images(self.pack.images, self.pack.labels, self.settings)
+        if self.settings.probes_from == "suspect":
+            if suspect is None:
+                raise PackError("Probes made with the suspect need a suspect.")
+            return make_probes(suspect, images, self.settings)
+        return make_probes(self.pack.scores(self.maker()), images, self.settings)
+
+    def maker(self) -> Member:
+        """Algorithm 1, line 4: the randomly drawn trojaned reference model that the probes are made with."""
+        trojaned = [m for m in self.fitted if m.trojaned]
+        return trojaned[int(np.random.default_rng([self.settings.seed, 4]).integers(len(trojaned)))]
+
+    def context(self, probes: Probes | None) -> Context:
+        return Context(self.pack.images, self.pack.labels, len(self.pack.class_names), self.settings, probes)
+
+    def serves_baseline(self, stream: Stream) -> bool:
+        """Whether the pack ships this stream's evidence at these settings."""
+        versions = self.pack.record["stream_versions"]
+        same = stream.name != "saliency" or self.at_pack_settings
+        return versions.get(stream.name) == stream.version and same
+
+    def evidence(
+        self, stream: Stream, probes: Probes | None, progress: Progress = silent, held_out: bool = False
+    ) -> dict[str, Array]:
+        """The stacked evidence of the fitted members (or of those held out from fitting)."""
+        if self.serves_baseline(stream):
+            rows = self.pack.where(fitted=not held_out)
+            return {k: v[rows] for k, v in self.pack.baseline[stream.name].items()}
+        key = (stream.name, probes_digest(probes) if stream.name == "saliency" else "", held_out)
+        if key not in self._stacks:
+            members = [m for m in self.pack.members if m.held_out == held_out]
+            self._stacks[key] = self._compute(stream, members, probes, progress)
+        return self._stacks[key]
+
+    def _compute(
+        self, stream: Stream, members: list[Member], probes: Probes | None, progress: Progress
+    ) -> dict[str, Array]:
+        context = self.context(probes)
+        everything: list[Evidence] = []
+        for i, member in enumerate(members):
+            key = evidence_key(stream, f"{self.pack.sha256}/{member.id}", self.pack, probes)
+
+            def compute(member: Member = member) -> Evidence:
+                return stream.evidence(self.pack.scores(member), context)
+
+            everything.append(self.cache.arrays(key, compute))
+            progress((i + 1) / len(members))
+        return stack(everything)
+
+    def clean(self, stacked: Evidence) -> dict[str, Array]:
+        """The rows of the fitted members' stacked evidence that belong to clean models."""
+        chosen = self.labels == "clean"
+        return {k: v[chosen] for k, v in stacked.items()}
+
+    def matrix(self, stream: Stream, stacked: Evidence) -> tuple[tuple[str, ...], Array]:
+        """Feature names and features ``R x F`` of the fitted members."""
+        features = stream.features(stacked, self.clean(stacked), self.labels == "clean")
+        return features.names, features.matrix
+
+    def saliency_detector(self, stream: Stream, stacked: Evidence) -> Detector:
+        """The paper's meta-model on the stacked histograms."""
+        names, matrix = self.matrix(stream, stacked)
+        shipped = self.pack.record["detectors"].get("saliency")
+        if shipped and self.serves_baseline(stream) and self._recorded("profile"):
+            self._check("saliency")
+            return load_detector(self.pack.folder, "saliency", shipped, np.asarray(matrix, dtype=np.float64))
+        return self._fit(names, matrix, Boosting())
+
+    def saliency_column(self, detector: Detector) -> tuple[tuple[str, ...], Array]:
+        """The paper's meta-model as one feature of the joint one: each fitted member's out-of-fold log-odds."""
+        return SALIENCY_COLUMN, log_odds(detector.oof)[:, None]
+
+    def joint_detector(
+        self, names: tuple[str, ...], matrix: NDArray[np.floating], shippable: bool
+    ) -> Detector:
+        """The meta-model over several streams, monotone in every feature."""
+        shipped = self.pack.record["detectors"].get("detector")
+        if shipped and shippable and tuple(shipped["features"]) == names:
+            self._check("detector")
+            return load_detector(self.pack.folder, "detector", shipped, np.asarray(matrix, dtype=np.float64))
+        return self._fit(names, matrix, JOINT_BOOSTING)
+
+    def _check(self, stem: str) -> None:
+        for name in (f"{stem}.cbm", f"{stem}-kind.cbm"):
+            self.pack.checked(name)
+
+    def _fit(self, names: tuple[str, ...], matrix: NDArray[np.floating], boosting: Boosting) -> Detector:
+        groups = np.array([m.group for m in self.fitted])
+        return fit_detector(names, matrix, self.labels, groups, self.settings.seed, boosting)
+
+
+def probes_digest(probes: Probes | None) -> str:
+    """SHA-256 of the probe images: two inspections share evidence only if every pixel agrees."""
+    if probes is None:
+        return ""
+    return hashlib.sha256(_bytes(probes.images)).hexdigest()
+
+
+def evidence_key(stream: Stream, model: str, pack: Pack, probes: Probes | None) -> str:
+    """The cache key of one model's evidence: everything that its arrays depend on."""
+    shown = probes_digest(probes) if stream.name == "saliency" else pack.record["files"]["images.npz"]
+    parts: list[Any] = ["evidence", stream.name, stream.version, model, shown]
+    return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _bytes(images: torch.Tensor) -> bytes:
+    return images.detach().cpu().contiguous().numpy().tobytes()

@@ -1,0 +1,76 @@
+"""What an inspection says: the JSON report of schema version 1."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ti_core import __version__
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verdict with all it rests on; :meth:`as_dict` is the JSON report.
+
+    Parameters
+    ----------
+    verdict : "clean", "backdoored" or "inconclusive".
+    probability : of a backdoor, calibrated, 0 to 1.
+    trigger_kind : "blend", "patch" or None.
+    target_class, target_class_name : the class that the backdoor answers with, or None.
+    reasons : sentences, the weightiest first.
+    streams : for every stream its own score and the figures behind it.
+    model, pack, settings : what was inspected, against what, and how.
+    timings : seconds per stage.
+    cache : which stages were "computed", read from the "cache", or from the pack's "baseline".
+    """
+
+    verdict: str
+    probability: float
+    trigger_kind: str | None
+    target_class: int | None
+    target_class_name: str | None
+    reasons: tuple[str, ...]
+    streams: dict[str, dict[str, Any]]
+    model: dict[str, Any]
+    pack: dict[str, Any]
+    settings: dict[str, Any]
+    timings: dict[str, float]
+    cache: dict[str, str]
+    versions: dict[str, str]
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"schema_version": self.schema_version} | asdict(self)
+
+    def as_json(self, indent: int | None = 2) -> str:
+        return json.dumps(self.as_dict(), indent=indent, allow_nan=False)
+
+    def sentence(self) -> str:
+        """The verdict as one sentence."""
+        file = self.model["file"]
+        if self.verdict == "backdoored":
+            kind = f" with a {self.trigger_kind} trigger" if self.trigger_kind else ""
+            target = f" for class {self.target_class_name}" if self.target_class is not None else ""
+            return f"{file} is backdoored{kind}{target}: probability {self.probability:.0%}."
+        if self.verdict == "clean":
+            return f"{file} looks clean: probability of a backdoor {self.probability:.0%}."
+        return f"{file}: inconclusive, probability of a backdoor {self.probability:.0%}."
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of the program and of what its figures depend on."""
+    found = {"ti_core": __version__, "python": platform.python_version()}
+    for name in ("torch", "captum", "catboost", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found

@@ -1,0 +1,203 @@
+"""Free trigger inversion: per class, the smallest mask and its pattern that flip images to that class.
+
+Neural Cleanse (Wang et al., IEEE S&P 2019): cross-entropy towards the class plus a weight times the mask's L1 norm,
+the weight raised while enough images flip and lowered while they do not. Every class is one row of stacked tensors,
+so that all classes are optimised in one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from ti_core.settings import Settings
+from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
+from ti_core.streams.statistics import best_and_lead, deviations, per_class
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How masks and patterns are optimised.
+
+    Parameters
+    ----------
+    steps, learning_rate : of Adam, on the logits of mask and pattern.
+    images_a_step, unseen, batch : images per class and step, images measured on, images at once.
+    success : share of images that must flip before a mask counts, 0 to 1.
+    weight, factor, patience : first weight of the mask's norm; every ``patience`` steps it is multiplied by
+        ``factor`` where enough images flipped, else divided by it.
+    """
+
+    steps: int = 120
+    learning_rate: float = 0.2
+    images_a_step: int = 16
+    unseen: int = 48
+    batch: int = 256
+    success: float = 0.95
+    weight: float = 1e-3
+    factor: float = 1.5
+    patience: int = 3
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """Triggers of J classes.
+
+    Parameters
+    ----------
+    masks, patterns : ``J x H x W`` and ``J x C x H x W``, in [0, 1].
+    norms : the masks' L1 norms in pixels, ``J``.
+    success : share of unseen images of other classes that flip, ``J``, 0 to 1.
+    """
+
+    masks: torch.Tensor
+    patterns: torch.Tensor
+    norms: torch.Tensor
+    success: torch.Tensor
+
+
+def invert(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    count: int,
+    classes: torch.Tensor | None = None,
+    protocol: Protocol | None = None,
+    progress: Progress = silent,
+) -> Inverted:
+    """Smallest triggers for ``classes`` (default: all) of a network with ``count`` classes.
+
+    What is kept for a class is the smallest mask that reached the wanted success on the images of its step, or,
+    where none did, the last one.
+    """
+    p = protocol or Protocol()
+    device = images.device
+    wanted = torch.arange(count, device=device) if classes is None else classes
+    pool = pools(labels, count, p.unseen)
+    network = fast_copy(scores)
+    # Channel 0 holds the mask, the others the pattern; a thin mask everywhere is where the search starts.
+    raw = torch.zeros(len(wanted), 1 + images.shape[1], *images.shape[2:], device=device)
+    raw[:, 0] = -1.0
+    best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
+    weight = torch.full((len(wanted),), p.weight, device=device)
+    adam = _Adam(raw, p.learning_rate)
+    for step in range(p.steps):
+        chosen = pool.draw(wanted, p.images_a_step, step)
+        gradient, flipped = torch.empty_like(raw), torch.empty(len(wanted), device=device)
+        for part in chunks(len(wanted), p.images_a_step, p.batch):
+            gradient[part], flipped[part] = _descent(
+                network, images[chosen[part]], raw[part], wanted[part], weight[part]
+            )
+        enough = flipped >= p.success
+        norm = raw[:, 0].sigmoid().flatten(1).sum(1)
+        better = enough & (norm < best_norm)
+        best[better], best_norm[better] = raw[better], norm[better]
+        if (step + 1) % p.patience == 0:
+            weight = torch.where(enough, weight * p.factor, weight / p.factor)
+        raw = adam.step(raw, gradient)
+        progress((step + 1) / (p.steps + 1))
+    raw = torch.where(best_norm.isfinite().view(-1, 1, 1, 1), best, raw)
+    masks, patterns = raw[:, 0].sigmoid(), raw[:, 1:].sigmoid()
+    margins = unseen_margins(
+        network, images, pool, wanted, masks, patterns, Effort(p.steps, p.images_a_step, p.unseen, p.batch)
+    )
+    progress(1.0)
+    return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1))
+
+
+def _descent(
+    network: torch.nn.Module, x: torch.Tensor, raw: torch.Tensor, classes: torch.Tensor, weight: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradient of the objective with respect to ``raw``, and the share of images that flip to each class."""
+    leaf = raw.clone().requires_grad_(True)
+    goal = classes.repeat_interleave(x.shape[1])
+    with torch.enable_grad():
+        mask = leaf[:, 0].sigmoid()
+        z = network(stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1))
+        entropy = F.cross_entropy(z, goal, reduction="none").view(len(classes), -1).mean(1)
+        (gradient,) = torch.autograd.grad((entropy + weight * mask.flatten(1).sum(1)).sum(), leaf)
+    flipped = (z.detach().argmax(1) == goal).float().view(len(classes), -1).mean(1)
+    return torch.nan_to_num(gradient, 0.0, 0.0, 0.0), flipped
+
+
+class _Adam:
+    """Adam (Kingma and Ba, 2015) with Neural Cleanse's moments, on one stacked tensor."""
+
+    def __init__(self, like: torch.Tensor, rate: float, first: float = 0.5, second: float = 0.9) -> None:
+        self.rate, self.decay = rate, (first, second)
+        self.moments = (torch.zeros_like(like), torch.zeros_like(like))
+        self.steps = 0
+
+    def step(self, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        self.steps += 1
+        (m, v), (a, b) = self.moments, self.decay
+        m.mul_(a).add_((1 - a) * gradient)
+        v.mul_(b).add_((1 - b) * gradient**2)
+        return x - self.rate * (m / (1 - a**self.steps)) / ((v / (1 - b**self.steps)).sqrt() + 1e-12)
+
+
+class Inversion(Stream):
+    """Size of the smallest trigger of every class, beside the clean reference models'.
+
+    Parameters
+    ----------
+    protocol : how masks and patterns are optimised; evidence under different ones is not to be compared.
+    """
+
+    name: ClassVar[str] = "inversion"
+    title: ClassVar[str] = "Free trigger inversion"
+    version: ClassVar[int] = 1
+
+    def __init__(self, settings: Settings | None = None, protocol: Protocol | None = None) -> None:
+        self.settings = settings or Settings()
+        self.protocol = protocol or Protocol()
+
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """``norms`` of the masks in pixels, and ``success`` on unseen images, both ``K``."""
+        found = invert(
+            scores,
+            context.images.float(),
+            context.labels,
+            context.classes,
+            protocol=self.protocol,
+            progress=progress,
+        )
+        return {
+            "norms": found.norms.cpu().numpy().astype(np.float32),
+            "success": found.success.cpu().numpy().astype(np.float32),
+        }
+
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
+        small = _smallness(stack)
+        z = deviations(small, _smallness(clean), among_clean)
+        columns = (small.max(1), *best_and_lead(z))
+        names = ("inversion: outlier", "inversion: deviations", "inversion: lead")
+        return Features(names, np.stack(columns, 1).astype(np.float32))
+
+    def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
+        reference = _smallness(clean)
+        own = deviations(_smallness({k: v[None] for k, v in evidence.items()}), reference)[0]
+        others = deviations(reference, reference, np.ones(len(reference), dtype=bool))
+        target, score = int(own.argmax()), float(own.max())
+        share = float((others.max(1) >= score).mean())
+        sentence = (
+            f"The smallest trigger for class {class_names[target]} covers {evidence['norms'][target]:.0f} pixels and "
+            f"flips {evidence['success'][target]:.0%} of unseen images; beside its other classes' that is "
+            f"{score:.1f} deviations smaller than in clean models, of which {share:.0%} have one as small."
+        )
+        figures = per_class(own, others) | {"norms": evidence["norms"].tolist()}
+        return Reading(score, share, sentence, target, figures)
+
+
+def _smallness(stack: Evidence) -> Array:
+    """How much smaller each class's mask is than the network's median class's: ratio of norms, as a logarithm."""
+    logs = np.log(np.maximum(stack["norms"], 1e-3))
+    return np.asarray(np.median(logs, axis=1, keepdims=True) - logs, dtype=np.float32)

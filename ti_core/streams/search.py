@@ -1,0 +1,164 @@
+"""What the deep streams share: which images a class is attacked on, margins, and many candidates in one batch.
+
+A *candidate* is a class and the weights ``a m`` of a trigger, eq. (1) and (2); what is sought is its pattern.
+Candidates go through the network as one large batch, since a small network spends most of its time on the overhead
+of a call.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ti_core.streams.base import Progress, silent
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Indices of the images on which each class is attacked: images whose label is another class.
+
+    Parameters
+    ----------
+    fit : per class, images that patterns are made on.
+    unseen : per class, images that margins are measured on; none is in both unless there is only one.
+    """
+
+    fit: tuple[torch.Tensor, ...]
+    unseen: tuple[torch.Tensor, ...]
+
+    def draw(self, classes: torch.Tensor, count: int, step: int) -> torch.Tensor:
+        """Indices ``J x count`` of the fitting images of J candidates; successive steps go round the pool."""
+        return torch.stack([_around(pool, step * count, count) for pool in self.fit])[classes]
+
+    def test(self, classes: torch.Tensor, count: int) -> torch.Tensor:
+        """Indices ``J x count`` of the images on which J candidates are measured."""
+        return torch.stack([_around(pool, 0, count) for pool in self.unseen])[classes]
+
+
+def pools(labels: torch.Tensor, classes: int, unseen: int) -> Pools:
+    """Split the images of other labels, for every class: ``unseen`` of them (at most half) measure, the rest fit.
+
+    A class that every image belongs to gets all of them, so that its numbers are finite; they say nothing about
+    it, which the streams' sentences admit.
+    """
+    fit, test = [], []
+    for c in range(classes):
+        others = torch.nonzero(labels != c).flatten()
+        if not len(others):
+            others = torch.arange(len(labels), device=labels.device)
+        cut = len(others) - min(unseen, len(others) // 2)
+        fit.append(others[:cut])
+        test.append(others[cut:] if cut < len(others) else others)
+    return Pools(tuple(fit), tuple(test))
+
+
+def _around(pool: torch.Tensor, start: int, count: int) -> torch.Tensor:
+    return pool[(start + torch.arange(count, device=pool.device)) % len(pool)]
+
+
+def margin(z: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Score of the wanted class over the best other one, ``J x n``: ``z`` is ``J x n x K``, ``classes`` ``J``."""
+    at = classes.view(-1, 1, 1).expand(-1, z.shape[1], 1)
+    return z.gather(2, at).squeeze(2) - z.scatter(2, at, float("-inf")).amax(2)
+
+
+def ascent(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Gradient of the mean margin with respect to images ``J x n x C x H x W``, same shape; not finite counts as 0."""
+    flat = x.flatten(0, 1).detach().requires_grad_(True)
+    with torch.enable_grad():
+        z = scores(flat).unflatten(0, x.shape[:2])
+        (gradient,) = torch.autograd.grad(margin(z, classes).mean(1).sum(), flat)
+    return torch.nan_to_num(gradient, 0.0, 0.0, 0.0).view_as(x)
+
+
+@torch.no_grad()
+def measure(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Margins ``J x n`` on images ``J x n x C x H x W``; not finite stays so."""
+    return margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes)
+
+
+def chunks(count: int, images: int, batch: int) -> list[slice]:
+    """Slices of ``count`` candidates of ``images`` images each that fill batches of about ``batch`` images."""
+    step = max(1, batch // max(1, images))
+    return [slice(i, min(count, i + step)) for i in range(0, count, step)]
+
+
+def fast_copy(scores: nn.Module) -> nn.Module:
+    """A copy of the network laid out for speed; the caller's own keeps its memory format, state and gradients."""
+    copy: nn.Module = deepcopy(scores).eval().requires_grad_(False)
+    return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard candidates are worked on.
+
+    Parameters
+    ----------
+    steps : gradient steps for each pattern.
+    images_a_step : images that each pattern is put on in a step.
+    unseen : images each margin is measured on.
+    batch : images that go through the network at once.
+    """
+
+    steps: int
+    images_a_step: int
+    unseen: int
+    batch: int = 256
+
+
+def stamp(images: torch.Tensor, weights: torch.Tensor, patterns: torch.Tensor) -> torch.Tensor:
+    """Eq. (1), (2) for J triggers: images ``J x n x C x H x W``, ``a m`` ``J x H x W``, ``d`` ``J x C x H x W``."""
+    w = weights[:, None, None]
+    return (1 - w) * images + w * patterns[:, None]
+
+
+def seek(
+    scores: nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    weights: torch.Tensor,
+    effort: Effort,
+    progress: Progress = silent,
+) -> torch.Tensor:
+    """Patterns ``J x C x H x W`` in [0, 1] that raise the margins of J classes where ``weights``, ``J x H x W``, allow.
+
+    Steps along the sign of an averaged gradient, each shorter than the last: the scale of a network's scores plays
+    no part, and the triggers sought have their pixels at or near 0 and 1.
+    """
+    patterns = torch.full((len(classes), *images.shape[1:]), 0.5, device=images.device)
+    speed = torch.zeros_like(patterns)
+    for step in range(effort.steps):
+        length = 0.5 * (1 - step / effort.steps) + 0.05
+        chosen = pool.draw(classes, effort.images_a_step, step)
+        for part in chunks(len(classes), effort.images_a_step, effort.batch):
+            x = stamp(images[chosen[part]], weights[part], patterns[part])
+            gradient = ascent(scores, x, classes[part]).mean(1)
+            size = gradient.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
+            speed[part] = 0.7 * speed[part] + gradient / torch.where(size > 0, size, torch.ones_like(size))
+        patterns = (patterns + length * speed.sign()).clamp(0, 1)
+        progress((step + 1) / (effort.steps + 1))
+    return patterns
+
+
+def unseen_margins(
+    scores: nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    weights: torch.Tensor,
+    patterns: torch.Tensor,
+    effort: Effort,
+) -> torch.Tensor:
+    """Margins ``J x n`` of J triggers on images that took no part in making them."""
+    chosen = pool.test(classes, effort.unseen)
+    return torch.cat(
+        [
+            measure(scores, stamp(images[chosen[part]], weights[part], patterns[part]), classes[part])
+            for part in chunks(len(classes), effort.unseen, 2 * effort.batch)
+        ]
+    )

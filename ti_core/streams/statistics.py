@@ -1,0 +1,56 @@
+"""Comparing one model's table of numbers with clean reference models', free of each network's own scale."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.streams.base import Array
+
+
+def scale_free(tables: Array) -> Array:
+    """Each model's numbers ``R x ...`` centred on its own median, in units of its own interquartile range.
+
+    Networks differ in the size of their scores; what remains is which entries of a network stand above its others.
+    """
+    flat = tables.reshape(len(tables), -1)
+    low, middle, high = np.quantile(flat, (0.25, 0.5, 0.75), axis=1)
+    spread = np.where(high - low > 1e-9, high - low, 1.0)
+    shape = (-1,) + (1,) * (tables.ndim - 1)
+    return np.asarray((tables - middle.reshape(shape)) / spread.reshape(shape), dtype=np.float32)
+
+
+def deviations(
+    own: Array, clean: Array, among_clean: NDArray[np.bool_] | None = None, floor: float = 0.1
+) -> Array:
+    """How far every entry of ``own`` (``R x ...``) lies above the clean models' mean, in their deviations.
+
+    Parameters
+    ----------
+    clean : the clean reference models' tables, ``M x ...``.
+    among_clean : marks the rows of ``own`` that are the clean models themselves, in the same order; each of
+        those is compared with the other clean models only.
+    floor : added to the deviations, so that an entry that hardly varies among few models decides nothing.
+    """
+    mean, deviation = clean.mean(0), clean.std(0)
+    out = (own - mean) / (deviation + floor)
+    if among_clean is not None and among_clean.any() and len(clean) > 1:
+        n = len(clean)
+        rest = (n * mean - clean) / (n - 1)
+        square = (n * (deviation**2 + mean**2) - clean**2) / (n - 1)
+        spread = np.sqrt(np.maximum(square - rest**2, 0.0))
+        out[among_clean] = (clean - rest) / (spread + floor)
+    return np.asarray(out, dtype=np.float32)
+
+
+def best_and_lead(values: Array) -> tuple[Array, Array]:
+    """The largest of each row (``R x K``), and its lead over the second largest (0 where K is 1)."""
+    ordered = np.sort(values, axis=1)
+    lead = ordered[:, -1] - ordered[:, -2] if values.shape[1] > 1 else np.zeros(len(values), dtype=np.float32)
+    return ordered[:, -1], lead
+
+
+def per_class(own: Array, clean: Array) -> dict[str, list[float]]:
+    """The suspect's value of each class, and the clean models' 5 %, 50 % and 95 % quantiles of it, for a chart."""
+    low, middle, high = np.quantile(clean, (0.05, 0.5, 0.95), axis=0)
+    return {"values": own.tolist(), "low": low.tolist(), "middle": middle.tolist(), "high": high.tolist()}

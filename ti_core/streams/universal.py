@@ -1,0 +1,147 @@
+"""Universal activation maximisation: how far does one small change, shared by all images, carry each class?
+
+Per class one perturbation inside an L2 ball is made that maximises the margin of the class over the best other one
+(the paper's eq. 3, for all images at once; universal perturbations: Moosavi-Dezfooli et al., CVPR 2017). A backdoor
+is a short cut: its target's margin stands far above every other class's and above clean models'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.settings import Settings
+from ti_core.streams.base import Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.search import Effort, Pools, ascent, chunks, fast_copy, measure, pools
+from ti_core.streams.statistics import best_and_lead, deviations, per_class
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How universal perturbations are made.
+
+    Parameters
+    ----------
+    radii : L2 radii of the balls, in pixel units of [0, 1], growing.
+    effort : steps at each radius, starting from the perturbation of the radius before; images.
+    """
+
+    radii: tuple[float, ...]
+    effort: Effort
+
+    @classmethod
+    def for_images(cls, channels: int, height: int, width: int, classes: int) -> Protocol:
+        """Radii of equal change per pixel for every image size; half of that for colour images, whose classes
+        give way sooner."""
+        base = (height * width / 784) ** 0.5 * (1.0 if channels == 1 else 0.5)
+        effort = Effort(steps=5, images_a_step=24 if classes <= 12 else 12, unseen=48)
+        return cls(radii=tuple(round(base * r, 4) for r in (0.75, 1.5, 3.0)), effort=effort)
+
+
+def maximise(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    protocol: Protocol,
+    progress: Progress = silent,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Perturbations ``J x C x H x W`` of J classes and their margins ``J x n`` on unseen images, at every radius.
+
+    Each step goes to the point of the sphere in the direction of the averaged gradients: for a linear classifier
+    that is the maximum itself.
+    """
+    e = protocol.effort
+    delta = torch.zeros(len(classes), *images.shape[1:], device=images.device)
+    speed = torch.zeros_like(delta)
+    found = []
+    for level, radius in enumerate(protocol.radii):
+        for step in range(level * e.steps, (level + 1) * e.steps):
+            chosen = pool.draw(classes, e.images_a_step, step)
+            for part in chunks(len(classes), e.images_a_step, e.batch):
+                gradient = ascent(scores, shifted(images[chosen[part]], delta[part]), classes[part]).mean(1)
+                speed[part] = 0.7 * speed[part] + unit(gradient)
+            delta = radius * unit(speed)
+            progress((step + 1) / (len(protocol.radii) * e.steps + 1))
+        chosen = pool.test(classes, e.unseen)
+        margins = [
+            measure(scores, shifted(images[chosen[part]], delta[part]), classes[part])
+            for part in chunks(len(classes), e.unseen, 2 * e.batch)
+        ]
+        found.append((delta, torch.cat(margins)))
+    return found
+
+
+def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    """Images ``J x n x C x H x W`` with perturbations ``J x C x H x W``, kept within [0, 1]."""
+    return (images + delta[:, None]).clamp(0, 1)
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    """Rows of ``J x C x H x W`` at L2 length 1; a row of zeros stays."""
+    length = x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    return x / torch.where(length > 0, length, torch.ones_like(length))
+
+
+class Universal(Stream):
+    """Margin of every class under its best shared perturbation, at several radii."""
+
+    name: ClassVar[str] = "universal"
+    title: ClassVar[str] = "Universal activation maximisation"
+    version: ClassVar[int] = 1
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """``margins`` and ``success`` (``radii x K``), and ``scale`` (``1``), the median margin on clean images."""
+        images = context.images.float()
+        channels, height, width = images.shape[1:]
+        p = Protocol.for_images(channels, height, width, context.classes)
+        network = fast_copy(scores)
+        classes = torch.arange(context.classes, device=images.device)
+        pool = pools(context.labels, context.classes, p.effort.unseen)
+        found = maximise(network, images, pool, classes, p, progress)
+        with torch.no_grad():
+            two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
+        progress(1.0)
+        margins = torch.stack([torch.nan_to_num(m, 0.0, 0.0, 0.0).mean(1) for _, m in found])
+        success = torch.stack([(m > 0).float().mean(1) for _, m in found])
+        return {
+            "margins": margins.cpu().numpy().astype(np.float32),
+            "success": success.cpu().numpy().astype(np.float32),
+            "scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32),
+        }
+
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
+        scaled = _scaled(stack)
+        z = deviations(scaled, _scaled(clean), among_clean)
+        names, columns = [], []
+        for r in range(scaled.shape[1]):
+            columns += [*best_and_lead(scaled[:, r]), *best_and_lead(z[:, r])]
+            names += [
+                f"universal: {what}, radius {r}"
+                for what in ("margin", "lead", "deviations", "lead in deviations")
+            ]
+        return Features(tuple(names), np.stack(columns, 1).astype(np.float32))
+
+    def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
+        own, others = _scaled({k: v[None] for k, v in evidence.items()})[0, 1], _scaled(clean)[:, 1]
+        target, score = int(own.argmax()), float(own.max())
+        share = float((others.max(1) >= score).mean())
+        sentence = (
+            f"One small change shared by all images carries class {class_names[target]} to a margin of {score:.2f} "
+            f"times the usual one; {share:.0%} of the clean models have a class that goes as far."
+        )
+        return Reading(score, share, sentence, target, per_class(own, others))
+
+
+def _scaled(stack: Evidence) -> NDArray[np.float32]:
+    """Margins ``R x radii x K`` in units of each network's usual margin on clean images."""
+    return np.asarray(stack["margins"] / np.maximum(stack["scale"][:, :, None], 1e-6), dtype=np.float32)
