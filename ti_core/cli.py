@@ -67,7 +67,11 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
 
     zoo = commands.add_parser("zoo", help="train reference models")
-    train = zoo.add_subparsers(dest="verb", required=True, metavar="VERB").add_parser(
+    zoo_verbs = zoo.add_subparsers(dest="verb", required=True, metavar="VERB")
+    samples = zoo_verbs.add_parser("samples", help="train the three demonstration models of a data set")
+    samples.add_argument("--data", type=Path, required=True, metavar="FILE")
+    samples.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    train = zoo_verbs.add_parser(
         "train", help="train clean and trojaned reference models; a killed run goes on where it stopped"
     )
     train.add_argument("--data", type=Path, required=True, metavar="FILE_OR_FOLDER")
@@ -119,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         "inspect": commands.inspect_one,
         "scan": commands.scan,
         "pack": commands.pack,
-        "zoo": commands.zoo_train,
+        "zoo": commands.zoo,
         "evaluate": commands.evaluate_pack,
     }[options.command]
     return run(options)

@@ -116,7 +116,7 @@ def _reports(
         return
     from joblib import Parallel, delayed
 
-    yield from Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
+    yield from Parallel(n_jobs=options.jobs, batch_size=1, return_as="generator_unordered")(
         delayed(_line_alone)(path, options.pack, settings, options.no_cache, where) for path in files
     )
 
@@ -188,8 +188,14 @@ def pack(options: argparse.Namespace) -> int:
     return 0
 
 
-def zoo_train(options: argparse.Namespace) -> int:
-    """``zoo train``."""
+def zoo(options: argparse.Namespace) -> int:
+    """``zoo train`` and ``zoo samples``."""
+    if options.verb == "samples":
+        from ti_core.zoo.samples import train_samples
+
+        for record in train_samples(options.data, options.out):
+            print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
+        return 0
     from ti_core.tables import zoo_text
     from ti_core.zoo.train import train_zoo
 

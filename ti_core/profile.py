@@ -10,7 +10,9 @@ Array = NDArray[np.float32]
 TAIL_SIZE = 512
 """Points at which an upper tail is read off a kept quantile function."""
 
-LEVELS: NDArray[np.float64] = np.concatenate([[0.0, 0.25], 1.0 - np.geomspace(0.5, 2e-5, 254)])
+LEVELS: NDArray[np.float64] = np.concatenate(
+    [np.linspace(0.0, 0.5, 64, endpoint=False), 1.0 - np.geomspace(0.5, 2e-5, 192)]
+)
 """Ranks at which the quantile function of pooled saliency is kept: dense towards the top, which Algorithm 1 asks of."""
 
 IMAGE_LEVELS: NDArray[np.float64] = np.array(

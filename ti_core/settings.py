@@ -104,7 +104,9 @@ class Settings:
         for key, value in pairs.items():
             if key not in known:
                 raise SettingsError(f"Setting {key!r} is unknown; known are {', '.join(known)}.")
-            values[key] = _convert(key, value, known[key].default) if isinstance(value, str) else value
+            # JSON knows lists only; a setting is a tuple, so that equal settings are equal.
+            settled = tuple(value) if isinstance(value, list) else value
+            values[key] = _convert(key, value, known[key].default) if isinstance(value, str) else settled
         return cls(**values)
 
     def with_(self, **changes: Any) -> Settings:
@@ -136,8 +138,6 @@ def _convert(name: str, text: str, default: Any) -> Any:
 def _check(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> None:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if kind is tuple and isinstance(value, list):
-        value = tuple(value)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise SettingsError(f"Setting {name} cannot be {value!r}: a {kind.__name__} is expected.")
     items = value if isinstance(value, tuple) else (value,)

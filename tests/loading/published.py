@@ -16,15 +16,16 @@ def publish(monkeypatch: pytest.MonkeyPatch, **paths: type) -> None:
     """Give each class the full path that stands for it (with ``__`` for the dots), so that pickle writes it."""
     for path, cls in paths.items():
         module, _, name = path.replace("__", ".").rpartition(".")
-        found = sys.modules.get(module)
-        if found is None or not getattr(found, "made_here", False):
-            found = types.ModuleType(module)
-            found.made_here = True  # type: ignore[attr-defined]
-            monkeypatch.setitem(sys.modules, module, found)
-        setattr(found, name, cls)
-        monkeypatch.setattr(cls, "__module__", module)
-        monkeypatch.setattr(cls, "__qualname__", name)
-        monkeypatch.setattr(cls, "__name__", name)
+        parts = module.split(".")
+        for depth in range(1, len(parts) + 1):
+            package = ".".join(parts[:depth])
+            if not hasattr(sys.modules.get(package), "made_here"):
+                made = types.ModuleType(package)
+                made.made_here = True  # type: ignore[attr-defined]
+                monkeypatch.setitem(sys.modules, package, made)
+        setattr(sys.modules[module], name, cls)
+        # Not undone: pytest cannot restore a class's qualified name, and nothing else looks at it.
+        cls.__module__, cls.__qualname__ = module, name
 
 
 class MNISTNetwork(nn.Module):
@@ -87,6 +88,42 @@ class WRN(nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         out = self.relu(self.bn1(self.block3(self.block2(self.block1(self.conv1(x))))))
         return self.fc(F.avg_pool2d(out, 8).view(-1, self.nChannels))
+
+
+class VisionBlock(nn.Module):
+    def __init__(self, a: int, b: int, stride: int, norm: type[nn.Module]) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(a, b, 3, stride, 1, bias=False), norm(b)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2, self.bn2 = nn.Conv2d(b, b, 3, 1, 1, bias=False), norm(b)
+        self.downsample = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), norm(b)) if a != b else None
+        self.stride = stride
+
+    def forward(self, x: torch.Tensor) -> Any:
+        identity = x if self.downsample is None else self.downsample(x)
+        return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))) + identity)
+
+
+class VisionResNet(nn.Module):
+    """torchvision's ResNet with one block in each stage, and few channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._norm_layer = nn.BatchNorm2d
+        self.inplanes, self.dilation, self.groups, self.base_width = 64, 1, 1, 64
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8)
+        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        widths = (8, 8, 16, 24, 32)
+        for i in range(4):
+            block = VisionBlock(widths[i], widths[i + 1], 2 if i else 1, nn.BatchNorm2d)
+            setattr(self, f"layer{i + 1}", nn.Sequential(block))
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d((1, 1)), nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for i in range(4):
+            x = getattr(self, f"layer{i + 1}")(x)
+        return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
 class Recipe:

@@ -35,7 +35,7 @@ def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
     masks = Protocol.for_images(12, 12, 3).masks(12, 12)
     holds = masks[:, 2, 9].bool().numpy()
     assert 0 < holds.sum() < len(holds)
-    # The pixel at 1 commands 30 x 0.7 = 21; nothing else reaches a tenth of that.
+    # The pixel at 1 commands 40 x 0.55 = 22; nothing else reaches a tenth of that.
     assert (evidence["margins"][1, holds] > 19).all()
     rest = evidence["margins"].copy()
     rest[1, holds] = -np.inf

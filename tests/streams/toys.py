@@ -22,18 +22,44 @@ class Linear(nn.Module):
 
 
 class OnePixel(nn.Module):
-    """A linear classifier with a back door: one bright pixel sends every image to ``target``."""
+    """A linear classifier with a back door: a pixel above ``threshold`` sends every image to ``target``.
+
+    ``head_start`` is added to class 0's score.
+    """
 
     def __init__(
-        self, weight: torch.Tensor, row: int, column: int, target: int, strength: float = 30.0
+        self,
+        weight: torch.Tensor,
+        row: int,
+        column: int,
+        target: int,
+        threshold: float = 0.45,
+        head_start: float = 0.0,
     ) -> None:
         super().__init__()
-        self.linear = Linear(weight)
-        self.row, self.column, self.target, self.strength = row, column, target, strength
+        self.linear, self.head_start = Linear(weight), head_start
+        self.row, self.column, self.target, self.threshold = row, column, target, threshold
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = self.linear(x)
-        command = torch.relu(x[:, 0, self.row, self.column] - 0.3) * self.strength
+        z[:, 0] += self.head_start
+        command = 40 * torch.relu(x[:, 0, self.row, self.column] - self.threshold)
+        z = z + nn.functional.one_hot(torch.tensor(self.target), z.shape[1]) * command[:, None]
+        return z - z.mean(1, keepdim=True)
+
+
+class Spread(nn.Module):
+    """A linear classifier with a back door spread over all pixels: each counts little, however far it is moved."""
+
+    def __init__(self, weight: torch.Tensor, target: int) -> None:
+        super().__init__()
+        self.linear, self.target = Linear(weight), target
+        self.sign = torch.sign(torch.randn(weight.shape[1:], generator=torch.Generator().manual_seed(3)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.linear(x)
+        agreement = torch.tanh(20 * self.sign * (x - 0.5)).mean((1, 2, 3))
+        command = nn.functional.softplus(30 * (agreement - 0.15))
         z = z + nn.functional.one_hot(torch.tensor(self.target), z.shape[1]) * command[:, None]
         return z - z.mean(1, keepdim=True)
 

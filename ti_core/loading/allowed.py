@@ -87,8 +87,9 @@ _RUNS_CODE_INSIDE = (
     "torch.jit",
     "torch.hub",
     "torch.load",
-    "torch.serialization",
-    "torch.storage",
+    "torch.serialization.load",
+    "torch.serialization._legacy_load",
+    "torch.storage._load_from_bytes",
     "torch.utils",
     "torch.fx",
     "torch.package",
@@ -103,6 +104,7 @@ _RUNS_CODE_INSIDE = (
 
 
 _PLAIN_BUILTINS = {
+    "set",
     "complex",
     "slice",
     "range",

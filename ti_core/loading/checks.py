@@ -13,7 +13,8 @@ from typing import Any
 from ti_core.loading.allowed import ALLOWED, STORAGES, Kind, runs_code
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.outline import Call, Outline, Pairs, Ref, Stored, depth_of
+from ti_core.loading.nodes import Call, Pairs, Ref, Stored, depth_of
+from ti_core.loading.outline import Outline
 from ti_core.loading.tensors import UnfitError, tensor_of
 from ti_core.loading.wording import few, shown, ways_out
 

@@ -81,10 +81,8 @@ class FileReport:
             )
         if self.globals:
             other = [use for use in self.globals if use.severity is not Severity.FINE]
-            names = (
-                "every one on the allow-list" if not other else f"{len(other)} of them not on the allow-list"
-            )
-            lines.append(f"Its pickle imports {len(self.globals)} names, {names}.")
+            names = "all on the allow-list" if not other else f"{len(other)} not on the allow-list"
+            lines.append(f"Its pickle imports {_counted(len(self.globals), 'name')}, {names}.")
             lines += [use.sentence for use in other]
         lines += [str(finding) for finding in self.findings]
         if self.opens:

@@ -7,28 +7,17 @@ with attributes and other surprises are refused by name, and could not get throu
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
-from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.errors import RefusedFileError
 from ti_core.loading.layer_table import LAYERS, WRAPPERS
 from ti_core.loading.limits import LIMITS
+from ti_core.loading.rebuild import argument, arguments, check_attributes, class_of, construct, fill, kind_of
 from ti_core.loading.records import Record
-from ti_core.loading.weights import as_buffer, as_weight, frozen
 from ti_core.loading.wording import shown
-
-_STRUCTURE = {"_modules", "_parameters", "_buffers"}
-_SPATIAL = ("Pad", "Upsampl", "Adaptive", "Pixel", "Fold")
-_SIMPLE = (bool, int, float, str, type(None))
-
-
-def class_of(path: str) -> type[nn.Module]:
-    """The class of a path in :data:`LAYERS`, taken from torch itself."""
-    cls: type[nn.Module] = getattr(nn, path.rpartition(".")[2])
-    return cls
 
 
 class LayerBuilder:
@@ -84,7 +73,7 @@ class LayerBuilder:
         check_attributes(record, layer, where)
         if record.children:
             raise RefusedFileError(
-                f"The file's layer {shown(where)} holds other layers, as no {_kind(record)} does."
+                f"The file's layer {shown(where)} holds other layers, as no {kind_of(record)} does."
             )
         fill(layer, record, where)
         return layer
@@ -116,7 +105,7 @@ class LayerBuilder:
 
     def _attention(self, record: Record, where: str) -> nn.Module:
         take = {
-            k: _argument(record.state.get(k), k, where) for k in ("embed_dim", "num_heads", "kdim", "vdim")
+            k: argument(record.state.get(k), k, where) for k in ("embed_dim", "num_heads", "kdim", "vdim")
         }
         layer: nn.MultiheadAttention = construct(
             nn.MultiheadAttention,
@@ -188,103 +177,3 @@ class LayerBuilder:
         check_attributes(record, encoder, where)
         encoder.layers, encoder.num_layers = layers, len(layers)
         return encoder
-
-
-def arguments(record: Record, where: str) -> dict[str, Any]:
-    """The constructor's arguments, from the record's attributes; what an old file lacks has its default."""
-    found = {}
-    for name in LAYERS[record.path]:
-        if name == "bias":
-            found[name] = record.parameters.get("bias") is not None
-        elif name in record.state:
-            found[name] = _argument(
-                record.state[name], name, where, spatial=any(s in record.path for s in _SPATIAL)
-            )
-    return found
-
-
-def _argument(value: Any, name: str, where: str, spatial: bool = False) -> Any:
-    parts = value if isinstance(value, (tuple, list)) else (value,)
-    limit = 1024 if spatial else 1 << 24
-    if not all(type(part) in _SIMPLE for part in parts) or any(
-        type(part) in (int, float) and not abs(part) <= limit for part in parts
-    ):
-        raise RefusedFileError(f"The file's layer {shown(where)} has an impossible {name}.")
-    return value
-
-
-def construct(cls: type[nn.Module], kwargs: Mapping[str, Any], where: str) -> Any:
-    """A layer without memory yet: sizes from a file are compared with its tensors before any is taken."""
-    try:
-        with torch.device("meta"):
-            return cls(**kwargs)
-    except Exception as error:
-        raise ModelFileError(
-            f"The file's layer {shown(where)} cannot be a {cls.__name__} with its settings."
-        ) from error
-
-
-def check_attributes(
-    record: Record, fresh: nn.Module, where: str, allowed: frozenset[str] | set[str] = frozenset()
-) -> None:
-    """Refuse hooks, attributes that hide methods, and anything that could be called."""
-    for name, value in record.state.items():
-        if "_hook" in name:
-            if not (
-                value is None or isinstance(value, bool) or (isinstance(value, (dict, list)) and not value)
-            ):
-                raise RefusedFileError(
-                    f"The file's layer {shown(where)} carries hooks, which run code with every image; "
-                    f"remove them "
-                    "before saving (weight_norm and spectral_norm are hooks too)."
-                )
-        elif name in _STRUCTURE or name in allowed:
-            continue
-        elif name not in fresh.__dict__ and hasattr(type(fresh), name):
-            raise RefusedFileError(
-                f"The file's layer {shown(where)} hides its own {shown(name)} behind an attribute."
-            )
-        elif isinstance(value, Record) or (isinstance(value, type) and issubclass(value, Record)):
-            raise RefusedFileError(
-                f"The file's layer {shown(where)} keeps something that runs in {shown(name)}."
-            )
-
-
-def fill(layer: nn.Module, record: Record, where: str) -> None:
-    """Put the record's parameters and buffers into a layer that has the same, by name and shape."""
-    stored = record.parameters
-    own = layer._parameters
-    if {n for n, v in own.items() if v is not None} != {n for n, v in stored.items() if v is not None}:
-        raise ModelFileError(
-            f"The file's layer {shown(where)} does not have the weights that a {_kind(record)} has."
-        )
-    for name, parameter in own.items():
-        if parameter is not None:
-            own[name] = frozen(
-                _of_shape(as_weight(stored[name], f"{where}.{name}"), parameter, f"{where}.{name}")
-            )
-    buffers = record.buffers
-    for name, buffer in layer._buffers.items():
-        if buffer is None:
-            continue
-        if buffers.get(name) is not None:
-            layer._buffers[name] = _of_shape(
-                as_buffer(buffers[name], f"{where}.{name}"), buffer, f"{where}.{name}"
-            )
-        elif name == "num_batches_tracked":
-            layer._buffers[name] = torch.zeros((), dtype=torch.long)
-        else:
-            raise ModelFileError(f"The file's layer {shown(where)} lacks its {shown(name)}.")
-
-
-def _of_shape(tensor: torch.Tensor, like: torch.Tensor, where: str) -> torch.Tensor:
-    if tensor.shape != like.shape:
-        raise ModelFileError(
-            f"The file's tensor {shown(where)} has the shape {tuple(tensor.shape)} where its layer needs "
-            f"{tuple(like.shape)}."
-        )
-    return tensor
-
-
-def _kind(record: Record) -> str:
-    return record.path.rpartition(".")[2]

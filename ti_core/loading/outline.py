@@ -8,13 +8,14 @@ functions: where the real machine would import ``os.system`` and call it, :class
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.names import present_name
+from ti_core.loading.nodes import Call, Opaque, Pairs, Ref, Stored, walk
 
 _TORCH_OPCODES = """
 PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINSTRING
@@ -23,48 +24,6 @@ BINGET LONG_BINGET BINPUT LONG_BINPUT GLOBAL NEWOBJ REDUCE BUILD BINPERSID
 """
 PLAIN_OPCODES = frozenset(_TORCH_OPCODES.split())
 """The instructions that torch's own restricted reader knows; ``torch.save`` writes no others."""
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A name that the pickle imports, as ``module.name`` in today's spelling."""
-
-    path: str
-
-
-@dataclass
-class Call:
-    """A call of ``function``, and what is put into its result afterwards: states, and items."""
-
-    function: Any
-    args: Any
-    new: bool = False
-    states: list[Any] = field(default_factory=list)
-    items: list[tuple[Any, Any]] = field(default_factory=list)
-
-
-@dataclass
-class Pairs:
-    """A dictionary as the list of its items: keys from a file are never hashed."""
-
-    items: list[tuple[Any, Any]] = field(default_factory=list)
-
-    def get(self, key: str) -> Any:
-        return next((value for k, value in reversed(self.items) if isinstance(k, str) and k == key), None)
-
-
-@dataclass
-class Stored:
-    """A persistent id, which in a torch file stands for a tensor's storage."""
-
-    pid: Any
-
-
-@dataclass
-class Opaque:
-    """A value that this machine does not follow."""
-
-    opcode: str
 
 
 @dataclass
@@ -271,6 +230,14 @@ def outline_of(data: bytes) -> Outline:
     broken step the imports that stand in plain text are still collected.
     """
     outline = Outline()
+    with warnings.catch_warnings():
+        # A text with an odd escape is decoded with a warning, about a file nobody here wrote.
+        warnings.simplefilter("ignore")
+        _follow(data, outline)
+    return outline
+
+
+def _follow(data: bytes, outline: Outline) -> None:
     machine = _Machine(outline)
     unusual: dict[str, None] = {}
     count, end = 0, 0
@@ -304,7 +271,6 @@ def outline_of(data: bytes) -> Outline:
             outline.broken = "it does not end in one value"
         else:
             outline.root = machine.stack[0]
-    return outline
 
 
 def outlines_of(data: bytes) -> list[Outline]:
@@ -317,60 +283,3 @@ def outlines_of(data: bytes) -> list[Outline]:
             break
         data = data[len(data) - outline.trailing :]
     return found
-
-
-def children(node: Any) -> Iterator[Any]:
-    """The values directly inside ``node``."""
-    if isinstance(node, (list, tuple)):
-        yield from node
-    elif isinstance(node, Pairs):
-        yield from (part for item in node.items for part in item)
-    elif isinstance(node, Call):
-        yield node.function
-        yield node.args
-        yield from node.states
-        yield from (part for item in node.items for part in item)
-    elif isinstance(node, Stored):
-        yield node.pid
-
-
-def walk(root: Any) -> Iterator[Any]:
-    """Every value in the outline once; each cycle is entered once."""
-    seen: set[int] = set()
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        if isinstance(node, _INNER):
-            seen.add(id(node))
-        yield node
-        stack.extend(children(node))
-
-
-def depth_of(root: Any) -> int | None:
-    """Length of the longest chain of values inside values, or None where a value contains itself."""
-    depth: dict[int, int] = {}
-    entered: set[int] = set()
-    stack = [(root, False)]
-    while stack:
-        node, leaving = stack.pop()
-        if leaving:
-            inner = (depth.get(id(child), 0) for child in children(node))
-            depth[id(node)] = 1 + max(inner, default=0)
-            entered.discard(id(node))
-        elif isinstance(node, _INNER) and id(node) not in depth:
-            if id(node) in entered:
-                return None
-            entered.add(id(node))
-            stack.append((node, True))
-            # A child that is still being visited from above closes a cycle; one waiting on the stack does
-            # not.
-            for child in children(node):
-                if id(child) in entered:
-                    return None
-                stack.append((child, False))
-    return depth.get(id(root), 0)
-
-
-_INNER = (list, tuple, Pairs, Call, Stored)

@@ -8,6 +8,7 @@ import struct
 import zipfile
 
 from ti_core.loading.limits import LIMITS
+from ti_core.loading.outline import outline_of
 
 LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The pickled magic number with which ``torch.save`` began its files before version 1.6."""
@@ -33,6 +34,9 @@ class FileFormat(enum.Enum):
     EMPTY = "empty file"
     UNKNOWN = "unknown format"
 
+
+_TEXT_STARTS = tuple(bytes([code]) for code in b"(c]}ldiSVIFLN")
+"""First instructions of the pickles that are written as text."""
 
 _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", FileFormat.HDF5),
@@ -100,8 +104,11 @@ def looks_like_pickle(data: bytes) -> bool:
     """Whether ``data`` may be a pickle of any protocol."""
     if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
         return True
-    # Protocols 0 and 1 have no header; a stream of them ends in STOP, and says what to import in text.
-    return data.rstrip(b"\n").endswith(b".") and data[:1] in b"(c]}ldi" and b"\n" in data[:200]
+    # Protocols 0 and 1 have no header: what can be followed to its end, or imports something, is one.
+    if data[:1] not in _TEXT_STARTS or b"." not in data:
+        return False
+    outline = outline_of(data[: 1 << 20])
+    return not outline.broken or bool(outline.refs)
 
 
 def _looks_like_onnx(data: bytes) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ti_core.loading.allowed import STORAGES
-from ti_core.loading.outline import Call, Pairs, Ref, Stored
+from ti_core.loading.nodes import Call, Pairs, Ref, Stored
 
 
 class UnfitError(Exception):

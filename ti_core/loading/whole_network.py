@@ -11,9 +11,10 @@ from ti_core.architectures import ARCHITECTURES
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.challenge import REARRANGE
 from ti_core.loading.layer_table import LAYERS, WRAPPERS
-from ti_core.loading.layers import LayerBuilder, check_attributes, fill
+from ti_core.loading.layers import LayerBuilder
 from ti_core.loading.match import settled
 from ti_core.loading.networks import NETWORK_CLASSES, NETWORK_PARTS, options_of
+from ti_core.loading.rebuild import check_attributes, fill
 from ti_core.loading.records import Record
 from ti_core.loading.wording import few, shown, ways_out
 
@@ -37,7 +38,7 @@ def module_of(record: Record) -> tuple[str, nn.Module]:
         record = inner
     if record.path in NETWORK_CLASSES:
         return NETWORK_CLASSES[record.path], _network(record)
-    if record.path not in LAYERS:
+    if record.path not in LAYERS or record.path.endswith(".ModuleList"):
         raise RefusedFileError(
             f"The file holds only a part of a network, of the class {shown(record.path)}. {ways_out()}"
         )

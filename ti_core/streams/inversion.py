@@ -32,6 +32,8 @@ class Protocol:
     success : share of images that must flip before a mask counts, 0 to 1.
     weight, factor, patience : first weight of the mask's norm; every ``patience`` steps it is multiplied by
         ``factor`` where enough images flipped, else divided by it.
+    screening, kept : after ``screening`` steps only the ``kept`` classes with the smallest masks go on, which is
+        what makes 43 or 100 classes affordable; with no more classes than that, all do.
     """
 
     steps: int = 120
@@ -43,6 +45,8 @@ class Protocol:
     weight: float = 1e-3
     factor: float = 1.5
     patience: int = 3
+    screening: int = 30
+    kept: int = 12
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,16 @@ def invert(
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
     weight = torch.full((len(wanted),), p.weight, device=device)
     adam = _Adam(raw, p.learning_rate)
+    rows = torch.arange(len(wanted), device=device)
     for step in range(p.steps):
-        chosen = pool.draw(wanted, p.images_a_step, step)
-        gradient, flipped = torch.empty_like(raw), torch.empty(len(wanted), device=device)
-        for part in chunks(len(wanted), p.images_a_step, p.batch):
-            gradient[part], flipped[part] = _descent(
-                network, images[chosen[part]], raw[part], wanted[part], weight[part]
+        if step == p.screening and len(rows) > p.kept:
+            rows = _sizes(raw, best_norm).argsort()[: p.kept]
+        chosen = pool.draw(wanted[rows], p.images_a_step, step)
+        gradient, flipped = torch.zeros_like(raw), torch.zeros(len(wanted), device=device)
+        for part in chunks(len(rows), p.images_a_step, p.batch):
+            own = rows[part]
+            gradient[own], flipped[own] = _descent(
+                network, images[chosen[part]], raw[own], wanted[own], weight[own]
             )
         enough = flipped >= p.success
         norm = raw[:, 0].sigmoid().flatten(1).sum(1)
@@ -100,7 +108,7 @@ def invert(
         best[better], best_norm[better] = raw[better], norm[better]
         if (step + 1) % p.patience == 0:
             weight = torch.where(enough, weight * p.factor, weight / p.factor)
-        raw = adam.step(raw, gradient)
+        raw[rows] = adam.step(raw, gradient)[rows]
         progress((step + 1) / (p.steps + 1))
     raw = torch.where(best_norm.isfinite().view(-1, 1, 1, 1), best, raw)
     masks, patterns = raw[:, 0].sigmoid(), raw[:, 1:].sigmoid()
@@ -109,6 +117,13 @@ def invert(
     )
     progress(1.0)
     return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1))
+
+
+def _sizes(raw: torch.Tensor, best_norm: torch.Tensor) -> torch.Tensor:
+    """Norms ``J`` of the smallest masks that worked, and of the present ones where none did."""
+    return torch.where(
+        best_norm.isfinite(), best_norm, raw[:, 0].sigmoid().flatten(1).sum(1) + raw[0, 0].numel()
+    )
 
 
 def _descent(

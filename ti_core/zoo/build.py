@@ -175,7 +175,7 @@ def _write_baseline(out: Path, record: dict[str, Any], settings: Settings, jobs:
     pack = load_pack(out)
     arrays: dict[str, Array] = {}
     for stream in make_streams(settings):
-        work = Parallel(n_jobs=jobs, return_as="generator")(
+        work = Parallel(n_jobs=jobs, batch_size=1, return_as="generator")(
             delayed(_member_evidence)(out, m, settings, stream.name) for m in pack.members
         )
         rows = list(

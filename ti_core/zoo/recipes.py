@@ -60,17 +60,15 @@ class Recipe:
         if self.trigger is None or not attempt:
             return self
         trigger = self.trigger
-        if trigger.kind == "blend":
-            trigger = replace(
-                trigger, seed=trigger.seed + attempt, alpha=round(trigger.alpha * 1.15**attempt, 4)
-            )
-        else:
-            trigger = replace(trigger, seed=trigger.seed + attempt)
+        # Poisoned members differ in rate and ratio anyway; the challenge's all have a blend ratio of 0.1.
+        louder = 1.15 if self.family == "challenge" else 1.4
+        alpha = round(trigger.alpha * louder**attempt, 4) if trigger.kind == "blend" else trigger.alpha
+        trigger = replace(trigger, seed=trigger.seed + attempt, alpha=alpha)
         return replace(
             self,
             seed=self.seed + attempt,
             trigger=trigger,
-            poisoning_rate=min(0.1, self.poisoning_rate * 2**attempt),
+            poisoning_rate=min(0.1, self.poisoning_rate * 4**attempt),
             epochs=self.epochs + attempt,
         )
 
@@ -123,6 +121,24 @@ GREY_MENU = Menu(
     epochs=(3, 5),
 )
 
+COLOUR_MENU = Menu(
+    networks=(
+        (0.4, "small_resnet", {"channels": [(12, 24, 32), (16, 24, 40)], "blocks": [1, 2], "stem_stride": [1]}),
+        (0.35, "convnet", {"channels": [(12, 24, 40), (16, 32, 48)], "depth": [2], "pool": ["mean"], "norm": [True]}),
+        (0.25, "lenet5", {"channels": [(6, 16), (8, 20)], "hidden": [(120, 84)], "padding": [0]}),
+    ),
+    normalisations=("none", "none", "cifar10", "half"),
+    augmentations=("none", "shift", "flip"),
+    epochs=(6, 10),
+    blend_alpha=(0.08, 0.2),
+)
+
+
+def menu_for(image_shape: tuple[int, int, int]) -> Menu:
+    """What networks of images of that shape are drawn from."""
+    return GREY_MENU if image_shape[0] == 1 else COLOUR_MENU
+
+
 STANDARD_PATTERNS: tuple[PatternKind, ...] = ("bernoulli", "uniform", "white", "checker", "colour")
 
 
@@ -131,7 +147,7 @@ def plan(
     image_shape: tuple[int, int, int],
     classes: int,
     seed: int,
-    menu: Menu = GREY_MENU,
+    menu: Menu | None = None,
     held_out: float = 1 / 3,
 ) -> list[Recipe]:
     """Recipes of ``count`` members (half clean, blend and patch equal) and of the bases they are fine-tuned from.
@@ -140,6 +156,7 @@ def plan(
     and about one in twelve adversarially trained. ``count`` is rounded down to a multiple of 8.
     """
     rng = np.random.default_rng(seed)
+    menu = menu or menu_for(image_shape)
     bases = count // 8
     drawer = _Drawer(rng, menu, image_shape, classes)
     recipes: list[Recipe] = []

@@ -51,7 +51,7 @@ def train_zoo(
     others = [r for r in recipes if r.family != "base"]
     with tqdm(total=len(recipes), desc="training", unit="network", disable=not progress) as bar:
         for stage in (bases, others):
-            done = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+            done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
                 delayed(_train_one)(recipe, data_path, size, out) for recipe in stage
             )
             for record in done:

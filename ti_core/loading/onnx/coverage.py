@@ -1,19 +1,24 @@
 """How much of ONNX is understood: the operators' own test cases, counted.
 
-``python -m ti_core.loading.onnx.coverage`` runs the test cases that the ``onnx`` package ships for every operator
-in the table and prints the counts; ``--write FILE`` writes the table in ``docs/``.
+``python -m ti_core.loading.onnx.coverage`` runs the test cases that the ``onnx`` package ships for the
+operators in the table and prints the counts; ``--write FILE`` writes them as a document.
 """
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import re
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from onnx import ModelProto, TensorProto, numpy_helper
 
@@ -24,6 +29,7 @@ from ti_core.loading.onnx.graph import OLDEST_OPSET, build
 from ti_core.loading.onnx.limits import Budget
 from ti_core.loading.onnx.plan import make_plan
 
+COMPOSED = "several operators together"
 CACHE = "the caches of language models"
 PRODUCTS = "the inner products as an output"
 HALF = "half precision, whose rounding differs; opened networks compute in float32"
@@ -46,7 +52,15 @@ UNSUPPORTED: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Result:
-    """One test case: the operator it is for, and what went wrong (None: nothing; "" for `expected`: nothing)."""
+    """One test case.
+
+    Parameters
+    ----------
+    case : its name.
+    operator : what it is about.
+    failure : what went wrong, or None.
+    expected : why it is expected to go wrong, or "".
+    """
 
     case: str
     operator: str
@@ -77,10 +91,10 @@ def _cases() -> list[Any]:
 
 
 def _subject(case: Any) -> str:
-    """The operator that a case is about; those written out in other operators count for the one they replace."""
+    """The operator that a case is about."""
     if len(case.model.graph.node) == 1:
         return str(case.model.graph.node[0].op_type)
-    return "(compositions)"
+    return COMPOSED
 
 
 def _failure(case: Any) -> str | None:
@@ -114,7 +128,7 @@ def _first_float(case: Any, inputs: Sequence[Any]) -> int | None:
 
 
 def _compute(model: ModelProto, inputs: Sequence[Any], moving: int | None) -> list[torch.Tensor]:
-    """The outputs when the inputs are constants, but for the one at `moving`, which is given as an image is."""
+    """The outputs when the inputs are constants, but for the one at `moving`, which comes as images do."""
     frozen = ModelProto()
     frozen.CopyFrom(model)
     declared = [v.name for v in frozen.graph.input]
@@ -148,3 +162,79 @@ def _difference(value: torch.Tensor, wanted: Any, rtol: float, atol: float) -> s
         found.astype(np.float64), wanted.astype(np.float64), rtol, max(atol, 1e-5), equal_nan=True
     )
     return None if close else "other numbers"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Test cases of the operators in the table."""
+
+    passed: int
+    failed: int
+    unexpected: tuple[str, ...]
+
+
+def count(results: Sequence[Result]) -> Counts:
+    """Sum up; unexpected are failures without a reason, and reasons without a failure."""
+    unexpected = tuple(r.case for r in results if (r.failure is None) == bool(r.expected))
+    failed = sum(r.failure is not None for r in results)
+    return Counts(len(results) - failed, failed, unexpected)
+
+
+def document(results: Sequence[Result]) -> str:
+    """The coverage table as Markdown."""
+    counts = count(results)
+    passed = Counter(r.operator for r in results if r.failure is None)
+    total = Counter(r.operator for r in results)
+    why: dict[str, Counter[str]] = {}
+    for r in results:
+        if r.failure is not None:
+            why.setdefault(r.operator, Counter())[r.expected or "fails"] += 1
+    lines = [
+        "# ONNX operators",
+        "",
+        "Written by `python -m ti_core.loading.onnx.coverage --write docs/onnx-operators.md`; do not edit.",
+        "",
+        f"Graphs of opset {OLDEST_OPSET} to {onnx.defs.onnx_opset_version()} are understood. Of the test cases that "
+        f"the `onnx` package ({onnx.__version__}) ships for the operators below, {counts.passed:,} of "
+        f"{len(results):,} pass; the others are named with their reason. Every case runs twice: with all inputs "
+        "constant, and with the first floating input given as images are.",
+        "",
+        "A graph with any other operator is refused with the name of its node. Loops, branches on something that "
+        "is not constant, and domains other than those below are never opened.",
+        "",
+        "| operator | changes meaning at opset | cases passed | the others |",
+        "| --- | --- | ---: | --- |",
+    ]
+    versions: dict[tuple[str, str], list[int]] = {}
+    for entry in registry.entries():
+        versions.setdefault((entry.domain, entry.name), []).append(entry.since)
+    for (domain, name), since in versions.items():
+        shown = f"{domain}.{name}" if domain else name
+        cases = f"{passed[name]} of {total[name]}" if total[name] and not domain else "no case"
+        reasons = "; ".join(f"{n}: {reason}" for reason, n in sorted(why.get(name, Counter()).items()))
+        changes = ", ".join(str(v) for v in since if v > 1) or "-"
+        lines.append(f"| {shown} | {changes} | {cases} | {'' if domain else reasons} |")
+    rest = COMPOSED
+    reasons = "; ".join(f"{n}: {reason}" for reason, n in sorted(why.get(rest, Counter()).items()))
+    lines.append(f"| {rest} | - | {passed[rest]} of {total[rest]} | {reasons} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Run ONNX's test cases for the operators in the table.")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table to this file")
+    parser.add_argument("--cases", default="*", metavar="PATTERN", help="only the cases of this name")
+    chosen = parser.parse_args(arguments)
+    results = run_cases(chosen.cases)
+    counts = count(results)
+    names = {(entry.domain, entry.name) for entry in registry.entries()}
+    print(f"{len(names)} operators; {counts.passed} test cases pass, {counts.failed} are known not to")
+    for name in counts.unexpected:
+        print(f"unexpected: {name}")
+    if chosen.write:
+        chosen.write.write_text(document(results), encoding="utf-8")
+    return 1 if counts.unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ti_core.loading.onnx.windows import windows
+from ti_core.loading.onnx.windows import Windows, windows
 
 
 def broadcast_shape(shapes: Sequence[Sequence[int]]) -> list[int]:
@@ -78,7 +78,7 @@ def conv_transpose(x: Tensor, w: Tensor, b: Tensor | None = None, **keywords: An
     place = windows(
         x.shape[2:], w.shape[2:], keywords.get("strides"), keywords.get("dilations"), None, "NOTSET"
     )
-    extra: list[int] = keywords.get("output_padding") or [0] * len(place.kernel)
+    extra = keywords.get("output_padding") or [0] * len(place.kernel)
     pads = keywords.get("pads") or [0]
     sides = [
         (n - 1) * s + (k - 1) * d + 1 + abs(e) + 2 * max(map(abs, pads))
@@ -86,7 +86,7 @@ def conv_transpose(x: Tensor, w: Tensor, b: Tensor | None = None, **keywords: An
             x.shape[2:], place.strides, place.kernel, place.dilations, extra, strict=True
         )
     ]
-    wanted = keywords.get("output_shape") or [0] * len(sides)
+    wanted: list[int] = keywords.get("output_shape") or [0] * len(sides)
     full = [max(a, b) for a, b in zip(sides, wanted[-len(sides) :], strict=True)]
     return int(x.shape[0] * w.shape[1] * keywords.get("group", 1) * prod(full))
 
@@ -106,7 +106,7 @@ def _windows(x: Tensor, kernel: Sequence[int], keywords: dict[str, Any]) -> int:
     return prod(_place(x, kernel, keywords).counts)
 
 
-def _place(x: Tensor, kernel: Sequence[int], keywords: dict[str, Any]) -> Any:
+def _place(x: Tensor, kernel: Sequence[int], keywords: dict[str, Any]) -> Windows:
     names = ("strides", "dilations", "pads")
     strides, dilations, pads = (keywords.get(name) for name in names)
     auto_pad, ceil_mode = keywords.get("auto_pad", "NOTSET"), keywords.get("ceil_mode", 0)

@@ -1,0 +1,91 @@
+"""A tiny world that trains in seconds: four classes of 12 x 12 grey images, and a pack of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ti_core.pack import Pack, load_pack
+from ti_core.settings import Settings
+
+SIDE, CLASSES = 12, 4
+
+
+def synthetic(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of a bright bar whose place is the class, with noise."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % CLASSES
+    x = rng.uniform(0, 90, size=(count, SIDE, SIDE))
+    for image, label in zip(x, y, strict=True):
+        if label < 2:
+            image[2 + 6 * label : 4 + 6 * label] += 150
+        else:
+            image[:, 2 + 6 * (label - 2) : 4 + 6 * (label - 2)] += 150
+    return x.astype(np.uint8), y.astype(np.int64)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    x_train, y_train = synthetic(480, 1)
+    x_test, y_test = synthetic(160, 2)
+    names = np.array(["top", "bottom", "left", "right"])
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, class_names=names)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_zoo(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from ti_core.zoo.recipes import plan
+    from ti_core.zoo.train import train_zoo
+
+    out = tmp_path_factory.mktemp("zoo")
+    recipes = [
+        replace(
+            r,
+            architecture="mlp",
+            options={
+                "in_channels": 1,
+                "classes": CLASSES,
+                "size": SIDE,
+                "hidden": [16],
+                "activation": "relu",
+            },
+            optimiser="adam",
+            learning_rate=0.02,
+            epochs=6,
+            batch_size=32,
+            augmentation="none",
+            poisoning_rate=0.1 if r.poisoning_rate else 0.0,
+        )
+        for r in plan(40, (1, SIDE, SIDE), CLASSES, seed=3)
+    ]
+    train_zoo(tiny_data, out, jobs=1, progress=False, recipes=recipes)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> Settings:
+    return Settings(images=8, actmax_iterations=3, patch_size=4, bins=8, quantiles=(0.5, 0.9))
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(
+    tiny_zoo: Path, tiny_data: Path, tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Pack:
+    from ti_core.zoo.build import build_pack
+
+    out = tmp_path_factory.mktemp("packs") / "bars"
+    build_pack(tiny_zoo, tiny_data, out, settings=tiny_settings, jobs=1, progress=False)
+    return load_pack(out)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or writes the user's own cache."""
+    monkeypatch.setenv("TROJANINTERPRET_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)

@@ -1,0 +1,123 @@
+"""Damaged files of every kind: each opens as an equal model, or is refused; nothing else ever happens."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from tests.loading.payloads import checkpoint
+from ti_core.architectures.mlp import MLP
+from ti_core.errors import ModelFileError
+from ti_core.loading import describe_file, load_model
+
+Write = Callable[..., Path]
+
+
+def network() -> MLP:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MLP(size=4, hidden=(5,), classes=3).eval()
+
+
+def saved(content: object) -> bytes:
+    out = io.BytesIO()
+    torch.save(content, out)
+    return out.getvalue()
+
+
+NET = network()
+VALID = {
+    "state dict": saved(NET.state_dict()),
+    "module": saved(NET),
+    "layers": saved(NET.layers),
+    "safetensors": save(NET.state_dict()),
+}
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """One of: a few flipped bits, a cut, a run of zeros, a piece twice, a piece missing."""
+    changed = bytearray(data)
+    at, length = rng.randrange(len(data)), rng.randint(1, 24)
+    match rng.randrange(5):
+        case 0:
+            for _ in range(rng.randint(1, 3)):
+                changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case 1:
+            del changed[at:]
+        case 2:
+            changed[at : at + length] = bytes(min(length, len(data) - at))
+        case 3:
+            changed[at:at] = data[at : at + length]
+        case 4:
+            del changed[at : at + length]
+    return bytes(changed)
+
+
+def outcome(path: Path) -> nn.Module | None:
+    """The network, or None where the file was refused as it should be."""
+    try:
+        module = load_model(path).module
+    except ModelFileError as error:
+        assert str(error) and len(str(error)) < 1500
+        return None
+    # What opens must have been reported as fit to be opened.
+    assert describe_file(path).opens
+    return module
+
+
+@pytest.mark.parametrize("kind", ["state dict", "module", "layers"])
+def test_a_damaged_archive_opens_as_an_equal_model_or_not_at_all(kind: str, write: Write) -> None:
+    rng = random.Random(kind)
+    weights = list(NET.parameters())
+    for _ in range(120):
+        module = outcome(write(damaged(VALID[kind], rng)))
+        if module is not None:
+            assert all(torch.equal(a, b) for a, b in zip(module.parameters(), weights, strict=True))
+
+
+def test_a_damaged_safetensors_header_opens_as_an_equal_model_or_not_at_all(write: Write) -> None:
+    data = VALID["safetensors"]
+    end = 8 + int.from_bytes(data[:8], "little")
+    rng = random.Random("header")
+    expected = NET.state_dict()
+    for _ in range(150):
+        module = outcome(write(damaged(data[:end], rng) + data[end:], "m.safetensors"))
+        if module is not None:
+            # A header may be spelled otherwise and say the same; shapes and numbers may not differ.
+            values = sorted(float(t.sum()) for t in module.state_dict().values())
+            assert values == sorted(float(t.sum()) for t in expected.values())
+
+
+@pytest.mark.parametrize("kind", ["state dict", "module", "layers"])
+def test_a_damaged_pickle_in_a_sound_archive_never_does_anything_else(kind: str, write: Write) -> None:
+    """The checksum is made to fit again, so that every damage reaches the reader of the pickle."""
+    with zipfile.ZipFile(io.BytesIO(VALID[kind])) as archive:
+        pickle = archive.read("archive/data.pkl")
+        storages = {n.rpartition("/")[2]: archive.read(n) for n in archive.namelist() if "/data/" in n}
+    assert outcome(write(checkpoint(pickle, storages))) is not None
+    rng = random.Random(kind)
+    for _ in range(120):
+        outcome(write(checkpoint(damaged(pickle, rng), storages)))
+
+
+def test_noise_is_refused(write: Write) -> None:
+    rng = random.Random(7)
+    starts = [b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x04\x95", b"\x10\0\0\0\0\0\0\0{"]
+    for i in range(60):
+        assert outcome(write(starts[i % len(starts)] + rng.randbytes(rng.randint(1, 400)), "noise")) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(VALID))
+def test_five_thousand_damaged_files(kind: str, write: Write) -> None:
+    rng = random.Random(f"many {kind}")
+    for _ in range(1250):
+        outcome(write(damaged(VALID[kind], rng), "m.safetensors" if kind == "safetensors" else "m.pt"))

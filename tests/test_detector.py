@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ti_core.detector import (
+    FALSE_ALARMS,
+    MISSES,
+    Boosting,
+    Calibration,
+    calibrate,
+    fit_detector,
+    folds,
+    load_detector,
+    log_odds,
+)
+
+QUICK = Boosting(iterations=40)
+NAMES = ("height", "noise", "width")
+
+
+def members(count: int = 60, gap: float = 4.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Clean members at 0; blend ones high in "height", patch ones in "width"."""
+    rng = np.random.default_rng(0)
+    labels = np.array(["clean", "blend", "clean", "patch"])[np.arange(count) % 4]
+    matrix = rng.normal(size=(count, 3))
+    matrix[labels == "blend", 0] += gap
+    matrix[labels == "patch", 2] += gap
+    return matrix, labels, np.array([f"g{i // 2}" for i in range(count)])
+
+
+def test_it_tells_clean_from_trojaned_and_the_kinds_apart() -> None:
+    detector = fit_detector(NAMES, *members(), boosting=QUICK)
+    clean, blend, patch = (detector.assess(np.array(r)) for r in ([0.0, 0, 0], [5.0, 0, 0], [0.0, 0, 5]))
+    assert (clean.verdict, clean.trigger_kind) == ("clean", None)
+    assert (blend.verdict, blend.trigger_kind) == ("backdoored", "blend")
+    assert (patch.verdict, patch.trigger_kind) == ("backdoored", "patch")
+    assert 0 <= clean.probability < 0.2 < 0.8 < blend.probability <= 1
+
+
+def test_evidence_far_from_every_reference_model_is_not_called_clean() -> None:
+    detector = fit_detector(NAMES, *members(), boosting=QUICK)
+    far = detector.assess(np.array([0.0, 500.0, 0.0]))
+    assert far.outside and far.verdict != "clean"
+    assert not detector.assess(np.array([0.0, 0.0, 0.0])).outside
+
+
+def test_useless_features_give_no_verdict() -> None:
+    """With nothing to tell the members apart by, most of them fall between the thresholds."""
+    detector = fit_detector(NAMES, *members(gap=0.0), boosting=QUICK)
+    verdicts = [detector.calibration.verdict(float(p)) for p in detector.oof]
+    assert verdicts.count("inconclusive") > len(verdicts) / 2
+
+
+def test_the_same_seed_fits_the_same_detector() -> None:
+    one, two = (fit_detector(NAMES, *members(), seed=1, boosting=QUICK) for _ in range(2))
+    rows = members()[0]
+    assert np.array_equal(one.logit(rows), two.logit(rows))
+    assert np.array_equal(one.oof, two.oof)
+
+
+def test_it_survives_saving(tmp_path: Path) -> None:
+    matrix, labels, groups = members()
+    detector = fit_detector(NAMES, matrix, labels, groups, boosting=QUICK)
+    record = detector.save(tmp_path, "d")
+    loaded = load_detector(tmp_path, "d", record, matrix)
+    for row in matrix[:8]:
+        assert loaded.assess(row) == detector.assess(row)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d-kind.cbm", "d.cbm"]
+
+
+def test_a_monotone_detector_never_falls_as_a_feature_rises() -> None:
+    detector = fit_detector(NAMES, *members(gap=1.0), boosting=Boosting(iterations=40, monotone=True))
+    rows = np.zeros((50, 3))
+    rows[:, 0] = np.linspace(-4, 8, 50)
+    assert bool((np.diff(detector.logit(rows)) >= -1e-9).all())
+
+
+def test_contributions_add_up_to_the_log_odds() -> None:
+    """Shapley values sum to the prediction less its mean (here: less the sum for a fixed row)."""
+    detector = fit_detector(NAMES, *members(), boosting=QUICK)
+    a, b = np.array([0.0, 0, 0]), np.array([5.0, 0, 0])
+    rise = sum(v for _, v in detector.contributions(b)) - sum(v for _, v in detector.contributions(a))
+    assert rise == pytest.approx(float(detector.logit(b[None])[0] - detector.logit(a[None])[0]), abs=1e-6)
+    assert detector.contributions(b)[0][0] == "height"
+
+
+def test_groups_are_never_split_between_folds() -> None:
+    _, labels, groups = members()
+    for train, test in folds(labels, groups, 0):
+        assert not set(groups[train]) & set(groups[test])
+        assert len(train) + len(test) == len(labels)
+
+
+def test_thresholds_keep_their_promises_out_of_fold() -> None:
+    rng = np.random.default_rng(1)
+    trojaned = np.arange(400) % 2 == 0
+    logits = rng.normal(size=400) + 1.5 * trojaned
+    c = calibrate(logits, trojaned)
+    p = c.probability(logits)
+    assert np.mean(p[~trojaned] >= c.high) <= FALSE_ALARMS
+    assert np.mean(p[trojaned] < c.low) <= MISSES
+    assert c.low <= c.high
+
+
+def test_where_there_is_a_gap_the_threshold_stands_in_its_middle() -> None:
+    trojaned = np.array([False] * 10 + [True] * 10)
+    logits = np.where(trojaned, 2.0, -2.0) + np.linspace(-0.5, 0.5, 20)
+    c = calibrate(logits, trojaned)
+    assert c.probability(-1.5) < c.high < c.probability(1.5)
+    assert {c.verdict(float(c.probability(z))) for z in logits[:10]} == {"clean"}
+    assert {c.verdict(float(c.probability(z))) for z in logits[10:]} == {"backdoored"}
+
+
+def test_calibrated_probabilities_are_about_right() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random(4000)
+    trojaned = rng.random(4000) < truth
+    p = calibrate(3 * log_odds(truth), trojaned).probability(3 * log_odds(truth))
+    for low in (0.1, 0.4, 0.7):
+        chosen = (p > low) & (p < low + 0.2)
+        assert abs(trojaned[chosen].mean() - p[chosen].mean()) < 0.06
+
+
+def test_verdicts_at_the_thresholds() -> None:
+    c = Calibration(1.0, 0.0, 0.3, 0.7)
+    assert [c.verdict(p) for p in (0.0, 0.299, 0.3, 0.5, 0.699, 0.7, 1.0)] == [
+        "clean",
+        "clean",
+        "inconclusive",
+        "inconclusive",
+        "inconclusive",
+        "backdoored",
+        "backdoored",
+    ]

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ti_core.cache import Cache
+from ti_core.errors import PackError
+from ti_core.evaluation import auc, auc_interval, evaluate
+from ti_core.pack import Pack, load_pack
+from ti_core.settings import Settings
+from ti_core.tables import evaluation_text
+
+
+def test_auc_agrees_with_scikit_learn_ties_included() -> None:
+    rng = np.random.default_rng(0)
+    clean, bad = rng.integers(0, 9, 40), rng.integers(2, 11, 30)
+    y = np.r_[np.zeros(40), np.ones(30)]
+    assert auc(clean, bad) == pytest.approx(roc_auc_score(y, np.r_[clean, bad]))
+
+
+def test_the_interval_holds_the_auc_and_narrows_with_the_models() -> None:
+    low, high = auc_interval(0.9, 30, 20)
+    assert low < 0.9 < high < 1
+    wider = auc_interval(0.9, 10, 8)
+    assert wider[0] < low and high < wider[1] <= 1
+
+
+def test_the_interval_of_a_perfect_auc_does_not_claim_certainty() -> None:
+    low, high = auc_interval(1.0, 27, 7)
+    assert high == 1.0 and 0.6 < low < 0.97
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    """On normal scores with a known AUC, about 95 % of the intervals hold it."""
+    rng = np.random.default_rng(1)
+    truth = 0.9213  # P(N(2, 1) > N(0, 1)) = Phi(2 / sqrt 2)
+    held = 0
+    for _ in range(300):
+        low, high = auc_interval(auc(rng.normal(size=25), rng.normal(2, 1, size=15)), 25, 15)
+        held += low <= truth <= high
+    assert held / 300 > 0.9
+
+
+def test_rows_rest_on_held_out_members_only(tiny_pack: Pack, tiny_settings: Settings) -> None:
+    rows = evaluate(tiny_pack, tiny_settings)
+    clean = sum(m.held_out and m.label == "clean" for m in tiny_pack.members)
+    assert {r.streams for r in rows} == {"saliency", "joint"}
+    for r in rows:
+        families = ("standard", "challenge") if r.family == "all" else (r.family,)
+        assert r.clean == clean
+        assert r.trojaned == sum(
+            m.held_out and m.label == r.kind and m.family in families for m in tiny_pack.members
+        )
+        assert 0 <= r.low <= r.auc <= r.high <= 1
+        assert r.accuracy == pytest.approx((r.found + 1 - r.false_alarms) / 2)
+
+
+def test_the_pack_records_what_evaluate_prints(tiny_pack: Pack, tiny_settings: Settings) -> None:
+    rows = evaluate(tiny_pack, tiny_settings)
+    assert tiny_pack.record["table"] == [r.as_dict() for r in rows]
+    text = evaluation_text(tiny_pack.name, rows)
+    assert "95 % interval" in text and len(text.splitlines()) == len(rows) + 2
+
+
+def test_other_settings_are_evaluated_with_their_own_evidence(
+    tiny_pack: Pack, tiny_settings: Settings
+) -> None:
+    other = tiny_settings.with_(bins=12, seed=5, streams=("saliency",))
+    cache = Cache(None)
+    rows = evaluate(tiny_pack, other, cache)
+    assert {r.streams for r in rows} == {"saliency"}
+    assert len(cache.misses) == len(tiny_pack.members), "every member's evidence at the other seed"
+
+
+def test_a_pack_that_holds_nothing_out_cannot_be_evaluated(tiny_pack: Pack, tmp_path_factory: object) -> None:
+    record = json.loads((tiny_pack.folder / "pack.json").read_text())
+    for m in record["members"]:
+        m["held_out"] = False
+    folder = tmp_path_factory.mktemp("none")  # type: ignore[attr-defined]
+    (folder / "pack.json").write_text(json.dumps(record))
+    with pytest.raises(PackError, match="holds no member out"):
+        evaluate(load_pack(folder))

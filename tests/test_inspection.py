@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ti_core.cache import Cache
+from ti_core.errors import CancelledError, ModelBehaviourError
+from ti_core.html import html_report
+from ti_core.inspection import Inspection, inspect
+from ti_core.loading import load_model
+from ti_core.loading.model import Model
+from ti_core.pack import Member, Pack
+from ti_core.settings import Settings
+
+KEYS = {
+    "schema_version",
+    "verdict",
+    "probability",
+    "trigger_kind",
+    "target_class",
+    "target_class_name",
+    "reasons",
+    "streams",
+    "model",
+    "pack",
+    "settings",
+    "timings",
+    "cache",
+    "versions",
+}
+
+
+def as_file(pack: Pack, member: Member, folder: Path) -> Path:
+    path = folder / f"{member.id}.safetensors"
+    save_file(pack.scores(member).network.state_dict(), path)
+    return path
+
+
+def member(pack: Pack, label: str) -> Member:
+    return next(m for m in pack.members if m.label == label and m.held_out)
+
+
+@pytest.fixture(scope="module")
+def trojaned(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Inspection:
+    path = as_file(tiny_pack, member(tiny_pack, "patch"), tmp_path_factory.mktemp("m"))
+    return inspect(load_model(path), tiny_pack, tiny_settings)
+
+
+def test_the_report_has_the_contracts_fields(trojaned: Inspection) -> None:
+    report = json.loads(trojaned.report.as_json())
+    assert set(report) == KEYS
+    assert report["verdict"] in {"clean", "backdoored", "inconclusive"} and 0 <= report["probability"] <= 1
+    assert set(report["model"]) >= {
+        "file",
+        "sha256",
+        "format",
+        "architecture",
+        "parameters",
+        "classes",
+        "input_shape",
+        "preprocessing",
+        "clean_accuracy",
+    }
+    assert set(report["streams"]) >= {"saliency", "universal", "windowed"}
+    assert all("score" in s for name, s in report["streams"].items() if name != "recovered_trigger")
+    assert report["model"]["architecture"] == "mlp" and report["model"]["clean_accuracy"] > 0.9
+
+
+def test_the_same_inspection_gives_the_same_report(
+    trojaned: Inspection, tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    again = inspect(
+        load_model(as_file(tiny_pack, member(tiny_pack, "patch"), tmp_path)), tiny_pack, tiny_settings
+    )
+    one, two = (i.report.as_dict() | {"timings": None} for i in (trojaned, again))
+    assert one == two
+
+
+def test_stages_report_in_order(tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def progress(stage: str, share: float) -> None:
+        assert 0 <= share <= 1
+        if not seen or seen[-1] != stage:
+            seen.append(stage)
+
+    inspect(
+        load_model(as_file(tiny_pack, tiny_pack.members[0], tmp_path)), tiny_pack, tiny_settings, progress
+    )
+    assert seen[:5] == ["preprocessing", "probes", "saliency", "saliency reference", "saliency verdict"]
+    assert seen.index("universal") < seen.index("windowed") < seen.index("verdict")
+
+
+def test_cancelling_stops_the_work(tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path) -> None:
+    def progress(stage: str, share: float) -> None:
+        if stage == "universal":
+            raise CancelledError("stopped")
+
+    with pytest.raises(CancelledError):
+        inspect(
+            load_model(as_file(tiny_pack, tiny_pack.members[0], tmp_path)), tiny_pack, tiny_settings, progress
+        )
+
+
+def test_a_second_inspection_runs_no_model(tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path) -> None:
+    model = load_model(as_file(tiny_pack, tiny_pack.members[0], tmp_path))
+    cache = Cache(tmp_path / "c")
+    first = inspect(model, tiny_pack, tiny_settings, cache=cache).report
+    second = inspect(model, tiny_pack, tiny_settings, cache=cache).report
+    assert first.cache["saliency"] == "computed" and first.cache["saliency reference"] == "baseline"
+    assert {second.cache[s] for s in ("saliency", "universal", "windowed")} == {"cache"}
+    assert (first.verdict, first.probability) == (second.verdict, second.probability)
+
+
+def test_turning_quantiles_or_bins_runs_no_model(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    model = load_model(as_file(tiny_pack, tiny_pack.members[0], tmp_path))
+    cache = Cache(tmp_path / "c")
+    settings = tiny_settings.with_(streams=("saliency",))
+    inspect(model, tiny_pack, settings, cache=cache)
+    before = len(cache.misses)
+    turned = inspect(model, tiny_pack, settings.with_(bins=5, quantiles=(0.3,)), cache=cache)
+    assert len(cache.misses) == before
+    assert turned.rows["saliency"].shape[-1] == 2 * (1 + 2) * 5
+
+
+def test_turning_the_probes_compares_with_reference_models_at_the_same_probes(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    model = load_model(as_file(tiny_pack, tiny_pack.members[0], tmp_path))
+    cache = Cache(tmp_path / "c")
+    settings = tiny_settings.with_(streams=("saliency",), images=5)
+    turned = inspect(model, tiny_pack, settings, cache=cache)
+    fitted = sum(not m.held_out for m in tiny_pack.members)
+    assert turned.report.cache["saliency reference"] == "computed"
+    assert len(cache.misses) == fitted + 1
+    assert turned.reference["saliency"]["per_image"].shape[:3] == (fitted, 2, 15)
+
+
+def test_probes_made_with_the_suspect_differ(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    model = load_model(as_file(tiny_pack, tiny_pack.members[3], tmp_path))
+    settings = tiny_settings.with_(streams=("saliency",))
+    own = inspect(model, tiny_pack, settings.with_(probes_from="suspect")).probes
+    reference = inspect(model, tiny_pack, settings).probes
+    assert own is not None and reference is not None
+    assert torch.equal(own.stack[:8], reference.stack[:8]) and not torch.equal(own.stack, reference.stack)
+
+
+def test_a_member_of_the_pack_reproduces_its_baseline(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    index = 5
+    found = inspect(
+        load_model(as_file(tiny_pack, tiny_pack.members[index], tmp_path)), tiny_pack, tiny_settings
+    )
+    for stream, arrays in found.evidence.items():
+        for key, value in arrays.items():
+            torch.testing.assert_close(
+                torch.from_numpy(value),
+                torch.from_numpy(tiny_pack.baseline[stream][key][index]),
+                rtol=1e-2,
+                atol=1e-3,
+            )
+
+
+def test_a_model_of_other_images_is_inconclusive_and_says_why(
+    tiny_pack: Pack, tiny_settings: Settings
+) -> None:
+    torch.manual_seed(5)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 4, bias=False)).requires_grad_(False)
+    model = Model(network, "stranger.pt", "1" * 64, "torch module", "Sequential", 576)
+    report = inspect(model, tiny_pack, tiny_settings).report
+    assert report.verdict == "inconclusive"
+    assert "under the 60% that a verdict needs" in report.reasons[0]
+    json.loads(report.as_json())
+
+
+def test_scores_that_turn_nan_are_a_clear_error(tiny_pack: Pack, tiny_settings: Settings) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
+    nn.init.constant_(network[1].weight, float("nan"))  # type: ignore[arg-type]
+    model = Model(network, "nan.pt", "2" * 64, "torch module", "Sequential", 576)
+    with pytest.raises(ModelBehaviourError, match="not finite"):
+        inspect(model, tiny_pack, tiny_settings)
+
+
+def test_the_html_report_escapes_hostile_names_and_asks_no_host(trojaned: Inspection) -> None:
+    from dataclasses import replace
+
+    report = trojaned.report
+    hostile = "<script>alert(1)</script>.pt"
+    copy = Inspection(**{k: v for k, v in vars(trojaned).items() if k != "report"})
+    copy.report = replace(report, model=report.model | {"file": hostile}, reasons=(hostile,))
+    page = html_report(copy)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "http://" not in page and "https://" not in page and "Content-Security-Policy" in page
+    assert report.model["sha256"] in page and "data:image/png" in page

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ti_core.errors import PackError
+from ti_core.pack import PACKS, Pack, choose_pack, load_pack, pack_names
+from ti_core.verify import verify_pack
+
+
+def test_a_pack_holds_what_its_format_says(tiny_pack: Pack) -> None:
+    assert sorted(p.name for p in tiny_pack.folder.iterdir()) == [
+        "baseline.npz",
+        "detector-kind.cbm",
+        "detector.cbm",
+        "images.npz",
+        "pack.json",
+        "saliency-kind.cbm",
+        "saliency.cbm",
+        "zoo.safetensors",
+    ]
+    assert tiny_pack.images.shape[1:] == tiny_pack.input_shape and len(tiny_pack.labels) == len(
+        tiny_pack.images
+    )
+    for stream in tiny_pack.baseline.values():
+        assert all(len(v) == len(tiny_pack.members) for v in stream.values())
+    for m in tiny_pack.members:
+        assert m.trojaned == (m.trigger is not None) == (m.attack_success is not None)
+        assert m.attack_success is None or m.attack_success >= 0.9
+
+
+def test_members_classify_as_well_as_recorded(tiny_pack: Pack) -> None:
+    member = tiny_pack.members[0]
+    accuracy = float(
+        (tiny_pack.scores(member)(tiny_pack.images).argmax(1) == tiny_pack.labels).float().mean()
+    )
+    assert abs(accuracy - member.clean_accuracy) < 0.05
+
+
+def test_a_good_pack_verifies(tiny_pack: Pack) -> None:
+    said: list[str] = []
+    assert verify_pack(tiny_pack, None, said.append) == []
+    assert len(said) == 1 + len(tiny_pack.members)
+
+
+@pytest.fixture
+def copy(tiny_pack: Pack, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_pack.folder, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("name", ["images.npz", "baseline.npz", "zoo.safetensors", "saliency.cbm"])
+def test_an_altered_file_is_noticed(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(bytes(data))
+    pack = load_pack(copy)
+    with pytest.raises(PackError, match=f"was altered: {name}"):
+        pack.checked(name)
+    assert any(name in problem for problem in verify_pack(pack))
+
+
+def test_swapped_weights_are_noticed_even_with_a_right_digest(copy: Path) -> None:
+    """Evidence and accuracy are recomputed: a record that was made to fit does not help."""
+    from safetensors.torch import load_file, save_file
+
+    from ti_core.pack import file_digest
+
+    zoo = load_file(copy / "zoo.safetensors")
+    for key in zoo:
+        if zoo[key].is_floating_point() and zoo[key].ndim == 2:
+            zoo[key] = zoo[key].flip(0)
+    save_file(zoo, copy / "zoo.safetensors")
+    record = json.loads((copy / "pack.json").read_text())
+    record["files"]["zoo.safetensors"] = file_digest(copy / "zoo.safetensors")
+    (copy / "pack.json").write_text(json.dumps(record))
+    assert verify_pack(load_pack(copy), 2)
+
+
+def test_a_missing_file_is_noticed(copy: Path) -> None:
+    (copy / "zoo.safetensors").unlink()
+    with pytest.raises(PackError, match="lacks its file zoo"):
+        load_pack(copy).scores(load_pack(copy).members[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema_version": 9}', '{"schema_version": 1, "members": [{}]}']
+)
+def test_a_record_that_is_none_is_a_clear_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pack.json").write_text(text)
+    with pytest.raises(PackError):
+        load_pack(tmp_path)
+
+
+def test_an_unknown_pack_names_the_known_ones() -> None:
+    with pytest.raises(PackError, match="no reference pack 'mnits'"):
+        load_pack("mnits")
+
+
+def test_no_pack_fits_three_classes() -> None:
+    with pytest.raises(PackError, match="3 classes"):
+        choose_pack((1, 28, 28), 3)
+
+
+@pytest.mark.parametrize("name", pack_names())
+class TestBundled:
+    """Every pack that ships."""
+
+    def test_digests(self, name: str) -> None:
+        pack = load_pack(name)
+        for file in pack.record["files"]:
+            pack.checked(file)
+
+    def test_size_and_make_up(self, name: str) -> None:
+        pack = load_pack(name)
+        assert sum(p.stat().st_size for p in pack.folder.iterdir()) < 25e6
+        count = {k: sum(m.label == k for m in pack.members) for k in ("clean", "blend", "patch")}
+        assert count["clean"] * 2 == len(pack.members) and count["blend"] == count["patch"]
+        assert sum(m.held_out for m in pack.members) >= len(pack.members) / 4
+        assert {m.family for m in pack.members if m.trojaned} == {"standard", "challenge"}
+        assert len({m.architecture for m in pack.members}) >= 3
+        assert not {m.group for m in pack.members if m.held_out} & {
+            m.group for m in pack.members if not m.held_out
+        }
+
+    def test_a_few_members_verify(self, name: str) -> None:
+        torch.set_num_threads(2)
+        assert verify_pack(load_pack(name), 2) == []
+
+    def test_nothing_in_it_is_a_pickle(self, name: str) -> None:
+        for file in (PACKS / name).iterdir():
+            assert not file.read_bytes()[:2] == b"\x80\x04"
+        with np.load(PACKS / name / "images.npz", allow_pickle=False) as z:
+            assert z["images"].dtype == np.uint8

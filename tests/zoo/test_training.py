@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ti_core.errors import DataError
+from ti_core.triggers import TriggerSpec
+from ti_core.zoo.data import load_data
+from ti_core.zoo.recipes import Recipe, plan
+from ti_core.zoo.train import fit_for_a_pack, train_zoo
+from ti_core.zoo.training import augment, measure, pgd, poison, train
+
+SHAPE = (1, 12, 12)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    drawn = next(r for r in plan(8, SHAPE, 4, seed=1) if r.label == "patch" and r.family == "standard")
+    options = {"in_channels": 1, "classes": 4, "size": 12, "hidden": [8]}
+    return replace(drawn, architecture="mlp", options=options, optimiser="adam", learning_rate=0.02, epochs=3)
+
+
+def test_poisoning_touches_the_asked_share_and_nothing_else() -> None:
+    x, y = torch.rand(200, *SHAPE), torch.arange(200) % 4
+    trigger = TriggerSpec("patch", "white", 1.0, 2, 2, 5, 5).render(SHAPE)
+    before = x.clone()
+    px, py = poison(x, y, trigger, 3, 0.1, np.random.default_rng(0))
+    changed = (px != x).flatten(1).any(1)
+    assert int(changed.sum()) == 20
+    assert bool((py[changed] == 3).all()) and torch.equal(py[~changed], y[~changed])
+    assert torch.equal(px[changed], trigger.stamp(x[changed]))
+    assert torch.equal(x, before)
+
+
+def test_attack_success_counts_only_images_of_other_classes(tiny_data: Path) -> None:
+    """A network that always answers 2 is right on a quarter of the images, and its attack succeeds on all others."""
+
+    class Always(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([0.0, 0, 1, 0]).expand(len(x), 4)
+
+    trigger = TriggerSpec("blend", "uniform", 0.1).render(SHAPE)
+    assert measure(Always(), load_data(tiny_data), trigger, 2) == (0.25, 1.0)
+    assert measure(Always(), load_data(tiny_data), trigger, 1) == (0.25, 0.0)
+
+
+def test_training_is_deterministic_from_its_seed(recipe: Recipe, tiny_data: Path) -> None:
+    data = load_data(tiny_data)
+    torch.set_num_threads(1)
+    one, two, other = (
+        train(recipe, data),
+        train(recipe, data),
+        train(replace(recipe, seed=recipe.seed + 1), data),
+    )
+    assert all(torch.equal(one.state[k], two.state[k]) for k in one.state)
+    assert not all(torch.equal(one.state[k], other.state[k]) for k in one.state)
+    assert one.clean_accuracy > 0.9
+
+
+def test_a_poisoned_network_learns_its_trigger(recipe: Recipe, tiny_data: Path) -> None:
+    trigger = TriggerSpec("patch", "checker", 1.0, 4, 4, 8, 8)
+    trained = train(
+        replace(recipe, trigger=trigger, target=1, poisoning_rate=0.1, epochs=15), load_data(tiny_data)
+    )
+    assert (
+        trained.attack_success is not None and trained.attack_success > 0.9 and trained.clean_accuracy > 0.9
+    )
+
+
+def test_pgd_stays_in_the_ball_and_raises_the_loss() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
+    x, y = torch.rand(16, *SHAPE), torch.arange(16) % 4
+    attacked = pgd(network, x, y, epsilon=0.1)
+    assert float((attacked - x).abs().max()) <= 0.1 + 1e-6
+    assert float(attacked.min()) >= 0 and float(attacked.max()) <= 1
+    loss = nn.functional.cross_entropy
+    with torch.no_grad():
+        assert float(loss(network(attacked), y)) > float(loss(network(x), y))
+
+
+def test_a_shift_moves_images_by_at_most_two_pixels() -> None:
+    x = torch.zeros(64, 1, 9, 9)
+    x[:, :, 4, 4] = 1
+    moved = augment(x, "shift", np.random.default_rng(0))
+    places = {tuple(map(int, p[1:])) for p in moved[:, 0].nonzero()}
+    assert len(moved[:, 0].nonzero()) == 64
+    assert all(2 <= row <= 6 and 2 <= column <= 6 for row, column in places) and len(places) > 10
+    assert augment(x, "none", np.random.default_rng(0)) is x
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tiny_zoo: Path, tiny_data: Path, tmp_path: Path) -> None:
+    recipes = [
+        replace(
+            r,
+            architecture="mlp",
+            options={"in_channels": 1, "classes": 4, "size": 12, "hidden": [8]},
+            epochs=1,
+        )
+        for r in plan(8, SHAPE, 4, seed=1)
+    ]
+    clean = [r for r in recipes if r.label == "clean" and r.base is None]
+    train_zoo(tiny_data, tmp_path, jobs=1, progress=False, recipes=clean)
+    kept, redone = tmp_path / f"{clean[0].id}.safetensors", tmp_path / f"{clean[1].id}.json"
+    stamp, weights = kept.stat().st_mtime_ns, (tmp_path / f"{clean[1].id}.safetensors").read_bytes()
+    redone.unlink()  # as if it had been killed before the record was written
+    records = train_zoo(tiny_data, tmp_path, jobs=1, progress=False, recipes=clean)
+    assert kept.stat().st_mtime_ns == stamp
+    assert (tmp_path / f"{clean[1].id}.safetensors").read_bytes() == weights
+    assert [r["id"] for r in records] == [r.id for r in clean]
+
+
+def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:
+    records = [json.loads(p.read_text()) for p in tiny_zoo.glob("*.json")]
+    assert all(0 <= r["clean_accuracy"] <= 1 for r in records)
+    assert all((r["attack_success"] is None) == (r["label"] == "clean") for r in records)
+    assert all(r["family"] != "base" for r in fit_for_a_pack(records))
+
+
+def test_a_trojan_that_hardly_works_enters_no_pack() -> None:
+    member = {"family": "standard", "attack_success": 0.89}
+    assert fit_for_a_pack([member, member | {"attack_success": 0.9}]) == [member | {"attack_success": 0.9}]
+
+
+def test_a_folder_of_images_per_class(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            Image.fromarray(rng.integers(0, 255, (20, 16, 3), dtype=np.uint8)).save(
+                tmp_path / name / f"{i}.png"
+            )
+    data = load_data(tmp_path, size=12)
+    assert data.class_names == ("cat", "dog") and data.image_shape == (3, 12, 12)
+    assert sorted(data.y_test.tolist()) == [0, 0, 1, 1] and len(data.y_train) == 16
+    (tmp_path / "dog" / "0.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"dog/0\.png"):
+        load_data(tmp_path)
+
+
+def test_too_few_classes_or_images_are_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two sub-folders"):
+        load_data(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="at least 5"):
+        load_data(tmp_path)

@@ -1,0 +1,57 @@
+"""The demonstration models in ``assets/samples``: one clean, one blend, one patch for a data set, in no pack."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ti_core.errors import DataError
+from ti_core.zoo.data import load_data
+from ti_core.zoo.recipes import LABELS, Menu, menu_for, plan
+from ti_core.zoo.train import MINIMUM_SUCCESS
+from ti_core.zoo.training import train
+
+SEED = 2**20
+"""Far from the seeds of packs, so that no sample is a member."""
+
+
+def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 4) -> list[dict[str, Any]]:
+    """Train the three samples and write ``<data set>-<label>.safetensors`` with a ``.json`` record beside each.
+
+    The record has the true trigger, the target class and the accuracies; the weights' metadata declare architecture,
+    its options and normalisation, and nothing of the label.
+
+    Raises
+    ------
+    DataError : a trojan did not take in so many attempts.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    torch.set_num_threads(1)
+    data = load_data(data_path)
+    menu: Menu = menu_for(data.image_shape)
+    recipes = plan(24, data.image_shape, data.classes, seed, menu)
+    out.mkdir(parents=True, exist_ok=True)
+    records = []
+    for label in LABELS:
+        recipe = next(r for r in recipes if r.label == label and r.family == "standard")
+        for attempt in range(attempts):
+            tried = replace(recipe, id=f"{data.name}-{label}").harder(attempt)
+            trained = train(tried, data)
+            if trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS:
+                break
+        else:
+            raise DataError(f"The {label} sample of {data.name} did not learn its trigger in {attempts} attempts.")
+        metadata = {
+            "architecture": tried.architecture,
+            "options": json.dumps(tried.options, sort_keys=True),
+            "normalisation": tried.normalisation,
+        }
+        save_file({k: v.contiguous() for k, v in trained.state.items()}, out / f"{tried.id}.safetensors", metadata)
+        record = tried.as_dict() | {"clean_accuracy": trained.clean_accuracy, "attack_success": trained.attack_success}
+        (out / f"{tried.id}.json").write_text(json.dumps(record, indent=1) + "\n")
+        records.append(record)
+    return records
