@@ -126,6 +126,10 @@ class Pack:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         return Scores(network, member.normalisation)
 
+    def member_name(self, member: Member) -> str:
+        """A name for the member's weights that no other weights share, for cache keys."""
+        return f"{self.record['files']['zoo.safetensors']}/{member.id}"
+
     def where(self, fitted: bool | None = None) -> NDArray[np.intp]:
         """Indices of the members used to fit the detector (True), held out from it (False), or all (None)."""
         return np.array(

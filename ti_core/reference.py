@@ -119,7 +119,7 @@ class Reference:
         context = self.context(probes)
         everything: list[Evidence] = []
         for i, member in enumerate(members):
-            key = evidence_key(stream, f"{self.pack.sha256}/{member.id}", self.pack, probes)
+            key = evidence_key(stream, self.pack.member_name(member), self.pack, probes)
 
             def compute(member: Member = member) -> Evidence:
                 return stream.evidence(self.pack.scores(member), context)

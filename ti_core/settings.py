@@ -19,7 +19,7 @@ ATTRIBUTIONS = (
     "occlusion",
     "lrp",
 )
-STREAM_NAMES = ("saliency", "universal", "windowed")
+STREAM_NAMES = ("saliency", "universal", "windowed", "inversion")
 HISTOGRAM_FORMS = ("pooled", "per_image", "both")
 
 
@@ -41,7 +41,7 @@ class Settings:
     SettingsError : a value is outside its range; the message names the setting, the value and the range.
     """
 
-    images: int = _setting(32, "Clean images N; the probes are 3N for every trigger kind.", "probes", 1, 256)
+    images: int = _setting(64, "Clean images N; the probes are 3N for every trigger kind.", "probes", 1, 256)
     actmax_iterations: int = _setting(10, "Gradient steps of activation maximisation.", "probes", 0, 500)
     actmax_step: float = _setting(
         0.1, "Step of activation maximisation, as an L2 length per step.", "probes", 1e-4, 10.0
@@ -56,7 +56,7 @@ class Settings:
         choices=("reference", "suspect"),
     )
     trigger_kinds: tuple[str, ...] = _setting(
-        ("patch", "blend"), "Random triggers put on the probes.", "probes", choices=("none", "patch", "blend")
+        ("none", "patch", "blend"), "Random triggers put on the probes.", "probes", choices=("none", "patch", "blend")
     )
     blend_ratio: float = _setting(0.1, "Blend ratio of the random blend triggers.", "probes", 0.01, 1.0)
     patch_size: int = _setting(10, "Largest side of the random patches, in pixels.", "probes", 1, 64)

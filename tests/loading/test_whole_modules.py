@@ -343,6 +343,10 @@ SURPRISES: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a layer named like a method": (_named_forward, "hide methods"),
     "twenty doublings": (_doubled, "more than"),
     "a gigantic pad": (lambda: _with(lambda n: n.append(nn.ZeroPad2d(10**6)) and None), "impossible padding"),
+    "a gigantic padding of a convolution": (
+        lambda: _with(lambda n: n.append(nn.Conv2d(1, 1, 1, padding=10**6)) and None),
+        "impossible padding",
+    ),
     "a list at the top": (lambda: nn.ModuleList([nn.ReLU()]), "part of a network"),
 }
 

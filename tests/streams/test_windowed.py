@@ -47,8 +47,9 @@ def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
         for s in range(3)
     ]
     reading = Windowed().read(evidence, stack(plain), NAMES)
-    assert reading.target == 1 and reading.clean_share == 0 and "class one" in reading.sentence
+    assert reading.target == 1 and "Class one" in reading.sentence
     assert reading.figures is not None and holds[reading.figures["window"]]
+    assert reading.figures["votes"]["window"] > 20
 
 
 def test_the_evidence_does_not_depend_on_the_scale_of_the_scores() -> None:

@@ -118,8 +118,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     except (*_BROKEN, RuntimeError, KeyError) as error:
         raise ModelFileError(
             f"The archive is truncated or damaged: the member {name[:120]!r} does not have the content that "
-            f"its "
-            "directory declares."
+            "its directory declares."
         ) from error
     if len(content) != archive.getinfo(name).file_size:
         raise ModelFileError(f"The archive is damaged: the member {name[:120]!r} is shorter than declared.")

@@ -41,15 +41,13 @@ def imports(outline: Outline, storages: Storages) -> Iterator[Finding]:
             yield Finding(
                 Severity.REFUSED,
                 f"The file holds a whole module of the class {shown(path)}, whose code is not in the file "
-                f"and would "
-                f"have to be imported from elsewhere. {ways_out()}",
+                f"and would have to be imported from elsewhere. {ways_out()}",
             )
         else:
             yield Finding(
                 Severity.REFUSED,
                 f"Opening this file would import {shown(path)}, which is not on the list of names that a "
-                f"model "
-                "needs; save the state dict alone and send that.",
+                "model needs; save the state dict alone and send that.",
             )
     if outline.unresolved:
         yield Finding(
@@ -223,8 +221,7 @@ def tensors(outline: Outline, storages: Storages) -> Iterator[Finding]:
         yield Finding(
             Severity.REFUSED,
             f"The file declares {count} tensors with {elements} elements; the limits are {LIMITS.tensors} "
-            f"and "
-            f"{LIMITS.elements}.",
+            f"and {LIMITS.elements}.",
         )
 
 

@@ -179,8 +179,9 @@ def _inside(data: bytes) -> dict[str, Any]:
     except ModelFileError:
         return {}
     outlines: list[Outline] = []
+    remaining = LIMITS.pickle_bytes
     for member in members:
-        if member.size > LIMITS.pickle_bytes or len(outlines) > 100:
+        if member.size > remaining or len(outlines) > 20:
             continue
         try:
             content = read_member(archive, member.name)
@@ -188,6 +189,7 @@ def _inside(data: bytes) -> dict[str, Any]:
             continue
         if content and (member.name.endswith(".pkl") or looks_like_pickle(content)):
             outlines += outlines_of(content)
+            remaining -= member.size
     return {"members": members, "globals": _uses(outlines)}
 
 

@@ -27,7 +27,7 @@ class Limits:
     members: int = 20_000
     ratio: int = 200
     pickle_bytes: int = 32 << 20
-    opcodes: int = 4_000_000
+    opcodes: int = 1_000_000
     header_bytes: int = 16 << 20
     tensors: int = 20_000
     elements: int = 1 << 29

@@ -15,7 +15,15 @@ from ti_core.loading.weights import as_buffer, as_weight, frozen
 from ti_core.loading.wording import shown
 
 _STRUCTURE = {"_modules", "_parameters", "_buffers"}
-_SPATIAL = ("Pad", "Upsampl", "Adaptive", "Pixel", "Fold")
+_ENLARGING = {
+    "padding",
+    "output_padding",
+    "output_size",
+    "size",
+    "scale_factor",
+    "upscale_factor",
+    "dilation",
+}
 _SIMPLE = (bool, int, float, str, type(None))
 
 
@@ -32,16 +40,15 @@ def arguments(record: Record, where: str) -> dict[str, Any]:
         if name == "bias":
             found[name] = record.parameters.get("bias") is not None
         elif name in record.state:
-            found[name] = argument(
-                record.state[name], name, where, spatial=any(s in record.path for s in _SPATIAL)
-            )
+            found[name] = argument(record.state[name], name, where)
     return found
 
 
-def argument(value: Any, name: str, where: str, spatial: bool = False) -> Any:
+def argument(value: Any, name: str, where: str) -> Any:
     """``value`` if it is a plain setting of a sensible size."""
     parts = value if isinstance(value, (tuple, list)) else (value,)
-    limit = 1024 if spatial else 1 << 24
+    # What enlarges the image is bounded closely: memory goes with its square.
+    limit = 1024 if name in _ENLARGING else 1 << 24
     if not all(type(part) in _SIMPLE for part in parts) or any(
         type(part) in (int, float) and not abs(part) <= limit for part in parts
     ):
@@ -71,8 +78,7 @@ def check_attributes(
             ):
                 raise RefusedFileError(
                     f"The file's layer {shown(where)} carries hooks, which run code with every image; "
-                    f"remove them "
-                    "before saving (weight_norm and spectral_norm are hooks too)."
+                    "remove them before saving (weight_norm and spectral_norm are hooks too)."
                 )
         elif name in _STRUCTURE or name in allowed:
             continue

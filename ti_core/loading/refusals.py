@@ -43,20 +43,17 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.LEGACY_TORCH: Refusal(
         Severity.REFUSED,
         "The file was written by torch before 1.6 or without its zip format, as a bare pickle that is not "
-        "opened; "
-        f"load it where it can be trusted and save it again: {SAVE_STATE_DICT}",
+        f"opened; load it where it can be trusted and save it again: {SAVE_STATE_DICT}",
     ),
     FileFormat.LEGACY_TAR: Refusal(
         Severity.REFUSED,
         "The file is a tar archive such as torch wrote before 0.1.10, which is not opened; load it where it "
-        "can be "
-        f"trusted and save it again: {SAVE_STATE_DICT}",
+        f"can be trusted and save it again: {SAVE_STATE_DICT}",
     ),
     FileFormat.PICKLE: Refusal(
         Severity.REFUSED,
         "The file is a bare pickle (as pickle, joblib and old torch write them), which can run code when it "
-        "is "
-        f"opened. {ways_out()}",
+        f"is opened. {ways_out()}",
     ),
     FileFormat.NUMPY: _unsupported("a numpy array file"),
     FileFormat.HDF5: _unsupported("an HDF5 file, as Keras writes"),

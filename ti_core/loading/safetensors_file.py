@@ -76,8 +76,7 @@ def _tensor(name: str, entry: Any, room: int) -> TensorInfo:
     if dtype not in _DTYPES:
         raise ModelFileError(
             f"The file's tensor {shown(name)} is stored as {shown(str(dtype))}; only models in floating "
-            f"point can be "
-            "inspected."
+            "point can be inspected."
         )
     if not sizes or len(shape) > 8 or end > room or end - begin != math.prod(shape) * _SIZES[_DTYPES[dtype]]:
         raise ModelFileError(f"The safetensors file is truncated or damaged at the tensor {shown(name)}.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ti_core.loading.allowed import STORAGES
+from ti_core.loading.limits import LIMITS
 from ti_core.loading.nodes import Call, Pairs, Ref, Stored
 
 
@@ -97,7 +98,8 @@ def tensors_in(root: Any) -> list[TensorInfo]:
     stack: list[tuple[Any, str]] = [(root, "")]
     while stack:
         node, name = stack.pop()
-        if not isinstance(node, (Call, Pairs, list, tuple)) or id(node) in seen:
+        # A name beyond the limit comes of absurd nesting, and would grow with every level of it.
+        if not isinstance(node, (Call, Pairs, list, tuple)) or id(node) in seen or len(name) > LIMITS.name:
             continue
         seen.add(id(node))
         if (

@@ -61,8 +61,7 @@ def _network(record: Record) -> nn.Module:
     except Exception as error:
         raise RefusedFileError(
             f"The file's module calls itself {shown(record.path)}, but does not have the layers of that "
-            f"network. "
-            f"{ways_out()}"
+            f"network. {ways_out()}"
         ) from error
     _transplant(net, record, LayerBuilder(), "model")
     return settled(net, lambda: cls(**options))

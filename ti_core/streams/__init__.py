@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ti_core.settings import Settings
 from ti_core.streams.base import Context, Evidence, Features, Reading, Stream, stack
+from ti_core.streams.inversion import Inversion
 from ti_core.streams.saliency import Saliency
 from ti_core.streams.universal import Universal
 from ti_core.streams.windowed import Windowed
@@ -14,6 +15,7 @@ STREAMS: dict[str, Callable[[Settings], Stream]] = {
     "saliency": Saliency,
     "universal": Universal,
     "windowed": Windowed,
+    "inversion": Inversion,
 }
 
 

@@ -191,15 +191,15 @@ class Inversion(Stream):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        small = _smallness(stack)
-        z = deviations(small, _smallness(clean), among_clean)
+        small = smallness(stack)
+        z = deviations(small, smallness(clean), among_clean)
         columns = (small.max(1), *best_and_lead(z))
         names = ("inversion: outlier", "inversion: deviations", "inversion: lead")
         return Features(names, np.stack(columns, 1).astype(np.float32))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        reference = _smallness(clean)
-        own = deviations(_smallness({k: v[None] for k, v in evidence.items()}), reference)[0]
+        reference = smallness(clean)
+        own = deviations(smallness({k: v[None] for k, v in evidence.items()}), reference)[0]
         others = deviations(reference, reference, np.ones(len(reference), dtype=bool))
         target, score = int(own.argmax()), float(own.max())
         share = float((others.max(1) >= score).mean())
@@ -212,7 +212,7 @@ class Inversion(Stream):
         return Reading(score, share, sentence, target, figures)
 
 
-def _smallness(stack: Evidence) -> Array:
+def smallness(stack: Evidence) -> Array:
     """How much smaller each class's mask is than the network's median class's: ratio of norms, as a logarithm."""
     logs = np.log(np.maximum(stack["norms"], 1e-3))
     return np.asarray(np.median(logs, axis=1, keepdims=True) - logs, dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Array
@@ -54,3 +55,8 @@ def per_class(own: Array, clean: Array) -> dict[str, list[float]]:
     """The suspect's value of each class, and the clean models' 5 %, 50 % and 95 % quantiles of it, for a chart."""
     low, middle, high = np.quantile(clean, (0.05, 0.5, 0.95), axis=0)
     return {"values": own.tolist(), "low": low.tolist(), "middle": middle.tolist(), "high": high.tolist()}
+
+
+def as_array(values: torch.Tensor) -> Array:
+    """A tensor on any device as a float32 array."""
+    return np.asarray(values.detach().cpu().numpy(), dtype=np.float32)

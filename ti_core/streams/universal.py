@@ -39,7 +39,7 @@ class Protocol:
         give way sooner."""
         base = (height * width / 784) ** 0.5 * (1.0 if channels == 1 else 0.5)
         effort = Effort(steps=5, images_a_step=24 if classes <= 12 else 12, unseen=48)
-        return cls(radii=tuple(round(base * r, 4) for r in (0.75, 1.5, 3.0)), effort=effort)
+        return cls(radii=tuple(round(base * r, 4) for r in (0.5, 1.0, 2.0)), effort=effort)
 
 
 def maximise(

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
+from ti_core.cache import Cache, default_folder
 from ti_core.errors import PackError
 from ti_core.evaluation import evaluate
 from ti_core.memory import keep_freed_memory
 from ti_core.pack import SCHEMA_VERSION, Member, Pack, file_digest, load_pack
-from ti_core.reference import Reference
+from ti_core.probes import Probes
+from ti_core.reference import Reference, evidence_key
 from ti_core.settings import Settings
 from ti_core.streams import make_streams, stack
 from ti_core.streams.base import Array
@@ -188,20 +189,24 @@ def _write_baseline(out: Path, record: dict[str, Any], settings: Settings, jobs:
     _write_record(out, record)
 
 
-_PROBES: dict[str, Any] = {}
+_REFERENCES: dict[str, tuple[Reference, Probes]] = {}
 
 
 def _member_evidence(out: Path, member: Member, settings: Settings, name: str) -> dict[str, NDArray[Any]]:
+    """One member's evidence, by way of the cache, so that a killed build goes on where it stopped."""
     import torch
 
     torch.set_num_threads(1)
     keep_freed_memory()
-    # Each worker makes the probes once; the environment keeps its memory to itself.
+    # Each worker makes the probes once.
     key = f"{os.getpid()}/{out}/{settings.digest('probes')}"
-    if key not in _PROBES:
-        pack = load_pack(out)
-        reference = Reference(pack, settings, Cache(None))
-        _PROBES[key] = (pack, reference, reference.probes())
-    pack, reference, probes = _PROBES[key]
+    if key not in _REFERENCES:
+        reference = Reference(load_pack(out), settings, Cache(default_folder()))
+        _REFERENCES[key] = reference, reference.probes()
+    reference, probes = _REFERENCES[key]
     (stream,) = [s for s in make_streams(settings) if s.name == name]
-    return dict(stream.evidence(pack.scores(member), reference.context(probes)))
+    pack = reference.pack
+    return reference.cache.arrays(
+        evidence_key(stream, pack.member_name(member), pack, probes),
+        lambda: stream.evidence(pack.scores(member), reference.context(probes)),
+    )

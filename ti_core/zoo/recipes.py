@@ -64,6 +64,17 @@ class Recipe:
         louder = 1.15 if self.family == "challenge" else 1.4
         alpha = round(trigger.alpha * louder**attempt, 4) if trigger.kind == "blend" else trigger.alpha
         trigger = replace(trigger, seed=trigger.seed + attempt, alpha=alpha)
+        if trigger.kind == "patch" and attempt >= 3:
+            # A few bright pixels on top of the object may not be learnt at all: the last attempt grows the patch.
+            rows, columns = min(3, trigger.top), min(3, trigger.left)
+            trigger = replace(
+                trigger,
+                top=trigger.top - rows,
+                left=trigger.left - columns,
+                height=trigger.height + rows,
+                width=trigger.width + columns,
+                pattern="bernoulli",
+            )
         return replace(
             self,
             seed=self.seed + attempt,

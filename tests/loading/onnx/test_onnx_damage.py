@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from onnx import helper
@@ -32,8 +33,6 @@ def _shaped() -> bytes:
         N("Div", ["f", "g"], ["h"]),
         N("Gemm", ["h", "m"], ["y"], name="head"),
     ]
-    import numpy as np
-
     random_values = np.random.default_rng(0)
     constants = [
         constant("w", random_values.normal(size=(2, 1, 3, 3))),

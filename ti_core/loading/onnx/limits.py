@@ -28,9 +28,9 @@ MAX_TEXT = 200
 class Budget:
     """Counts the numbers that a graph asks for and refuses those beyond the limit."""
 
-    def __init__(self, numbers: int = MAX_NUMBERS) -> None:
-        self.limit = numbers
-        self.left = numbers
+    def __init__(self, images: int = 1) -> None:
+        self.limit = MAX_NUMBERS * max(images, 1)
+        self.left = self.limit
 
     def check(self, numbers: int, label: str) -> None:
         """RefusedFileError when the node described by `label` wants more numbers than are left."""

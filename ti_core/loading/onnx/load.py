@@ -116,6 +116,8 @@ def _network(program: Program, declared: _Input) -> tuple[OnnxNetwork, torch.Ten
             network = OnnxNetwork(program.only([number]), declared.layout, exported)
             try:
                 shape = network.shape_of_scores(images)
+            except RefusedFileError:
+                raise
             except (ModelFileError, ModelBehaviourError) as error:
                 first = first or ModelFileError(str(error))
                 continue

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ti_core.errors import ModelBehaviourError
-from ti_core.loading.onnx.limits import MAX_NUMBERS, Budget
+from ti_core.loading.onnx.limits import Budget
 from ti_core.loading.onnx.plan import Plan, make_plan
 from ti_core.loading.onnx.program import Program
 from ti_core.loading.onnx.rebatch import Rebatch
@@ -98,7 +98,7 @@ class OnnxNetwork(nn.Module):
 
     def _make_plan(self, x: Tensor, rewrite: Rebatch | None = None) -> tuple[Plan, list[Tensor]]:
         known = {n: self._fixed[n] if n in self._fixed else self._weight(n) for n in self._program.constants}
-        return make_plan(self._program, known, [x], Budget(MAX_NUMBERS * max(len(x), 1)), rewrite)
+        return make_plan(self._program, known, [x], Budget(len(x)), rewrite)
 
     def shape_of_scores(self, images: Tensor) -> torch.Size | None:
         """What the graph gives for a batch of its export's size; None where the pixels play no part in it."""
