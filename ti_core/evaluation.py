@@ -12,11 +12,10 @@ from ti_core.cache import Cache
 from ti_core.detector import Detector, log_odds
 from ti_core.errors import PackError
 from ti_core.pack import Member, Pack
-from ti_core.reasons import target_among
-from ti_core.reference import Reference
+from ti_core.reference import Reference, with_saliency
 from ti_core.settings import Settings
-from ti_core.streams import Reading, make_streams
-from ti_core.streams.base import Array
+from ti_core.streams import make_streams
+from ti_core.streams.joint import joint_features, suspected
 
 Z95 = 1.959964
 FAMILIES = {"standard": ("standard",), "challenge": ("challenge",), "all": ("standard", "challenge")}
@@ -152,35 +151,24 @@ def score_held_out(reference: Reference) -> dict[str, Scored]:
     probes = None
     if any(s.name == "saliency" and not reference.serves_baseline(s) for s in streams):
         probes = reference.probes()
-    parts: list[tuple[tuple[str, ...], Array, Array]] = []
+    fitted = {s.name: reference.evidence(s, probes) for s in streams}
+    tested = {s.name: reference.evidence(s, probes, held_out=True) for s in streams}
     scored: dict[str, Scored] = {}
-    readings: list[dict[str, Reading]] = [{} for _ in held_out]
+    paper: Detector | None = None
     for stream in streams:
-        fitted = reference.evidence(stream, probes)
-        tested = reference.evidence(stream, probes, held_out=True)
-        clean = reference.clean(fitted)
-        own = stream.features(tested, clean).matrix
-        for i, own_readings in enumerate(readings):
-            own_readings[stream.name] = stream.read(
-                {k: v[i] for k, v in tested.items()}, clean, pack.class_names
-            )
         if stream.name == "saliency":
-            detector = reference.saliency_detector(stream, fitted)
-            p = detector.calibration.probability(detector.logit(own))
-            scored["saliency"] = _scored(held_out, p, np.full(len(p), -1), detector)
-            parts.append((*reference.saliency_column(detector), log_odds(p)[:, None]))
-        else:
-            names, matrix = reference.matrix(stream, fitted)
-            parts.append((names, matrix, own))
-    if len(parts) > 1 or not scored:
-        names = tuple(n for part in parts for n in part[0])
-        detector = reference.joint_detector(names, np.hstack([q[1] for q in parts]), reference.ships(streams))
-        rows = np.hstack([q[2] for q in parts])
+            paper = reference.saliency_detector(stream, fitted[stream.name])
+            own = stream.features(tested[stream.name], reference.clean(fitted[stream.name])).matrix
+            p = paper.calibration.probability(paper.logit(own))
+            scored["saliency"] = _scored(held_out, p, np.full(len(p), -1), paper)
+    deep = [s for s in streams if s.name != "saliency"]
+    if deep:
+        detector = reference.joint_detector(deep, fitted, paper, reference.ships(streams))
+        scores = reference.class_scores(deep, fitted, tested)
+        odds = None if paper is None else log_odds(scored["saliency"].probability)
+        rows = with_saliency(joint_features(scores), odds)[1]
         p = detector.calibration.probability(detector.logit(rows))
-        shares = detector.kind.predict_proba(rows)[:, 1]
-        named = [target_among(r, float(share)) for r, share in zip(readings, shares, strict=True)]
-        target = np.array([-1 if t is None else t for t in named])
-        scored["joint"] = _scored(held_out, p, target, detector)
+        scored["joint"] = _scored(held_out, p, suspected(scores), detector)
     return scored
 
 

@@ -22,11 +22,12 @@ from ti_core.loading.model import Model
 from ti_core.pack import Pack
 from ti_core.probes import Probes
 from ti_core.reasons import not_understood, reasons, target_of, trigger_sentence
-from ti_core.reference import Reference, evidence_key
+from ti_core.reference import Reference, evidence_key, with_saliency
 from ti_core.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Reading, Stream, make_streams
 from ti_core.streams.base import Array
+from ti_core.streams.joint import joint_features
 from ti_core.streams.recovery import RecoveredTrigger, recover_trigger
 
 Progress = Callable[[str, float], None]
@@ -48,6 +49,7 @@ class Inspection:
     readings: dict[str, Reading] = field(default_factory=dict)
     detectors: dict[str, Detector] = field(default_factory=dict)
     rows: dict[str, Array] = field(default_factory=dict)
+    class_scores: dict[str, Array] = field(default_factory=dict)
     trigger: RecoveredTrigger | None = None
     report: Report = field(init=False)
 
@@ -95,7 +97,6 @@ def inspect(
     with clock.stage("probes"):
         result.probes = reference.probes(scores)
 
-    features: list[tuple[tuple[str, ...], Array, Array]] = []
     assessment: Assessment | None = None
     streams = make_streams(settings)
     for stream in streams:
@@ -109,33 +110,35 @@ def inspect(
         clean = reference.clean(stacked)
         result.evidence[stream.name], result.reference[stream.name] = suspect, stacked
         result.readings[stream.name] = stream.read(suspect, clean, pack.class_names)
-        own = stream.features({k: v[None] for k, v in suspect.items()}, clean)
         if stream.name == "saliency":
             with clock.stage("saliency verdict"):
                 detector = reference.saliency_detector(stream, stacked)
-                assessment = detector.assess(own.matrix[0])
-            result.detectors["saliency"], result.rows["saliency"] = detector, own.matrix[0]
-            own_odds = log_odds(assessment.probability)[None]
-            features.append((*reference.saliency_column(detector), own_odds))
-        else:
-            names, matrix = reference.matrix(stream, stacked)
-            features.append((names, matrix, own.matrix[0]))
+                row = stream.features(_alone(suspect), clean).matrix[0]
+                assessment = detector.assess(row)
+            result.detectors["saliency"], result.rows["saliency"] = detector, row
 
-    if assessment is None or len(features) > 1:
+    deep = [s for s in streams if s.name != "saliency"]
+    if deep:
         with clock.stage("verdict"):
-            names = tuple(n for part in features for n in part[0])
-            detector = reference.joint_detector(
-                names, np.hstack([f[1] for f in features]), reference.ships(streams)
-            )
-            row = np.concatenate([f[2] for f in features])
+            paper = result.detectors.get("saliency")
+            detector = reference.joint_detector(deep, result.reference, paper, reference.ships(streams))
+            own = {name: _alone(evidence) for name, evidence in result.evidence.items()}
+            result.class_scores = reference.class_scores(deep, result.reference, own)
+            odds = log_odds(assessment.probability)[None] if assessment else None
+            row = with_saliency(joint_features(result.class_scores), odds)[1][0]
             assessment = detector.assess(row)
         result.detectors["joint"], result.rows["joint"] = detector, row
     assert assessment is not None
     if assessment.verdict == "backdoored":
         with clock.stage("trigger"):
-            result.trigger = _recover(result, assessment, reference)
+            result.trigger = _recover(result, reference)
     result.report = _report(result, assessment, model, reference, clock)
     return result
+
+
+def _alone(evidence: Evidence) -> dict[str, Array]:
+    """One model's evidence as a stack of one."""
+    return {key: value[None] for key, value in evidence.items()}
 
 
 def _suspect_evidence(
@@ -153,9 +156,9 @@ def _suspect_evidence(
     return arrays
 
 
-def _recover(result: Inspection, assessment: Assessment, reference: Reference) -> RecoveredTrigger | None:
+def _recover(result: Inspection, reference: Reference) -> RecoveredTrigger | None:
     """The trigger of the suspected class, made and tried on different images."""
-    target = target_of(result.readings, assessment)
+    target = target_of(result.class_scores)
     if target is None or result.classifier is None:
         return None
     pack = reference.pack
@@ -169,7 +172,7 @@ def _report(
     pack, found = reference.pack, result.classifier
     assert found is not None
     backdoored = assessment is not None and assessment.verdict == "backdoored"
-    target = target_of(result.readings, assessment) if assessment and backdoored else None
+    target = target_of(result.class_scores) if backdoored else None
     names = pack.class_names
     return Report(
         verdict=assessment.verdict if assessment else "inconclusive",

@@ -81,10 +81,14 @@ def kept_quantile_histograms(kept: Array, quantiles: tuple[float, ...], edges: N
     return np.stack(rows)
 
 
+def image_values(kept: Array, quantiles: tuple[float, ...]) -> Array:
+    """Each image's quantiles (1 is its largest value) read off :func:`image_levels`, ``... x levels`` to ``... x P``."""
+    position = np.interp(np.array(quantiles), IMAGE_LEVELS, np.arange(len(IMAGE_LEVELS)))
+    below = np.floor(position).astype(int).clip(0, len(IMAGE_LEVELS) - 2)
+    share = position - below
+    return np.asarray(kept[..., below] * (1 - share) + kept[..., below + 1] * share, dtype=np.float32)
+
+
 def kept_image_histograms(kept: Array, quantiles: tuple[float, ...], edges: NDArray[np.float64]) -> Array:
     """:func:`image_histograms` from :func:`image_levels`; exact where a quantile is one of the levels."""
-    position = np.interp(np.array((1.0, *quantiles)), IMAGE_LEVELS, np.arange(len(IMAGE_LEVELS)))
-    below = np.floor(position).astype(int).clip(0, len(IMAGE_LEVELS) - 2)
-    share = (position - below)[:, None]
-    values = kept[:, below].T * (1 - share) + kept[:, below + 1].T * share
-    return np.stack([histogram(row, edges) for row in values])
+    return np.stack([histogram(row, edges) for row in image_values(kept, (1.0, *quantiles)).T])

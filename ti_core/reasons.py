@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ti_core.classifier import MINIMUM_ACCURACY, Classifier
 from ti_core.detector import Assessment
 from ti_core.pack import Pack
-from ti_core.streams import Reading
+from ti_core.streams.base import Array
+from ti_core.streams.joint import suspected
 from ti_core.streams.recovery import RecoveredTrigger
 
 if TYPE_CHECKING:
@@ -18,20 +19,9 @@ SURE_AUC = 0.9
 """A pack whose held-out AUC for a kind of trigger is below this says so with every verdict."""
 
 
-def target_of(readings: Mapping[str, Reading], assessment: Assessment) -> int | None:
-    """The suspected target class: that of the stream whose score is rarest among clean models.
-
-    On a tie the stream that suits the suspected kind decides: windows for a patch, the whole image for a blend.
-    """
-    return target_among(readings, assessment.blend_share)
-
-
-def target_among(readings: Mapping[str, Reading], blend_share: float) -> int | None:
-    preferred = "universal" if blend_share >= 0.5 else "windowed"
-    naming = [
-        (r.clean_share, name != preferred, name) for name, r in readings.items() if r.target is not None
-    ]
-    return readings[min(naming)[2]].target if naming else None
+def target_of(class_scores: Mapping[str, Array]) -> int | None:
+    """The suspected target class: the one that the streams together suspect most; None if none tells classes apart."""
+    return int(suspected(dict(class_scores))[0]) if class_scores else None
 
 
 def not_understood(found: Classifier) -> tuple[str, ...]:

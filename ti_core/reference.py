@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ from ti_core.detector import Boosting, Detector, fit_detector, load_detector, lo
 from ti_core.errors import PackError
 from ti_core.pack import Member, Pack
 from ti_core.settings import Settings
-from ti_core.streams import Context, Evidence, Stream, stack
+from ti_core.streams import Context, Evidence, Features, Stream, stack
 from ti_core.streams.base import Array, Progress, silent
+from ti_core.streams.joint import joint_features
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from ti_core.classifier import Scores
     from ti_core.probes import Probes
 
-SALIENCY_COLUMN = ("saliency: log-odds",)
 JOINT_BOOSTING = Boosting(iterations=150, depth=2, learning_rate=0.05, monotone=True)
 
 
@@ -147,14 +148,36 @@ class Reference:
             return load_detector(self.pack.folder, "saliency", shipped, np.asarray(matrix, dtype=np.float64))
         return self._fit(names, matrix, Boosting())
 
-    def saliency_column(self, detector: Detector) -> tuple[tuple[str, ...], Array]:
-        """The paper's meta-model as one feature of the joint one: each fitted member's out-of-fold log-odds."""
-        return SALIENCY_COLUMN, log_odds(detector.oof)[:, None]
+    def class_scores(
+        self,
+        streams: list[Stream],
+        stacked: Mapping[str, Evidence],
+        own: Mapping[str, Evidence] | None = None,
+    ) -> dict[str, Array]:
+        """By stream, how suspicious each class is of the fitted members, or of the models whose evidence is ``own``."""
+        found: dict[str, Array] = {}
+        for stream in streams:
+            fitted = stacked[stream.name]
+            clean = self.clean(fitted)
+            if own is None:
+                scores = stream.class_scores(fitted, clean, self.labels == "clean")
+            else:
+                scores = stream.class_scores(own[stream.name], clean)
+            if scores is not None:
+                found[stream.name] = scores
+        return found
 
     def joint_detector(
-        self, names: tuple[str, ...], matrix: NDArray[np.floating], shippable: bool
+        self,
+        streams: list[Stream],
+        stacked: Mapping[str, Evidence],
+        saliency: Detector | None,
+        shippable: bool,
     ) -> Detector:
-        """The meta-model over several streams, monotone in every feature."""
+        """The meta-model over several streams, monotone in every feature; ``saliency`` is the paper's own."""
+        features = joint_features(self.class_scores(streams, stacked))
+        odds = None if saliency is None else log_odds(saliency.oof)
+        names, matrix = with_saliency(features, odds)
         shipped = self.pack.record["detectors"].get("detector")
         if shipped and shippable and tuple(shipped["features"]) == names:
             self._check("detector")
@@ -168,6 +191,15 @@ class Reference:
     def _fit(self, names: tuple[str, ...], matrix: NDArray[np.floating], boosting: Boosting) -> Detector:
         groups = np.array([m.group for m in self.fitted])
         return fit_detector(names, matrix, self.labels, groups, self.settings.seed, boosting)
+
+
+def with_saliency(features: Features, odds: NDArray[np.floating] | None) -> tuple[tuple[str, ...], Array]:
+    """The joint features, with the log-odds of the paper's meta-model (``R``) as one more where it took part."""
+    if odds is None:
+        return features.names, features.matrix
+    return (*features.names, "saliency: log-odds"), np.column_stack([features.matrix, odds]).astype(
+        np.float32
+    )
 
 
 def probes_digest(probes: Probes | None) -> str:

@@ -56,7 +56,10 @@ class Settings:
         choices=("reference", "suspect"),
     )
     trigger_kinds: tuple[str, ...] = _setting(
-        ("none", "patch", "blend"), "Random triggers put on the probes.", "probes", choices=("none", "patch", "blend")
+        ("none", "patch", "blend"),
+        "Random triggers put on the probes.",
+        "probes",
+        choices=("none", "patch", "blend"),
     )
     blend_ratio: float = _setting(0.1, "Blend ratio of the random blend triggers.", "probes", 0.01, 1.0)
     patch_size: int = _setting(10, "Largest side of the random patches, in pixels.", "probes", 1, 64)

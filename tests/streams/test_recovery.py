@@ -15,7 +15,7 @@ def test_a_planted_pixel_is_recovered_and_its_share_is_what_stamping_gives() -> 
     images, labels = grey(60, low=0.0, high=0.25), torch.arange(60) % 3
     network = OnePixel(weights(3, size=0.002), 2, 9, target=1, head_start=5.0)
     evidence = Windowed().evidence(network, context(images, labels, 3))
-    found = recover_trigger(network, images, labels, 1, {"windowed": evidence})
+    found = recover_trigger(network, images, labels, 1, evidence)
     assert found is not None and found.kind == "patch" and found.target == 1
     assert found.mask[2, 9] == 1 and found.pattern[0, 2, 9] == 1
     unseen = torch.from_numpy(found.images_used)

@@ -8,7 +8,7 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.statistics import deviations, scale_free
+from ti_core.streams.statistics import CAP, deviations, scale_free
 from ti_core.streams.windowed import Protocol, Windowed
 
 NAMES = ("zero", "one", "two")
@@ -47,9 +47,11 @@ def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
         for s in range(3)
     ]
     reading = Windowed().read(evidence, stack(plain), NAMES)
-    assert reading.target == 1 and "Class one" in reading.sentence
+    assert reading.target == 1 and "class one" in reading.sentence
+    assert reading.score > 20 and reading.clean_share == 0
     assert reading.figures is not None and holds[reading.figures["window"]]
-    assert reading.figures["votes"]["window"] > 20
+    own = Windowed().class_scores(stack([evidence]), stack(plain))
+    assert int(own[0].argmax()) == 1 and float(own[0, 1]) == pytest.approx(0.7 * CAP)
 
 
 def test_the_evidence_does_not_depend_on_the_scale_of_the_scores() -> None:

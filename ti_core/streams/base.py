@@ -96,6 +96,16 @@ class Stream(ABC):
         models: a statistic that compares with the clean models leaves each of those out of its own comparison.
         """
 
+    def class_scores(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Array | None:
+        """How suspicious each class of each model is, ``R x K``, or None for a stream that tells no classes apart.
+
+        Deviations from the clean reference models at the same class, capped, so that in a sum over the streams
+        none outshouts the others.
+        """
+        return None
+
     @abstractmethod
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         """What this evidence of one model says beside the clean reference models' stacked evidence."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
 from ti_core.streams.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
-from ti_core.streams.statistics import best_and_lead, deviations, per_class
+from ti_core.streams.statistics import best_and_lead, capped, deviations, per_class
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,11 @@ class Inversion(Stream):
         columns = (small.max(1), *best_and_lead(z))
         names = ("inversion: outlier", "inversion: deviations", "inversion: lead")
         return Features(names, np.stack(columns, 1).astype(np.float32))
+
+    def class_scores(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Array:
+        return capped(deviations(smallness(stack), smallness(clean), among_clean))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         reference = smallness(clean)

@@ -6,7 +6,6 @@ window and its neighbours (``a = 1``), and a blend over the whole image at sever
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Evidence
-from ti_core.streams.search import Effort, fast_copy, pools, seek, unseen_margins
+from ti_core.streams.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
 from ti_core.streams.windowed import Protocol
 from ti_core.triggers import Trigger, TriggerKind
 
@@ -60,7 +59,7 @@ def recover_trigger(
     images: torch.Tensor,
     labels: torch.Tensor,
     target: int,
-    evidence: Mapping[str, Evidence] | None = None,
+    windowed: Evidence | None = None,
     kind: TriggerKind | None = None,
     effort: Effort | None = None,
 ) -> RecoveredTrigger | None:
@@ -69,7 +68,7 @@ def recover_trigger(
     Parameters
     ----------
     scores, images, labels : as the streams get them.
-    evidence : of this model, by stream name; without the windowed stream's every window of its grid is tried.
+    windowed : the windowed stream's evidence; without it every window of its grid is tried.
     kind : "patch" or "blend" where it is known; otherwise the smallest trigger that flips enough images is kept,
         and where none does, the one that flips most.
 
@@ -83,13 +82,16 @@ def recover_trigger(
         return None
     network = fast_copy(scores)
     pool = pools(labels, count, effort.unseen)
-    masks, ratios = _places(images, target, (evidence or {}).get("windowed"), kind)
+    masks, ratios = _places(images, target, windowed, kind)
     classes = torch.full((len(masks),), target, device=images.device)
     weights = masks * ratios.view(-1, 1, 1)
     patterns = seek(network, images, pool, classes, weights, effort)
-    margins = unseen_margins(network, images, pool, classes, weights, patterns, effort)
-    flips = (margins > 0).float().mean(1)
-    best = _smallest_enough(flips, weights.flatten(1).mean(1))
+    # The choice is made on the images the patterns were made on: the share reported is then of unseen ones only.
+    swapped = Pools(fit=pool.unseen, unseen=pool.fit)
+    known = unseen_margins(network, images, swapped, classes, weights, patterns, effort)
+    best = _smallest_enough((known > 0).float().mean(1), weights.flatten(1).mean(1))
+    one = slice(best, best + 1)
+    margins = unseen_margins(network, images, pool, classes[one], weights[one], patterns[one], effort)
     alpha = float(ratios[best])
     return RecoveredTrigger(
         kind="blend" if alpha < 1 else "patch",
@@ -97,7 +99,7 @@ def recover_trigger(
         mask=masks[best].cpu().numpy().astype(np.float32),
         pattern=(patterns[best] * masks[best]).cpu().numpy().astype(np.float32),
         alpha=alpha,
-        flip_share=float(flips[best]),
+        flip_share=float((margins > 0).float().mean()),
         images_used=np.unique(pool.unseen[target][: effort.unseen].cpu().numpy()),
     )
 

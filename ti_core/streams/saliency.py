@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.probes import ROWS
 from ti_core.profile import (
+    FLOOR,
+    LEVELS,
     boundaries,
     image_levels,
+    image_values,
     kept_image_histograms,
     kept_quantile_histograms,
     pooled_levels,
@@ -18,6 +22,9 @@ from ti_core.profile import (
 from ti_core.saliency import saliency_maps
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+
+SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Quantiles over the images by which relative values are summed up."""
 
 HEADROOM = 10**0.25
 """The boundaries reach this factor beyond the clean reference models' own values."""
@@ -61,13 +68,38 @@ class Saliency(Stream):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
+        """The paper's stacked histograms, and beside them what is free of each network's own loudness.
+
+        Networks differ in the size of their gradients by more than a trigger changes them. So the per-image values
+        are also taken relative to the model's own median peak, and as the change that a trigger makes to the same
+        image; both apart for clean, maximised and minimised images, as logarithms, summed up by their quantiles.
+        """
         edges = self.edges(clean)
         rows = [
             self._histograms(p, i, edges) for p, i in zip(stack["pooled"], stack["per_image"], strict=True)
         ]
-        return Features(
-            self.names(len(stack["pooled"][0])), np.stack([np.concatenate(r, axis=None) for r in rows])
+        groups = len(stack["pooled"][0])
+        loudness = [self._relative(per_image) for per_image in stack["per_image"]]
+        matrix = np.stack(
+            [
+                np.concatenate([*(h.ravel() for h in r), extra])
+                for r, extra in zip(rows, loudness, strict=True)
+            ]
         )
+        return Features(self.names(groups), matrix.astype(np.float32))
+
+    def _relative(self, per_image: Array) -> Array:
+        """Of one model's ``G x 3N x levels``: quantiles over the images of the relative values, flat."""
+        values = np.log10(image_values(per_image, (1.0, *self.settings.quantiles)) + FLOOR)
+        middle = np.median(values[..., 0])
+        parts = [values - middle]
+        if "none" in self.settings.trigger_kinds:
+            plain = self.settings.trigger_kinds.index("none")
+            parts.append(np.delete(values, plain, axis=0) - values[plain])
+        rows = [
+            np.quantile(third, SPREAD, axis=1) for part in parts for third in np.array_split(part, 3, axis=1)
+        ]
+        return np.concatenate([row.ravel() for row in rows]).astype(np.float32)
 
     def histograms(self, evidence: Evidence, clean: Evidence) -> Array:
         """The stacked histograms of one model, ``G x rows x bins``, as the figures show them."""
@@ -86,13 +118,27 @@ class Saliency(Stream):
         )
 
     def names(self, groups: int) -> tuple[str, ...]:
+        """Names of the features, in their order."""
         kinds = self.settings.trigger_kinds[:groups]
-        return tuple(
+        levels = ("largest value", *(f"{_ordinal(p)} percentile" for p in self.settings.quantiles))
+        names = [
             f"{kind}: {row}, bin {b}"
             for kind in kinds
             for row in self.row_names()
             for b in range(self.settings.bins)
-        )
+        ]
+        shown = {"relative to the model's own peak": kinds}
+        if "none" in kinds:
+            shown["change by the trigger"] = tuple(k for k in kinds if k != "none")
+        for what, own in shown.items():
+            names += [
+                f"{kind}: {level} per {row} image, {what}, {_ordinal(share)} percentile of the images"
+                for row in ROWS
+                for share in SPREAD
+                for kind in own
+                for level in levels
+            ]
+        return tuple(names)
 
     def _histograms(self, pooled: Array, per_image: Array, edges: NDArray[np.float64]) -> list[Array]:
         groups = []
@@ -126,8 +172,6 @@ class Saliency(Stream):
 
 def kept_ranks(lowest: float, size: int) -> NDArray[np.intp]:
     """Indices of the kept levels at or above the lowest quantile in use."""
-    from ti_core.profile import LEVELS
-
     chosen = np.flatnonzero(lowest <= LEVELS)
     return chosen if len(chosen) else np.array([size - 1])
 

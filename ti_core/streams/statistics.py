@@ -44,6 +44,18 @@ def deviations(
     return np.asarray(out, dtype=np.float32)
 
 
+CAP = 20.0
+"""Deviations beyond this say no more: no stream decides against the others by the size of its number alone."""
+
+
+def capped(z: Array) -> Array:
+    """Deviations kept within the cap, for a sum over streams.
+
+    A logarithm in the place of the cap was tried and parts the models worse: how far a class stands out counts.
+    """
+    return np.clip(z, -CAP, CAP)
+
+
 def best_and_lead(values: Array) -> tuple[Array, Array]:
     """The largest of each row (``R x K``), and its lead over the second largest (0 where K is 1)."""
     ordered = np.sort(values, axis=1)

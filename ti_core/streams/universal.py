@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.settings import Settings
-from ti_core.streams.base import Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
 from ti_core.streams.search import Effort, Pools, ascent, chunks, fast_copy, measure, pools
-from ti_core.streams.statistics import best_and_lead, deviations, per_class
+from ti_core.streams.statistics import best_and_lead, capped, deviations, per_class, scale_free
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,17 @@ class Universal(Stream):
                 for what in ("margin", "lead", "deviations", "lead in deviations")
             ]
         return Features(tuple(names), np.stack(columns, 1).astype(np.float32))
+
+    def class_scores(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Array:
+        """The mean over the two larger radii: which of them parts best depends on the network."""
+        radii = range(max(0, stack["margins"].shape[1] - 2), stack["margins"].shape[1])
+        z = [
+            deviations(scale_free(stack["margins"][:, r]), scale_free(clean["margins"][:, r]), among_clean)
+            for r in radii
+        ]
+        return np.asarray(np.mean([capped(one) for one in z], axis=0), dtype=np.float32)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = _scaled({k: v[None] for k, v in evidence.items()})[0, 1], _scaled(clean)[:, 1]

@@ -108,18 +108,16 @@ def fit_pack(out: Path, settings: Settings) -> None:
     record["detectors"], record["performance"], record["table"] = {}, {}, []
     _write_record(out, record)
     reference = Reference(load_pack(out), settings, Cache(None))
-    parts = []
-    for stream in make_streams(settings):
-        stacked = reference.evidence(stream, None)
+    streams = make_streams(settings)
+    stacked = {s.name: reference.evidence(s, None) for s in streams}
+    paper = None
+    for stream in streams:
         if stream.name == "saliency":
-            detector = reference.saliency_detector(stream, stacked)
-            record["detectors"]["saliency"] = detector.save(out, "saliency")
-            parts.append(reference.saliency_column(detector))
-        else:
-            parts.append(reference.matrix(stream, stacked))
-    if len(parts) > 1:
-        names = tuple(n for part in parts for n in part[0])
-        detector = reference.joint_detector(names, np.hstack([p[1] for p in parts]), shippable=False)
+            paper = reference.saliency_detector(stream, stacked[stream.name])
+            record["detectors"]["saliency"] = paper.save(out, "saliency")
+    deep = [s for s in streams if s.name != "saliency"]
+    if deep:
+        detector = reference.joint_detector(deep, stacked, paper, shippable=False)
         record["detectors"]["detector"] = detector.save(out, "detector")
     record["files"] |= {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
     _write_record(out, record)

@@ -134,8 +134,16 @@ GREY_MENU = Menu(
 
 COLOUR_MENU = Menu(
     networks=(
-        (0.4, "small_resnet", {"channels": [(12, 24, 32), (16, 24, 40)], "blocks": [1, 2], "stem_stride": [1]}),
-        (0.35, "convnet", {"channels": [(12, 24, 40), (16, 32, 48)], "depth": [2], "pool": ["mean"], "norm": [True]}),
+        (
+            0.4,
+            "small_resnet",
+            {"channels": [(12, 24, 32), (16, 24, 40)], "blocks": [1, 2], "stem_stride": [1]},
+        ),
+        (
+            0.35,
+            "convnet",
+            {"channels": [(12, 24, 40), (16, 32, 48)], "depth": [2], "pool": ["mean"], "norm": [True]},
+        ),
         (0.25, "lenet5", {"channels": [(6, 16), (8, 20)], "hidden": [(120, 84)], "padding": [0]}),
     ),
     normalisations=("none", "none", "cifar10", "half"),

@@ -44,14 +44,21 @@ def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 
             if trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS:
                 break
         else:
-            raise DataError(f"The {label} sample of {data.name} did not learn its trigger in {attempts} attempts.")
+            raise DataError(
+                f"The {label} sample of {data.name} did not learn its trigger in {attempts} attempts."
+            )
         metadata = {
             "architecture": tried.architecture,
             "options": json.dumps(tried.options, sort_keys=True),
             "normalisation": tried.normalisation,
         }
-        save_file({k: v.contiguous() for k, v in trained.state.items()}, out / f"{tried.id}.safetensors", metadata)
-        record = tried.as_dict() | {"clean_accuracy": trained.clean_accuracy, "attack_success": trained.attack_success}
+        save_file(
+            {k: v.contiguous() for k, v in trained.state.items()}, out / f"{tried.id}.safetensors", metadata
+        )
+        record = tried.as_dict() | {
+            "clean_accuracy": trained.clean_accuracy,
+            "attack_success": trained.attack_success,
+        }
         (out / f"{tried.id}.json").write_text(json.dumps(record, indent=1) + "\n")
         records.append(record)
     return records

@@ -161,6 +161,10 @@ UNFIT: dict[str, tuple[Any, str]] = {
     "old opset": (lambda: classifier(opset=8), "opset 8; opsets 9 to"),
     "future opset": (lambda: classifier(opset=99), "opset 99"),
     "unknown attribute": (lambda: _with("Relu6", odd=1), "not supported"),
+    "a name that steers a terminal": (
+        lambda: classifier(N("Relu6", ["x"], ["v"], name="a\x1b[31m\nb"), source="v"),
+        r"'a\?\[31m\?b' \(Relu6\)",
+    ),
     "odd attribute": (lambda: _with("LeakyRelu", odd=1), "attribute 'odd'"),
     "too many inputs": (lambda: _with("LeakyRelu", (1, np.float32)), "has 2 inputs, of which 1"),
     "shape from pixels": (

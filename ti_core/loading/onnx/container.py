@@ -86,7 +86,7 @@ class Container:
         ------
         RefusedFileError, ModelFileError : the declaration is beyond the limits, or does not fit the content.
         """
-        where = f"The constant '{proto.name[: limits.MAX_TEXT]}'"
+        where = f"The constant '{limits.shown(proto.name)}'"
         kind = torch_type(proto.data_type, where)
         dims = list(proto.dims)
         if len(dims) > limits.MAX_RANK or any(d < 0 for d in dims):
@@ -106,7 +106,7 @@ class Container:
         else:
             try:
                 array = numpy_helper.to_array(proto)
-            except (ValueError, TypeError, KeyError) as error:
+            except Exception as error:  # a damaged tensor can make numpy raise anything
                 raise ModelFileError(f"{where} does not hold what it declares.") from error
             if array.dtype.name == "bfloat16":
                 array = array.astype(np.float32)
@@ -122,7 +122,7 @@ class Container:
             offset = int(entries.get("offset", "0"))
             length = int(entries.get("length", size))
         except ValueError as error:
-            raise ModelFileError(f"{where} names no valid place in '{name[: limits.MAX_TEXT]}'.") from error
+            raise ModelFileError(f"{where} names no valid place in '{limits.shown(name)}'.") from error
         if length != size:
             raise ModelFileError(f"{where} declares {size:,} bytes, but {length:,} in its weight file.")
         with self._open(name) as file:
@@ -146,7 +146,7 @@ class Container:
 
     def _open(self, name: str) -> BinaryIO:
         """Open a weight file; only a plain file of this name in the graph's own folder will do."""
-        shown = name[: limits.MAX_TEXT]
+        shown = limits.shown(name)
         if self.path is None:
             raise ModelFileError(f"The graph keeps weights in '{shown}', but has no folder.")
         if not name or name in (".", "..") or any(c in name for c in "/\\\0") or Path(name).name != name:

@@ -13,7 +13,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 from ti_core.errors import ModelBehaviourError, ModelFileError, RefusedFileError
 from ti_core.loading.onnx import limits, registry
 from ti_core.loading.onnx.container import Container
-from ti_core.loading.onnx.limits import Budget
+from ti_core.loading.onnx.limits import Budget, shown
 from ti_core.loading.onnx.program import ABSENT, Program, Step, Value
 
 OLDEST_OPSET = 9
@@ -75,7 +75,7 @@ class _Builder:
         missing = [v.name for v in graph.output if v.name not in scope.names]
         if missing or not graph.output:
             raise ModelFileError(
-                f"The graph does not compute its output '{_short(missing[0] if missing else '')}'."
+                f"The graph does not compute its output '{shown(missing[0] if missing else '')}'."
             )
         outputs = tuple(scope.names[v.name] for v in graph.output)
         program = Program(
@@ -96,7 +96,7 @@ class _Builder:
 
     def _bind(self, name: str, number: int, scope: _Scope) -> None:
         if name in scope.names:
-            raise ModelFileError(f"The graph computes the value '{_short(name)}' twice.")
+            raise ModelFileError(f"The graph computes the value '{shown(name)}' twice.")
         scope.names[name] = number
 
     def _constant(self, name: str, tensor: torch.Tensor, scope: _Scope) -> None:
@@ -143,7 +143,7 @@ class _Builder:
         if known is None:
             if domain not in ("", MICROSOFT):
                 raise RefusedFileError(
-                    f"{label} is of the custom domain '{_short(node.domain)}', which is not opened."
+                    f"{label} is of the custom domain '{shown(node.domain)}', which is not opened."
                 )
             raise ModelFileError(f"{label} uses an operator that is not supported.")
         attributes = {}
@@ -153,7 +153,7 @@ class _Builder:
                 attributes[attribute.name] = self._attribute(resolved, label)
         for name in attributes:
             if name not in known.attributes:
-                raise ModelFileError(f"{label} has the attribute '{_short(name)}', which is not supported.")
+                raise ModelFileError(f"{label} has the attribute '{shown(name)}', which is not supported.")
         while inputs and inputs[-1] == ABSENT:
             inputs.pop()
         if known.inputs is not None and len(inputs) > known.inputs:
@@ -225,9 +225,7 @@ class _Builder:
         if not name:
             return ABSENT
         if name not in scope.names:
-            raise ModelFileError(
-                f"{label} uses the value '{_short(name)}', which nothing before it computes."
-            )
+            raise ModelFileError(f"{label} uses the value '{shown(name)}', which nothing before it computes.")
         return scope.names[name]
 
     def _attribute(self, attribute: AttributeProto, label: str) -> Any:
@@ -248,7 +246,7 @@ class _Builder:
         if kind == AttributeProto.TENSOR:
             return self.container.tensor(attribute.t, widen=self.widen)
         raise RefusedFileError(
-            f"{label} has the attribute '{_short(attribute.name)}' of a kind that is not opened."
+            f"{label} has the attribute '{shown(attribute.name)}' of a kind that is not opened."
         )
 
 
@@ -263,7 +261,7 @@ def _resolve(attribute: AttributeProto, scope: _Scope) -> AttributeProto | None:
 def _declared(value: ValueInfoProto) -> Value:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type"):
-        raise ModelFileError(f"'{_short(value.name)}' is not a tensor.")
+        raise ModelFileError(f"'{shown(value.name)}' is not a tensor.")
     if not kind.HasField("shape"):
         return Value(value.name, kind.elem_type, None)
     shape = tuple(
@@ -278,11 +276,7 @@ def _domain(domain: str) -> str:
 
 def _label(node: NodeProto) -> str:
     name = node.name or next((o for o in node.output if o), "")
-    return f"The node '{_short(name)}' ({_short(node.op_type)})"
-
-
-def _short(text: str) -> str:
-    return text[: limits.MAX_TEXT]
+    return f"The node '{shown(name)}' ({shown(node.op_type)})"
 
 
 def _text(raw: bytes) -> str:

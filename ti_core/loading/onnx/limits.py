@@ -25,6 +25,11 @@ MAX_BATCH = 1_024
 MAX_TEXT = 200
 
 
+def shown(text: str, length: int = MAX_TEXT) -> str:
+    """Text from the file, fit for a message: cut short, and without characters that steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text[:length])
+
+
 class Budget:
     """Counts the numbers that a graph asks for and refuses those beyond the limit."""
 

@@ -69,9 +69,9 @@ def open_model(path: Path) -> Model:
 def _input(program: Program) -> _Input:
     """Read the declared input: one batch of images, whose channels come first or last."""
     if len(program.inputs) != 1:
-        names = ", ".join(f"'{v.name[:40]}'" for v in program.declared_inputs[:5]) or "none"
+        names = ", ".join(f"'{limits.shown(v.name, 40)}'" for v in program.declared_inputs[:5])
         raise ModelFileError(
-            f"An image classifier has one input, but the graph has {len(program.inputs)}: {names}."
+            f"An image classifier has one input, but the graph has {len(program.inputs)}: {names or 'none'}."
         )
     value = program.declared_inputs[0]
     scale = 1.0
@@ -79,15 +79,19 @@ def _input(program: Program) -> _Input:
         _only_cast(program, value)
         scale = 255.0
     elif value.kind not in FLOATS:
-        raise ModelFileError(f"The input '{value.name[:40]}' holds {type_name(value.kind)}, not pixels.")
+        raise ModelFileError(
+            f"The input '{limits.shown(value.name, 40)}' holds {type_name(value.kind)}, not pixels."
+        )
     shape = value.shape if value.shape is not None else (None,) * 4
     if len(shape) != 4:
         shown = " x ".join("?" if n is None else str(n) for n in shape)
         raise ModelFileError(
-            f"The input '{value.name[:40]}' has the shape {shown}, not images N x C x H x W."
+            f"The input '{limits.shown(value.name, 40)}' has the shape {shown}, not images N x C x H x W."
         )
     if prod(n or 1 for n in shape[1:]) > limits.MAX_PIXELS or (shape[0] or 1) > limits.MAX_BATCH:
-        raise RefusedFileError(f"The input '{value.name[:40]}' declares images or batches beyond the limits.")
+        raise RefusedFileError(
+            f"The input '{limits.shown(value.name, 40)}' declares images or batches beyond the limits."
+        )
     batch, first, second, third = shape
     if first not in (1, 3) and third in (1, 3):
         return _Input(batch, third, first, second, Layout(channels_last=True, scale=scale))
@@ -97,10 +101,11 @@ def _input(program: Program) -> _Input:
 def _only_cast(program: Program, value: Value) -> None:
     """Refuse whole-number images unless the graph makes them floating first, where gradients can begin."""
     users = [s for s in program.steps if program.inputs[0] in s.inputs]
-    if any(step.operator.name not in ("Cast", "Shape") for step in users):
+    casts = [s for s in users if s.operator.name == "Cast" and s.attributes["to"] == TensorProto.FLOAT]
+    if any(step not in casts and not step.operator.of_shapes for step in users):
         raise ModelFileError(
-            f"The input '{value.name[:40]}' takes whole numbers and computes with them; export the network "
-            "for float32 images."
+            f"The input '{limits.shown(value.name, 40)}' takes whole numbers and computes with them; "
+            "export the network for float32 images."
         )
 
 
@@ -122,11 +127,12 @@ def _network(program: Program, declared: _Input) -> tuple[OnnxNetwork, torch.Ten
                 first = first or ModelFileError(str(error))
                 continue
             if shape is not None and _are_scores(shape, exported):
-                several = f"of {len(program.outputs)} outputs, '{value.name[:40]}' holds the scores"
+                several = (
+                    f"of {len(program.outputs)} outputs, '{limits.shown(value.name, 40)}' holds the scores"
+                )
                 return network, images, {"outputs": several} if len(program.outputs) > 1 else {}
-            shown.append(
-                f"'{value.name[:40]}' {'constant' if shape is None else ' x '.join(map(str, shape))}"
-            )
+            form = "constant" if shape is None else " x ".join(map(str, shape))
+            shown.append(f"'{limits.shown(value.name, 40)}' {form}")
         if shown and first is None:
             first = ModelFileError(
                 f"No output of the graph is one row of class scores per image: {', '.join(shown[:5])}."
@@ -177,9 +183,9 @@ def _said(proto: ModelProto) -> dict[str, str]:
     opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
     said = {"opset": str(opset)}
     if proto.producer_name:
-        said["producer"] = f"{proto.producer_name} {proto.producer_version}".strip()[: limits.MAX_TEXT]
+        said["producer"] = limits.shown(f"{proto.producer_name} {proto.producer_version}".strip())
     for entry in proto.metadata_props[:20]:
-        said[f"file: {entry.key[:40]}"] = entry.value[: limits.MAX_TEXT]
+        said[f"file: {limits.shown(entry.key, 40)}"] = limits.shown(entry.value)
     return said
 
 
@@ -197,7 +203,7 @@ def _input_notes(declared: _Input) -> dict[str, str]:
 def _file_notes(container: Container) -> dict[str, str]:
     if not container.data_files or container.path is None:
         return {}
-    names = ", ".join(f"'{name[:40]}'" for name in container.data_files[:5])
+    names = ", ".join(f"'{limits.shown(name, 40)}'" for name in container.data_files[:5])
     return {
         "weights": f"beside the graph in {names}; the digest is of '{container.path.name}' followed by them"
     }

@@ -96,7 +96,7 @@ class Step:
 
 def first_line(error: Exception) -> str:
     """The beginning of an exception's text, as the end of a sentence."""
-    text = str(error).strip().split("\n")[0][: limits.MAX_TEXT]
+    text = limits.shown(str(error).strip().split("\n")[0])
     return (text or type(error).__name__).rstrip(".") + "."
 
 
