@@ -105,6 +105,15 @@ def test_thresholds_keep_their_promises_out_of_fold() -> None:
     assert c.low <= c.high
 
 
+def test_few_members_make_for_wide_bounds() -> None:
+    """One clean member in ten above the threshold is no 5 %, so none may be."""
+    trojaned = np.array([False] * 10 + [True] * 10)
+    logits = np.concatenate([np.linspace(-3, 0, 9), [2.5], np.linspace(1, 4, 10)])
+    c = calibrate(logits, trojaned)
+    assert c.high > c.probability(2.5)
+    assert c.verdict(float(c.probability(1.0))) == "inconclusive"
+
+
 def test_where_there_is_a_gap_the_threshold_stands_in_its_middle() -> None:
     trojaned = np.array([False] * 10 + [True] * 10)
     logits = np.where(trojaned, 2.0, -2.0) + np.linspace(-0.5, 0.5, 20)

@@ -133,6 +133,6 @@ class TestBundled:
 
     def test_nothing_in_it_is_a_pickle(self, name: str) -> None:
         for file in (PACKS / name).iterdir():
-            assert not file.read_bytes()[:2] == b"\x80\x04"
+            assert file.read_bytes()[:2] != b"\x80\x04"
         with np.load(PACKS / name / "images.npz", allow_pickle=False) as z:
             assert z["images"].dtype == np.uint8

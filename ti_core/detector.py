@@ -243,7 +243,8 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
 
     The upper threshold lets at most :data:`FALSE_ALARMS` of the clean members through and, under that, parts the
     two kinds best (in the middle of the gap, where there is one); the lower one leaves at most :data:`MISSES`
-    of the trojaned members below it, and is never above the upper.
+    of the trojaned members below it, and is never above the upper. Shares are counted with one member more on the
+    wrong side, as in conformal prediction, so that few members make for wide bounds (V. Vovk et al., 2005).
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -253,9 +254,11 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
     clean, bad = np.sort(p[~trojaned]), np.sort(p[trojaned])
     every = np.unique(p)
     candidates = np.concatenate([(every[1:] + every[:-1]) / 2, [every[-1] + 1e-9]])
-    allowed = [t for t in candidates if np.mean(clean >= t) <= FALSE_ALARMS]
+    # With fewer members than 1 / FALSE_ALARMS no threshold can keep the promise; then none may be on the wrong side.
+    spare = max(0, int(FALSE_ALARMS * (len(clean) + 1)) - 1), max(0, int(MISSES * (len(bad) + 1)) - 1)
+    allowed = [t for t in candidates if np.sum(clean >= t) <= spare[0]]
     high = max(allowed, key=lambda t: (np.mean(bad >= t) - np.mean(clean >= t), -abs(t - 0.5)))
-    below = [t for t in candidates if np.mean(bad < t) <= MISSES and t <= high]
+    below = [t for t in candidates if np.sum(bad < t) <= spare[1] and t <= high]
     low = max(below) if below else float(every[0])
     return Calibration(slope, intercept, float(low), float(high))
 

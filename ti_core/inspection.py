@@ -21,7 +21,7 @@ from ti_core.detector import Assessment, Detector, log_odds
 from ti_core.loading.model import Model
 from ti_core.pack import Pack
 from ti_core.probes import Probes
-from ti_core.reasons import not_understood, reasons, target_of, trigger_sentence
+from ti_core.reasons import not_understood, reasons, target_of, trigger_sentence, with_recovered
 from ti_core.reference import Reference, evidence_key, with_saliency
 from ti_core.report import Report, versions
 from ti_core.settings import Settings
@@ -132,6 +132,7 @@ def inspect(
     if assessment.verdict == "backdoored":
         with clock.stage("trigger"):
             result.trigger = _recover(result, reference)
+            assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, assessment, model, reference, clock)
     return result
 

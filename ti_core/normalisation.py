@@ -21,9 +21,9 @@ class Normalisation:
 
 # Means and deviations are those of each data set's training split.
 NORMALISATIONS: dict[str, Normalisation] = {
-    "none": Normalisation((0.0,), (1.0,), "pixels in 0 to 1"),
-    "half": Normalisation((0.5,), (0.5,), "pixels in -1 to 1"),
-    "bytes": Normalisation((0.0,), (1 / 255,), "pixels in 0 to 255"),
+    "none": Normalisation((0.0,), (1.0,), "the range 0 to 1"),
+    "half": Normalisation((0.5,), (0.5,), "the range -1 to 1"),
+    "bytes": Normalisation((0.0,), (1 / 255,), "the range 0 to 255"),
     "mnist": Normalisation((0.1307,), (0.3081,), "MNIST's mean and deviation"),
     "fashion_mnist": Normalisation((0.2860,), (0.3530,), "Fashion-MNIST's mean and deviation"),
     "cifar10": Normalisation(

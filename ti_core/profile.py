@@ -82,7 +82,7 @@ def kept_quantile_histograms(kept: Array, quantiles: tuple[float, ...], edges: N
 
 
 def image_values(kept: Array, quantiles: tuple[float, ...]) -> Array:
-    """Each image's quantiles (1 is its largest value) read off :func:`image_levels`, ``... x levels`` to ``... x P``."""
+    """Each image's quantiles (1 is its largest) read off :func:`image_levels`, ``... x levels`` to ``... x P``."""
     position = np.interp(np.array(quantiles), IMAGE_LEVELS, np.arange(len(IMAGE_LEVELS)))
     below = np.floor(position).astype(int).clip(0, len(IMAGE_LEVELS) - 2)
     share = position - below

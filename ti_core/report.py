@@ -58,10 +58,15 @@ class Report:
         if self.verdict == "backdoored":
             kind = f" with a {self.trigger_kind} trigger" if self.trigger_kind else ""
             target = f" for class {self.target_class_name}" if self.target_class is not None else ""
-            return f"{file} is backdoored{kind}{target}: probability {self.probability:.0%}."
+            return f"{file} is backdoored{kind}{target}: probability {percent(self.probability)}."
         if self.verdict == "clean":
-            return f"{file} looks clean: probability of a backdoor {self.probability:.0%}."
-        return f"{file}: inconclusive, probability of a backdoor {self.probability:.0%}."
+            return f"{file} looks clean: probability of a backdoor {percent(self.probability)}."
+        return f"{file}: inconclusive, probability of a backdoor {percent(self.probability)}."
+
+
+def percent(probability: float) -> str:
+    """A probability for a sentence; never a certainty."""
+    return "over 99%" if probability > 0.99 else "under 1%" if probability < 0.01 else f"{probability:.0%}"
 
 
 @cache

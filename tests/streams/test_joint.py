@@ -13,15 +13,15 @@ def test_a_class_that_two_streams_suspect_beats_one_that_one_suspects() -> None:
     assert suspected({"a": ONE, "b": TWO}).tolist() == [1, 0]
 
 
-def test_features_are_the_largest_sum_its_lead_and_each_streams_largest() -> None:
+def test_features_are_the_largest_sum_its_lead_and_each_streams_part_of_it() -> None:
     features = joint_features({"a": ONE, "b": TWO})
     assert features.names == (
         "all streams: largest class",
         "all streams: lead",
-        "a: largest class",
-        "b: largest class",
+        "a: at that class",
+        "b: at that class",
     )
-    assert features.matrix.tolist() == [[4.0, 0.5, 3.0, 2.5], [2.0, 0.0, 2.0, 2.0]]
+    assert features.matrix.tolist() == [[4.0, 0.5, 3.0, 1.0], [2.0, 0.0, 2.0, 0.0]]
 
 
 def test_raising_any_class_score_never_lowers_the_largest_sum() -> None:

@@ -51,7 +51,7 @@ def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
     assert reading.score > 20 and reading.clean_share == 0
     assert reading.figures is not None and holds[reading.figures["window"]]
     own = Windowed().class_scores(stack([evidence]), stack(plain))
-    assert int(own[0].argmax()) == 1 and float(own[0, 1]) == pytest.approx(0.7 * CAP)
+    assert int(own[0].argmax()) == 1 and float(own[0, 1]) == pytest.approx(CAP)
 
 
 def test_the_evidence_does_not_depend_on_the_scale_of_the_scores() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ti_core.streams.base import Array, Features
 from ti_core.streams.statistics import best_and_lead
@@ -14,22 +15,24 @@ def summed(scores: list[Array]) -> Array:
 
 
 def joint_features(scores: dict[str, Array]) -> Features:
-    """Few features, each the more suspicious the larger: the largest sum, its lead, and each stream's largest.
+    """Few features, each the more suspicious the larger: the largest sum, its lead, and what each stream gives to it.
 
     Parameters
     ----------
     scores : by stream name, class scores ``R x K``.
     """
-    largest, lead = best_and_lead(summed(list(scores.values())))
+    total = summed(list(scores.values()))
+    largest, lead = best_and_lead(total)
+    at = total.argmax(axis=1)[:, None]
     names = (
         "all streams: largest class",
         "all streams: lead",
-        *(f"{name}: largest class" for name in scores),
+        *(f"{name}: at that class" for name in scores),
     )
-    columns = (largest, lead, *(own.max(axis=1) for own in scores.values()))
+    columns = (largest, lead, *(np.take_along_axis(own, at, axis=1)[:, 0] for own in scores.values()))
     return Features(names, np.stack(columns, axis=1).astype(np.float32))
 
 
-def suspected(scores: dict[str, Array]) -> Array:
+def suspected(scores: dict[str, Array]) -> NDArray[np.int_]:
     """The most suspicious class of each model, ``R``."""
     return np.asarray(summed(list(scores.values())).argmax(axis=1))

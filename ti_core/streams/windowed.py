@@ -114,8 +114,7 @@ class Windowed(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
         z = deviations(scale_free(stack["margins"]), scale_free(clean["margins"]), among_clean)
-        # The largest of many windows lies high on clean models too, and so counts less than a single number.
-        return np.asarray(0.7 * capped(z.max(2)), dtype=np.float32)
+        return np.asarray(capped(z.max(2)), dtype=np.float32)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, reference = scale_free(evidence["margins"][None]), scale_free(clean["margins"])

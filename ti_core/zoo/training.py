@@ -107,7 +107,7 @@ def _fit(
             model.train()
             loss = F.cross_entropy(model(batch), y[index], label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
             schedule.step()

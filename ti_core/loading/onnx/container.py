@@ -117,6 +117,8 @@ class Container:
 
     def _external(self, proto: TensorProto, size: int, where: str) -> NDArray[Any]:
         entries = {entry.key: entry.value for entry in proto.external_data}
+        if not all(isinstance(value, str) for value in entries.values()):
+            raise ModelFileError(f"{where} names its weight file in damaged text.")
         name = entries.get("location", "")
         try:
             offset = int(entries.get("offset", "0"))

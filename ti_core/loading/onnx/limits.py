@@ -25,8 +25,13 @@ MAX_BATCH = 1_024
 MAX_TEXT = 200
 
 
-def shown(text: str, length: int = MAX_TEXT) -> str:
-    """Text from the file, fit for a message: cut short, and without characters that steer a terminal."""
+def shown(text: str | bytes, length: int = MAX_TEXT) -> str:
+    """Text from the file, fit for a message: cut short, and without characters that steer a terminal.
+
+    protobuf gives bytes for a damaged text field.
+    """
+    if isinstance(text, bytes):
+        text = text[:length].decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text[:length])
 
 

@@ -101,8 +101,7 @@ def _input(program: Program) -> _Input:
 def _only_cast(program: Program, value: Value) -> None:
     """Refuse whole-number images unless the graph makes them floating first, where gradients can begin."""
     users = [s for s in program.steps if program.inputs[0] in s.inputs]
-    casts = [s for s in users if s.operator.name == "Cast" and s.attributes["to"] == TensorProto.FLOAT]
-    if any(step not in casts and not step.operator.of_shapes for step in users):
+    if not all(step.operator.of_shapes or step.attributes.get("to") == TensorProto.FLOAT for step in users):
         raise ModelFileError(
             f"The input '{limits.shown(value.name, 40)}' takes whole numbers and computes with them; "
             "export the network for float32 images."

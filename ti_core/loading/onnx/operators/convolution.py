@@ -58,7 +58,7 @@ def conv_transpose(
     convolve = TRANSPOSED[rank]
     place = windows(x.shape[2:], w.shape[2:], strides, dilations, pads, "NOTSET")
     extra = output_padding or [0] * rank
-    before, after = place.before, place.after
+    before, after = list(place.before), list(place.after)
     if output_shape is not None or auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         for i, n in enumerate(x.shape[2:]):
             wanted = output_shape[i - rank] if output_shape is not None else n * place.strides[i]
