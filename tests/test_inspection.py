@@ -129,7 +129,10 @@ def test_turning_quantiles_or_bins_runs_no_model(
     before = len(cache.misses)
     turned = inspect(model, tiny_pack, settings.with_(bins=5, quantiles=(0.3,)), cache=cache)
     assert len(cache.misses) == before
-    assert turned.rows["saliency"].shape[-1] == 2 * (1 + 2) * 5
+    names = turned.detectors["saliency"].names
+    # Three groups of probes, one pooled histogram and two per image (maximum and quantile), five bins.
+    assert sum(", bin " in name for name in names) == 3 * 3 * 5
+    assert turned.rows["saliency"].shape == (len(names),)
 
 
 def test_turning_the_probes_compares_with_reference_models_at_the_same_probes(
@@ -142,7 +145,7 @@ def test_turning_the_probes_compares_with_reference_models_at_the_same_probes(
     fitted = sum(not m.held_out for m in tiny_pack.members)
     assert turned.report.cache["saliency reference"] == "computed"
     assert len(cache.misses) == fitted + 1
-    assert turned.reference["saliency"]["per_image"].shape[:3] == (fitted, 2, 15)
+    assert turned.reference["saliency"]["per_image"].shape[:3] == (fitted, 3, 15)
 
 
 def test_probes_made_with_the_suspect_differ(
