@@ -114,13 +114,13 @@ def test_few_members_make_for_wide_bounds() -> None:
     assert c.verdict(float(c.probability(1.0))) == "inconclusive"
 
 
-def test_where_there_is_a_gap_the_threshold_stands_in_its_middle() -> None:
+def test_what_falls_into_a_gap_between_the_kinds_is_inconclusive() -> None:
     trojaned = np.array([False] * 10 + [True] * 10)
     logits = np.where(trojaned, 2.0, -2.0) + np.linspace(-0.5, 0.5, 20)
     c = calibrate(logits, trojaned)
-    assert c.probability(-1.5) < c.high < c.probability(1.5)
-    assert {c.verdict(float(c.probability(z))) for z in logits[:10]} == {"clean"}
-    assert {c.verdict(float(c.probability(z))) for z in logits[10:]} == {"backdoored"}
+    assert c.verdict(float(c.probability(0.0))) == "inconclusive"
+    assert {c.verdict(float(c.probability(z))) for z in logits[:9]} == {"clean"}
+    assert {c.verdict(float(c.probability(z))) for z in logits[11:]} == {"backdoored"}
 
 
 def test_calibrated_probabilities_are_about_right() -> None:

@@ -241,10 +241,11 @@ def folds(
 def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
     """Platt scaling and the two thresholds, from out-of-fold log-odds.
 
-    The upper threshold lets at most :data:`FALSE_ALARMS` of the clean members through and, under that, parts the
-    two kinds best (in the middle of the gap, where there is one); the lower one leaves at most :data:`MISSES`
-    of the trojaned members below it, and is never above the upper. Shares are counted with one member more on the
-    wrong side, as in conformal prediction, so that few members make for wide bounds (V. Vovk et al., 2005).
+    One bound is the lowest that lets at most :data:`FALSE_ALARMS` of the clean members through, the other the highest
+    that leaves at most :data:`MISSES` of the trojaned ones below; whichever is higher is the upper threshold. Where the
+    two kinds overlap, what lies between is doubtful; where there is a gap between them, so is what falls into it.
+    Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
+    for wide bounds (V. Vovk et al., 2005).
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -252,15 +253,11 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
     slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
     p = Calibration(slope, intercept, 0.0, 1.0).probability(logits)
     clean, bad = np.sort(p[~trojaned]), np.sort(p[trojaned])
-    every = np.unique(p)
-    candidates = np.concatenate([(every[1:] + every[:-1]) / 2, [every[-1] + 1e-9]])
     # With fewer members than 1 / FALSE_ALARMS no threshold can keep the promise; then none may be on the wrong side.
     spare = max(0, int(FALSE_ALARMS * (len(clean) + 1)) - 1), max(0, int(MISSES * (len(bad) + 1)) - 1)
-    allowed = [t for t in candidates if np.sum(clean >= t) <= spare[0]]
-    high = max(allowed, key=lambda t: (np.mean(bad >= t) - np.mean(clean >= t), -abs(t - 0.5)))
-    below = [t for t in candidates if np.sum(bad < t) <= spare[1] and t <= high]
-    low = max(below) if below else float(every[0])
-    return Calibration(slope, intercept, float(low), float(high))
+    alarms, misses = float(np.nextafter(clean[-1 - spare[0]], 1.0)), float(bad[spare[1]])
+    low, high = sorted((alarms, misses))
+    return Calibration(slope, intercept, low, high)
 
 
 def log_odds(p: Floats | float) -> Floats:
