@@ -124,8 +124,8 @@ class Windowed(Stream):
         score = float(z.max())
         share = float((others.max(1) >= score).mean())
         sentence = (
-            f"A patch at one place moves images towards class {class_names[target]} {score:.1f} deviations"
-            f" further than in clean models; {share:.0%} of the clean models reach as much anywhere."
+            f"A patch at one place moves images towards class {class_names[target]} by {score:.1f} deviations"
+            f" more than in clean models; {share:.0%} of the clean models reach as much anywhere."
         )
         figures = per_class(z.max(1), others) | {
             "window": window,
