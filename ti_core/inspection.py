@@ -53,6 +53,11 @@ class Inspection:
     trigger: RecoveredTrigger | None = None
     report: Report = field(init=False)
 
+    @property
+    def decided_by(self) -> str:
+        """The detector that the verdict rests on: "joint", or "saliency" where no deep stream took part."""
+        return "joint" if "joint" in self.detectors else "saliency"
+
 
 def inspect(
     model: Model,
@@ -203,19 +208,13 @@ def _report(
         pack={
             "name": pack.name,
             "sha256": pack.sha256,
-            "detects": performance(pack, result),
+            "detects": pack.performance(result.decided_by),
         },
         settings=reference.settings.as_dict(),
         timings=clock.timings,
         cache=clock.sources | ({"problem": reference.cache.problem} if reference.cache.problem else {}),
         versions=versions(),
     )
-
-
-def performance(pack: Pack, result: Inspection) -> dict[str, Any]:
-    """How well this pack detects each kind of trigger with the streams that were used, on held-out models."""
-    recorded: dict[str, Any] = pack.record.get("performance", {})
-    return dict(recorded.get("joint" if "joint" in result.detectors else "saliency", {}))
 
 
 def _streams(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:

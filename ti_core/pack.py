@@ -126,6 +126,10 @@ class Pack:
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         return Scores(network, member.normalisation)
 
+    def performance(self, which: str) -> dict[str, Any]:
+        """By kind of trigger, how well the detector "saliency" or "joint" does on held-out members."""
+        return dict(self.record.get("performance", {}).get(which, {}))
+
     def member_name(self, member: Member) -> str:
         """A name for the member's weights that no other weights share, for cache keys."""
         return f"{self.record['files']['zoo.safetensors']}/{member.id}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ti_core.classifier import MINIMUM_ACCURACY, Classifier
 from ti_core.detector import Assessment
@@ -55,9 +55,8 @@ def outside_sentence(assessment: Assessment) -> str:
 
 def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int | None) -> tuple[str, ...]:
     """The report's reasons, the weightiest first."""
-    detector = result.detectors.get("joint", result.detectors.get("saliency"))
-    assert detector is not None and result.classifier is not None
-    c = detector.calibration
+    assert result.classifier is not None
+    c = result.detectors[result.decided_by].calibration
     p = assessment.probability
     if assessment.verdict == "backdoored":
         lines = [f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}."]
@@ -80,7 +79,7 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         lines.append("The streams that were used do not name a target class.")
     ranked = sorted(result.readings.values(), key=lambda r: r.clean_share)
     lines += [r.sentence for r in ranked]
-    lines += capability(pack, "joint" if "joint" in result.detectors else "saliency")
+    lines += capability(pack.performance(result.decided_by))
     lines.append(result.classifier.says())
     return tuple(lines)
 
@@ -98,9 +97,8 @@ def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) ->
     )
 
 
-def capability(pack: Pack, which: str) -> list[str]:
+def capability(figures: Mapping[str, Any]) -> list[str]:
     """How well this pack detects each kind of trigger, so that nobody trusts a verdict that it cannot give."""
-    figures = pack.record.get("performance", {}).get(which, {})
     lines = []
     for kind in ("blend", "patch"):
         if kind in figures:
