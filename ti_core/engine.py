@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -136,13 +137,13 @@ def _cluster(jobs: int) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if address:
-            ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         else:
             ray.init(
                 num_cpus=jobs if jobs > 0 else None,
                 include_dashboard=False,
                 _node_ip_address="127.0.0.1",
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
                 log_to_driver=False,
             )
     try:
