@@ -97,7 +97,11 @@ def ablations(settings: Settings) -> list[Ablation]:
     found += [
         Ablation("probes", "without ActMax", one.with_(actmax_iterations=0)),
         *(
-            Ablation("probes", f"{'no' if kind == 'none' else kind} triggers only", one.with_(trigger_kinds=(kind,)))
+            Ablation(
+                "probes",
+                f"{'no' if kind == 'none' else kind} triggers only",
+                one.with_(trigger_kinds=(kind,)),
+            )
             for kind in ("none", "patch", "blend")
         ),
         Ablation("saliency", "normalised", one, normalised=True),

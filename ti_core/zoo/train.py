@@ -81,7 +81,7 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     if record_path.exists():
         record: dict[str, Any] = json.loads(record_path.read_text())
         if record["plan_digest"] == digest:
-            return _keep(record | {"held_out": recipe.held_out}, record_path)
+            return keep_record(record | {"held_out": recipe.held_out}, record_path)
     torch.set_num_threads(1)
     keep_freed_memory()
     if data_path not in _DATA:
@@ -101,10 +101,11 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
     save_file(state, out / f"{recipe.id}.safetensors")
     # The record comes last: a member counts as finished only when it is there whole.
-    return _keep(record, record_path)
+    return keep_record(record, record_path)
 
 
-def _keep(record: dict[str, Any], path: Path) -> dict[str, Any]:
+def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Write the record so that it is there whole or not at all; returns it."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1))
     partial.replace(path)
