@@ -31,7 +31,7 @@ from ti_core.zoo.attack import Attack, read_attack
 from ti_core.zoo.build import pack_images
 from ti_core.zoo.data import ImageData, load_data, to_unit
 from ti_core.zoo.train import keep_record
-from ti_core.zoo.training import measure
+from ti_core.zoo.training import all_to_one, measure
 
 PROTOCOL = Settings(**Settings.PAPER)
 """The paper's way: its stream alone, per-image histograms."""
@@ -156,7 +156,7 @@ def _record(
     network.load_state_dict(model.module.state_dict())
     trigger = attack.trigger if attack else None
     accuracy, success = measure(
-        behind(found.normalisation, network), data, trigger, attack.target if attack else None
+        behind(found.normalisation, network), data, trigger, all_to_one(attack.target if attack else 0)
     )
     if trigger is not None:
         np.savez_compressed(zoo / f"{member}.trigger.npz", mask=trigger.mask, pattern=trigger.pattern)
