@@ -109,11 +109,20 @@ def _first(rest: Iterator[Any], count: int) -> list[Any]:
     return list(islice(rest, count))
 
 
+def _keep_quiet(ray: Any) -> None:
+    """Ray prints that a worker was lost to stdout, in the middle of what the program writes there."""
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *data, **options: None
+
+
 @contextmanager
 def _cluster(jobs: int) -> Iterator[Any]:
     """Ray, connected: to ``$RAY_ADDRESS``, or to a cluster of this machine that no other machine can reach."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A busy machine may take longer than Ray's half a minute to start it.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     if not address:
         # Ray puts a reachable address in the place of 127.0.0.1, and then listens on every one, unless it takes
         # itself to be on a machine that knows no clusters. It reads this as it is imported.
@@ -132,6 +141,7 @@ def _cluster(jobs: int) -> Iterator[Any]:
         raise SettingsError(
             "The ray engine needs Ray: install it with pip install 'trojaninterpret[ray]', or use --engine local."
         ) from error
+    _keep_quiet(ray)
     if ray.is_initialized():
         yield ray
         return

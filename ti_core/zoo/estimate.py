@@ -43,8 +43,10 @@ class Estimate:
 
 def duration(seconds: float) -> str:
     """Seconds in the words of an estimate."""
+    if seconds < 1.5:
+        return "a second"
     if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
+        return f"{round(seconds)} seconds"
     if seconds < 5400:
         return f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours"
