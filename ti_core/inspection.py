@@ -85,7 +85,7 @@ def inspect(
     """
     settings = settings or Settings()
     clock = Clock(progress)
-    reference = Reference(pack, settings, cache or Cache(None))
+    reference = Reference(pack, settings, cache or Cache(None), device)
     result = Inspection()
 
     with clock.stage("preprocessing"):
@@ -98,7 +98,7 @@ def inspect(
         )
         return result
 
-    scores = result.classifier.scores
+    scores = result.classifier.scores.to(device)
     with clock.stage("probes"):
         result.probes = reference.probes(scores)
 
@@ -167,9 +167,8 @@ def _recover(result: Inspection, reference: Reference) -> RecoveredTrigger | Non
     target = target_of(result.class_scores)
     if target is None or result.classifier is None:
         return None
-    pack = reference.pack
-    windowed = result.evidence.get("windowed")
-    return recover_trigger(result.classifier.scores, pack.images, pack.labels, target, windowed)
+    shown, windowed = reference.context(None), result.evidence.get("windowed")
+    return recover_trigger(result.classifier.scores, shown.images, shown.labels, target, windowed)
 
 
 def _report(
