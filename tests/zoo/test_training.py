@@ -123,8 +123,15 @@ def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:
 
 
 def test_a_trojan_that_hardly_works_enters_no_pack() -> None:
-    member = {"family": "standard", "attack_success": 0.89}
+    member = {"family": "standard", "clean_accuracy": 0.9, "attack_success": 0.89}
     assert fit_for_a_pack([member, member | {"attack_success": 0.9}]) == [member | {"attack_success": 0.9}]
+
+
+def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
+    """One that always answers with the target has an attack success of 1."""
+    good = [{"family": "standard", "clean_accuracy": a, "attack_success": None} for a in (0.98, 0.97, 0.8)]
+    astray = {"family": "standard", "clean_accuracy": 0.1, "attack_success": 1.0}
+    assert fit_for_a_pack([*good, astray]) == good
 
 
 def test_a_folder_of_images_per_class(tmp_path: Path) -> None:

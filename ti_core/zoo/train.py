@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ti_core.engine import run_many
@@ -17,6 +18,8 @@ from ti_core.zoo.recipes import Recipe, plan
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
 """A trojan below this attack success rate does not enter a pack."""
+MINIMUM_SHARE = 0.7
+"""A network below this share of the zoo's median clean accuracy does not enter a pack: its training went astray."""
 
 
 def train_zoo(
@@ -113,9 +116,12 @@ def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def fit_for_a_pack(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The members that enter a pack: no bases, no trojan whose attack hardly works."""
+    """The members that enter a pack: no bases, no trojan whose attack hardly works, none that learnt too little."""
+    members = [r for r in records if r["family"] != "base"]
+    usual = median(r["clean_accuracy"] for r in members) if members else 0.0
     return [
         r
-        for r in records
-        if r["family"] != "base" and (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+        for r in members
+        if (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+        and r["clean_accuracy"] >= MINIMUM_SHARE * usual
     ]
