@@ -29,8 +29,11 @@ bench: $(VENV)/.ready  ## the figures that the documentation quotes
 	$(BIN)/python -m benchmarks.saliency
 	$(BIN)/python -m benchmarks.start
 
-evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack
-	@for pack in assets/packs/*/; do $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack); done
+evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detector is worth on what it was not fitted to
+	@for pack in assets/packs/*/; do \
+	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) || exit 2; \
+	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) --shift || exit 2; echo; \
+	done
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -99,7 +99,7 @@ def test_every_recipe_has_options_that_its_architecture_takes(tiny_data: Path) -
     data = _sized(load_data(tiny_data), 16)
     given = [
         "simple_vit:dim=32,depth=1,mlp_dim=32,inner=32,dim_head=16,patch=4",
-        "wide_resnet:blocks=1,channels=8-8-16-16",
+        "wide_resnet:blocks=1,channels=8-8-16-32",
     ]
     recipes = plan_for(data, [*given, "small_resnet:channels=8-8,activation=gelu"], 16, 0)
     assert {r.architecture for r in recipes} == {"simple_vit", "wide_resnet", "small_resnet"}
