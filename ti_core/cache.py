@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,10 @@ import diskcache
 import numpy as np
 from diskcache.core import MODE_RAW, UNKNOWN
 from numpy.typing import NDArray
+
+from ti_core.folders import default_folder, private_folder
+
+__all__ = ["SIZE_LIMIT", "BytesDisk", "Cache", "RefusedRowError", "default_folder"]
 
 SIZE_LIMIT = 2 * 1024**3
 """Bytes; the least recently stored rows go first."""
@@ -50,16 +53,6 @@ class RefusedRowError(Exception):
     """A row of the cache is not what this program stores."""
 
 
-def default_folder() -> Path:
-    """``$TROJANINTERPRET_CACHE``, or ``trojaninterpret`` in the user's cache folder."""
-    own = os.environ.get("TROJANINTERPRET_CACHE")
-    return (
-        Path(own)
-        if own
-        else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "trojaninterpret"
-    )
-
-
 class Cache:
     """Named arrays kept on disk under text keys; a cache that cannot be used never stops the work.
 
@@ -81,8 +74,7 @@ class Cache:
         if folder is None:
             return
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.chmod(0o700)
+            private_folder(folder)
             self._store = diskcache.Cache(
                 str(folder),
                 disk=BytesDisk,

@@ -39,7 +39,10 @@ def parser() -> argparse.ArgumentParser:
     scan = commands.add_parser("scan", help="inspect many models, one JSON report a line")
     scan.add_argument("paths", type=Path, nargs="+", metavar="FOLDER_OR_FILE")
     scan.add_argument(
-        "--jsonl", type=Path, metavar="FILE", help="append the reports here instead of printing them"
+        "--jsonl",
+        type=Path,
+        metavar="FILE",
+        help="append the reports here instead of printing them, and pass over files that are in it already",
     )
     scan.add_argument("--jobs", type=int, default=1, metavar="N", help="models inspected at once")
     scan.add_argument("--engine", choices=("local", "ray"), default="local", help="where they are inspected")
@@ -60,6 +63,12 @@ def _common(command: argparse.ArgumentParser) -> None:
         help="a setting; may be repeated",
     )
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument(
+        "--memory", type=float, metavar="GB", help="memory that opening and computing may use (each process)"
+    )
+    command.add_argument(
+        "--minutes", type=float, metavar="N", help="how long one model may take (default: 120)"
+    )
     command.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
 
 

@@ -5,77 +5,49 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from ti_core.cache import Cache, default_folder
-from ti_core.cli import BACKDOORED, CODES, ERROR, INCONCLUSIVE, pairs
-from ti_core.errors import SettingsError, TrojanInterpretError
+from ti_core import inspecting, scanning
+from ti_core.cli import CODES, ERROR, pairs
+from ti_core.errors import SettingsError
 from ti_core.settings import Settings
-
-MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
-"""Files that ``scan`` takes for models; other files of a folder are passed over."""
+from ti_core.worker import Job, Limits
+from ti_core.worker.protocol import plain
 
 
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
-    if options.file_only:
-        from ti_core.loading import describe_file
-
-        report = describe_file(options.model)
-        print(report)
-        return 0 if report.opens else ERROR
     settings = Settings.parse(pairs(options.settings))
-    cache = Cache(None if options.no_cache else default_folder())
-    bar = Bar(options.model.name)
-    try:
-        inspection = _inspect(options.model, options.pack, settings, cache, device(options.device), bar)
-    finally:
-        bar.close()
-        cache.close()
-    report = inspection.report
-    if cache.problem:
-        print(f"trojaninterpret: {cache.problem}", file=sys.stderr)
-    if options.json:
-        _write(options.json, report.as_json() + "\n")
-    if options.html:
-        from ti_core.html import html_report
-
-        _write(options.html, html_report(inspection))
-    print(report.sentence())
-    for reason in report.reasons:
-        print(f"  - {reason}")
+    limits = inspecting.limits_of(options)
+    if options.file_only:
+        return _describe(options, limits)
+    request = inspecting.request_of(options.model, options, settings) | {"html": bool(options.html)}
+    with Job.start("inspect", request, limits=limits) as job:
+        bar = Bar(options.model.name)
+        try:
+            inspecting.follow(job, bar)
+        finally:
+            bar.close()
+        report = inspecting.report_of(job)
+        if "problem" in report.cache:
+            print(f"trojaninterpret: {plain(str(report.cache['problem']), 500)}", file=sys.stderr)
+        if options.json:
+            _write(options.json, report.as_json() + "\n")
+        if options.html:
+            _write(options.html, inspecting.page_of(job))
+    print(inspecting.printed(report))
     return CODES[report.verdict]
 
 
-def _inspect(
-    path: Path, pack_name: str | None, settings: Settings, cache: Cache, where: str, bar: Any
-) -> Any:
-    from ti_core.choosing import choose_pack_for
-    from ti_core.inspection import inspect
-    from ti_core.loading import load_model
-    from ti_core.memory import keep_freed_memory
-    from ti_core.pack import load_pack
-
-    keep_freed_memory()
-    bar("opening", 0.0)
-    model = load_model(path)
-    pack = load_pack(pack_name) if pack_name else choose_pack_for(model, settings.normalisation)
-    return inspect(model, pack, settings, bar, cache, where)
-
-
-def device(choice: str) -> str:
-    """ "cuda" where there is one, else "cpu"; an error if CUDA is asked for and missing."""
-    if choice == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if choice == "cuda":
-        raise SettingsError("There is no CUDA device on this machine; use --device cpu.")
-    return "cpu"
+def _describe(options: argparse.Namespace, limits: Limits) -> int:
+    with Job.start("describe", {"model": str(options.model.absolute())}, limits=limits) as job:
+        inspecting.follow(job, lambda stage, share: None)
+        found = job.result_json("file.json", inspecting.LARGEST_PAGE)
+    if options.json:
+        _write(options.json, json.dumps(found, indent=2) + "\n")
+    for sentence in found.get("sentences", []):
+        print(plain(str(sentence), 2000))
+    return 0 if found.get("opens") is True else ERROR
 
 
 def scan(options: argparse.Namespace) -> int:
@@ -85,76 +57,28 @@ def scan(options: argparse.Namespace) -> int:
         raise SettingsError("The ray engine is not available in this version; use --engine local.")
     if options.jobs < 1:
         raise SettingsError(f"--jobs is at least 1, not {options.jobs}.")
-    files = list(_model_files(options.paths))
+    limits = inspecting.limits_of(options, options.jobs)
+    files = scanning.model_files(options.paths)
     if not files:
         raise SettingsError("There is no model file to scan.")
-    cache = Cache(None if options.no_cache else default_folder())
-    where = device(options.device)
-    worst: set[str] = set()
+    request = inspecting.request_of(files[0], options, settings)
+    known = scanning.known_lines(options.jsonl) if options.jsonl else []
+    plan = scanning.Scan(files, request, options.jobs, limits, known)
+    names = {str(file) for file in files}
+    seen = [line for line in known if line["file"] in names]
     out = options.jsonl.open("a") if options.jsonl else sys.stdout
     bar = Bar("scan")
     try:
-        for done, line in enumerate(_reports(files, options, settings, cache, where)):
+        for line in plan.lines():
             print(json.dumps(line, allow_nan=False), file=out, flush=True)
-            worst.add(line.get("verdict", "error"))
-            bar(f"{done + 1} of {len(files)}", (done + 1) / len(files))
+            seen = [before for before in seen if before["file"] != line["file"]] + [line]
+            done = min(len(seen), len(files))
+            bar(f"{done} of {len(files)}", done / len(files))
     finally:
         bar.close()
-        cache.close()
         if options.jsonl:
             out.close()
-    if "backdoored" in worst:
-        return BACKDOORED
-    return ERROR if "error" in worst else INCONCLUSIVE if "inconclusive" in worst else 0
-
-
-def _reports(
-    files: list[Path], options: argparse.Namespace, settings: Settings, cache: Cache, where: str
-) -> Iterable[dict[str, Any]]:
-    if options.jobs == 1:
-        for path in files:
-            yield _line(path, options.pack, settings, cache, where)
-        return
-    from joblib import Parallel, delayed
-
-    yield from Parallel(n_jobs=options.jobs, batch_size=1, return_as="generator_unordered")(
-        delayed(_line_alone)(path, options.pack, settings, options.no_cache, where) for path in files
-    )
-
-
-def _line_alone(
-    path: Path, pack: str | None, settings: Settings, no_cache: bool, where: str
-) -> dict[str, Any]:
-    import torch
-
-    torch.set_num_threads(1)
-    cache = Cache(None if no_cache else default_folder())
-    try:
-        return _line(path, pack, settings, cache, where)
-    finally:
-        cache.close()
-
-
-def _line(path: Path, pack: str | None, settings: Settings, cache: Cache, where: str) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = _inspect(
-            path, pack, settings, cache, where, lambda stage, share: None
-        ).report.as_dict()
-    except TrojanInterpretError as error:
-        return {"file": str(path), "error": str(error)}
-    except OSError as error:
-        return {"file": str(path), "error": f"The file cannot be read: {error.strerror or error}."}
-    return {"file": str(path)} | report
-
-
-def _model_files(paths: Iterable[Path]) -> Iterable[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from (
-                p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in MODEL_ENDINGS
-            )
-        else:
-            yield path
+    return CODES.get(scanning.worst(seen), ERROR)
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from ti_core import __version__
 
 SCHEMA_VERSION = 1
+VERDICTS = ("clean", "backdoored", "inconclusive")
+KINDS = ("blend", "patch", None)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,34 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema_version": self.schema_version} | asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Report:
+        """The report that :meth:`as_dict` made, checked, since it may come from a process that a file took over.
+
+        Raises
+        ------
+        ValueError : it is none.
+        """
+        names = {f.name for f in fields(cls)}
+        if set(record) != names or record["schema_version"] != SCHEMA_VERSION:
+            raise ValueError("the report has other fields than it should")
+        if record["verdict"] not in VERDICTS or record["trigger_kind"] not in KINDS:
+            raise ValueError("the report has an unknown verdict or kind")
+        probability, target, name = record["probability"], record["target_class"], record["target_class_name"]
+        if type(probability) not in (int, float) or not 0 <= probability <= 1:
+            raise ValueError("the report has no probability")
+        if type(target) not in (int, type(None)) or type(name) not in (str, type(None)):
+            raise ValueError("the report has no proper target class")
+        groups = ("streams", "model", "pack", "settings", "timings", "cache", "versions", "isolation")
+        if not all(isinstance(record[group], dict) for group in groups):
+            raise ValueError("the report lacks a group")
+        reasons = record["reasons"]
+        if not isinstance(reasons, (list, tuple)) or not all(isinstance(r, str) for r in reasons):
+            raise ValueError("the report has no reasons")
+        if not isinstance(record["model"].get("file"), str):
+            raise ValueError("the report names no file")
+        return cls(**{**record, "reasons": tuple(reasons), "probability": float(probability)})
 
     def as_json(self, indent: int | None = 2) -> str:
         return json.dumps(self.as_dict(), indent=indent, allow_nan=False)

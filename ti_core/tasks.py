@@ -32,11 +32,12 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "html" (whether).
     """
     from ti_core.cache import Cache
+    from ti_core.choosing import choose_pack_for
     from ti_core.devices import device
     from ti_core.inspection import inspect as inspect_model
     from ti_core.loading import load_model
     from ti_core.memory import keep_freed_memory
-    from ti_core.pack import choose_pack, load_pack
+    from ti_core.pack import load_pack
     from ti_core.settings import Settings
 
     keep_freed_memory()
@@ -51,7 +52,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     progress("opening", 0.0)
     model = load_model(request["model"], architecture=architecture)
     pack = (
-        load_pack(request["pack"]) if request.get("pack") else choose_pack(model.input_shape, model.classes)
+        load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, settings.normalisation)
     )
     cache = Cache(Path(request["cache"]) if request.get("cache") else None)
     inspection = inspect_model(model, pack, settings, progress, cache, where)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ti_core.folders import private_folder
 from ti_core.worker import endings
 from ti_core.worker.hosts import running_host
 from ti_core.worker.limits import Limits, held_files, held_memory
@@ -70,6 +71,10 @@ class Job:
         from ti_core.tasks import TASKS
 
         chosen = TASKS[task]
+        if request.get("cache"):
+            # The job may write in it, but make no folder; it says itself if there is none it can use.
+            with suppress(OSError):
+                private_folder(Path(request["cache"]))
         own = Path(tempfile.mkdtemp(prefix="trojaninterpret-")) if folder is None else folder.resolve()
         job = cls(own, limits or Limits())
         lines, told = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)

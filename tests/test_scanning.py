@@ -1,0 +1,116 @@
+"""Many models, each in a process of its own: what is written, passed over and gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_cli import QUICK
+from tests.test_inspection import as_file
+from ti_core.cli import main
+from ti_core.errors import SettingsError
+from ti_core.pack import Pack
+from ti_core.scanning import Scan, known_lines, model_files, worst
+from ti_core.settings import Settings
+from ti_core.worker import Limits
+
+
+def scan(folder: Path, out: Path, pack: Pack, *more: str) -> tuple[int, list[dict[str, Any]]]:
+    code = main(["scan", str(folder), "--pack", str(pack.folder), "--jsonl", str(out), *QUICK, *more])
+    return code, [json.loads(line) for line in out.read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(tiny_pack: Pack, tmp_path: Path) -> Path:
+    models = tmp_path / "models"
+    models.mkdir()
+    for member in tiny_pack.members[:2]:
+        as_file(tiny_pack, member, models)
+    (models / "broken.pt").write_bytes(b"PK\x03\x04 not a zip")
+    return models
+
+
+def test_what_is_in_the_file_already_is_passed_over(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    code, first = scan(folder, out, tiny_pack)
+    assert len(first) == 3 and code in (1, 2)
+    again_code, again = scan(folder, out, tiny_pack)
+    assert again == first and again_code == code
+    kept = first[0]["file"]
+    lines = [line for line in out.read_text().splitlines() if json.loads(line)["file"] == kept]
+    # A kill in the midst of a line.
+    out.write_text(lines[0] + "\n" + '{"file": "half')
+    _, resumed = scan(folder, out, tiny_pack, "--jobs", "2")
+    assert sorted(r["file"] for r in resumed) == sorted(r["file"] for r in first)
+    assert resumed[0]["file"] == kept
+
+
+def test_another_file_or_setting_is_inspected_anew(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    _, first = scan(folder, out, tiny_pack)
+    assert len(first) == 1 and first[0]["sha256"]
+    (folder / "broken.pt").write_bytes(b"PK\x03\x04 something else")
+    _, second = scan(folder, out, tiny_pack)
+    assert len(second) == 2 and second[1]["sha256"] != first[0]["sha256"]
+    _, third = scan(folder, out, tiny_pack, "--set", "seed=1")
+    assert len(third) == 3
+    _, fourth = scan(folder, out, tiny_pack)
+    assert len(fourth) == 3
+
+
+def test_a_killed_scan_goes_on(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    arguments = ["scan", str(folder), "--pack", str(tiny_pack.folder), "--jsonl", str(out), *QUICK]
+    process = subprocess.Popen([sys.executable, "-m", "ti_core", *arguments])
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (out.exists() and out.read_bytes().count(b"\n")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = out.read_text().splitlines()
+    _, lines = scan(folder, out, tiny_pack)
+    assert len(lines) == 3 and [json.loads(line) for line in before if line.endswith("}")][0] == lines[0]
+
+
+def test_a_file_that_is_no_output_of_scan_is_left_alone(
+    folder: Path, tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "notes.txt"
+    out.write_text("my notes\n")
+    arguments = ["scan", str(folder), "--pack", str(tiny_pack.folder), "--jsonl", str(out), *QUICK]
+    assert main(arguments) == 2
+    assert "is no output of scan" in capsys.readouterr().err and out.read_text() == "my notes\n"
+    with pytest.raises(SettingsError):
+        known_lines(out)
+
+
+def test_every_model_file_once_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("a/x.pt", "a/y.ONNX", "a/z.txt", "a/model.onnx.data", "w.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    named = tmp_path / "a" / "z.txt"
+    found = model_files([tmp_path, tmp_path / "a" / "x.pt", named])
+    assert [p.name for p in found] == ["x.pt", "y.ONNX", "w.safetensors", "z.txt"]
+
+
+def test_the_worst_outcome_decides() -> None:
+    clean, odd, bad = {"verdict": "clean"}, {"verdict": "inconclusive"}, {"verdict": "backdoored"}
+    assert worst([clean]) == "clean" and worst([clean, odd]) == "inconclusive"
+    assert worst([odd, {"error": "no"}]) == "error" and worst([{"error": "no"}, bad]) == "backdoored"
+    assert worst([]) == "clean"
+
+
+def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path, tiny_pack: Pack) -> None:
+    files = sorted(folder.glob("*"))
+    request = {"pack": str(tiny_pack.folder), "settings": Settings().as_dict(), "device": "cpu", "cache": None}
+    lines = list(Scan(files, request, 2, Limits(wall_seconds=0.05)).lines())
+    assert len(lines) == 3 and all("error" in line for line in lines)
