@@ -101,7 +101,8 @@ def check_record(values: Any) -> None:
     _types(values, RECORD_TYPES, "record")
     if values["case_version"] != CASE_VERSION:
         raise CaseError(
-            f"The case has version {values['case_version']}, this program reads {CASE_VERSION}; inspect the model again."
+            f"The case has version {values['case_version']}, this program reads {CASE_VERSION}; inspect the model"
+            " again."
         )
     _must(ISO.fullmatch(values["created"]) is not None, "its time")
     _must(values["code"] == "" or DIGEST.fullmatch(values["code"]) is not None, "its code's digest")

@@ -36,7 +36,7 @@ def show(case: Case, key: str) -> None:
         if count > 1:
             index = (
                 st.slider(
-                    "Image", 1, count, 1, key=f"{key}.image", help="Which of the probe images is shown."
+                    "Image", 1, count, 1, key=f"{key}.image", help="Which of the probe images is shown.", width=360
                 )
                 - 1
             )
@@ -56,9 +56,9 @@ def show(case: Case, key: str) -> None:
 
 
 def scale_of(case: Case, source: str = "saliency") -> float:
-    """The top of the one colour scale: of both models' maps together, the 99.9th percentile."""
+    """The top of the one colour scale: of both models' maps together, the 99.5th percentile."""
     both = np.concatenate([case.arrays[f"{source}/{who}"].ravel() for who in ("suspect", "witness")])
-    return float(max(np.quantile(both, 0.999), 1e-12))
+    return float(max(np.quantile(both, 0.995), 1e-12))
 
 
 def table(case: Case, index: int, source: str, top: float, over: bool) -> str:

@@ -82,12 +82,11 @@ def _profile(case: Case, key: str) -> Settings | None:
     prefix = f"{key}.profile"
     if f"{prefix}.quantiles" not in st.session_state:
         controls.fill(prefix, own)
-    left, middle, right = st.columns([3, 2, 2], gap="medium", vertical_alignment="bottom")
-    with left:
-        controls.control(prefix, "quantiles")
-    with middle:
-        controls.control(prefix, "bins")
-    with right:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        with st.container(width=380):
+            controls.control(prefix, "quantiles")
+        with st.container(width=200):
+            controls.control(prefix, "bins")
         controls.control(prefix, "histogram_form")
     try:
         turned = controls.read(prefix)

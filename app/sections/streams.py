@@ -8,9 +8,9 @@ from app import charts, state, words
 from ti_core.case import Case
 
 TITLES = {
-    "windowed": ("Patches, place by place", "Deviations of the best patch above clean models'"),
-    "inversion": ("Smallest trigger of each class", "How much smaller than in clean models, in deviations"),
-    "universal": ("One small change shared by all images", "Margin that it reaches, in usual margins"),
+    "windowed": ("Patches, place by place", "deviations"),
+    "inversion": ("Smallest trigger of each class", "deviations smaller"),
+    "universal": ("One small change shared by all images", "margin"),
 }
 
 
@@ -20,7 +20,8 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Class by class")
     st.caption(
-        "How strongly each class can be forced. A backdoor's target stands above the band of the clean reference models."
+        "How strongly each class can be forced. A backdoor's target (diamond) stands above the"
+        " band that holds 90 % of the clean reference models."
     )
     columns = st.columns(min(3, len(found)), gap="medium")
     for i, (name, stream) in enumerate(found):

@@ -34,7 +34,7 @@ def show(case: Case, key: str) -> None:
             )
         index = 0
         if count > 1:
-            index = st.slider("Image ", 1, count, 1, key=f"{key}.actmax.image") - 1
+            index = st.slider("Image", 1, count, 1, key=f"{key}.actmax.image", width=360) - 1
     images = case.arrays[f"actmax/{who}/images"][:, :, index]
     scores = case.arrays[f"actmax/{who}/scores"]
     target = case.class_names[int(case.arrays[f"actmax/{who}/classes"][index])]

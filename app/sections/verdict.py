@@ -19,7 +19,6 @@ def show(case: Case, key: str) -> None:
         st.caption(
             "So far from saliency alone. The deep streams are still at work; the joint verdict follows."
         )
-    changed = bool(report.pack["detects"])
     st.html(
         markup.facts(
             [
@@ -31,7 +30,7 @@ def show(case: Case, key: str) -> None:
                 ),
                 (
                     "Compared with",
-                    f"reference pack {report.pack['name']}" if changed else report.pack["name"],
+                    f"reference pack {report.pack['name']}",
                 ),
                 ("Inspected", f"{words.when(case.created)} UTC"),
                 ("Took", words.seconds(sum(report.timings.values()))),
