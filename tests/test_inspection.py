@@ -32,6 +32,7 @@ KEYS = {
     "timings",
     "cache",
     "versions",
+    "isolation",
 }
 
 
