@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -40,6 +40,7 @@ class Running(Protocol):
     state: str
     error: str | None
     folder: Path
+    isolation: dict[str, str]
 
     def poll(self) -> list[Any]: ...
     def cancel(self) -> None: ...
@@ -256,6 +257,8 @@ class Desk:
     def _keep(self, ticket: Ticket, job: Running) -> None:
         try:
             case = load_case(job.folder)
+            # What confined the process is for this one to say.
+            case = replace(case, report=replace(case.report, isolation=dict(job.isolation)))
             ticket.case_id = self.store.keep(case)
         except CaseError as error:
             self._end(ticket, "failed", f"The process that opened the file left no valid result. {error}")

@@ -16,6 +16,7 @@ from ti_core.comparison import KIND_WORDS, Panel, contributions
 from ti_core.pictures import grid, heat, png
 
 STREAM_TITLES = {
+    "saliency": "Random triggers on the probes: share flipped to each class",
     "universal": "One small change shared by all images: margin by class",
     "windowed": "Patches, place by place: deviations by class",
     "inversion": "Smallest trigger of each class: deviations smaller than in clean models",
