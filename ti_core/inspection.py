@@ -66,6 +66,7 @@ def inspect(
     progress: Progress = silent,
     cache: Cache | None = None,
     device: str = "cpu",
+    observe: Callable[[Inspection], None] | None = None,
 ) -> Inspection:
     """Say, with evidence, whether a model is backdoored.
 
@@ -77,6 +78,7 @@ def inspect(
     progress : called as the stages go on.
     cache : where evidence is kept between inspections; by default nowhere.
     device : "cpu" or "cuda".
+    observe : shown the inspection with the saliency stream's own verdict, before the deep streams begin.
 
     Raises
     ------
@@ -121,6 +123,9 @@ def inspect(
                 row = stream.features(_alone(suspect), clean).matrix[0]
                 assessment = detector.assess(row)
             result.detectors["saliency"], result.rows["saliency"] = detector, row
+            if observe is not None and stream is not streams[-1]:
+                result.report = _report(result, assessment, model, reference, clock)
+                observe(result)
 
     deep = [s for s in streams if s.name != "saliency"]
     if deep:
