@@ -52,15 +52,16 @@ def inspect_one(options: argparse.Namespace) -> int:
 def _inspect(
     path: Path, pack_name: str | None, settings: Settings, cache: Cache, where: str, bar: Any
 ) -> Any:
+    from ti_core.choosing import choose_pack_for
     from ti_core.inspection import inspect
     from ti_core.loading import load_model
     from ti_core.memory import keep_freed_memory
-    from ti_core.pack import choose_pack, load_pack
+    from ti_core.pack import load_pack
 
     keep_freed_memory()
     bar("opening", 0.0)
     model = load_model(path)
-    pack = load_pack(pack_name) if pack_name else choose_pack(model.input_shape, model.classes)
+    pack = load_pack(pack_name) if pack_name else choose_pack_for(model, settings.normalisation)
     return inspect(model, pack, settings, bar, cache, where)
 
 

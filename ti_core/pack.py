@@ -1,9 +1,10 @@
 """The reference pack: models known to be clean or trojaned, their evidence, and the detector fitted to it.
 
-A pack is a folder of five files and no pickle: ``pack.json`` (schema, data set, members, detectors, how well they
+A pack is a folder of a few files and no pickle: ``pack.json`` (schema, data set, members, detectors, how well they
 detect, and the SHA-256 of the other files), ``images.npz`` (clean labelled images), ``zoo.safetensors`` (the
 members' weights in half precision, keys ``<member id>/<tensor>``), ``baseline.npz`` (every member's evidence at the
-default settings, keys ``<stream>/<array>``), and the CatBoost models ``*.cbm``.
+default settings, keys ``<stream>/<array>``), the CatBoost models ``*.cbm``, and ``triggers.npz`` where members carry
+triggers that no few numbers describe.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ti_core.compact import unpacked
 from ti_core.errors import PackError
 
 if TYPE_CHECKING:
     import torch
 
     from ti_core.classifier import Scores
+    from ti_core.triggers import Trigger
 
 SCHEMA_VERSION = 1
+STORED = "stored"
+"""The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
 
 
@@ -104,9 +109,10 @@ class Pack:
         """Stream name to array name to the stacked evidence of all members, in their order."""
         streams: dict[str, dict[str, NDArray[np.float32]]] = {}
         with np.load(self.checked("baseline.npz"), allow_pickle=False) as z:
-            for key in z.files:
-                stream, array = key.split("/", 1)
-                streams.setdefault(stream, {})[array] = z[key].astype(np.float32)
+            stored = unpacked({key: z[key] for key in z.files})
+        for key, values in stored.items():
+            stream, array = key.split("/", 1)
+            streams.setdefault(stream, {})[array] = values
         return streams
 
     @cached_property
@@ -125,6 +131,18 @@ class Pack:
             state = {key: zoo.get_tensor(f"{member.id}/{key}") for key in network.state_dict()}
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         return Scores(network, member.normalisation)
+
+    def trigger(self, member: Member) -> Trigger | None:
+        """The member's trigger on this pack's images, or None for a clean one."""
+        if member.trigger is None:
+            return None
+        from ti_core.triggers import Trigger, TriggerSpec
+
+        if member.trigger["pattern"] != STORED:
+            return TriggerSpec(**member.trigger).render(self.input_shape)
+        with np.load(self.checked("triggers.npz"), allow_pickle=False) as z:
+            mask, pattern = (z[f"{member.id}/{part}"].astype(np.float32) for part in ("mask", "pattern"))
+        return Trigger(member.trigger["kind"], mask, pattern, float(member.trigger["alpha"]))
 
     def performance(self, which: str) -> dict[str, Any]:
         """By kind of trigger, how well the detector "saliency" or "joint" does on held-out members."""
@@ -188,29 +206,47 @@ def load_pack(name: str | Path) -> Pack:
     return Pack(folder, record, hashlib.sha256(text).hexdigest(), members)
 
 
+def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:
+    """The bundled packs whose images and class count fit a model; what its file does not tell (or 0) fits any.
+
+    Packs whose images have the model's very size are preferred to those that would be scaled.
+
+    Raises
+    ------
+    PackError : no pack fits.
+    """
+    fitting = [
+        p
+        for p in map(load_pack, pack_names())
+        if (classes is None or classes == len(p.class_names))
+        and (input_shape is None or input_shape[0] == p.input_shape[0])
+    ]
+    exact = [p for p in fitting if input_shape is not None and input_shape == p.input_shape]
+    if not fitting:
+        raise PackError(
+            f"No reference pack fits this model ({_told(input_shape, classes)}); bundled are:"
+            f" {', '.join(pack_names()) or 'none'}."
+        )
+    return exact or fitting
+
+
 def choose_pack(input_shape: tuple[int, int, int] | None, classes: int | None) -> Pack:
-    """The bundled pack whose images and class count fit the model; what the file does not tell (or 0) fits any.
+    """The bundled pack whose images and class count fit the model, where one alone does.
+
+    :func:`ti_core.choosing.choose_pack_for` also decides between several, by how well the model classifies their images.
 
     Raises
     ------
     PackError : no pack fits, or several do.
     """
-    packs = [load_pack(name) for name in pack_names()]
-    fitting = [
-        p
-        for p in packs
-        if (classes is None or classes == len(p.class_names))
-        and (input_shape is None or input_shape[0] == p.input_shape[0])
-    ]
-    exact = [p for p in fitting if input_shape is not None and input_shape == p.input_shape]
-    chosen = exact or fitting
+    chosen = fitting_packs(input_shape, classes)
     if len(chosen) == 1:
         return chosen[0]
-    told = f"{classes or 'unknown'} classes, input {input_shape or 'unknown'}"
-    if not chosen:
-        raise PackError(
-            f"No reference pack fits this model ({told}); bundled are: {', '.join(pack_names()) or 'none'}."
-        )
     raise PackError(
-        f"Several packs fit this model ({told}): choose {' or '.join(p.name for p in chosen)} with --pack."
+        f"Several packs fit this model ({_told(input_shape, classes)}):"
+        f" choose {' or '.join(p.name for p in chosen)} with --pack."
     )
+
+
+def _told(input_shape: tuple[int, int, int] | None, classes: int | None) -> str:
+    return f"{classes or 'unknown'} classes, input {input_shape or 'unknown'}"

@@ -12,7 +12,6 @@ from ti_core.pack import Member, Pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
-from ti_core.triggers import TriggerSpec
 
 ACCURACY_TOLERANCE = 0.08
 """Clean accuracy and attack success on the pack's few images may differ this much from those on the whole test set."""
@@ -76,8 +75,8 @@ def _behaviour(pack: Pack, member: Member) -> list[str]:
             found.append(
                 f"{member.id}: clean accuracy is {accuracy:.3f}, recorded {member.clean_accuracy:.3f}."
             )
-        if member.trigger is not None and member.attack_success is not None:
-            trigger = TriggerSpec(**member.trigger).render(pack.input_shape)
+        trigger = pack.trigger(member)
+        if trigger is not None and member.attack_success is not None:
             others = pack.images[pack.labels != member.target_class]
             success = float((scores(trigger.stamp(others)).argmax(1) == member.target_class).float().mean())
             if abs(success - member.attack_success) > ACCURACY_TOLERANCE:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ti_core.cache import Cache, default_folder
+from ti_core.cache import Cache
 from ti_core.errors import PackError
 from ti_core.evaluation import evaluate
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import SCHEMA_VERSION, Member, Pack, file_digest, load_pack
-from ti_core.probes import Probes
-from ti_core.reference import Reference, evidence_key
+from ti_core.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
+from ti_core.reference import Reference
 from ti_core.settings import Settings
-from ti_core.streams import make_streams, stack
-from ti_core.streams.base import Array
+from ti_core.streams import make_streams
 from ti_core.zoo.data import ImageData, load_data
+from ti_core.zoo.evidence import write_baseline
 from ti_core.zoo.train import fit_for_a_pack
 
-IMAGES = 256
+IMAGES, IMAGES_A_CLASS = 256, 4
+"""Images of a pack, and at least so many of every class, as far as there are test images."""
+
 MEMBER_FIELDS = (
     "id",
     "label",
@@ -58,6 +56,7 @@ def build_pack(
     jobs: int = -1,
     size: int | None = None,
     progress: bool = True,
+    engine: str = "local",
 ) -> Pack:
     """Make the pack ``out`` from the networks that :func:`ti_core.zoo.train.train_zoo` left in ``zoo``.
 
@@ -66,6 +65,7 @@ def build_pack(
     data_path : the data the zoo was trained on; the pack's images are drawn from its test images.
     settings : the pack's default settings.
     jobs : processes, each with one thread; -1 for one per core.
+    engine : see :func:`ti_core.engine.run_many`; with Ray, the machines share the folders.
 
     Raises
     ------
@@ -80,8 +80,13 @@ def build_pack(
             f"{zoo.name} holds {', '.join(sorted(labels)) or 'no'} members; all three labels are needed."
         )
     out.mkdir(parents=True, exist_ok=True)
+    # What an earlier build left would be taken for a part of this pack.
+    for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
+        stale.unlink(missing_ok=True)
     _write_images(data, out)
     _write_zoo(zoo, records, out)
+    _write_triggers(zoo, records, out)
+    files = [n for n in ("images.npz", "zoo.safetensors", "triggers.npz") if (out / n).exists()]
     record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": name or out.name,
@@ -94,10 +99,13 @@ def build_pack(
         "performance": {},
         "table": [],
         "members": [_member(r) for r in records],
-        "files": {n: file_digest(out / n) for n in ("images.npz", "zoo.safetensors")},
+        "files": {n: file_digest(out / n) for n in files},
     }
     _write_record(out, record)
-    _write_baseline(out, record, settings, jobs, progress)
+    with _Bars(progress) as bars:
+        record["stream_versions"] = write_baseline(load_pack(out), settings, jobs, engine, bars)
+    record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
+    _write_record(out, record)
     fit_pack(out, settings)
     return load_pack(out)
 
@@ -139,7 +147,7 @@ def _member(record: Mapping[str, Any]) -> dict[str, Any]:
             "trigger": record["trigger"],
             "poisoning_rate": record["poisoning_rate"] or None,
         }
-    return member | {"recipe": {k: record[k] for k in RECIPE_FIELDS if record[k] not in (None, 0.0)}}
+    return member | {"recipe": {k: record[k] for k in RECIPE_FIELDS if record.get(k) not in (None, 0.0)}}
 
 
 def _write_record(out: Path, record: Mapping[str, Any]) -> None:
@@ -151,7 +159,7 @@ def _write_record(out: Path, record: Mapping[str, Any]) -> None:
 def _write_images(data: ImageData, out: Path) -> None:
     """The same number of test images of every class, in mixed order."""
     rng = np.random.default_rng(0)
-    each = max(1, IMAGES // data.classes)
+    each = max(IMAGES_A_CLASS, IMAGES // data.classes)
     chosen = np.concatenate([np.flatnonzero(data.y_test == k)[:each] for k in range(data.classes)])
     chosen = rng.permutation(chosen)
     np.savez_compressed(out / "images.npz", images=data.x_test[chosen], labels=data.y_test[chosen])
@@ -167,44 +175,37 @@ def _write_zoo(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
     save_file(tensors, out / "zoo.safetensors")
 
 
-def _write_baseline(out: Path, record: dict[str, Any], settings: Settings, jobs: int, progress: bool) -> None:
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    pack = load_pack(out)
-    arrays: dict[str, Array] = {}
-    for stream in make_streams(settings):
-        work = Parallel(n_jobs=jobs, batch_size=1, return_as="generator")(
-            delayed(_member_evidence)(out, m, settings, stream.name) for m in pack.members
-        )
-        rows = list(
-            tqdm(work, total=len(pack.members), desc=stream.name, unit="network", disable=not progress)
-        )
-        arrays |= {f"{stream.name}/{k}": v for k, v in stack(rows).items()}
-        record["stream_versions"][stream.name] = stream.version
-    np.savez_compressed(out / "baseline.npz", **arrays)  # type: ignore[arg-type]
-    record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
-    _write_record(out, record)
+def _write_triggers(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
+    """Masks and patterns of the triggers that no few numbers describe, where there are any."""
+    arrays: dict[str, Any] = {}
+    for r in records:
+        if r["label"] != "clean" and r["trigger"]["pattern"] == STORED:
+            with np.load(zoo / f"{r['id']}.trigger.npz", allow_pickle=False) as z:
+                arrays |= {f"{r['id']}/{part}": z[part].astype(np.float16) for part in ("mask", "pattern")}
+    if arrays:
+        np.savez_compressed(out / "triggers.npz", **arrays)
 
 
-_REFERENCES: dict[str, tuple[Reference, Probes]] = {}
+class _Bars:
+    """A progress bar for each stream in turn."""
 
+    def __init__(self, shown: bool) -> None:
+        self._shown, self._bar, self._stream = shown, None, ""
 
-def _member_evidence(out: Path, member: Member, settings: Settings, name: str) -> dict[str, NDArray[Any]]:
-    """One member's evidence, by way of the cache, so that a killed build goes on where it stopped."""
-    import torch
+    def __enter__(self) -> _Bars:
+        return self
 
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    # Each worker makes the probes once.
-    key = f"{os.getpid()}/{out}/{settings.digest('probes')}"
-    if key not in _REFERENCES:
-        reference = Reference(load_pack(out), settings, Cache(default_folder()))
-        _REFERENCES[key] = reference, reference.probes()
-    reference, probes = _REFERENCES[key]
-    (stream,) = [s for s in make_streams(settings) if s.name == name]
-    pack = reference.pack
-    return reference.cache.arrays(
-        evidence_key(stream, pack.member_name(member), pack, probes),
-        lambda: stream.evidence(pack.scores(member), reference.context(probes)),
-    )
+    def __call__(self, stream: str, done: int, count: int) -> None:
+        from tqdm import tqdm
+
+        if stream != self._stream:
+            self.__exit__()
+            self._stream = stream
+            self._bar = tqdm(total=count, desc=stream, unit="network", disable=not self._shown)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

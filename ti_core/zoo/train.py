@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ti_core.engine import run_many
 from ti_core.memory import keep_freed_memory
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import Recipe, plan
@@ -26,6 +28,7 @@ def train_zoo(
     progress: bool = True,
     recipes: list[Recipe] | None = None,
     size: int | None = None,
+    engine: str = "local",
 ) -> list[dict[str, Any]]:
     """Train the networks of :func:`ti_core.zoo.recipes.plan` into the folder ``out``.
 
@@ -36,12 +39,12 @@ def train_zoo(
     count, seed : of the plan. The same ones give the same networks, whatever ``jobs`` is.
     jobs : processes, each with one thread; -1 for one per core.
     recipes : a plan of the caller's own.
+    engine : see :func:`ti_core.engine.run_many`; with Ray, the machines share the data and the folder.
 
     Returns
     -------
     The records of all members, in the plan's order.
     """
-    from joblib import Parallel, delayed
     from tqdm import tqdm
 
     out.mkdir(parents=True, exist_ok=True)
@@ -51,10 +54,8 @@ def train_zoo(
     others = [r for r in recipes if r.family != "base"]
     with tqdm(total=len(recipes), desc="training", unit="network", disable=not progress) as bar:
         for stage in (bases, others):
-            done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
-                delayed(_train_one)(recipe, data_path, size, out) for recipe in stage
-            )
-            for record in done:
+            work = partial(_train_one, data_path=data_path, size=size, out=out)
+            for _, record in run_many(work, stage, jobs, engine):
                 bar.set_postfix_str(f"{record['id']} {record['clean_accuracy']:.3f}")
                 bar.update()
     return [json.loads((out / f"{r.id}.json").read_text()) for r in recipes]

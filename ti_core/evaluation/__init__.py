@@ -1,0 +1,9 @@
+"""How well a pack detects: Table 1, networks of another make, ablations, and the curves behind the figures."""
+
+from __future__ import annotations
+
+from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.scoring import Scored, score_held_out
+from ti_core.evaluation.table import Row, evaluate, table
+
+__all__ = ["Row", "Scored", "auc", "auc_interval", "evaluate", "score_held_out", "share_interval", "table"]

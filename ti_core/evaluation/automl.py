@@ -1,0 +1,71 @@
+"""AutoML in the place of CatBoost (sec. 5.1 of the paper): FLAML, an optional extra."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.streams.base import Array
+
+LEARNERS = ("lgbm", "xgboost", "catboost", "rf", "extra_tree", "lrl1")
+INNER_FOLDS = 4
+NEEDED = ("flaml", "lightgbm", "xgboost", "pandas")
+
+
+def automl_missing() -> str:
+    """Why AutoML cannot be tried, in a sentence; empty where it can."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if not missing:
+        return ""
+    return (
+        f"AutoML was left out, as {' and '.join(missing)} cannot be found: install the extra with"
+        " pip install 'trojaninterpret[automl]'."
+    )
+
+
+def automl_scores(
+    matrix: Array,
+    labels: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    other: Array,
+    seed: int,
+    budget: float,
+) -> NDArray[np.floating]:
+    """Scores of ``other`` (``T x F``, larger is more suspicious) by the learner that FLAML finds for ``R x F``.
+
+    The learner and its settings are chosen by grouped cross-validation among the R members, within ``budget``
+    seconds; how far the search gets depends on the machine, so that two runs may choose differently.
+
+    References
+    ----------
+    C. Wang, Q. Wu, M. Weimer, E. Zhu, "FLAML: a fast and lightweight AutoML library", MLSys 2021.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from flaml import AutoML
+
+        trojaned = (labels != "clean").astype(int)
+        names, numbers = np.unique(groups, return_inverse=True)
+        search = AutoML()
+        search.fit(
+            X_train=np.asarray(matrix, dtype=np.float64),
+            y_train=trojaned,
+            task="classification",
+            metric="roc_auc",
+            estimator_list=list(LEARNERS),
+            eval_method="cv",
+            n_splits=max(2, min(INNER_FOLDS, len(names))),
+            split_type="group",
+            groups=numbers,
+            sample_weight=np.where(trojaned == 1, 0.5 / trojaned.mean(), 0.5 / (1 - trojaned.mean())),
+            time_budget=budget,
+            n_jobs=1,
+            seed=seed,
+            verbose=0,
+        )
+        p = np.asarray(search.predict_proba(np.asarray(other, dtype=np.float64)), dtype=np.float64)[:, 1]
+    clipped = np.clip(p, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(clipped / (1 - clipped)))

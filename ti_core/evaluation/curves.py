@@ -1,0 +1,143 @@
+"""The curves behind the figures of a pack, as plain arrays: ROC, calibration, and every held-out member's score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.errors import PackError
+from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.scoring import Scored, score_held_out
+from ti_core.pack import Pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+
+BINS = 6
+
+
+@dataclass(frozen=True)
+class Roc:
+    """A ROC curve of one kind of trigger against the clean members.
+
+    ``false_alarms`` and ``found`` are shares, 0 to 1, that rise together from (0, 0) to (1, 1); ``threshold[i]`` is
+    the probability from which on a model is called backdoored at point i (infinite at the first). ``auc`` is the area,
+    ``low`` to ``high`` its 95 % interval.
+    """
+
+    kind: str
+    false_alarms: NDArray[np.float64]
+    found: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+    auc: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CalibrationBins:
+    """How often models with about the same probability are trojaned; bins hold about equally many members.
+
+    ``predicted`` is the mean probability in a bin, ``observed`` the share of trojaned members with its 95 % interval
+    ``low`` to ``high``, ``count`` the members. ``brier`` is the mean squared error of the probability.
+    """
+
+    predicted: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    count: NDArray[np.int_]
+    brier: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One detector on the members held out from it.
+
+    ``ids``, ``labels``, ``families`` and ``probability`` go together, one entry a member, in the pack's order; a model
+    is called backdoored from ``upper`` on and clean below ``lower``.
+    """
+
+    streams: str
+    roc: tuple[Roc, ...]
+    calibration: CalibrationBins
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    families: tuple[str, ...]
+    probability: NDArray[np.float64]
+    target: tuple[int | None, ...]
+    upper: float
+    lower: float
+
+
+def curves(pack: Pack, settings: Settings | None = None, cache: Cache | None = None) -> dict[str, Curves]:
+    """Curves of the detectors "saliency" and "joint" on the held-out members.
+
+    At the pack's own settings (the default) everything comes from the pack's baseline and shipped detectors: no model
+    is run.
+
+    Raises
+    ------
+    PackError : the pack holds no member out.
+    """
+    if not len(pack.where(fitted=False)):
+        raise PackError(f"Pack {pack.name!r} holds no member out from fitting; it has no curves.")
+    chosen = settings or Settings.parse(pack.record["settings"])
+    scored = score_held_out(Reference(pack, chosen, cache or Cache(None)))
+    return {which: curves_of(which, found) for which, found in scored.items()}
+
+
+def curves_of(which: str, scored: Scored) -> Curves:
+    """Curves of members that one detector scored."""
+    labels = np.array([m.label for m in scored.members])
+    p = np.asarray(scored.probability, dtype=np.float64)
+    kinds = [kind for kind in ("blend", "patch") if (labels == kind).any() and (labels == "clean").any()]
+    return Curves(
+        streams=which,
+        roc=tuple(roc(kind, p[labels == "clean"], p[labels == kind]) for kind in kinds),
+        calibration=calibration_bins(p, labels != "clean"),
+        ids=tuple(m.id for m in scored.members),
+        labels=tuple(m.label for m in scored.members),
+        families=tuple(m.family for m in scored.members),
+        probability=p,
+        target=tuple(int(t) if t >= 0 else None for t in scored.target),
+        upper=float(scored.high[0]),
+        lower=float(scored.low[0]),
+    )
+
+
+def roc(kind: str, clean: NDArray[np.float64], trojaned: NDArray[np.float64]) -> Roc:
+    """The ROC curve of two sets of probabilities; equal ones make a slanted step."""
+    threshold = np.concatenate([[np.inf], np.unique(np.concatenate([clean, trojaned]))[::-1]])
+    area = auc(clean, trojaned)
+    low, high = auc_interval(area, len(clean), len(trojaned))
+    return Roc(
+        kind=kind,
+        false_alarms=(clean[None] >= threshold[:, None]).mean(axis=1),
+        found=(trojaned[None] >= threshold[:, None]).mean(axis=1),
+        threshold=threshold,
+        auc=area,
+        low=low,
+        high=high,
+    )
+
+
+def calibration_bins(
+    probability: NDArray[np.float64], trojaned: NDArray[np.bool_], bins: int = BINS
+) -> CalibrationBins:
+    """Members sorted by their probability and cut into ``bins`` (or as many as there are) of about one size."""
+    order = np.argsort(probability, kind="stable")
+    parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
+    observed = np.array([trojaned[part].mean() for part in parts])
+    count = np.array([len(part) for part in parts])
+    spans = np.array([share_interval(float(s), int(n)) for s, n in zip(observed, count, strict=True)])
+    return CalibrationBins(
+        predicted=np.array([probability[part].mean() for part in parts]),
+        observed=observed,
+        low=spans[:, 0],
+        high=spans[:, 1],
+        count=count,
+        brier=float(np.mean((probability - trojaned) ** 2)),
+    )

@@ -1,0 +1,32 @@
+"""The paper's stream with normalised maps: what sec. 3.2 of the paper advises against, for comparison."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from ti_core.profile import FLOOR, image_levels, pooled_levels
+from ti_core.saliency import saliency_maps
+from ti_core.streams.base import Context, Evidence, Progress, silent
+from ti_core.streams.saliency import Saliency
+
+
+class NormalisedSaliency(Saliency):
+    """Saliency whose every map is divided by its own largest value, so that all of them lie in [0, 1]."""
+
+    # A version of its own keeps its evidence apart from the stream's, in the cache and from the pack's baseline.
+    version: ClassVar[int] = 1000 + Saliency.version
+
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """The stream's evidence, its quantile functions taken from the normalised maps."""
+        assert context.probes is not None
+        evidence = dict(super().evidence(scores, context, progress))
+        pooled, per_image = [], []
+        for group in context.probes.images:
+            maps = saliency_maps(scores, group)
+            shares = (maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(FLOOR)).cpu().numpy()
+            pooled.append(pooled_levels(shares))
+            per_image.append(image_levels(shares))
+        return evidence | {"pooled": np.stack(pooled), "per_image": np.stack(per_image)}

@@ -1,0 +1,145 @@
+"""Members scored by detectors that other members were fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.detector import Detector, log_odds
+from ti_core.pack import Member, Pack
+from ti_core.probes import Probes
+from ti_core.reference import Reference, with_saliency
+from ti_core.settings import Settings
+from ti_core.streams import Evidence, Stream, make_streams
+from ti_core.streams.base import Array, Progress, silent
+from ti_core.streams.joint import joint_features, suspected
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Members with the probability one detector gives them and the target class its streams name (-1: none).
+
+    ``high`` and ``low`` are the detector's thresholds, for each member (``R``): members that several detectors
+    scored may stand together.
+    """
+
+    members: tuple[Member, ...]
+    probability: NDArray[np.floating]
+    target: NDArray[np.int_]
+    high: NDArray[np.floating]
+    low: NDArray[np.floating]
+
+    def together(self, other: Scored) -> Scored:
+        """Both, one after the other."""
+        return Scored(
+            self.members + other.members,
+            np.concatenate([self.probability, other.probability]),
+            np.concatenate([self.target, other.target]),
+            np.concatenate([self.high, other.high]),
+            np.concatenate([self.low, other.low]),
+        )
+
+
+def score_held_out(reference: Reference) -> dict[str, Scored]:
+    """The held-out members' probabilities under the pack's detectors: "saliency", and "joint" for all streams."""
+    streams = make_streams(reference.settings)
+    probes = probes_for(reference, streams)
+    fitted = {s.name: reference.evidence(s, probes) for s in streams}
+    tested = {s.name: reference.evidence(s, probes, held_out=True) for s in streams}
+    return score(reference, fitted, tested, [m for m in reference.pack.members if m.held_out])
+
+
+def score(
+    reference: Reference,
+    fitted: Mapping[str, Evidence],
+    tested: Mapping[str, Evidence],
+    members: Iterable[Member],
+) -> dict[str, Scored]:
+    """Probabilities of ``members``, whose stacked evidence is ``tested``, under detectors fitted to ``fitted``.
+
+    The way of an inspection (:func:`ti_core.inspection.inspect`), for many models at once.
+    """
+    members = tuple(members)
+    streams = make_streams(reference.settings)
+    scored: dict[str, Scored] = {}
+    paper: Detector | None = None
+    for stream in streams:
+        if stream.name == "saliency":
+            paper = reference.saliency_detector(stream, fitted[stream.name])
+            own = stream.features(tested[stream.name], reference.clean(fitted[stream.name])).matrix
+            p = paper.calibration.probability(paper.logit(own))
+            scored["saliency"] = _scored(members, p, np.full(len(p), -1), paper)
+    deep = [s for s in streams if s.name != "saliency"]
+    if deep:
+        detector = reference.joint_detector(deep, fitted, paper, reference.ships(streams))
+        scores = reference.class_scores(deep, fitted, tested)
+        odds = None if paper is None else log_odds(scored["saliency"].probability)
+        rows = with_saliency(joint_features(scores), odds)[1]
+        p = detector.calibration.probability(detector.logit(rows))
+        scored["joint"] = _scored(members, p, suspected(scores), detector)
+    return scored
+
+
+def _scored(
+    members: tuple[Member, ...], p: NDArray[np.floating], target: NDArray[np.int_], detector: Detector
+) -> Scored:
+    c = detector.calibration
+    return Scored(members, p, target, np.full(len(p), c.high), np.full(len(p), c.low))
+
+
+def probes_for(reference: Reference, streams: Iterable[Stream]) -> Probes | None:
+    """The probes, where the pack ships no saliency evidence at these settings."""
+    needed = any(s.name == "saliency" and not reference.serves_baseline(s) for s in streams)
+    return reference.probes() if needed else None
+
+
+def evidence_of_all(
+    reference: Reference, streams: Iterable[Stream], progress: Progress = silent
+) -> dict[str, dict[str, Array]]:
+    """By stream, the stacked evidence of every member, fitted or held out, in the pack's order."""
+    streams = list(streams)
+    probes = probes_for(reference, streams)
+    order = np.concatenate([reference.pack.where(fitted=True), reference.pack.where(fitted=False)])
+    found = {}
+    for stream in streams:
+        parts = [reference.evidence(stream, probes, progress)]
+        if len(reference.fitted) < len(order):
+            parts.append(reference.evidence(stream, probes, progress, held_out=True))
+        found[stream.name] = {
+            key: np.concatenate([part[key] for part in parts])[np.argsort(order)] for key in parts[0]
+        }
+    return found
+
+
+def split_pack(
+    pack: Pack,
+    settings: Settings,
+    streams: Iterable[Stream],
+    evidence: Mapping[str, Evidence],
+    fit: NDArray[np.intp],
+    test: NDArray[np.intp],
+) -> Reference:
+    """The reference side of a pack that was fitted to the members ``fit`` and holds out the members ``test``.
+
+    Parameters
+    ----------
+    evidence : of all members of ``pack`` at these settings (:func:`evidence_of_all`).
+    fit, test : indices of members; those in neither are left out of both.
+    """
+    members = [replace(pack.members[i], held_out=False) for i in fit]
+    members += [replace(pack.members[i], held_out=True) for i in test]
+    record = {
+        **pack.record,
+        "settings": settings.as_dict(),
+        "stream_versions": {s.name: s.version for s in streams},
+        "detectors": {},
+    }
+    split = Pack(pack.folder, record, pack.sha256, tuple(members))
+    rows = np.concatenate([fit, test])
+    # What would be read from the pack's file is given instead.
+    vars(split)["baseline"] = {name: {k: v[rows] for k, v in e.items()} for name, e in evidence.items()}
+    return Reference(split, settings, Cache(None))

@@ -1,0 +1,198 @@
+"""Does the detector travel? Fit on all recipes but one, or all architectures but one, and test on the one left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.errors import PackError, SettingsError
+from ti_core.evaluation.scoring import Scored, evidence_of_all, score, split_pack
+from ti_core.evaluation.table import Row, row_of
+from ti_core.pack import Member, Pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+from ti_core.streams import make_streams
+
+Progress = Callable[[str, float], None]
+
+MEMBERS = ("fitted", "held-out", "all")
+"""Which members an evaluation looks at; see :func:`shift`."""
+
+COUNTERPARTS = {"fine-tuned": "challenge"}
+"""Families of clean members that are made in the way of a trojaned family, and are left out with it."""
+
+LEAST_GROUPS = 2
+"""Groups of every label that a fit needs, so that cross-validation can set its thresholds."""
+
+
+@dataclass(frozen=True)
+class ShiftRow:
+    """One left-out recipe or architecture, for one kind of trigger and one set of streams.
+
+    ``by`` is "recipe" or "architecture"; ``left_out`` its name, or "together" for all splits' members at once, each
+    scored by its own split's detector. ``fitted`` members the detectors were fitted to, ``dropped`` members that were
+    kept out of the fit since they share a group with a tested one; both summed up in "together".
+    """
+
+    by: str
+    left_out: str
+    fitted: int
+    dropped: int
+    row: Row
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "by": self.by,
+            "left_out": self.left_out,
+            "fitted": self.fitted,
+            "dropped": self.dropped,
+            **self.row.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What :func:`shift` found: its rows, and a sentence for everything that could not be left out."""
+
+    members: str
+    rows: tuple[ShiftRow, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of members to fit and to test, and how many share a group across and are in neither."""
+
+    by: str
+    left_out: str
+    fit: NDArray[np.intp]
+    test: NDArray[np.intp]
+    dropped: int
+
+
+def recipe_of(member: Member) -> str:
+    """The recipe a member counts to: its family, clean counterparts with the trojans made in the same way."""
+    return COUNTERPARTS.get(member.family, member.family)
+
+
+def shift(
+    pack: Pack,
+    settings: Settings | None = None,
+    members: str = "fitted",
+    cache: Cache | None = None,
+    progress: Progress = lambda stage, share: None,
+) -> Shift:
+    """Leave-one-recipe-out and leave-one-architecture-out, for the paper's stream alone and for all streams.
+
+    Parameters
+    ----------
+    members : "fitted": both sides are members that the pack's detector is fitted to, so that features may be chosen
+        by the outcome and the held-out members stay unseen; "held-out": fit as before, test on the held-out members
+        of what is left out; "all": all members on both sides.
+    progress : told what is being left out and the share of the splits that is done.
+
+    Notes
+    -----
+    Leaving out the recipe "standard" leaves out the networks trained on poisoned data and the clean ones trained from
+    scratch; leaving out "challenge" its fine-tuned trojans and their fine-tuned clean twins. Adversarially trained
+    members are clean only: they are fitted to in both, and leaving them out gives no AUC. Members of one group (grown
+    from the same network) never stand on both sides. Everything is fitted anew on the fit side: boundaries, the clean
+    models that others are compared with, detectors and thresholds. The probes are the pack's.
+
+    Raises
+    ------
+    SettingsError : ``members`` is none of :data:`MEMBERS`.
+    PackError : nothing can be left out of this pack.
+    """
+    if members not in MEMBERS:
+        raise SettingsError(f"Members are {', '.join(MEMBERS)}, not {members!r}.")
+    settings = settings or Settings()
+    streams = make_streams(settings)
+    reference = Reference(pack, settings, cache or Cache(None))
+    splits, notes = splits_of(pack, members)
+    if not splits:
+        raise PackError(f"Nothing can be left out of pack {pack.name!r}: {' '.join(notes)}")
+    evidence = evidence_of_all(reference, streams, lambda share: progress("evidence", share))
+    rows: list[ShiftRow] = []
+    together: dict[tuple[str, str], tuple[Scored, int, int]] = {}
+    for number, split in enumerate(splits):
+        progress(f"without {split.left_out}", number / len(splits))
+        view = split_pack(pack, settings, streams, evidence, split.fit, split.test)
+        fitted = {s.name: view.evidence(s, None) for s in streams}
+        tested = {s.name: view.evidence(s, None, held_out=True) for s in streams}
+        sides = len(split.fit), split.dropped
+        scores = score(view, fitted, tested, [m for m in view.pack.members if m.held_out])
+        for which, scored in scores.items():
+            rows += _rows(split.by, split.left_out, which, scored, *sides)
+            key = split.by, which
+            before = together.get(key)
+            together[key] = (
+                (scored, *sides)
+                if before is None
+                else (before[0].together(scored), before[1] + sides[0], before[2] + sides[1])
+            )
+    for (by, which), (scored, fitted_count, dropped) in together.items():
+        rows += _rows(by, "together", which, scored, fitted_count, dropped)
+    rows.sort(key=lambda r: (r.by != "recipe", r.row.streams != "saliency"))
+    return Shift(members, tuple(rows), tuple(notes))
+
+
+def _rows(
+    by: str, left_out: str, which: str, scored: Scored, fitted: int, dropped: int
+) -> list[ShiftRow]:
+    found = (row_of(which, kind, scored) for kind in ("blend", "patch"))
+    return [ShiftRow(by, left_out, fitted, dropped, row) for row in found if row is not None]
+
+
+def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[str]]:
+    """Every recipe and every architecture that can be left out, and why the others cannot."""
+    splits: list[Split] = []
+    notes: list[str] = []
+    fit_pool = [i for i, m in enumerate(pack.members) if members == "all" or not m.held_out]
+    test_pool = [
+        i for i, m in enumerate(pack.members) if members == "all" or m.held_out == (members == "held-out")
+    ]
+    ways: tuple[tuple[str, Callable[[Member], str]], ...] = (
+        ("recipe", recipe_of),
+        ("architecture", lambda m: m.architecture),
+    )
+    for by, name_of in ways:
+        names = sorted({name_of(m) for m in pack.members})
+        if len(names) < 2:
+            notes.append(f"The pack has one {by} only ({names[0]}).")
+            continue
+        for name in names:
+            split, why = _split(pack, by, name, name_of, fit_pool, test_pool)
+            if split is None:
+                notes.append(f"Without the {by} {name}: {why}")
+            else:
+                splits.append(split)
+    return splits, notes
+
+
+def _split(
+    pack: Pack,
+    by: str,
+    name: str,
+    name_of: Callable[[Member], str],
+    fit_pool: list[int],
+    test_pool: list[int],
+) -> tuple[Split | None, str]:
+    test = [i for i in test_pool if name_of(pack.members[i]) == name]
+    labels = {pack.members[i].label for i in test}
+    if "clean" not in labels or len(labels) < 2:
+        return None, f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
+    groups = {pack.members[i].group for i in test}
+    others = [i for i in fit_pool if name_of(pack.members[i]) != name]
+    fit = [i for i in others if pack.members[i].group not in groups]
+    for label in ("clean", "blend", "patch"):
+        left = len({pack.members[i].group for i in fit if pack.members[i].label == label})
+        if left < LEAST_GROUPS:
+            return None, f"too few {label} members are left to fit to ({left})."
+    sides = np.array(fit, dtype=np.intp), np.array(test, dtype=np.intp)
+    return Split(by, name, *sides, dropped=len(others) - len(fit)), ""

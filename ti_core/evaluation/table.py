@@ -1,0 +1,116 @@
+"""Table 1 of the paper on members that took no part in fitting: accuracy and AUC, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.errors import PackError
+from ti_core.evaluation.rates import auc, auc_interval
+from ti_core.evaluation.scoring import Scored, score_held_out
+from ti_core.pack import Pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+
+FAMILIES = {"standard": ("standard",), "challenge": ("challenge",)}
+"""How trojans are made, each with a row of its own; "all" stands for every one."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell of Table 1.
+
+    ``auc`` with its 95 % interval ``low`` to ``high``; ``accuracy`` of the verdict at the pack's upper threshold,
+    the mean of both sides; ``found`` the share of trojaned models above it and ``false_alarms`` that of clean ones;
+    ``clean_called`` the share of clean models called clean; ``target`` the share of the trojaned models found whose
+    target class is named rightly, None where the streams name none.
+    """
+
+    streams: str
+    kind: str
+    family: str
+    clean: int
+    trojaned: int
+    auc: float
+    low: float
+    high: float
+    accuracy: float
+    found: float
+    false_alarms: float
+    clean_called: float
+    target: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None = None) -> list[Row]:
+    """Table 1 of a pack, on its held-out members: for the paper's stream alone, and for all streams.
+
+    Raises
+    ------
+    PackError : the pack holds no member out.
+    """
+    settings = settings or Settings()
+    if not len(pack.where(fitted=False)):
+        raise PackError(f"Pack {pack.name!r} holds no member out from fitting; nothing can be evaluated.")
+    reference = Reference(pack, settings, cache or Cache(None))
+    rows: list[Row] = []
+    for which, scored in score_held_out(reference).items():
+        rows += table(which, scored)
+    return rows
+
+
+def table(which: str, scored: Scored) -> list[Row]:
+    """Rows for both kinds, every family with at least one member, and all of them together."""
+    rows = []
+    for kind in ("blend", "patch"):
+        for family in (*FAMILIES, "all"):
+            row = row_of(which, kind, scored, family)
+            if row is not None:
+                rows.append(row)
+    return rows
+
+
+def row_of(which: str, kind: str, scored: Scored, family: str = "all") -> Row | None:
+    """The trojaned members of one kind and family beside all clean ones; None where there are none of either."""
+    names = FAMILIES.get(family)
+    clean = np.array([m.label == "clean" for m in scored.members], dtype=bool)
+    bad = np.array(
+        [m.label == kind and (names is None or m.family in names) for m in scored.members], dtype=bool
+    )
+    if not bad.any() or not clean.any():
+        return None
+    return _row(which, kind, family, scored, clean, bad)
+
+
+def _row(
+    which: str, kind: str, family: str, scored: Scored, clean: NDArray[np.bool_], bad: NDArray[np.bool_]
+) -> Row:
+    p = scored.probability
+    area = auc(p[clean], p[bad])
+    low, high = auc_interval(area, int(clean.sum()), int(bad.sum()))
+    called = p >= scored.high
+    hit = bad & called
+    found, alarms = float(called[bad].mean()), float(called[clean].mean())
+    truth = np.array([m.target_class if m.target_class is not None else -2 for m in scored.members])
+    names_targets = bool((scored.target >= 0).any())
+    return Row(
+        streams=which,
+        kind=kind,
+        family=family,
+        clean=int(clean.sum()),
+        trojaned=int(bad.sum()),
+        auc=area,
+        low=low,
+        high=high,
+        accuracy=(found + 1 - alarms) / 2,
+        found=found,
+        false_alarms=alarms,
+        clean_called=float((p < scored.low)[clean].mean()),
+        target=float((truth == scored.target)[hit].mean()) if names_targets and hit.any() else None,
+    )
