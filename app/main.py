@@ -13,7 +13,7 @@ if ROOT not in sys.path:
 import streamlit as st  # noqa: E402
 
 from app import markup, state, status  # noqa: E402
-from app.views import cases, compare, inspect  # noqa: E402
+from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
 
 
 @st.cache_resource(show_spinner=False)
@@ -45,6 +45,8 @@ def main() -> None:
     pages = [
         st.Page(inspect.page, title="Inspect", icon=":material/search:", url_path="inspect", default=True),
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page(attack_lab.page, title="Attack lab", icon=":material/science:", url_path="lab"),
+        st.Page(packs.page, title="Reference packs", icon=":material/inventory_2:", url_path="packs"),
         st.Page(cases.page, title="Cases", icon=":material/folder_open:", url_path="cases"),
     ]
     st.session_state["pages"] = {page.url_path or "inspect": page for page in pages}
