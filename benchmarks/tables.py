@@ -89,7 +89,7 @@ def shift_table() -> str:
 
 
 def ablation_table() -> str:
-    """The paper's stream with one thing changed at a time; where the probes change, every fitted member's network is run."""
+    """The paper's stream with one thing changed at a time; where probes change, the fitted members are run."""
     from ti_core.cache import Cache, default_folder
     from ti_core.evaluation.ablations import ablate
 
