@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.classifier import MINIMUM_ACCURACY, Scores, understand
+from ti_core.classifier import MINIMUM_ACCURACY, Declared, Scores, understand
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
 from ti_core.normalisation import NORMALISATIONS, Normalise, fitting
@@ -50,8 +50,8 @@ def test_the_normalisation_is_found(name: str) -> None:
 
 
 def test_a_declared_normalisation_is_taken_without_trying() -> None:
-    found = understand(model(Exact("half")), IMAGES, LABELS, 3, normalisation="mnist")
-    assert list(found.tried) == ["mnist"]
+    found = understand(model(Exact("half")), IMAGES, LABELS, 3, Declared(normalisation="mnist"))
+    assert {name.split()[0] for name in found.tried} == {"mnist"}
     assert not found.understood and found.accuracy < MINIMUM_ACCURACY
 
 
@@ -64,7 +64,7 @@ def test_what_the_file_declares_is_believed_only_if_it_works() -> None:
 
 def test_an_unknown_normalisation_is_a_clear_error() -> None:
     with pytest.raises(SettingsError, match=r"'sunny' is unknown; known are none, half"):
-        understand(model(Exact("none")), IMAGES, LABELS, 3, normalisation="sunny")
+        understand(model(Exact("none")), IMAGES, LABELS, 3, Declared(normalisation="sunny"))
 
 
 def test_probabilities_and_logits_give_the_same_scores() -> None:
@@ -98,7 +98,10 @@ class Returns(nn.Module):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda x: (x.flatten(1)[:, :3], x), "returns a tuple"),
+        (lambda x: (x.flatten(1)[:, :7], x), "returns a tuple with no such tensor"),
+        (lambda x: {"logits": x}, "returns a dict with no such tensor"),
+        (lambda x: [], "returns a list where"),
+        (lambda x: None, "returns a NoneType where"),
         (lambda x: x.flatten(1)[:, :3] * float("nan"), "not finite"),
         (lambda x: x.flatten(1)[:, :7], "7 classes apart"),
         (lambda x: x, "shape"),
@@ -138,3 +141,126 @@ def test_normalise_is_the_formula() -> None:
     expected = (x - torch.tensor(n.mean).view(3, 1, 1)) / torch.tensor(n.std).view(3, 1, 1)
     torch.testing.assert_close(Normalise("cifar10")(x), expected)
     torch.testing.assert_close(Normalise("bytes")(x), x * 255)
+
+
+COLOUR = torch.rand(300, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+BRIGHTEST = COLOUR.mean(dim=(2, 3)).argmax(1)
+
+
+class Brightest(nn.Module):
+    """Names the brightest channel (0 for red), if its input is made as it expects."""
+
+    def __init__(self, normalisation: str = "none", order: str = "rgb", most: int = 1000) -> None:
+        super().__init__()
+        n = NORMALISATIONS[normalisation]
+        self.mean = torch.tensor(n.mean).view(1, -1, 1, 1)
+        self.std = torch.tensor(n.std).view(1, -1, 1, 1)
+        self.order, self.most = order, most
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.order == "bgr":
+            x = x.flip(1)
+        # A bend at both ends of the range, so that the scale of the pixels matters, not only their order.
+        pixels = (x * self.std + self.mean).mean(dim=(2, 3))
+        return 40 * torch.where((pixels > 0.2) & (pixels < 0.8), pixels, -pixels)
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_the_channel_order_is_found(order: str) -> None:
+    found = understand(model(Brightest(order=order)), COLOUR, BRIGHTEST, 3)
+    assert found.channel_order == order and found.accuracy == 1.0
+    assert ("blue channel first" in found.says()) == (order == "bgr")
+    assert ("bgr" in found.key) == (order == "bgr")
+
+
+def test_bytes_in_blue_green_red_less_a_mean_are_found() -> None:
+    found = understand(model(Brightest("caffe", "bgr")), COLOUR, BRIGHTEST, 3)
+    assert (found.normalisation, found.channel_order, found.accuracy) == ("caffe", "bgr", 1.0)
+
+
+def test_a_declared_order_is_taken_without_trying() -> None:
+    found = understand(model(Brightest()), COLOUR, BRIGHTEST, 3, Declared(channel_order="bgr"))
+    assert found.channel_order == "bgr" and found.accuracy < 0.6
+    assert all("bgr" in name for name in found.tried)
+
+
+def test_scores_turn_the_channels_round_after_normalising() -> None:
+    scores = Scores(nn.Identity(), "imagenet", order="bgr")
+    torch.testing.assert_close(scores.prepared(COLOUR), Normalise("imagenet")(COLOUR).flip(1))
+
+
+@pytest.mark.parametrize(
+    ("pack", "place", "words"),
+    [
+        (lambda z, x: (z,), 0, "number 1 holds"),
+        (lambda z, x: (x, z), 1, "number 2 holds"),
+        (lambda z, x: [x.flatten(1), z[:, :, None, None]], 1, "number 2 holds"),
+        (lambda z, x: {"features": x.flatten(1), "logits": z}, "logits", "“logits” holds"),
+    ],
+)
+def test_the_scores_are_found_among_several_outputs(
+    pack: Callable[[torch.Tensor, torch.Tensor], object], place: int | str, words: str
+) -> None:
+    exact = Exact("none")
+    found = understand(model(Returns(lambda x: pack(exact(x), x))), IMAGES, LABELS, 3)
+    assert found.place == place and found.accuracy > 0.9 and words in found.says()
+    torch.testing.assert_close(found.scores(IMAGES), Scores(exact, "none")(IMAGES))
+    assert found.as_dict()["output_used"] == str(place)
+
+
+def test_what_is_returned_can_be_declared() -> None:
+    found = understand(model(Exact("none")), IMAGES, LABELS, 3, Declared(output="probabilities"))
+    assert found.output == "probabilities" and "returns probabilities" in found.says()
+
+
+def test_a_size_that_the_file_leaves_open_is_found_by_trying() -> None:
+    """At the pack's size it fails, at 28 it goes through."""
+    exact = Exact("none")
+
+    def make(x: torch.Tensor) -> torch.Tensor:
+        if x.shape[2] < 20:
+            raise RuntimeError("Kernel size can't be greater than actual input size")
+        return exact(x)
+
+    found = understand(model(Returns(make), input_shape=(1, 0, 0)), IMAGES, LABELS, 3)
+    assert found.resized == 28
+
+
+def test_a_network_that_does_badly_at_the_packs_size_is_tried_at_larger_ones() -> None:
+    exact = Exact("none")
+
+    def make(x: torch.Tensor) -> torch.Tensor:
+        z = exact(nn.functional.interpolate(x, SIDE, mode="area") if x.shape[2] == 48 else x)
+        return z if x.shape[2] == 48 else z.roll(1, dims=1)
+
+    blocks = IMAGES.mean(dim=(2, 3), keepdim=True).expand(-1, 1, SIDE, SIDE).contiguous()
+    found = understand(model(Returns(make)), blocks, LABELS, 3)
+    assert found.resized == 48 and "resized to 48 x 48" in found.says()
+    fixed = understand(model(Returns(make)), blocks, LABELS, 3, Declared(input_size=SIDE))
+    assert fixed.resized is None and not fixed.understood
+
+
+def test_a_variant_can_be_declared() -> None:
+    variants = {"b": lambda: Exact("none")}
+    broken = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 3))
+    assert (
+        understand(model(broken, variants=variants), IMAGES, LABELS, 3, Declared(variant="b")).variant == "b"
+    )
+    first = understand(model(broken, variants=variants), IMAGES, LABELS, 3, Declared(variant=""))
+    assert first.variant == "" and not first.understood
+    with pytest.raises(SettingsError, match=r"has no variant 'c'; it has: 'b'"):
+        understand(model(broken, variants=variants), IMAGES, LABELS, 3, Declared(variant="c"))
+
+
+def test_many_candidates_cost_little_more_than_one() -> None:
+    """All are tried on a sample; three see every image."""
+    seen = 0
+
+    def make(x: torch.Tensor) -> torch.Tensor:
+        nonlocal seen
+        seen += len(x)
+        return x.mean(dim=(2, 3))
+
+    found = understand(model(Returns(make)), COLOUR, 2 - BRIGHTEST, 3)
+    assert len(found.tried) >= 12
+    assert seen <= 64 * len(found.tried) + 4 * len(COLOUR)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ti_core.classifier import understand
+from ti_core.classifier import Declared, understand
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
 from ti_core.pack import Pack, fitting_packs
 
 
-def choose_pack_for(model: Model, normalisation: str = "auto") -> Pack:
+def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
     """The bundled pack that fits the model; of several (two data sets of ten grey classes), the one it classifies best.
 
     Parameters
     ----------
     model : from :func:`ti_core.loading.load_model`.
-    normalisation : as in :class:`ti_core.settings.Settings`.
+    declared : what the user says of the model.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def choose_pack_for(model: Model, normalisation: str = "auto") -> Pack:
     problem: ModelBehaviourError | None = None
     for pack in packs:
         try:
-            found = understand(model, pack.images, pack.labels, len(pack.class_names), normalisation)
+            found = understand(model, pack.images, pack.labels, len(pack.class_names), declared)
         except ModelBehaviourError as error:
             problem = error
             continue

@@ -1,9 +1,10 @@
-"""From an opened network to class scores: preprocessing found on labelled images, outputs made comparable."""
+"""A model that is understood: its class scores on images in [0, 1], and how they are reached."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,10 @@ from torch import nn
 
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
-from ti_core.normalisation import NORMALISATIONS, Normalise, fitting
+from ti_core.normalisation import NORMALISATIONS, Normalise
+
+if TYPE_CHECKING:
+    from ti_core.settings import Settings
 
 MINIMUM_ACCURACY = 0.6
 """Below this clean accuracy the model is not understood, and no verdict is given."""
@@ -19,32 +23,93 @@ MINIMUM_ACCURACY = 0.6
 SURE_ACCURACY = 0.9
 """From this clean accuracy on, no further variant of the network is tried."""
 
+Place = int | str | None
+"""Where the class scores are in what a network returns: an index, a key, or None where it returns them alone."""
+
 
 class Scores(nn.Module):
     """Images ``N x C x H x W`` in [0, 1] to class scores ``N x K`` whose mean over the classes is 0.
 
     Centring makes logits and log-probabilities the same numbers, so that a network that ends in a softmax is
     seen like one that does not.
+
+    Parameters
+    ----------
+    network : takes images after :meth:`prepared`.
+    normalisation : a name of :data:`~ti_core.normalisation.NORMALISATIONS`.
+    output : "logits", or "probabilities", whose logarithm is taken.
+    side : images are scaled to ``side x side``; None for as they are.
+    order : "rgb", or "bgr" where the network wants blue first.
+    place : where the scores are in what the network returns.
     """
 
     def __init__(
-        self, network: nn.Module, normalisation: str, output: str = "logits", side: int | None = None
+        self,
+        network: nn.Module,
+        normalisation: str,
+        output: str = "logits",
+        side: int | None = None,
+        order: str = "rgb",
+        place: Place = None,
     ) -> None:
         super().__init__()
         self.normalise = Normalise(normalisation)
         self.network = network
         self.output = output
         self.side = side
+        self.order = order
+        self.place = place
         self.eval()
         self.requires_grad_(False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def prepared(self, x: torch.Tensor) -> torch.Tensor:
+        """Images as the network takes them: scaled to its size, normalised, channels in its order."""
         if self.side is not None:
             x = F.interpolate(x, size=(self.side, self.side), mode="bilinear", antialias=True)
-        z: torch.Tensor = self.network(self.normalise(x))
+        x = self.normalise(x)
+        return x.flip(1) if self.order == "bgr" else x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = scores_in(self.network(self.prepared(x)), self.place)
         if self.output == "probabilities":
             z = z.clamp_min(1e-12).log()
         return z - z.mean(dim=1, keepdim=True)
+
+
+def scores_in(returned: Any, place: Place) -> torch.Tensor:
+    """The class scores ``N x K`` among what a network returned; scores of one-pixel maps count too."""
+    z: torch.Tensor = returned if place is None else returned[place]
+    return z if z.ndim == 2 else z.flatten(1)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the user declares of a model; "auto" (and 0) is found out by trying on labelled images.
+
+    Parameters
+    ----------
+    normalisation : a name of :data:`~ti_core.normalisation.NORMALISATIONS`.
+    channel_order : "rgb" or "bgr".
+    output : "logits" or "probabilities".
+    input_size : side that the images are scaled to.
+    variant : one of the model's variants, or "" for the network as it is.
+    """
+
+    normalisation: str = "auto"
+    channel_order: str = "auto"
+    output: str = "auto"
+    input_size: int = 0
+    variant: str = "auto"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Declared:
+        return cls(
+            settings.normalisation,
+            settings.channel_order,
+            settings.output,
+            settings.input_size,
+            settings.variant,
+        )
 
 
 @dataclass(frozen=True)
@@ -52,125 +117,100 @@ class Classifier:
     """A model that is understood: its class scores, and how they were reached.
 
     ``accuracy`` is the share of the pack's labelled images it classifies as labelled; ``tried`` has the accuracy
-    of every candidate; ``variant`` names options of the network that were told apart by accuracy; ``resized`` is
-    the side the images are scaled to, if the network wants another than the pack's.
+    of every candidate, on all of them or on a sample; ``variant`` names options of the network that were told apart
+    by accuracy; ``resized`` is the side the images are scaled to, if the network wants another than the pack's;
+    ``outputs`` says which of several outputs holds the scores.
     """
 
     scores: Scores
     normalisation: str
     output: str
     accuracy: float
-    tried: dict[str, float]
+    tried: Mapping[str, float]
     variant: str = ""
     resized: int | None = None
+    channel_order: str = "rgb"
+    place: Place = None
 
     @property
     def understood(self) -> bool:
         return self.accuracy >= MINIMUM_ACCURACY
 
+    @property
+    def key(self) -> str:
+        """Everything that the scores depend on but for the file, for cache keys."""
+        parts = [self.normalisation, self.output, self.variant, self.resized]
+        # Only what differs from the ordinary is told, so that keys of ordinary models stay as they were.
+        parts += [self.channel_order] if self.channel_order != "rgb" else []
+        parts += [f"output {self.place!r}"] if self.place is not None else []
+        return "/".join(map(str, parts))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "normalisation": self.normalisation,
+            "channel_order": self.channel_order,
+            "output": self.output,
+            "output_used": None if self.place is None else str(self.place),
+            "variant": self.variant,
+            "resized_to": self.resized,
+            "tried": {k: round(v, 4) for k, v in self.tried.items()},
+        }
+
     def says(self) -> str:
-        """One sentence for the report."""
+        """Sentences for the report."""
         how = NORMALISATIONS[self.normalisation].says
-        extra = f", images resized to {self.resized} x {self.resized}" if self.resized else ""
+        extra = ", blue channel first" if self.channel_order == "bgr" else ""
+        extra += f", images resized to {self.resized} x {self.resized}" if self.resized else ""
+        of_several = ""
+        if self.place is not None:
+            of_several = f" Of several outputs, {_shown(self.place)} holds the class scores."
+        ends = (
+            " The network returns probabilities; their logarithms are used."
+            if self.output != "logits"
+            else ""
+        )
         right = f"{self.accuracy:.1%} of the labelled images are classified correctly"
-        return f"Pixels are scaled to {how}{extra}; {right}."
+        return f"Pixels are scaled to {how}{extra}; {right}.{of_several}{ends}"
+
+
+def _shown(place: Place) -> str:
+    return f"number {place + 1}" if isinstance(place, int) else f"“{str(place)[:40]}”"
 
 
 def understand(
-    model: Model, images: torch.Tensor, labels: torch.Tensor, classes: int, normalisation: str = "auto"
+    model: Model,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    classes: int,
+    declared: Declared | None = None,
 ) -> Classifier:
     """Try the candidates on labelled images and keep the most accurate.
 
     Candidates are every :data:`~ti_core.normalisation.NORMALISATIONS` entry of these channels, or the one that the
-    user or the file declares, for the network and, if none of them does well, for its variants.
+    user or the file declares, in either order of three channels, for the network and, if none of them does well, for
+    its variants and for images of other sizes.
 
     Parameters
     ----------
     images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``.
     classes : K of the reference pack.
+    declared : what the user says of the model.
 
     Raises
     ------
     ModelBehaviourError : wrong channels or class count, an output that is no ``N x K`` tensor, or NaN scores.
+    SettingsError : what is declared names no normalisation, or no variant of this model.
     """
-    channels, side = int(images.shape[1]), int(images.shape[2])
+    from ti_core.candidates import Search
+
+    channels = int(images.shape[1])
     if model.classes is not None and model.classes != classes:
         raise ModelBehaviourError(
             f"{model.file} tells {model.classes} classes apart, the reference pack has {classes}."
         )
-    resized = None
-    if model.input_shape is not None:
-        if model.input_shape[0] != channels:
-            raise ModelBehaviourError(
-                f"{model.file} takes images of {model.input_shape[0]} channels, the reference pack's have {channels}."
-            )
-        wanted = model.input_shape[1]
-        resized = wanted if wanted not in (0, side) else None
-    if normalisation == "auto":
-        # What the file declares goes first, and is believed only if it works.
-        names = sorted(fitting(channels), key=lambda n: n != model.declared)
-    else:
-        names = [Normalise(normalisation).name]
-    best: Classifier | None = None
-    tried: dict[str, float] = {}
-    for variant, network in _networks(model):
-        for name in names:
-            scores = Scores(network, name, side=resized)
-            output = (
-                _examine(scores, images[:8], classes, model.file)
-                if not tried
-                else best.output
-                if best
-                else "logits"
-            )
-            scores.output = output
-            accuracy = _accuracy(scores, images, labels)
-            tried[f"{variant} {name}".strip()] = accuracy
-            if best is None or accuracy > best.accuracy:
-                best = Classifier(scores, name, output, accuracy, tried, variant, resized)
-            if name == model.declared and accuracy >= SURE_ACCURACY:
-                return best
-        if best is not None and best.accuracy >= SURE_ACCURACY:
-            break
-    assert best is not None
-    return best
-
-
-def _networks(model: Model) -> Iterator[tuple[str, nn.Module]]:
-    yield "", model.module
-    for name, make in model.variants.items():
-        yield name, make()
-
-
-@torch.no_grad()
-def _examine(scores: Scores, images: torch.Tensor, classes: int, file: str) -> str:
-    """Whether the network returns "logits" or "probabilities"; an error if it returns no class scores."""
-    try:
-        z = scores.network(scores.normalise(images))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+    if model.input_shape is not None and model.input_shape[0] != channels:
         raise ModelBehaviourError(
-            f"{file} does not accept images of {tuple(images.shape[1:])}: {reason}"
-        ) from error
-    if not isinstance(z, torch.Tensor):
-        raise ModelBehaviourError(
-            f"{file} returns a {type(z).__name__} where one tensor of class scores is expected."
+            f"{model.file} takes images of {model.input_shape[0]} channels, the reference pack's have {channels}."
         )
-    if z.ndim != 2 or z.shape[0] != len(images):
-        raise ModelBehaviourError(
-            f"{file} returns scores of shape {tuple(z.shape)}; {len(images)} x {classes} is expected."
-        )
-    if z.shape[1] != classes:
-        raise ModelBehaviourError(
-            f"{file} tells {z.shape[1]} classes apart, the reference pack has {classes}."
-        )
-    if not bool(torch.isfinite(z).all()):
-        raise ModelBehaviourError(f"{file} returns scores that are not finite on clean images.")
-    sums_to_one = bool(((z.sum(1) - 1).abs() < 1e-3).all())
-    return "probabilities" if sums_to_one and bool((z >= 0).all()) else "logits"
-
-
-@torch.no_grad()
-def _accuracy(scores: Scores, images: torch.Tensor, labels: torch.Tensor) -> float:
-    hits = [scores(x).argmax(1) == y for x, y in zip(images.split(256), labels.split(256), strict=True)]
-    return float(torch.cat(hits).float().mean())
+    return Search(model, images, labels, classes, declared or Declared()).best()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ti_core.cache import Cache
-from ti_core.classifier import Classifier, understand
+from ti_core.classifier import Classifier, Declared, understand
 from ti_core.detector import Assessment, Detector, log_odds
 from ti_core.loading.model import Model
 from ti_core.pack import Pack
@@ -92,7 +92,7 @@ def inspect(
 
     with clock.stage("preprocessing"):
         result.classifier = understand(
-            model, pack.images, pack.labels, len(pack.class_names), settings.normalisation
+            model, pack.images, pack.labels, len(pack.class_names), Declared.of(settings)
         )
     if not result.classifier.understood:
         result.report = replace(
@@ -158,8 +158,7 @@ def _suspect_evidence(
     """The stream's evidence of the suspect, from the cache where it was inspected before."""
     found = result.classifier
     assert found is not None
-    name = f"{model.sha256}/{found.normalisation}/{found.output}/{found.variant}/{found.resized}"
-    key = evidence_key(stream, name, reference.pack, result.probes)
+    key = evidence_key(stream, f"{model.sha256}/{found.key}", reference.pack, result.probes)
     before = len(reference.cache.hits)
     context = reference.context(result.probes)
     arrays = reference.cache.arrays(key, lambda: stream.evidence(found.scores, context, clock.share))
@@ -200,13 +199,7 @@ def _report(
             "parameters": model.parameters,
             "classes": model.classes or len(names),
             "input_shape": list(model.input_shape or pack.input_shape),
-            "preprocessing": {
-                "normalisation": found.normalisation,
-                "output": found.output,
-                "variant": found.variant,
-                "resized_to": found.resized,
-                "tried": {k: round(v, 4) for k, v in found.tried.items()},
-            },
+            "preprocessing": found.as_dict(),
             "clean_accuracy": round(found.accuracy, 4),
         },
         pack={

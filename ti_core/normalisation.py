@@ -24,6 +24,11 @@ NORMALISATIONS: dict[str, Normalisation] = {
     "none": Normalisation((0.0,), (1.0,), "the range 0 to 1"),
     "half": Normalisation((0.5,), (0.5,), "the range -1 to 1"),
     "bytes": Normalisation((0.0,), (1 / 255,), "the range 0 to 255"),
+    "caffe": Normalisation(
+        (123.68 / 255, 116.779 / 255, 103.939 / 255),
+        (1 / 255,) * 3,
+        "the range 0 to 255 less ImageNet's mean",
+    ),
     "mnist": Normalisation((0.1307,), (0.3081,), "MNIST's mean and deviation"),
     "fashion_mnist": Normalisation((0.2860,), (0.3530,), "Fashion-MNIST's mean and deviation"),
     "cifar10": Normalisation(

@@ -88,6 +88,26 @@ class Settings:
         "What the model's pixels are scaled by: found on labelled images, or declared by name.",
         "evidence",
     )
+    channel_order: str = _setting(
+        "auto",
+        "Which colour the model takes first: found on labelled images, or declared.",
+        "evidence",
+        choices=("auto", "rgb", "bgr"),
+    )
+    output: str = _setting(
+        "auto",
+        "Whether the model returns logits or probabilities: found on labelled images, or declared.",
+        "evidence",
+        choices=("auto", "logits", "probabilities"),
+    )
+    input_size: int = _setting(
+        0, "Side in pixels that the model's images are scaled to; 0 for what it takes.", "evidence", 0, 512
+    )
+    variant: str = _setting(
+        "auto",
+        "Which of a model's variants (activation, output) is meant: found on labelled images, or named.",
+        "evidence",
+    )
 
     PAPER: ClassVar[dict[str, Any]] = {
         "histogram_form": "per_image",

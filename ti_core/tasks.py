@@ -36,6 +36,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     """
     from ti_core.cache import Cache
     from ti_core.choosing import choose_pack_for
+    from ti_core.classifier import Declared
     from ti_core.devices import device
     from ti_core.exhibits import CaseWriter, page
     from ti_core.inspection import inspect as inspect_model
@@ -56,7 +57,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     progress("opening", 0.0)
     model = load_model(request["model"], architecture=architecture)
     pack = (
-        load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, settings.normalisation)
+        load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
     )
     cache = Cache(Path(request["cache"]) if request.get("cache") else None)
     writer: CaseWriter | None = None

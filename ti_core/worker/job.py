@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,14 +15,10 @@ from typing import Any
 from ti_core.folders import private_folder
 from ti_core.worker import endings
 from ti_core.worker.hosts import running_host
-from ti_core.worker.limits import Limits, held_files, held_memory
-from ti_core.worker.protocol import LONGEST_LINE, MOST_BYTES, Event, MalformedLineError, decode
+from ti_core.worker.limits import Limits
+from ti_core.worker.protocol import Event
 from ti_core.worker.results import read_json, read_result
 
-WATCH = 0.2
-"""Seconds between two looks at what a job uses."""
-START_SECONDS = 120.0
-"""How long importing and forking may take before a job counts as not started."""
 GOING = 1.0
 """Seconds that a killed process is waited for."""
 
@@ -91,6 +85,8 @@ class Job:
             job._end("failed", endings.NOT_STARTED)
         os.close(lines[1])
         os.close(told[1])
+        from ti_core.worker.watch import Watch
+
         Watch(job, lines[0], told[0]).start()
         return job
 
@@ -174,124 +170,6 @@ class Job:
         for fd in (*files, *([] if pidfd is None else [pidfd])):
             with suppress(OSError):
                 os.close(fd)
-
-
-class Watch(threading.Thread):
-    """Reads what a job says and what the host says of it, and ends it where it goes beyond its limits."""
-
-    def __init__(self, job: Job, lines: int, told: int) -> None:
-        super().__init__(daemon=True, name="job")
-        self._job = job
-        self._lines, self._told = lines, told
-        self._buffer = b""
-        self._read = 0
-        self._outcome: tuple[str, str | None] | None = None
-        self._status: int | None = None
-        self._forked = False
-
-    def run(self) -> None:
-        job, ready = self._job, select.poll()
-        ready.register(self._lines, select.POLLIN)
-        ready.register(self._told, select.POLLIN)
-        last_start, last_end, last_look = time.monotonic() + START_SECONDS, 0.0, 0.0
-        open_files = {self._lines, self._told}
-        while self._told in open_files:
-            for fd, _ in ready.poll(WATCH * 1000):
-                data = os.read(fd, 65536)
-                if not data:
-                    ready.unregister(fd)
-                    open_files.discard(fd)
-                elif fd == self._told:
-                    self._hear(data)
-                    last_end = last_end or time.monotonic() + job.limits.wall_seconds
-                elif self._outcome is None:
-                    self._take(data)
-            now = time.monotonic()
-            if self._outcome is None and now > (last_end if self._forked else last_start):
-                self._outcome = (
-                    "failed",
-                    endings.too_long(job.limits) if self._forked else endings.NOT_STARTED,
-                )
-            if self._outcome is None and self._forked and now - last_look > WATCH:
-                last_look = now
-                self._look()
-            if self._outcome is not None or job.state != "running":
-                job._kill()
-                if not self._forked:
-                    # Not forked yet: it is killed as soon as the host tells its process id.
-                    job._end(*(self._outcome or ("cancelled", endings.CANCELLED)))
-                    job._gone.set()
-        self._drain()
-        self._settle()
-        job._close(self._lines, self._told)
-
-    def _hear(self, data: bytes) -> None:
-        """What the host tells: ``started PID``, ``ended STATUS``."""
-        for line in data.decode().splitlines():
-            verb, number = line.split()
-            if verb == "started":
-                self._forked = True
-                self._job._pid = int(number)
-                with suppress(OSError, AttributeError):
-                    self._job._pidfd = os.pidfd_open(int(number))
-            else:
-                self._status = int(number)
-                self._job._gone.set()
-
-    def _take(self, data: bytes) -> None:
-        """What the job tells."""
-        self._read += len(data)
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        try:
-            for line in lines:
-                self._one(line)
-        except MalformedLineError:
-            self._outcome = self._outcome or ("failed", endings.RUBBISH)
-        if self._outcome is None and len(self._buffer) > LONGEST_LINE:
-            self._outcome = "failed", endings.RUBBISH
-        if self._outcome is None and self._read > MOST_BYTES:
-            self._outcome = "failed", endings.TOO_MUCH_TEXT
-
-    def _one(self, line: bytes) -> None:
-        if self._outcome is not None:
-            return
-        if len(line) > LONGEST_LINE:
-            raise MalformedLineError
-        event, holds = decode(line)
-        if event.kind == "isolation":
-            # Said once, before the file is opened; what is said later may be the file's doing.
-            self._job.isolation = self._job.isolation or dict(holds)
-        elif event.kind == "done":
-            self._outcome = "done", None
-        elif event.kind == "failed":
-            self._outcome = "failed", event.text or endings.RUBBISH
-        else:
-            self._job._add(event)
-
-    def _look(self) -> None:
-        job = self._job
-        if job._pid is not None and held_memory(job._pid) > job.limits.memory_bytes:
-            self._outcome = "failed", endings.too_much_memory(job.limits)
-        elif held_files(job.folder) > job.limits.folder_bytes:
-            self._outcome = "failed", endings.too_large(job.limits)
-
-    def _drain(self) -> None:
-        """Read what the process said last: its end may be heard of before its words."""
-        os.set_blocking(self._lines, False)
-        with suppress(BlockingIOError):
-            while self._outcome is None and (data := os.read(self._lines, 65536)):
-                self._take(data)
-
-    def _settle(self) -> None:
-        job = self._job
-        if self._outcome is None:
-            lost = endings.HOST_ENDED if self._forked else endings.NOT_STARTED
-            self._outcome = (
-                "failed",
-                lost if self._status is None else endings.of_status(self._status, job.limits),
-            )
-        job._gone.set()
-        job._end(*self._outcome)
 
 
 def warm_up(count: int = 1) -> None:

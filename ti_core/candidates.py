@@ -1,0 +1,264 @@
+"""Finding out by trial how a network wants its images, and where and in which form it returns its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ti_core.classifier import (
+    MINIMUM_ACCURACY,
+    SURE_ACCURACY,
+    Classifier,
+    Declared,
+    Place,
+    Scores,
+    scores_in,
+)
+from ti_core.errors import ModelBehaviourError, SettingsError
+from ti_core.loading.model import Model
+from ti_core.loading.wording import shown
+from ti_core.normalisation import Normalise, fitting
+
+SAMPLE = 64
+"""Images that every candidate is tried on; only the best of them see all."""
+FINALISTS = 3
+SIZES = (28, 32, 48, 64, 96, 128, 160, 224, 256, 299)
+"""Sides to try where the file leaves the size open and the pack's does not do."""
+BATCH = 256
+LARGE = 64
+"""From this side on, smaller batches."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network that takes images of this size and returns class scores at this place."""
+
+    variant: str
+    module: nn.Module
+    side: int | None
+    place: Place
+    output: str
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One candidate: a network and how its images are made."""
+
+    network: _Network
+    normalisation: str
+    order: str
+
+    @property
+    def name(self) -> str:
+        size = f"{self.network.side} x {self.network.side}" if self.network.side else ""
+        order = self.order if self.order != "rgb" else ""
+        return " ".join(filter(None, (self.network.variant, self.normalisation, order, size)))
+
+    def scores(self) -> Scores:
+        n = self.network
+        return Scores(n.module, self.normalisation, n.output, n.side, self.order, n.place)
+
+
+class _WrongSizeError(ModelBehaviourError):
+    """The network takes no images of that size."""
+
+
+class Search:
+    """See :func:`ti_core.classifier.understand`."""
+
+    def __init__(
+        self, model: Model, images: torch.Tensor, labels: torch.Tensor, classes: int, declared: Declared
+    ) -> None:
+        self.model, self.classes, self.declared = model, classes, declared
+        self.images, self.labels = images, labels
+        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+        self.sample = (images[chosen], labels[chosen]) if len(images) > 2 * SAMPLE else (images, labels)
+        self.tried: dict[str, float] = {}
+        self._measures: dict[_Way, tuple[float, float]] = {}
+        self.found: Classifier | None = None
+
+    def best(self) -> Classifier:
+        """The most accurate candidate, however accurate that is."""
+        first: ModelBehaviourError | None = None
+        last: _Network | None = None
+        for variant, module in self._modules():
+            try:
+                last = self._opened(variant, module)
+            except ModelBehaviourError as error:
+                first = first or error
+                continue
+            self._try(last)
+            if self.found is not None and self.found.accuracy >= SURE_ACCURACY:
+                break
+        if self.found is None or last is None:
+            assert first is not None
+            raise first
+        if self.found.accuracy < MINIMUM_ACCURACY and self._size_is_open():
+            self._other_sizes(last)
+        return self.found
+
+    def _modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """The network and its variants, made as they are needed; or the one that is declared."""
+        wanted, variants = self.declared.variant, self.model.variants
+        if wanted not in ("auto", "") and wanted not in variants:
+            known = ", ".join(map(repr, variants)) or "none"
+            raise SettingsError(f"{self.model.file} has no variant {wanted!r}; it has: {known}.")
+        if wanted in ("auto", ""):
+            yield "", self.model.module
+        for name, make in variants.items():
+            if wanted in ("auto", name):
+                yield name, make()
+
+    def _opened(self, variant: str, module: nn.Module) -> _Network:
+        """The network at the first size that goes through it."""
+        first: ModelBehaviourError | None = None
+        for side in self._sides():
+            try:
+                place, output = self._examine(module, side)
+            except _WrongSizeError as error:
+                first = first or error
+                continue
+            return _Network(variant, module, side, place, output)
+        assert first is not None
+        raise first
+
+    def _size_is_open(self) -> bool:
+        shape = self.model.input_shape
+        return self.declared.input_size == 0 and (shape is None or shape[1] == 0)
+
+    def _sides(self) -> list[int | None]:
+        """Sides to scale the images to; None for as they are."""
+        own = int(self.images.shape[2])
+        if not self._size_is_open():
+            wanted = self.declared.input_size or (self.model.input_shape or (0, 0))[1]
+            return [wanted if wanted != own or self.images.shape[3] != own else None]
+        return [None, *(side for side in SIZES if side != own)]
+
+    def _names(self) -> list[str]:
+        if self.declared.normalisation != "auto":
+            return [Normalise(self.declared.normalisation).name]
+        # What the file declares goes first, and is believed only if it works.
+        return sorted(fitting(int(self.images.shape[1])), key=lambda n: n != self.model.declared)
+
+    def _try(self, network: _Network) -> None:
+        """Every way of making images for one network: all on a sample, the best of them on everything."""
+        names, order = self._names(), self.declared.channel_order
+        first = "rgb" if order == "auto" else order
+        if names[0] == self.model.declared:
+            way = _Way(network, names[0], first)
+            if self._settle(way) >= SURE_ACCURACY:
+                return
+        ways = self._ranked([_Way(network, name, first) for name in names])
+        if order == "auto" and self.images.shape[1] == 3:
+            # The wrong order can make a wrong scale look best, so where nothing does well all are tried again.
+            again = ways[:FINALISTS] if self.tried[ways[0].name] >= SURE_ACCURACY else ways
+            ways = self._ranked([*ways, *(_Way(network, way.normalisation, "bgr") for way in again)])
+        for way in ways[:FINALISTS]:
+            self._settle(way)
+
+    def _other_sizes(self, network: _Network) -> None:
+        """Larger images, for networks that take any size and were trained on another than the pack's."""
+        assert self.found is not None
+        names = dict.fromkeys([self.found.normalisation, self._names()[0]])
+        for side in SIZES:
+            if side <= int(self.images.shape[2]):
+                continue
+            try:
+                self._examine(network.module, side)
+            except ModelBehaviourError:
+                continue
+            larger = _Network(network.variant, network.module, side, network.place, network.output)
+            way = self._ranked([_Way(larger, name, self.found.channel_order) for name in names])[0]
+            if self.tried[way.name] > self.found.accuracy and self._settle(way) >= SURE_ACCURACY:
+                return
+
+    def _ranked(self, ways: list[_Way]) -> list[_Way]:
+        """Ways by accuracy on the sample, then by the likelihood of the labels; the earlier of equals first."""
+        for way in ways:
+            if way not in self._measures:
+                self._measures[way] = self._measured(way, *self.sample)
+                self.tried[way.name] = self._measures[way][0]
+        return sorted(ways, key=lambda way: self._measures[way], reverse=True)
+
+    def _settle(self, way: _Way) -> float:
+        """The accuracy on all images; the way is kept if it is the best so far."""
+        accuracy = self._measured(way, self.images, self.labels)[0]
+        self.tried[way.name] = accuracy
+        if self.found is None or accuracy > self.found.accuracy:
+            n = way.network
+            self.found = Classifier(
+                way.scores(),
+                way.normalisation,
+                n.output,
+                accuracy,
+                self.tried,
+                n.variant,
+                n.side,
+                way.order,
+                n.place,
+            )
+        return accuracy
+
+    @torch.no_grad()
+    def _measured(self, way: _Way, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+        """The share of images classified as labelled, and the labels' mean log-probability."""
+        scores = way.scores()
+        batch = BATCH if (way.network.side or int(images.shape[2])) < LARGE else BATCH // 8
+        z = torch.cat([scores(x) for x in images.split(batch)])
+        likely = -float(F.cross_entropy(z, labels).nan_to_num(nan=1e9, posinf=1e9))
+        return float((z.argmax(1) == labels).float().mean()), likely
+
+    @torch.no_grad()
+    def _examine(self, module: nn.Module, side: int | None) -> tuple[Place, str]:
+        """Where the class scores are, and whether they are "logits" or "probabilities"; an error if there are none."""
+        file, images = self.model.file, self.images[:8]
+        scores = Scores(module, self._names()[0], side=side)
+        try:
+            returned = module(scores.prepared(images))
+        except (RuntimeError, ValueError, IndexError, TypeError, ModelBehaviourError) as error:
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise _WrongSizeError(
+                f"{file} does not accept images of {tuple(images.shape[1:])}: {reason}"
+            ) from error
+        z = scores_in(returned, place := self._place(returned, len(images)))
+        if not bool(torch.isfinite(z).all()):
+            raise ModelBehaviourError(f"{file} returns scores that are not finite on clean images.")
+        if self.declared.output != "auto":
+            return place, self.declared.output
+        sums_to_one = bool(((z.sum(1) - 1).abs() < 1e-3).all())
+        return place, "probabilities" if sums_to_one and bool((z >= 0).all()) else "logits"
+
+    def _place(self, returned: Any, count: int) -> Place:
+        """Where in what a network returned the one row of scores per image is."""
+        file, classes = self.model.file, self.classes
+        if isinstance(returned, torch.Tensor):
+            shape = tuple(returned.shape)
+            if shape[2:] not in ((), (1, 1)) or len(shape) < 2 or shape[0] != count:
+                raise ModelBehaviourError(
+                    f"{file} returns scores of shape {shape}; {count} x {classes} is expected."
+                )
+            if shape[1] != classes:
+                raise ModelBehaviourError(
+                    f"{file} tells {shape[1]} classes apart, the reference pack has {classes}."
+                )
+            return None
+        items: list[tuple[Any, Any]] = []
+        if isinstance(returned, dict):
+            items = list(returned.items())
+        elif isinstance(returned, (tuple, list)):
+            items = list(enumerate(returned))
+        for place, value in items:
+            if isinstance(value, torch.Tensor) and isinstance(place, (int, str)):
+                flat = value.shape[2:] in (torch.Size([]), torch.Size([1, 1]))
+                if value.ndim >= 2 and flat and value.shape[:2] == (count, classes):
+                    return place
+        kind = shown(type(returned).__name__)
+        within = " with no such tensor in it" if items else ""
+        raise ModelBehaviourError(
+            f"{file} returns a {kind}{within} where one tensor of {count} x {classes} class scores is expected."
+        )
