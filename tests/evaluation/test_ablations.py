@@ -66,9 +66,9 @@ def test_histograms_alone_leave_the_other_features_out(
     widths: list[int] = []
 
     class Noted(module.Boosting):
-        def model(self, features: int, seed: int, weights: bool = True):  # type: ignore[no-untyped-def]
+        def model(self, features: int, seed: int):  # type: ignore[no-untyped-def]
             widths.append(features)
-            return super().model(features, seed, weights)
+            return super().model(features, seed)
 
     monkeypatch.setattr(module, "Boosting", Noted)
     ablate(tiny_pack, one, "held-out", chosen=[Ablation("histograms", "pooled", one, histograms_only=True)])
