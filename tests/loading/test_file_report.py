@@ -154,7 +154,7 @@ def test_onnx_is_handed_on(monkeypatch: pytest.MonkeyPatch, write: Write) -> Non
     from ti_core.loading import load_model
 
     stub = types.ModuleType("ti_core.loading.onnx")
-    stub.load_onnx = lambda path: ("onnx", path)  # type: ignore[attr-defined]
+    stub.load_onnx = lambda path, companions: ("onnx", path)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ti_core.loading.onnx", stub)
     graph = b"\x08\x09\x12\x07pytorch" + bytes(50)
     for name in ("model.onnx", "model.pt", "model"):
