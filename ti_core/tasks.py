@@ -55,7 +55,9 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
 
         torch.set_num_threads(int(request["threads"]))
     progress("opening", 0.0)
-    model = load_model(request["model"], architecture=architecture)
+    model = load_model(
+        request["model"], architecture=architecture, companions=request.get("companions") or ()
+    )
     pack = (
         load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
     )
@@ -79,11 +81,11 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
 def describe(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
     """Describe a file without opening it as a model: ``file.json``.
 
-    The request: "model" (a path).
+    The request: "model" and "companions" (paths).
     """
     from ti_core.loading import describe_file
 
-    report = describe_file(Path(request["model"]))
+    report = describe_file(Path(request["model"]), request.get("companions") or ())
     record = report.as_dict() | {"sentences": report.sentences()}
     (folder / "file.json").write_text(json.dumps(record), encoding="utf-8")
 

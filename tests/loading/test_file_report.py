@@ -148,16 +148,31 @@ def test_lists_that_double_do_not_double_the_work() -> None:
     assert not doubled.broken and depth_of(doubled.root) == 41 and len(doubled.nodes) == 41
 
 
-def test_onnx_is_handed_on(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
-    import types
+def graph(*nodes: object, constants: list[object] | None = None) -> bytes:
+    from onnx import TensorProto, helper
 
-    from ti_core.loading import load_model
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 1, 2, 2]) for n in "xy")
+    made = helper.make_graph(list(nodes), "g", [x], [y], constants or [])
+    return bytes(helper.make_model(made, producer_name="pytorch").SerializeToString())
 
-    stub = types.ModuleType("ti_core.loading.onnx")
-    stub.load_onnx = lambda path: ("onnx", path)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ti_core.loading.onnx", stub)
-    graph = b"\x08\x09\x12\x07pytorch" + bytes(50)
-    for name in ("model.onnx", "model.pt", "model"):
-        path = write(graph, name)
-        assert load_model(path) == ("onnx", path)
-        assert describe_file(path).format == "onnx" and describe_file(path).opens
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt", "model"])
+def test_a_graph_is_told_by_its_content(name: str, write: Write) -> None:
+    from onnx import helper, numpy_helper
+
+    weight = numpy_helper.from_array(torch.zeros(2, 3).numpy(), "w")
+    report = describe_file(write(graph(helper.make_node("Relu", ["x"], ["y"]), constants=[weight]), name))
+    assert report.format == "onnx" and report.opens
+    assert [(t.name, t.shape, t.dtype) for t in report.tensors] == [("w", (2, 3), "float32")]
+    assert "It declares 1 tensor with 6 numbers." in report.sentences()
+
+
+def test_what_speaks_against_a_graph_is_named(write: Write) -> None:
+    from onnx import helper
+
+    loop = describe_file(write(graph(helper.make_node("Loop", ["x"], ["y"], name="l")), "m.onnx"))
+    custom = describe_file(write(graph(helper.make_node("Run", ["x"], ["y"], domain="evil")), "m.onnx"))
+    damaged = describe_file(write(b"\x08\x09\x12\x07pytorch" + bytes(50), "m.onnx"))
+    assert not loop.is_safe and "is a loop" in str(loop)
+    assert not custom.is_safe and "custom domain 'evil'" in str(custom)
+    assert not damaged.opens and damaged.is_safe and "damaged" in str(damaged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,17 @@ if TYPE_CHECKING:
     from ti_core.loading.model import Model
 
 
-def load_model(path: str | Path, *, architecture: str | None = None) -> Model:
+def load_model(
+    path: str | Path, *, architecture: str | None = None, companions: Sequence[str | Path] = ()
+) -> Model:
     """Open a model file without running anything that is in it.
 
     Parameters
     ----------
     path : a safetensors file, a torch checkpoint in zip form (state dict or whole module), or an ONNX file.
-        The
-        format is told from the content.
+        The format is told from the content.
     architecture : registered name that a bare state dict must fit; without it every architecture is tried.
+    companions : the files with an ONNX graph's weights, where they do not lie beside it.
 
     Returns
     -------
@@ -34,7 +37,7 @@ def load_model(path: str | Path, *, architecture: str | None = None) -> Model:
     """
     from ti_core.loading.opening import open_model
 
-    return open_model(Path(path), architecture)
+    return open_model(Path(path), architecture, [Path(other) for other in companions])
 
 
 __all__ = ["FileReport", "describe_file", "load_model", "sha256_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class FileReport:
     Parameters
     ----------
     file, format, sha256, size : its name, the format told from its content, its digest, and its bytes.
-    members : the files inside, where it is an archive.
+    members : the files inside, where it is an archive; those beside it, where a graph keeps its weights there.
     tensors : name, shape and type of every tensor that can be told.
     globals : every name that a pickle in it would import.
     findings : everything else there is to say, none of it for an ordinary file.
@@ -73,7 +73,9 @@ class FileReport:
         """The report in sentences, the verdict last."""
         lines = [f"{shown(self.file)} is a {self.format} of {_bytes(self.size)}, SHA-256 {self.sha256}."]
         if self.members:
-            lines.append(f"It holds {_counted(len(self.members), 'member')}.")
+            held = "keeps weights beside it in" if self.format == FileFormat.ONNX.value else "holds"
+            noun = "file" if self.format == FileFormat.ONNX.value else "member"
+            lines.append(f"It {held} {_counted(len(self.members), noun)}.")
         if self.tensors:
             numbers = sum(tensor.elements for tensor in self.tensors)
             lines.append(
@@ -116,8 +118,12 @@ class FileReport:
         }
 
 
-def describe_file(path: str | Path) -> FileReport:
+def describe_file(path: str | Path, companions: Sequence[str | Path] = ()) -> FileReport:
     """Report on a model file; its content can be anything.
+
+    Parameters
+    ----------
+    companions : as in :func:`ti_core.loading.load_model`.
 
     Raises
     ------
@@ -135,22 +141,29 @@ def describe_file(path: str | Path) -> FileReport:
         finding = Finding(Severity.REFUSED, f"The limit for a file is {_bytes(LIMITS.file_bytes)}.")
         return FileReport(path.name, "file", digest, size, findings=(finding,))
     kind = sniff(data, path.name)
-    content = _content(kind, data)
+    content = _content(kind, data, path, [Path(other) for other in companions])
     return FileReport(path.name, kind.value, digest, size, **content)
 
 
-def _content(kind: FileFormat, data: bytes) -> dict[str, Any]:
+def _content(kind: FileFormat, data: bytes, path: Path, companions: list[Path]) -> dict[str, Any]:
     try:
         if kind is FileFormat.SAFETENSORS:
             return {"tensors": read_header(data).tensors}
         if kind is FileFormat.TORCH:
             return _checkpoint(data)
         if kind is FileFormat.ONNX:
-            return {}
+            return _graph(data, path, companions)
     except ModelFileError as error:
         return {"findings": (_finding(error),), **_inside(data)}
     refusal = REFUSED_FORMATS[kind]
     return {"findings": (Finding(refusal.severity, refusal.sentence),), **_inside(data)}
+
+
+def _graph(data: bytes, path: Path, companions: list[Path]) -> dict[str, Any]:
+    from ti_core.loading.onnx.outline import outline
+
+    members, tensors, findings = outline(data, path, companions)
+    return {"members": members, "tensors": tensors, "findings": findings}
 
 
 def _finding(error: ModelFileError) -> Finding:

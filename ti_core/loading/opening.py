@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ from ti_core.loading.whole_network import module_of
 from ti_core.loading.wording import shown
 
 
-def open_model(path: Path, architecture: str | None = None) -> Model:
+def open_model(path: Path, architecture: str | None = None, companions: Sequence[Path] = ()) -> Model:
     """See :func:`ti_core.loading.load_model`."""
     data = read_file(path)
     kind = sniff(data, path.name)
     if kind is FileFormat.ONNX:
         from ti_core.loading.onnx import load_onnx
 
-        return load_onnx(path)
+        return load_onnx(path, companions)
     if kind in REFUSED_FORMATS:
         raise REFUSED_FORMATS[kind].error()
     digest = hashlib.sha256(data).hexdigest()

@@ -14,6 +14,7 @@ from onnx import TensorProto
 from onnx_networks import classifier, save
 
 from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading import describe_file, load_model
 from ti_core.loading.onnx import load_onnx
 
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
@@ -122,3 +123,49 @@ def test_a_truncated_weight_file_is_not_read_past_its_end(tmp_path: Path) -> Non
     data.write_bytes(data.read_bytes()[:-1])
     with pytest.raises(ModelFileError, match="one of the two files is not the right one"):
         load_onnx(path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx.data", "renamed by a browser (1).data"])
+def test_a_second_file_from_elsewhere(name: str, tmp_path: Path) -> None:
+    """An upload of two files, which may lie in two folders."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    inside = load_onnx(save(classifier(), tmp_path / "inside.onnx"))
+    path = save(_outside("model.onnx.data"), folders[0] / "upload.onnx")
+    other = folders[1] / name
+    other.write_bytes(b"12345678" + WEIGHTS.tobytes())
+    model = load_model(path, companions=[other])
+    x = torch.rand(2, 1, 4, 4)
+    assert torch.equal(model.module(x), inside.module(x))
+    assert describe_file(path, [other]).opens
+    assert not describe_file(path).opens
+
+
+def test_of_several_files_each_is_found_by_its_name(tmp_path: Path) -> None:
+    wrong, right = tmp_path / "other.data", tmp_path / "elsewhere" / "model.onnx.data"
+    right.parent.mkdir()
+    wrong.write_bytes(b"x" * 200)
+    right.write_bytes(b"12345678" + WEIGHTS.tobytes())
+    path = save(_outside("model.onnx.data"), tmp_path / "model.onnx")
+    assert load_model(path, companions=[wrong, right]).classes == 3
+    with pytest.raises(ModelFileError, match="which is not beside it"):
+        load_model(path, companions=[wrong, tmp_path / "third.data"])
+
+
+def test_a_given_file_excuses_no_name_that_is_a_path(tmp_path: Path) -> None:
+    other = tmp_path / "secret"
+    other.write_bytes(b"12345678" + WEIGHTS.tobytes())
+    path = save(_outside("../secret"), tmp_path / "model.onnx")
+    with pytest.raises(RefusedFileError, match="only a plain file name"):
+        load_model(path, companions=[other])
+
+
+def test_the_file_report_tells_of_weights_beside_the_graph(tmp_path: Path) -> None:
+    report = describe_file(_write(tmp_path, _outside("model.onnx.data")))
+    assert report.opens and [m.name for m in report.members] == ["model.onnx.data"]
+    assert report.tensors[0].shape == (3, 16) and report.tensors[0].dtype == "float32"
+    assert "It keeps weights beside it in 1 file." in report.sentences()
+    for location, says in (("../secret", "only a plain file name"), ("none.data", "external_data=False")):
+        found = describe_file(_write(tmp_path, _outside(location)))
+        assert not found.opens and says in str(found)

@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper
 from onnx_networks import classifier, constant, graph, runtime, save
 
+from ti_core.classifier import understand
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.onnx import load_onnx
 
@@ -30,7 +31,7 @@ def test_what_the_model_says_of_itself(tmp_path: Path) -> None:
     assert opened.metadata["file: author"] == "A" * 200
 
 
-def test_the_first_floating_output_of_rows_is_the_scores(tmp_path: Path) -> None:
+def test_floating_outputs_of_rows_may_be_the_scores(tmp_path: Path) -> None:
     model = classifier(shape=["n", 1, 4, 4])
     extra = [N("ArgMax", ["y"], ["label"], axis=1), N("Relu", ["x"], ["map"]), N("Softmax", ["y"], ["p"])]
     model.graph.node.extend(extra)
@@ -43,8 +44,21 @@ def test_the_first_floating_output_of_rows_is_the_scores(tmp_path: Path) -> None
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(n, k, None) for n, k in kinds.items())
     opened = load_onnx(save(model, tmp_path / "net.onnx"))
-    assert opened.metadata["outputs"] == "of 4 outputs, 'y' holds the scores"
-    assert opened.classes == 3
+    assert opened.metadata["outputs"] == "of 4 outputs, 'y' or 'p' may hold the scores"
+    assert opened.classes == 3 and list(opened.variants) == ["output p"]
+    images = torch.rand(5, 1, 4, 4)
+    torch.testing.assert_close(opened.variants["output p"]()(images), opened.module(images).softmax(1))
+
+
+def test_features_before_the_scores_are_told_apart_by_the_class_count(tmp_path: Path) -> None:
+    model = classifier(N("Flatten", ["x"], ["f"]), source="f", shape=["n", 1, 4, 4])
+    model.graph.output.insert(0, helper.make_tensor_value_info("f", TensorProto.FLOAT, ["n", 16]))
+    opened = load_onnx(save(model, tmp_path / "net.onnx"))
+    assert opened.classes is None and list(opened.variants) == ["output y"]
+    images = torch.rand(100, 1, 4, 4)
+    labels = opened.variants["output y"]()(images).argmax(1)
+    found = understand(opened, images, labels, 3)
+    assert found.variant == "output y" and found.accuracy == 1.0
 
 
 def test_scores_as_maps_of_one_pixel(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ them together. :mod:`registry` maps operators to the functions in :mod:`operator
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["load_onnx"]
 
 
-def load_onnx(path: Path) -> Model:
+def load_onnx(path: Path, companions: Sequence[Path] = ()) -> Model:
     """Open an ONNX image classifier as a differentiable network.
 
     Parameters
     ----------
-    path : the ``.onnx`` file. Weights that it keeps in other files must lie in the same folder.
+    path : the ``.onnx`` file. Weights that it keeps in other files must lie in the same folder,
+    companions : or be given here, under the name that the graph has for them; if it names one file and one is
+        given, that is the one, whatever its name.
 
     Returns
     -------
@@ -34,4 +37,4 @@ def load_onnx(path: Path) -> Model:
     """
     from ti_core.loading.onnx.load import open_model
 
-    return open_model(Path(path))
+    return open_model(Path(path), companions)

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.onnx import limits
+from ti_core.loading.onnx.outline import missing, weight_file
 from ti_core.loading.onnx.types import ITEM_BYTES, torch_type
 
 
@@ -27,10 +29,12 @@ class Container:
     Parameters
     ----------
     path : the file, or None for a graph that lives in memory and has no folder.
+    companions : its other files, where they do not lie beside it.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, companions: Sequence[Path] = ()) -> None:
         self.path = path
+        self.companions = list(companions)
         self.data_files: list[str] = []
         self._digest = hashlib.sha256()
         self._declared = 0
@@ -151,25 +155,16 @@ class Container:
         shown = limits.shown(name)
         if self.path is None:
             raise ModelFileError(f"The graph keeps weights in '{shown}', but has no folder.")
-        if not name or name in (".", "..") or any(c in name for c in "/\\\0") or Path(name).name != name:
-            raise RefusedFileError(
-                f"The graph names '{shown}' as its weight file; only a plain file name is allowed."
-            )
         if len(self.data_files) >= limits.MAX_DATA_FILES:
             raise RefusedFileError(
                 f"The graph keeps its weights in more than {limits.MAX_DATA_FILES:,} files."
             )
-        place = self.path.parent / name
-        if place.is_symlink():
-            raise RefusedFileError(f"'{shown}' beside the graph is a link, not a plain file.")
+        others = sum(known != name for known in self.data_files)
+        place = weight_file(self.path, name, self.companions, others)
         try:
             file = _open_plain(place, os.O_NOFOLLOW)
         except FileNotFoundError as error:
-            raise ModelFileError(
-                f"'{self.path.name}' keeps its weights in a second file, '{shown}', which is not beside it: "
-                "give both files, or export again with torch.onnx.export(..., external_data=False), which "
-                "makes one file."
-            ) from error
+            raise missing(self.path.name, name) from error
         except (OSError, ValueError) as error:
             raise ModelFileError(f"'{shown}' beside the graph cannot be read.") from error
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -23,6 +25,8 @@ FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorPr
 SIZES = (32, 28, 64, 224)
 """Sides of images to try where the graph leaves them open."""
 CHANNELS = (1, 3)
+MOST_OUTPUTS = 8
+"""Outputs of which each may be the class scores: features, auxiliary heads."""
 BATCHES = (1, 2)
 """Batch sizes to try where the graph leaves it open; some take only the one that they were exported with."""
 TOLERANCE = 1e-4
@@ -40,30 +44,46 @@ class _Input:
     layout: Layout
 
 
-def open_model(path: Path) -> Model:
+def open_model(path: Path, companions: Sequence[Path] = ()) -> Model:
     """See :func:`ti_core.loading.onnx.load_onnx`."""
-    container = Container(path)
+    container = Container(path, companions)
     proto = container.read()
     try:
         program = build(proto, container)
         declared = _input(program)
-        network, images, notes = _network(program, declared)
-        classes, batching = _batching(network, declared.batch, images)
+        found, images = _candidates(program, declared)
+        network, batching = _settled(found[0], declared, images)
     except RecursionError as error:
         raise ModelFileError(f"'{path.name}' is nested too deeply.") from error
     except ModelBehaviourError as error:
         raise ModelFileError(str(error)) from error
+    counts = {candidate.classes for candidate in found}
+    several = _outputs_note(len(program.outputs), [candidate.name for candidate in found])
     return Model(
-        module=network.eval(),
+        module=network,
         file=path.name,
         sha256=container.sha256(),
         format="onnx",
         architecture="onnx graph",
         parameters=sum(p.numel() for p in network.parameters()),
-        classes=classes,
+        # Where several outputs could be the scores, trying on labelled images tells which.
+        classes=counts.pop() if len(counts) == 1 else None,
         input_shape=(images.shape[1], declared.height or 0, declared.width or 0),
-        metadata={**_said(proto), **notes, **batching, **_input_notes(declared), **_file_notes(container)},
+        metadata={**_said(proto), **several, **batching, **_input_notes(declared), **_file_notes(container)},
+        variants={
+            f"output {candidate.name}": partial(_variant, candidate, declared, images)
+            for candidate in found[1:]
+        },
     )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An output that has the form of class scores."""
+
+    name: str
+    network: OnnxNetwork
+    classes: int
 
 
 def _input(program: Program) -> _Input:
@@ -108,14 +128,15 @@ def _only_cast(program: Program, value: Value) -> None:
         )
 
 
-def _network(program: Program, declared: _Input) -> tuple[OnnxNetwork, torch.Tensor, dict[str, str]]:
-    """The network of the score output, two images that it takes, and a note on its outputs."""
+def _candidates(program: Program, declared: _Input) -> tuple[list[_Candidate], torch.Tensor]:
+    """Every output that may hold the class scores, in the graph's order, and two images that the graph takes."""
     first: ModelFileError | None = None
     for exported, size in product([declared.batch] if declared.batch else BATCHES, _sizes(declared)):
         images = torch.rand((2, *size), generator=torch.Generator().manual_seed(0))
+        found: list[_Candidate] = []
         shown: list[str] = []
         for number, value in zip(program.outputs, program.declared_outputs, strict=True):
-            if number in program.constants or value.kind not in FLOATS:
+            if number in program.constants or value.kind not in FLOATS or len(found) >= MOST_OUTPUTS:
                 continue
             network = OnnxNetwork(program.only([number]), declared.layout, exported)
             try:
@@ -125,18 +146,29 @@ def _network(program: Program, declared: _Input) -> tuple[OnnxNetwork, torch.Ten
             except (ModelFileError, ModelBehaviourError) as error:
                 first = first or ModelFileError(str(error))
                 continue
+            name = limits.shown(value.name, 40)
             if shape is not None and _are_scores(shape, exported):
-                several = (
-                    f"of {len(program.outputs)} outputs, '{limits.shown(value.name, 40)}' holds the scores"
-                )
-                return network, images, {"outputs": several} if len(program.outputs) > 1 else {}
+                found.append(_Candidate(name, network, shape[1]))
             form = "constant" if shape is None else " x ".join(map(str, shape))
-            shown.append(f"'{limits.shown(value.name, 40)}' {form}")
+            shown.append(f"'{name}' {form}")
+        if found:
+            return found, images
         if shown and first is None:
             first = ModelFileError(
                 f"No output of the graph is one row of class scores per image: {', '.join(shown[:5])}."
             )
     raise first or ModelFileError("No output of the graph depends on the pixels.")
+
+
+def _settled(
+    candidate: _Candidate, declared: _Input, images: torch.Tensor
+) -> tuple[OnnxNetwork, dict[str, str]]:
+    """The network, ready for batches of any size, and a note on how they go through."""
+    return candidate.network.eval(), _batching(candidate.network, declared.batch, images)
+
+
+def _variant(candidate: _Candidate, declared: _Input, images: torch.Tensor) -> OnnxNetwork:
+    return _settled(candidate, declared, images)[0]
 
 
 def _sizes(declared: _Input) -> list[tuple[int, int, int]]:
@@ -152,7 +184,7 @@ def _are_scores(shape: torch.Size, images: int) -> bool:
     return flat and shape[0] == images and shape[1] >= 2
 
 
-def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) -> tuple[int, dict[str, str]]:
+def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) -> dict[str, str]:
     """Settle how batches go through: the fastest way that agrees with the batch size of the export."""
     network.batching = Batching.CHUNKS
     with torch.no_grad():
@@ -162,8 +194,8 @@ def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) 
         ways = [Batching.WHOLE, Batching.REWRITTEN, *([Batching.MAPPED] if network.exported == 1 else [])]
         network.batching = next((w for w in ways if _agrees(network, w, images, wanted)), Batching.CHUNKS)
     if declared is None and network.batching is Batching.WHOLE:
-        return wanted.shape[1], {}
-    return wanted.shape[1], {"batch": network.batching.value.format(n=network.exported)}
+        return {}
+    return {"batch": network.batching.value.format(n=network.exported)}
 
 
 def _agrees(network: OnnxNetwork, way: Batching, images: torch.Tensor, wanted: torch.Tensor) -> bool:
@@ -186,6 +218,15 @@ def _said(proto: ModelProto) -> dict[str, str]:
     for entry in proto.metadata_props[:20]:
         said[f"file: {limits.shown(entry.key, 40)}"] = limits.shown(entry.value)
     return said
+
+
+def _outputs_note(outputs: int, names: list[str]) -> dict[str, str]:
+    if outputs < 2:
+        return {}
+    listed = " or ".join(f"'{name}'" for name in names)
+    return {
+        "outputs": f"of {outputs} outputs, {listed} {'holds' if len(names) == 1 else 'may hold'} the scores"
+    }
 
 
 def _input_notes(declared: _Input) -> dict[str, str]:
