@@ -130,7 +130,8 @@ def saliency_figures(case: Case) -> list[Figure]:
             Figure(
                 f"saliency-{kind}",
                 f"Probes with {KIND_WORDS.get(kind, kind)}. Three rows each for the clean, the maximised and the"
-                f" minimised images: the image, this model's saliency, a clean reference model's. Brightest: {top:.3g}.",
+                f" minimised images: the image, this model's saliency, a clean reference model's."
+                f" Brightest: {top:.3g}.",
                 grid(np.concatenate(rows), count, _scale(arrays["probes"][g, 0, 0], 84)),
             )
         )

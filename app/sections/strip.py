@@ -18,7 +18,7 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Activation maximisation")
     st.caption(
-        "Small steps that make an image more of its class (maximised) or less of it (minimised): so the probes are made."
+        "Small steps that make an image more of its class (maximised) or less (minimised): so the probes are made."
     )
     count = case.arrays[f"actmax/{made[0]}/images"].shape[2]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
