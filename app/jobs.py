@@ -162,10 +162,10 @@ class Desk:
     def place(self, ticket: Ticket) -> int:
         """How many are before this ticket: 0 when it runs or comes next."""
         with self._lock:
-            before = (
-                [i for i in self._order[: self._order.index(ticket.id)]] if ticket.id in self._order else []
-            )
-            return len(before) + (self._job is not None and self._job[0] is not ticket)
+            if ticket.id not in self._order:
+                return 0
+            running = sum(t.state == "running" for t in self._tickets.values())
+            return self._order.index(ticket.id) + running
 
     def cancel(self, ticket: Ticket) -> None:
         """Stop a ticket's work, or take it out of the queue; it is gone when this returns."""

@@ -27,7 +27,9 @@ def test_a_model_in_the_middle_of_the_clean_ones_is_nothing_special() -> None:
     assert wasserstein.value == pytest.approx(0.0) and wasserstein.clean_share == smirnov.clean_share == 1.0
 
 
-def test_panels_are_the_histograms_that_the_meta_model_saw(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
+def test_panels_are_the_histograms_that_the_meta_model_saw(
+    tiny_cases: dict[str, Case], tiny_pack: Pack
+) -> None:
     from ti_core.streams.saliency import Saliency
 
     case = tiny_cases["patch"]

@@ -43,7 +43,13 @@ def test_the_archive_holds_every_figure_and_all_open(tiny_cases: dict[str, Case]
                 Image.open(io.BytesIO(file.read(name))).verify()
             else:
                 ElementTree.fromstring(file.read(name))
-    wanted = {"verdict.svg", "saliency-none.png", "saliency-patch.png", "histograms-blend.svg", "why-joint.svg"}
+    wanted = {
+        "verdict.svg",
+        "saliency-none.png",
+        "saliency-patch.png",
+        "histograms-blend.svg",
+        "why-joint.svg",
+    }
     assert wanted <= names and any(n.startswith("classes-") for n in names)
 
 
@@ -66,7 +72,16 @@ def test_the_report_escapes_every_text_and_asks_no_host(tiny_cases: dict[str, Ca
 def test_the_report_holds_what_a_reviewer_signs(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
     case = tiny_cases["patch"]
     page = html_report(case, panels(case, tiny_pack, Settings.parse(case.report.settings)))
-    for title in ("Reasons", "Saliency", "Histograms", "Why", "Settings", "Limits", "How to repeat", "Digests"):
+    for title in (
+        "Reasons",
+        "Saliency",
+        "Histograms",
+        "Why",
+        "Settings",
+        "Limits",
+        "How to repeat",
+        "Digests",
+    ):
         assert f">{title}" in page
     assert all(digest in page for digest in digests(case).values())
     assert len(digests(case)["program (source files)"]) == 64

@@ -34,7 +34,13 @@ def uri(drawing: str) -> str:
 
 
 def text(
-    x: float, y: float, words: str, colour: str = SOFT, anchor: str = "start", size: int = 11, bold: bool = False
+    x: float,
+    y: float,
+    words: str,
+    colour: str = SOFT,
+    anchor: str = "start",
+    size: int = 11,
+    bold: bool = False,
 ) -> str:
     weight = ' font-weight="600"' if bold else ""
     return (
@@ -48,7 +54,9 @@ def gauge(
 ) -> str:
     """The probability on a scale with the thresholds, over the reference models' own."""
     left, width = 130, 480
-    rows = [(n, v) for n, v in (("clean references", clean), ("trojaned references", trojaned)) if v is not None]
+    rows = [
+        (n, v) for n, v in (("clean references", clean), ("trojaned references", trojaned)) if v is not None
+    ]
     parts = []
 
     def at(p: float) -> float:
@@ -91,7 +99,13 @@ def gauge(
 
 
 def class_bars(
-    names: Sequence[str], values: Array, low: Array, middle: Array, high: Array, title: str, suspected: int | None
+    names: Sequence[str],
+    values: Array,
+    low: Array,
+    middle: Array,
+    high: Array,
+    title: str,
+    suspected: int | None,
 ) -> str:
     """Every class's figure against the band of the clean reference models."""
     left, top, height = 52, 34, 150
@@ -107,7 +121,9 @@ def class_bars(
     step = width / len(names)
     parts = [text(left, 16, title, INK, size=12, bold=True)]
     for tick in np.linspace(lowest, highest, 5):
-        parts.append(f'<line x1="{left}" x2="{left + width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{LINE}"/>')
+        parts.append(
+            f'<line x1="{left}" x2="{left + width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{LINE}"/>'
+        )
         parts.append(text(left - 6, y(tick) + 4, f"{tick:.2g}", anchor="end"))
     every = max(1, len(names) // 20)
     for i, name in enumerate(names):
@@ -126,11 +142,17 @@ def class_bars(
                 f'<path d="M{x:.1f} {y(values[i]) - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>'
             )
         else:
-            parts.append(f'<circle cx="{x:.1f}" cy="{y(values[i]):.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>')
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y(values[i]):.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>'
+            )
         if i % every == 0:
             parts.append(text(x, bottom + 16, str(name)[:10], anchor="middle"))
     parts.append(
-        text(left, bottom + 34, "bars: 5 to 95 % of the clean reference models, and their median; marks: this model")
+        text(
+            left,
+            bottom + 34,
+            "bars: 5 to 95 % of the clean reference models, and their median; marks: this model",
+        )
     )
     return svg(left + width + 12, bottom + 44, parts, title)
 
@@ -138,7 +160,10 @@ def class_bars(
 def histograms(panels: Sequence[Panel], title: str, trojaned: bool = True, columns: int = 3) -> str:
     """Histograms in rows, all on the same axes."""
     width, height, gap = 250, 110, 46
-    top = max(float(max(p.own.max(), p.clean.max(), p.trojaned.max() if trojaned else 0)) for p in panels) * 1.05
+    top = (
+        max(float(max(p.own.max(), p.clean.max(), p.trojaned.max() if trojaned else 0)) for p in panels)
+        * 1.05
+    )
     parts = [text(44, 16, title, INK, size=12, bold=True)]
     for i, panel in enumerate(panels):
         x0, y0 = 44 + (i % columns) * (width + 16), 44 + (i // columns) * (height + gap)
@@ -171,11 +196,7 @@ def _panel(
         return y0 + height * (1 - float(share) / top)
 
     def steps(values: Array, backwards: bool = False) -> list[str]:
-        line = [
-            f"{x(e):.1f},{y(v):.1f}"
-            for i, v in enumerate(values)
-            for e in (edges[i], edges[i + 1])
-        ]
+        line = [f"{x(e):.1f},{y(v):.1f}" for i, v in enumerate(values) for e in (edges[i], edges[i + 1])]
         return line[::-1] if backwards else line
 
     title = panel.title[:1].upper() + panel.title[1:]

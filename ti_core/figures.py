@@ -69,7 +69,11 @@ def trigger_figures(case: Case) -> list[Figure]:
     mask = np.clip(arrays["trigger/mask"], 0, 1)[None]
     shown = mask * arrays["trigger/pattern"] + (1 - mask) * 0.5
     found = [
-        Figure("trigger", "The recovered trigger; grey lets the image through.", grid(shown[None], 1, _scale(shown, 224)))
+        Figure(
+            "trigger",
+            "The recovered trigger; grey lets the image through.",
+            grid(shown[None], 1, _scale(shown, 224)),
+        )
     ]
     clean, stamped = arrays["trigger/clean"], arrays["trigger/stamped"]
     if len(clean):
@@ -79,7 +83,7 @@ def trigger_figures(case: Case) -> list[Figure]:
         found.append(
             Figure(
                 "stamped",
-                f"Clean images, and the same with the trigger: {flipped} of these {len(clean)} become the target class.",
+                f"Clean images, and the same with the trigger: {flipped} of these {len(clean)} become the target.",
                 pixels,
             )
         )
@@ -125,8 +129,9 @@ def saliency_figures(case: Case) -> list[Figure]:
         found.append(
             Figure(
                 f"saliency-{kind}",
-                f"Probes with {KIND_WORDS.get(kind, kind)}. Three rows each for the clean, the maximised and the minimised"
-                f" images: the image, this model's saliency, a clean reference model's. Brightest: {top:.3g}.",
+                f"Probes with {KIND_WORDS.get(kind, kind)}. Three rows each for the clean, the maximised and the"
+                f" minimised images: the image, this model's saliency, a clean reference model's."
+                f" Brightest: {top:.3g}.",
                 grid(np.concatenate(rows), count, _scale(arrays["probes"][g, 0, 0], 84)),
             )
         )

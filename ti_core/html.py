@@ -22,9 +22,7 @@ from ti_core.figures import (
 )
 from ti_core.report import Report
 
-POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-)
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 SYMBOLS = {"clean": "✓", "backdoored": "✗", "inconclusive": "?"}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #5a6775; --line: #d6dde4; --card: #f6f8fa; --page: #fff;
@@ -45,18 +43,19 @@ th { color: var(--soft); font-weight: 500; width: 14rem; } td:only-child { width
 img { max-width: 100%; height: auto; image-rendering: pixelated; } img.drawing { image-rendering: auto; }
 figcaption, footer { color: var(--soft); font-size: .85rem; } figure { margin: 1rem 0; }
 code { overflow-wrap: anywhere; } .signature { display: flex; gap: 2rem; margin: 2.5rem 0 1rem; }
-.signature div { flex: 1; border-top: 1px solid var(--ink); padding-top: .25rem; color: var(--soft); font-size: .85rem; }
+.signature div { flex: 1; border-top: 1px solid var(--ink); padding-top: .25rem; color: var(--soft);
+  font-size: .85rem; }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --card: #f4f4f4; --page: #fff; --clean: #0b6b78;
   --backdoored: #b03a12; --inconclusive: #7a5b00; } body { margin: 0; max-width: none; font-size: 11pt; }
   h2 { break-after: avoid; } figure, tr, .verdict, .signature { break-inside: avoid; } }
 """
 LIMITS = (
     "A verdict of “clean” says that no trigger of the kinds this pack was measured on was found, at the rates above.",
-    "Triggers of other kinds may pass: those that warp the image, that depend on the image, that are part of the scene, or"
-    " that act on images of one class only.",
+    "Triggers of other kinds may pass: those that warp the image, that depend on the image, that are part of the scene,"
+    " or that act on images of one class only.",
     "An attacker who knows this program can train a model against its evidence.",
-    "A verdict of “backdoored” can be a false alarm, at the rate above; the recovered trigger and the share of images that"
-    " it flips are what to check first.",
+    "A verdict of “backdoored” can be a false alarm, at the rate above; the recovered trigger and the share of images"
+    " that it flips are what to check first.",
 )
 
 
@@ -148,7 +147,8 @@ def _figure(figure: Figure) -> str:
     style = ' class="drawing"' if figure.drawing else ""
     data = base64.b64encode(figure.data()).decode()
     return (
-        f'<figure><img{style} src="data:image/{kind};base64,{data}" alt="{words}"><figcaption>{words}</figcaption></figure>'
+        f'<figure><img{style} src="data:image/{kind};base64,{data}" alt="{words}">'
+        f"<figcaption>{words}</figcaption></figure>"
     )
 
 

@@ -23,8 +23,8 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Saliency")
     st.caption(
-        "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and the"
-        " same image changed to be more and less of its class; in columns the random triggers put on it."
+        "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and"
+        " the same image changed to be more and less of its class; in columns the random triggers put on it."
     )
     source = "attribution" if "attribution/suspect" in case.arrays else "saliency"
     method = case.report.settings["attribution"] if source == "attribution" else "saliency"
@@ -36,7 +36,13 @@ def show(case: Case, key: str) -> None:
         if count > 1:
             index = (
                 st.slider(
-                    "Image", 1, count, 1, key=f"{key}.image", help="Which of the probe images is shown.", width=360
+                    "Image",
+                    1,
+                    count,
+                    1,
+                    key=f"{key}.image",
+                    help="Which of the probe images is shown.",
+                    width=360,
                 )
                 - 1
             )

@@ -1,4 +1,4 @@
-"""Histograms of the upper quantiles beside the reference models', with distances; they follow their settings at once."""
+"""Histograms of the upper quantiles beside the reference models', with distances; they follow settings at once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
             theme=None,
             config=charts.CONFIG,
             key=f"{key}.histograms.{i}",
-            alt="Histograms of saliency, this model beside the clean reference models; the table below has the distances.",
+            alt="Histograms of saliency, this model beside the clean reference models; the table below has distances.",
         )
     if pushes and any(abs(p.pushes).max() > 0 for p in chosen):
         st.caption(
@@ -126,6 +126,6 @@ def distance_table(chosen: list[Panel]) -> None:
             alt="Distances of each histogram from the clean reference models",
         )
         st.caption(
-            "Distance from the mean histogram of the clean models; beside it the share of clean models that lie at least"
-            " as far from the others. Few means that this model is out of the ordinary."
+            "Distance from the mean histogram of the clean models; beside it the share of clean models that lie at"
+            " least as far from the others. Few means that this model is out of the ordinary."
         )

@@ -1,4 +1,4 @@
-"""Activation maximisation: an image at the start, on the way and at the end, and the class score along the iterations."""
+"""Activation maximisation: an image from its start to its end, and the class score along the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Activation maximisation")
     st.caption(
-        "Small steps that make an image more of its class (maximised) or less of it (minimised). The probes are made so."
+        "Small steps that make an image more of its class (maximised) or less (minimised): so the probes are made."
     )
     count = case.arrays[f"actmax/{made[0]}/images"].shape[2]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):

@@ -1,4 +1,4 @@
-"""The verdict: a sentence, the gauge, the suspected kind and class, the reasons, and how far the pack can be trusted."""
+"""The verdict: a sentence, the gauge, kind and target class, the reasons, and how far the pack can be trusted."""
 
 from __future__ import annotations
 

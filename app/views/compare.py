@@ -1,4 +1,4 @@
-"""Two models under the same settings: side by side, on shared axes and one colour scale, with the differences in words."""
+"""Two models under the same settings: on shared axes and one colour scale, with the differences in words."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def page() -> None:
             return
     st.title("Is there a backdoor in this model?")
     st.markdown(
-        "Hand in an image classifier. Nothing in the file is run; the model is compared with models known to be clean or"
-        " backdoored, and you get a verdict with its evidence."
+        "Hand in an image classifier. Nothing in the file is run; the model is compared with models known to be clean"
+        " or backdoored, and you get a verdict with its evidence."
     )
     if ticket is not None and ticket.state in ("failed", "cancelled"):
         _ended(ticket)
@@ -118,7 +118,9 @@ def chooser() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Try a sample")
-        st.caption("Bundled models whose answer is known: one clean, two backdoored. One click, a few seconds.")
+        st.caption(
+            "Bundled models whose answer is known: one clean, two backdoored. One click, a few seconds."
+        )
         found = samples()
         for pack, kinds in found.items():
             if len(found) > 1:

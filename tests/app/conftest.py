@@ -77,10 +77,12 @@ class Worker:
         label = next((k for k in ("clean", "blend", "patch") if k in Path(request["model"]).name), "clean")
         save_case(self.cases["partial"], folder, "partial")
         save_case(self.cases[label], folder)
-        events = [Event("progress", "probes", 0.5), Event("partial", "partial"), Event("progress", "windowed", 0.2)]
-        job = FakeJob(
-            folder, events, "failed" if self.fails else "done", self.fails, seconds=self.seconds
-        )
+        events = [
+            Event("progress", "probes", 0.5),
+            Event("partial", "partial"),
+            Event("progress", "windowed", 0.2),
+        ]
+        job = FakeJob(folder, events, "failed" if self.fails else "done", self.fails, seconds=self.seconds)
         self.jobs.append(job)
         return job
 

@@ -117,7 +117,9 @@ def visitor(browser: Any, server: str) -> Iterator[Visitor]:
     found.context.close()
 
 
-def test_a_trojaned_upload_is_backdoored_and_its_report_opens(visitor: Visitor, browser: Any, tmp_path: Path) -> None:
+def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
+    visitor: Visitor, browser: Any, tmp_path: Path
+) -> None:
     visitor.upload(SAMPLES / "mnist-patch.safetensors")
     assert visitor.verdict() == "Backdoored"
     page = visitor.page

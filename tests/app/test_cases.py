@@ -40,7 +40,11 @@ def test_cases_survive_a_restart(store: CaseStore, tiny_cases: dict[str, Case], 
 def test_search_asks_for_every_word(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
     store.keep(tiny_cases["clean"])
     (entry,) = store.entries()
-    assert entry.matches("") and entry.matches("BARS-clean safetensors") and not entry.matches("bars-clean zebra")
+    assert (
+        entry.matches("")
+        and entry.matches("BARS-clean safetensors")
+        and not entry.matches("bars-clean zebra")
+    )
 
 
 def test_a_damaged_case_is_listed_with_its_reason_and_can_be_deleted(

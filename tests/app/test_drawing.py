@@ -94,7 +94,9 @@ def test_pictures_keep_their_pixels() -> None:
 
 
 def test_heat_rises_in_lightness_and_is_cut_at_the_top() -> None:
-    lightness = [sum(pictures.heat_map(np.full((1, 1), v), 1.0).getpixel((0, 0))) for v in (0, 0.3, 0.6, 1, 5)]
+    lightness = [
+        sum(pictures.heat_map(np.full((1, 1), v), 1.0).getpixel((0, 0))) for v in (0, 0.3, 0.6, 1, 5)
+    ]
     assert lightness == sorted(lightness) and lightness[3] == lightness[4]
 
 

@@ -70,7 +70,9 @@ def test_cancel_stops_the_work_within_a_second_and_the_next_one_runs(desk: Desk,
     assert first.state == "cancelled" and worker.jobs[0].cancelled
     assert time.monotonic() - start < 1.0
     until(lambda: second.state == "done")
-    assert [e.sha256 for e in desk.store.entries()] == [desk.store.load(second.case_id).report.model["sha256"]]
+    assert [e.sha256 for e in desk.store.entries()] == [
+        desk.store.load(second.case_id).report.model["sha256"]
+    ]
 
 
 def test_a_waiting_ticket_leaves_the_queue(desk: Desk, worker: Worker) -> None:
@@ -114,7 +116,9 @@ def test_a_failed_job_says_why(desk: Desk, worker: Worker) -> None:
     assert ticket.state == "failed" and ticket.error == worker.fails and not desk.store.entries()
 
 
-def test_a_result_that_is_no_case_is_not_kept(desk: Desk, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_is_no_case_is_not_kept(
+    desk: Desk, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def spoilt(task: str, request: dict, folder: Path) -> FakeJob:
         job = worker(task, request, folder)
         (folder / "case.json").write_text('{"verdict": "clean"}')

@@ -66,10 +66,17 @@ def test_one_click_on_a_sample_leads_to_a_verdict(
     assert not app.exception, app.exception
     said = texts(app)
     expected = tiny_cases[kind].report
-    assert f'<div class="word"' in said and expected.verdict.capitalize() in said
+    assert '<div class="word"' in said and expected.verdict.capitalize() in said
     assert expected.model["sha256"] in said
     headings = [s.value for s in app.subheader]
-    order = ["Class by class", "Saliency", "Activation maximisation", "Histograms of saliency", "Why", "Model file"]
+    order = [
+        "Class by class",
+        "Saliency",
+        "Activation maximisation",
+        "Histograms of saliency",
+        "Why",
+        "Model file",
+    ]
     assert [h for h in headings if h in order] == order and headings[-1] == "Download"
     request = dashboard.requests[0]
     assert request["settings"]["images"] == Settings().images and request["case"] is True
@@ -161,12 +168,18 @@ def test_the_papers_settings_reach_the_worker(dashboard: Worker) -> None:
 
 def test_every_setting_has_a_control_with_its_help(dashboard: Worker) -> None:
     app = page().run()
-    shown = {e.key for kind in ("slider", "number_input", "selectbox", "multiselect", "button_group") for e in app.get(kind)}
+    shown = {
+        e.key
+        for kind in ("slider", "number_input", "selectbox", "multiselect", "button_group")
+        for e in app.get(kind)
+    }
     assert {controls.key("settings", name) for name in controls.schema()} <= shown
     assert all(controls.schema()[n].metadata["says"] for n in controls.schema())
 
 
-def test_settings_that_make_the_reference_models_run_say_how_long(dashboard: Worker, tiny_settings: Settings) -> None:
+def test_settings_that_make_the_reference_models_run_say_how_long(
+    dashboard: Worker, tiny_settings: Settings
+) -> None:
     app = page().run()
     # The defaults are not what the tiny pack was made with, so they cost.
     assert "reference models of bars are looked at again" in texts(app)
@@ -224,7 +237,9 @@ def test_turning_quantiles_redraws_within_half_a_second_and_runs_no_model(
     assert "no longer here" in texts(app) or dashboard.requests
 
 
-def test_pictures_of_the_gallery_follow_the_slider_and_the_switch(dashboard: Worker, kept: dict[str, str]) -> None:
+def test_pictures_of_the_gallery_follow_the_slider_and_the_switch(
+    dashboard: Worker, kept: dict[str, str]
+) -> None:
     name = kept["patch"]
     app = opened(name)
     first = next(e.proto.body for e in app.get("html") if "ti-grid" in e.proto.body)
@@ -294,7 +309,9 @@ def test_two_sessions_do_not_disturb_each_other(dashboard: Worker) -> None:
     assert "bars\\-clean" in texts(two) and "bars\\-patch" not in texts(two)
 
 
-def test_downloads_are_what_they_say(dashboard: Worker, kept: dict[str, str], tiny_cases: dict[str, Case]) -> None:
+def test_downloads_are_what_they_say(
+    dashboard: Worker, kept: dict[str, str], tiny_cases: dict[str, Case]
+) -> None:
     import io
     import json
     import zipfile
