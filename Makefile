@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app demo test lint bench evaluate clean
+.PHONY: app demo test bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,14 @@ evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detecto
 	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) || exit 2; \
 	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) --shift || exit 2; echo; \
 	done
+
+audit: $(VENV)/.ready  ## the pinned packages against known advisories (asks PyPI)
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
+
+sbom: $(VENV)/.ready  ## a software bill of materials in build/sbom.json (CycloneDX)
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet cyclonedx-bom
+	build/audit/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -18,6 +18,8 @@ from ti_core.zoo.recipes import Recipe, plan
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
 """A trojan below this attack success rate does not enter a pack."""
+ASTRAY = 3.0
+"""A network whose clean accuracy is below this many times that of chance is trained anew with smaller steps."""
 MINIMUM_SHARE = 0.7
 """A network below this share of the zoo's median clean accuracy does not enter a pack: its training went astray."""
 
@@ -90,11 +92,15 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     if data_path not in _DATA:
         _DATA[data_path] = load_data(data_path, size)
     base = load_file(out / f"{recipe.base}.safetensors") if recipe.base else None
+    calm, tried = recipe, recipe
     for attempt in range(ATTEMPTS):
-        tried = recipe.harder(attempt)
         trained = train(tried, _DATA[data_path], base)
-        if trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS:
+        astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
+        if not astray and (trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS):
             break
+        if attempt < ATTEMPTS - 1:
+            calm = calm.calmer() if astray else calm
+            tried = calm.harder(0 if astray else attempt + 1)
     record = tried.as_dict() | {
         "clean_accuracy": trained.clean_accuracy,
         "attack_success": trained.attack_success,
