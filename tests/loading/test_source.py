@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(path for folder in ("ti_core", "app") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("ti_core", "app", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
 
 FORBIDDEN_IMPORTS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "jsonpickle"}
 FORBIDDEN_CALLS = {

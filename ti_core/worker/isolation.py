@@ -7,7 +7,7 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,10 @@ class Isolation:
         return {"network": self.network, "files": self.files, "processes": self.processes}
 
 
-def isolate(folders: list[Path], gpu: bool = False) -> Isolation:
+MEANS = ("namespaces", "landlock", "seccomp")
+
+
+def isolate(folders: list[Path], gpu: bool = False, means: Collection[str] = MEANS) -> Isolation:
     """Give up, for good, the network, writing outside ``folders``, and reaching other processes.
 
     To be called while the process has one thread. Every means is tried, and the lack of one does not stop the
@@ -45,17 +48,22 @@ def isolate(folders: list[Path], gpu: bool = False) -> Isolation:
     ----------
     folders : where plain files may still be written.
     gpu : leave NVIDIA's device files usable.
+    means : which of the kernel's means to try.
     """
-    namespaces = _worked(_enter_namespaces)
+
+    def tried(name: str, step: Callable[[], object]) -> str:
+        return _worked(step) if name in means else "not tried"
+
+    namespaces = tried("namespaces", _enter_namespaces)
     _no_new_privileges()
     allowed = dict.fromkeys(folders, landlock.KEEP_FILES)
     allowed |= dict.fromkeys(landlock.existing(["/dev/null"]), landlock.WRITE_FILE)
     if gpu:
         devices = [*landlock.existing(GPU_DEVICES), *Path("/dev").glob("nvidia[0-9]*")]
         allowed |= dict.fromkeys(devices, landlock.WRITE_FILE | landlock.IOCTL_DEV)
-    landlocked = _worked(lambda: landlock.restrict(allowed))
+    landlocked = tried("landlock", lambda: landlock.restrict(allowed))
     _worked(_drop_capabilities)
-    filtered = _worked(syscalls.forbid)
+    filtered = tried("seccomp", syscalls.forbid)
     return _told(namespaces, landlocked, filtered)
 
 

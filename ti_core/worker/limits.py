@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 GIB = 1024**3
-MAPPED = 4 * GIB
-"""Address space beyond ``memory_bytes``: for libraries and for files that are mapped, not read."""
+MAPPED = 4 * GIB + (os.cpu_count() or 1) * GIB // 8
+"""Address space beyond ``memory_bytes``: for files that are mapped, not read, and for what threads reserve."""
 OPEN_FILES = 512
 
 
