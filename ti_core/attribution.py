@@ -58,7 +58,8 @@ def available(scores: Scores, image: torch.Tensor) -> tuple[str, ...]:
 
 def _strongest(values: torch.Tensor) -> torch.Tensor:
     """Attributions ``N x C x H x W`` to maps: absolute, largest channel."""
-    return values.detach().abs().amax(dim=1)
+    strongest: torch.Tensor = values.detach().abs().amax(dim=1)
+    return strongest
 
 
 def _predicted(scores: Scores, images: torch.Tensor) -> torch.Tensor:
