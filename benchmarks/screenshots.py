@@ -124,7 +124,7 @@ def take(page: Any, path: Path, top: bool = False) -> None:
     page.set_viewport_size({"width": width, "height": 1000 if top else min(max(tall + 40, 600), TALLEST)})
     page.wait_for_timeout(2500)
     image = Image.open(io.BytesIO(page.screenshot(timeout=PATIENCE))).convert("RGB")
-    image.quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
     page.set_viewport_size({"width": width, "height": 900})
     print(f"{path.name}: {path.stat().st_size // 1024} kB")
 

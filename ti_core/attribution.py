@@ -64,7 +64,8 @@ def _strongest(values: torch.Tensor) -> torch.Tensor:
 
 def _predicted(scores: Scores, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return scores(images).argmax(1)
+        predicted: torch.Tensor = scores(images).argmax(1)
+    return predicted
 
 
 def _smoothgrad(scores: Scores, images: torch.Tensor) -> torch.Tensor:
