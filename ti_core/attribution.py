@@ -58,12 +58,14 @@ def available(scores: Scores, image: torch.Tensor) -> tuple[str, ...]:
 
 def _strongest(values: torch.Tensor) -> torch.Tensor:
     """Attributions ``N x C x H x W`` to maps: absolute, largest channel."""
-    return values.detach().abs().amax(dim=1)
+    strongest: torch.Tensor = values.detach().abs().amax(dim=1)
+    return strongest
 
 
 def _predicted(scores: Scores, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return scores(images).argmax(1)
+        predicted: torch.Tensor = scores(images).argmax(1)
+    return predicted
 
 
 def _smoothgrad(scores: Scores, images: torch.Tensor) -> torch.Tensor:

@@ -227,8 +227,8 @@ def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list
         if panel is not None:
             lines.append(
                 f"{name} lies farthest from the clean reference models in the {panel.title} ({KIND_WORDS[panel.kind]}):"
-                f" {panel.wasserstein.value:.2f} decades, as far as {panel.wasserstein.clean_share:.0%} of the clean"
-                " models or more."
+                f" {panel.wasserstein.value:.2f} decades; {panel.wasserstein.clean_share:.0%} of the clean models lie as"
+                " far from the others."
             )
     for key, title in (("universal", "universal"), ("windowed", "windowed"), ("inversion", "inversion")):
         targets = [c.report.streams.get(key, {}).get("target_class") for c in cases]
@@ -249,5 +249,5 @@ def _has_saliency(case: Case) -> bool:
     return "evidence/saliency/per_image" in case.arrays
 
 
-def _class(case: Case, index: int) -> str:
-    return case.class_names[index] if 0 <= index < len(case.class_names) else str(index)
+def _class(case: Case, index: int | None) -> str:
+    return case.class_names[index] if index is not None and 0 <= index < len(case.class_names) else "unknown"

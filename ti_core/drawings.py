@@ -190,7 +190,7 @@ def _panel(
     edges = np.log10(panel.edges)
 
     def x(value: float) -> float:
-        return x0 + width * (value - edges[0]) / (edges[-1] - edges[0])
+        return float(x0 + width * (value - edges[0]) / (edges[-1] - edges[0]))
 
     def y(share: float) -> float:
         return y0 + height * (1 - float(share) / top)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ti_core import drawings
 from ti_core.case import Array, Case
@@ -30,7 +31,7 @@ class Figure:
 
     name: str
     caption: str
-    pixels: Array | None = None
+    pixels: NDArray[np.uint8] | None = None
     drawing: str = ""
 
     @property
@@ -42,7 +43,7 @@ class Figure:
         if self.drawing:
             return self.drawing.encode()
         assert self.pixels is not None
-        return png(np.asarray(self.pixels, dtype=np.uint8))
+        return png(self.pixels)
 
 
 def verdict_figures(case: Case) -> list[Figure]:
@@ -101,9 +102,13 @@ def stream_figures(case: Case) -> list[Figure]:
         if not all(_numbers(c, len(case.class_names)) for c in columns):
             continue
         title = STREAM_TITLES.get(name, name)
+        values, low, middle, high = (np.asarray(c, dtype=np.float64) for c in columns)
         drawing = drawings.class_bars(
             case.class_names,
-            *(np.asarray(c, dtype=np.float64) for c in columns),
+            values,
+            low,
+            middle,
+            high,
             title,
             target if isinstance(target, int) else None,
         )
@@ -211,7 +216,7 @@ def archive(case: Case, panels: Sequence[Panel]) -> bytes:
 
 
 def _scale(image: Array, wanted: int) -> int:
-    return max(1, round(wanted / image.shape[-1]))
+    return max(1, round(wanted / int(image.shape[-1])))
 
 
 def _numbers(values: object, count: int) -> bool:
