@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app test lint bench evaluate clean
+.PHONY: app demo test lint bench evaluate clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,15 +13,18 @@ $(VENV)/.ready: pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-app: $(VENV)/.ready  ## inspect the bundled samples
+app: $(VENV)/.ready  ## open the dashboard at http://127.0.0.1:8501
+	$(BIN)/streamlit run app/main.py
+
+demo: $(VENV)/.ready  ## inspect the bundled samples on the command line
 	@for kind in clean blend patch; do \
 	  $(BIN)/python -m ti_core inspect assets/samples/mnist-$$kind.safetensors; code=$$?; \
 	  if [ $$code -eq 2 ]; then exit 2; fi; echo; \
 	done
 
 test: $(VENV)/.ready  ## style, types and tests
-	$(BIN)/ruff check ti_core tests benchmarks
-	$(BIN)/ruff format --check ti_core tests benchmarks
+	$(BIN)/ruff check ti_core app tests benchmarks
+	$(BIN)/ruff format --check ti_core app tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 

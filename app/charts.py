@@ -22,10 +22,7 @@ CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "r
 
 def points(figure: go.Figure) -> int:
     """Points that a figure sends to the browser."""
-    return sum(
-        max((len(trace[k]) for k in ("x", "y", "z") if trace[k] is not None), default=0)
-        for trace in figure.data
-    )
+    return sum(max(len(axis) if axis is not None else 0 for axis in (t.x, t.y)) for t in figure.data)
 
 
 def gauge(
@@ -146,7 +143,7 @@ def class_bars(
                 x=at,
                 y=np.asarray(high) - np.asarray(low),
                 base=low,
-                name="clean models, 5 to 95 %",
+                name="clean models",
                 marker={"color": faded(colours.clean, 0.22), "line": {"color": colours.clean, "width": 1}},
                 width=0.8,
                 hovertemplate="clean models: %{base:.2f} to %{customdata:.2f}<extra></extra>",
@@ -158,7 +155,7 @@ def class_bars(
             x=at,
             y=middle,
             mode="markers",
-            name="clean median",
+            name="median",
             marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
             hovertemplate="clean median: %{y:.2f}<extra></extra>",
         )
@@ -173,6 +170,7 @@ def class_bars(
                 "symbol": ["diamond" if i == suspected else "circle" for i in at],
                 "size": [15 if i == suspected else 9 for i in at],
                 "color": colours.suspect,
+                "opacity": 1,
                 "line": {"width": 1, "color": colours.page},
             },
             customdata=x,
@@ -251,6 +249,7 @@ def _panel_grid(
             go.Scatter(
                 x=panel.edges,
                 y=_steps(panel.own),
+                mode="lines",
                 line={"shape": "hv", "width": 2.5, "color": colours.suspect},
                 name="this model",
                 legendgroup="own",
@@ -273,7 +272,7 @@ def _panel_grid(
     figure.update_annotations(font={"size": 13, "color": colours.ink})
     figure.update_layout(
         template=template(colours),
-        height=70 + 175 * rows,
+        height=70 + 190 * rows,
         legend={"y": 1 + 0.28 / rows, "yanchor": "bottom"},
         margin={"l": 8, "r": 8, "t": 60, "b": 8},
     )
@@ -289,7 +288,7 @@ def _band(
     place: Mapping[str, int],
     first: bool,
 ) -> None:
-    common = {"x": edges, "legendgroup": name, "hoverinfo": "skip"}
+    common = {"x": edges, "mode": "lines", "legendgroup": name, "hoverinfo": "skip"}
     figure.add_trace(
         go.Scatter(
             y=_steps(band[0]), line={"shape": "hv", "width": 0, "color": colour}, showlegend=False, **common
@@ -348,7 +347,7 @@ def _pushes(
 
 def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> go.Figure:
     """Shapley values in log-odds: to the right for a backdoor, to the left against it."""
-    names = [escape(_capital(n)) for n, _ in pairs][::-1]
+    names = [_two_lines(_capital(_readable(n))) for n, _ in pairs][::-1]
     values = [v for _, v in pairs][::-1]
     figure = go.Figure(
         go.Bar(
@@ -366,14 +365,14 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> g
             hovertemplate="%{customdata}: %{x:+.2f} log-odds<extra></extra>",
         )
     )
-    reach = 1.25 * max([abs(v) for v in values] + [0.1])
+    reach = 1.5 * max([abs(v) for v in values] + [0.1])
     figure.update_layout(
         template=template(colours),
-        height=70 + 26 * len(values),
-        xaxis={"range": [-reach, reach], "title": "log-odds: against a backdoor ← → for a backdoor"},
+        height=70 + 34 * len(values),
+        xaxis={"range": [-reach, reach], "title": "log-odds: against ← → for a backdoor"},
         yaxis={
             "tickvals": list(range(len(values))),
-            "ticktext": [_cut(n, 62) for n in names],
+            "ticktext": names,
             "showgrid": False,
         },
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -417,6 +416,22 @@ def kind_word(kind: str) -> str:
 
 def _steps(values: Array) -> Array:
     return np.append(values, values[-1])
+
+
+def _readable(feature: str) -> str:
+    """A feature's name with the group of triggers in words."""
+    kind, colon, rest = feature.partition(": ")
+    rest = rest.replace(" percentile of the images", " pct. of the images")
+    return f"{KIND_WORDS[kind]}{colon}{rest}" if kind in KIND_WORDS and colon else feature
+
+
+def _two_lines(text: str, most: int = 44) -> str:
+    """A label for an axis on at most two lines, escaped."""
+    if len(text) <= most:
+        return escape(text)
+    at = text.rfind(" ", 0, most)
+    at = at if at > 0 else most
+    return f"{escape(text[:at])}<br>{escape(_cut(text[at:].strip(), most + 10))}"
 
 
 def _capital(text: str) -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -40,6 +40,7 @@ class Running(Protocol):
     state: str
     error: str | None
     folder: Path
+    isolation: dict[str, str]
 
     def poll(self) -> list[Any]: ...
     def cancel(self) -> None: ...
@@ -161,10 +162,10 @@ class Desk:
     def place(self, ticket: Ticket) -> int:
         """How many are before this ticket: 0 when it runs or comes next."""
         with self._lock:
-            before = (
-                [i for i in self._order[: self._order.index(ticket.id)]] if ticket.id in self._order else []
-            )
-            return len(before) + (self._job is not None and self._job[0] is not ticket)
+            if ticket.id not in self._order:
+                return 0
+            running = sum(t.state == "running" for t in self._tickets.values())
+            return self._order.index(ticket.id) + running
 
     def cancel(self, ticket: Ticket) -> None:
         """Stop a ticket's work, or take it out of the queue; it is gone when this returns."""
@@ -256,6 +257,8 @@ class Desk:
     def _keep(self, ticket: Ticket, job: Running) -> None:
         try:
             case = load_case(job.folder)
+            # What confined the process is for this one to say.
+            case = replace(case, report=replace(case.report, isolation=dict(job.isolation)))
             ticket.case_id = self.store.keep(case)
         except CaseError as error:
             self._end(ticket, "failed", f"The process that opened the file left no valid result. {error}")

@@ -40,6 +40,7 @@ def warm() -> None:
 def main() -> None:
     st.set_page_config(page_title="TrojanInterpret", page_icon="🔍", layout="wide")
     warm()
+    st.logo(Path(__file__).with_name("logo.svg"), size="medium")
     st.html(markup.style())
     pages = [
         st.Page(inspect.page, title="Inspect", icon=":material/search:", url_path="inspect", default=True),

@@ -14,11 +14,13 @@ STYLE = """
 .block-container, [data-testid="stMainBlockContainer"] { max-width: 1240px; padding-top: 4.5rem; }
 .ti-verdict { display: flex; gap: 1rem; align-items: center; border-left: .45rem solid; padding: .9rem 1.1rem;
   border-radius: .3rem; }
-.ti-verdict .mark { font-size: 2rem; line-height: 1; font-weight: 700; width: 2.6rem; height: 2.6rem;
-  border: 3px solid currentColor; border-radius: 50%; display: grid; place-items: center; flex: none; font-size: 1.5rem; }
+.ti-verdict .mark { font-size: 1.5rem; line-height: 1; font-weight: 700; width: 2.6rem; height: 2.6rem;
+  border: 3px solid currentColor; border-radius: 50%; display: grid; place-items: center; flex: none; }
 .ti-verdict .word { font-size: 1.45rem; font-weight: 700; line-height: 1.2; }
 .ti-verdict .says { font-size: 1.02rem; overflow-wrap: anywhere; }
-.ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem; margin: .2rem 0 .4rem; }
+.ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem;
+  margin: .2rem 0 .4rem !important; padding: 0 !important; }
+.ti-facts div, .ti-facts dt, .ti-facts dd { margin: 0 !important; padding: 0; }
 .ti-facts div { min-width: 6rem; } .ti-facts dt { font-size: .8rem; opacity: .75; } .ti-facts dd { margin: 0;
   font-weight: 600; overflow-wrap: anywhere; }
 .ti-grid { overflow-x: auto; } .ti-grid table { border-collapse: separate; border-spacing: 3px; width: 100%;

@@ -52,23 +52,36 @@ class Pace:
                     stages += ["saliency verdict", "pictures"]
         stages += ["verdict", "trigger", "case"]
         found = {name: max(known.get(name, 0.0), 0.01) for name in stages}
-        if "saliency" in settings.streams:
-            found["saliency reference"] = 0.1 + (self.reference_seconds(pack, settings) if pack else 0.0)
+        if pack is not None:
+            missing = missing_evidence(pack, settings)
+            for name in missing:
+                found[f"{name} reference"] = self.reference_seconds(pack, settings.with_(streams=(name,)))
         return found
 
     def reference_seconds(self, pack: Pack, settings: Settings) -> float:
         """Seconds that these settings make the reference models run for; 0 where the pack ships their evidence."""
-        if "saliency" not in settings.streams or ships_saliency(pack, settings):
-            return 0.0
         members = sum(not m.held_out for m in pack.members)
-        probes = 3 * settings.images * len(settings.trigger_kinds)
         channels, height, width = pack.input_shape
-        return members * probes * PER_PROBE * max(1.0, channels * height * width / 784)
+        with self._lock:
+            known = DEFAULT | self._seen.get(pack.name, {})
+        total = 0.0
+        for name in missing_evidence(pack, settings):
+            if name == "saliency":
+                probes = 3 * settings.images * len(settings.trigger_kinds)
+                total += members * probes * PER_PROBE * max(1.0, channels * height * width / 784)
+            else:
+                total += members * known.get(name, 1.0)
+        return total
 
 
-def ships_saliency(pack: Pack, settings: Settings) -> bool:
-    """Whether the pack's baseline was made with these settings of the probes."""
-    return Settings.parse(pack.record["settings"]).of_stage("probes") == settings.of_stage("probes")
+def missing_evidence(pack: Pack, settings: Settings) -> list[str]:
+    """The streams whose evidence of the reference models the pack does not ship at these settings."""
+    from ti_core.cache import Cache
+    from ti_core.reference import Reference
+    from ti_core.streams import make_streams
+
+    reference = Reference(pack, settings, Cache(None))
+    return [stream.name for stream in make_streams(settings) if not reference.serves_baseline(stream)]
 
 
 def progress(expected: Mapping[str, float], stage: str, share: float) -> float:

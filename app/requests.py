@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -10,7 +12,7 @@ from app import state
 from app.cases import home
 from app.jobs import Ticket
 from app.sources import Source
-from ti_core.pack import Pack
+from ti_core.pack import PACKS, Pack
 from ti_core.settings import Settings
 
 MOST_CACHES = 64
@@ -46,7 +48,7 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> dict[st
     return {
         "model": str(source.path),
         "companions": [str(p) for p in source.companions],
-        "pack": pack.name if pack else None,
+        "pack": _pack(pack) if pack else None,
         "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.as_dict().items()},
         "device": "auto",
         "cache": str(_cache(source)),
@@ -54,9 +56,13 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> dict[st
     }
 
 
-def _cache(source: Source) -> Any:
-    import shutil
+def _pack(pack: Pack) -> str:
+    """A bundled pack by its name, another by its folder."""
+    return pack.name if pack.folder.parent == PACKS else str(pack.folder.absolute())
 
+
+def _cache(source: Source) -> Path:
+    """The folder of this model's own cache; the longest unused go."""
     root = home() / "cache"
     folder = root / source.digest
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -125,7 +125,7 @@ class ModelShelf:
 
     def drop(self, sha256: str) -> None:
         """Remove the model with this digest."""
-        for path in self.folder.glob("*/*"):
+        for path in list(self.folder.glob("*/*")):
             if path.is_file() and _digest(path) == sha256:
                 shutil.rmtree(path.parent, ignore_errors=True)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ti_core.saliency import saliency_maps
+from ti_core.saliency import saliency_and_classes, saliency_maps
 
 
 def linear(weights: torch.Tensor) -> nn.Module:
@@ -55,3 +55,11 @@ def test_the_state_is_left_as_it_was_found() -> None:
     assert not x.requires_grad and x.grad is None
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
     assert not network.training
+
+
+def test_the_classes_are_those_whose_saliency_it_is() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).requires_grad_(False)
+    x = torch.rand(9, 1, 4, 4)
+    maps, classes = saliency_and_classes(network, x, 4)
+    assert torch.equal(classes, network(x).argmax(1))
+    torch.testing.assert_close(maps.flatten(1), network[1].weight[classes].abs())

@@ -33,6 +33,7 @@ REPORT_TYPES: dict[str, type | tuple[type, ...]] = {
     "timings": dict,
     "cache": dict,
     "versions": dict,
+    "isolation": dict,
 }
 
 RECORD_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -84,7 +85,7 @@ SHAPES: dict[str, str] = {
 """Dimensions of every array: a letter stands for one size throughout the case.
 
 G groups of triggers, n probe images shown of each row, P images on the way, T = iterations + 1, R fitted reference
-models. Beside these there are ``evidence/<stream>/<array>`` and ``reference/<stream>/<array>`` of the deep streams.
+models. Beside these there are further ``evidence/<stream>/<array>`` and ``reference/<stream>/<array>``.
 """
 
 WITHIN_ONE = ("probes", "actmax/maker/images", "actmax/suspect/images", "trigger/")
@@ -101,7 +102,8 @@ def check_record(values: Any) -> None:
     _types(values, RECORD_TYPES, "record")
     if values["case_version"] != CASE_VERSION:
         raise CaseError(
-            f"The case has version {values['case_version']}, this program reads {CASE_VERSION}; inspect the model again."
+            f"The case has version {values['case_version']}, this program reads {CASE_VERSION}; inspect the model"
+            " again."
         )
     _must(ISO.fullmatch(values["created"]) is not None, "its time")
     _must(values["code"] == "" or DIGEST.fullmatch(values["code"]) is not None, "its code's digest")
@@ -131,7 +133,7 @@ def _check_report(report: dict[str, Any], classes: int) -> None:
     _must(all(isinstance(s, dict) for s in report["streams"].values()), "the streams")
     _must(all(isinstance(s.get("sentence", ""), str) for s in report["streams"].values()), "the streams")
     _must(all(_number(v) and v >= 0 for v in report["timings"].values()), "the timings")
-    for key in ("cache", "versions"):
+    for key in ("cache", "versions", "isolation"):
         _must(all(isinstance(v, str) for v in report[key].values()), key)
     model, pack = report["model"], report["pack"]
     for key in ("file", "sha256", "format", "architecture"):
@@ -164,7 +166,7 @@ def check_arrays(case: Case, arrays: Mapping[str, Array]) -> None:
             _match(name, SHAPES[name].split(), array.shape, sizes)
         else:
             parts = name.split("/")
-            known = len(parts) == 3 and parts[0] in ("evidence", "reference") and parts[1] != "saliency"
+            known = len(parts) == 3 and parts[0] in ("evidence", "reference")
             _must(known and all(map(NAME.fullmatch, parts)) and array.ndim <= 4, f"the array {name!r}")
         _must(bool(np.isfinite(array).all()), f"{name!r}: it is not finite")
         if name.startswith(WITHIN_ONE) and not name.startswith(CLASSES) and array.size:

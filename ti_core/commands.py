@@ -40,9 +40,13 @@ def inspect_one(options: argparse.Namespace) -> int:
     if options.json:
         _write(options.json, report.as_json() + "\n")
     if options.html:
-        from ti_core.html import html_report
+        from ti_core.exhibits import case_of, page
+        from ti_core.loading import describe_file
+        from ti_core.pack import load_pack
 
-        _write(options.html, html_report(inspection))
+        compared = load_pack(options.pack or report.pack["name"])
+        case = case_of(inspection, compared, settings, describe_file(options.model).as_dict())
+        _write(options.html, page(case, compared))
     print(report.sentence())
     for reason in report.reasons:
         print(f"  - {reason}")

@@ -106,15 +106,10 @@ def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:
     if len(labels) != len(stacked["pooled"]):
         raise PackError(f"Reference pack {pack.name!r} has changed since; inspect the model again.")
     stream = Saliency(settings)
-    clean: Evidence = {k: np.asarray(v[labels == "clean"], dtype=np.float32) for k, v in stacked.items()}
+    clean: Evidence = _floats({k: v[labels == "clean"] for k, v in stacked.items()})
     edges = stream.edges(clean)
-    mine = stream.histograms({k: np.asarray(v, dtype=np.float32) for k, v in own.items()}, clean)
-    every = np.stack(
-        [
-            stream.histograms({k: np.asarray(v[i], dtype=np.float32) for k, v in stacked.items()}, clean)
-            for i in range(len(labels))
-        ]
-    )
+    mine = stream.histograms(_floats(own), clean)
+    every = stream.histograms(_floats(stacked), clean)
     width = float(np.log10(edges[-1] / edges[0]) / (len(edges) - 1))
     pushes = _pushes(case)
     found = []
@@ -140,6 +135,10 @@ def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:
                 )
             )
     return found
+
+
+def _floats(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+    return {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
 
 
 def same_profile(case: Case, settings: Settings) -> bool:

@@ -259,9 +259,18 @@ class CaseWriter:
         self._progress("pictures", 1.0)
         self._partial("partial")
 
-    def finish(self, inspection: Inspection) -> None:
+    def finish(self, inspection: Inspection) -> Case:
         """Write the finished case."""
         self._progress("case", 0.0)
         case = case_of(inspection, self._pack, self._settings, self._file, self._before)
         save_case(case, self._folder)
         self._progress("case", 1.0)
+        return case
+
+
+def page(case: Case, pack: Pack) -> str:
+    """The HTML report of a case, with its histograms at its own settings."""
+    from ti_core.comparison import panels
+    from ti_core.html import html_report
+
+    return html_report(case, panels(case, pack, Settings.parse(case.report.settings)))

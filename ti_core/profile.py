@@ -30,10 +30,16 @@ def boundaries(low: float, high: float, bins: int) -> NDArray[np.float64]:
 
 
 def histogram(values: NDArray[np.floating], edges: NDArray[np.float64]) -> Array:
-    """Shares of the values in each bin; values beyond the boundaries count in the outermost bins. Sums to 1."""
-    inside = np.clip(values, edges[0], edges[-1])
-    counts, _ = np.histogram(inside, bins=edges)
-    return np.asarray(counts / max(1, values.size), dtype=np.float32)
+    """Shares of the values in each bin, ``... x n`` to ``... x bins``: the last axis is counted, and sums to 1.
+
+    Values beyond the boundaries count in the outermost bins; a bin holds its lower boundary, the last its upper too.
+    """
+    values = np.asarray(values)
+    rows, bins = values.reshape(-1, values.shape[-1]), len(edges) - 1
+    places = (np.searchsorted(edges, rows, side="right") - 1).clip(0, bins - 1)
+    places += bins * np.arange(len(rows))[:, None]
+    counts = np.bincount(places.ravel(), minlength=bins * len(rows)).reshape(*values.shape[:-1], bins)
+    return np.asarray(counts / max(1, values.shape[-1]), dtype=np.float32)
 
 
 def quantile_histograms(
@@ -69,26 +75,32 @@ def image_levels(maps: NDArray[np.floating]) -> Array:
 
 
 def kept_quantile_histograms(kept: Array, quantiles: tuple[float, ...], edges: NDArray[np.float64]) -> Array:
-    """:func:`quantile_histograms` from :func:`pooled_levels`, read at :data:`TAIL_SIZE` ranks of each tail.
+    """:func:`quantile_histograms` from :func:`pooled_levels`, ``... x levels`` to ``... x P x bins``.
 
-    A bin's share differs from the exact one by about ``1 / TAIL_SIZE``, and a suspect's and the reference models'
-    are always read alike.
+    Each tail is read at :data:`TAIL_SIZE` ranks, so a bin's share differs from the exact one by about
+    ``1 / TAIL_SIZE``, and a suspect's and the reference models' are always read alike.
     """
-    rows = []
-    for p in quantiles:
-        ranks = p + (1 - p) * (np.arange(TAIL_SIZE) + 0.5) / TAIL_SIZE
-        rows.append(histogram(np.interp(ranks, LEVELS, kept), edges))
-    return np.stack(rows)
+    inside = (np.arange(TAIL_SIZE) + 0.5) / TAIL_SIZE
+    tails = [histogram(_read(kept, p + (1 - p) * inside, LEVELS), edges) for p in quantiles]
+    return np.stack(tails, axis=-2)
 
 
 def image_values(kept: Array, quantiles: tuple[float, ...]) -> Array:
     """Each image's quantiles (1 is its largest) read off :func:`image_levels`, ``... x levels`` to ``... x P``."""
-    position = np.interp(np.array(quantiles), IMAGE_LEVELS, np.arange(len(IMAGE_LEVELS)))
-    below = np.floor(position).astype(int).clip(0, len(IMAGE_LEVELS) - 2)
-    share = position - below
-    return np.asarray(kept[..., below] * (1 - share) + kept[..., below + 1] * share, dtype=np.float32)
+    return _read(kept, np.array(quantiles), IMAGE_LEVELS)
 
 
 def kept_image_histograms(kept: Array, quantiles: tuple[float, ...], edges: NDArray[np.float64]) -> Array:
-    """:func:`image_histograms` from :func:`image_levels`; exact where a quantile is one of the levels."""
-    return np.stack([histogram(row, edges) for row in image_values(kept, (1.0, *quantiles)).T])
+    """:func:`image_histograms` from :func:`image_levels`, ``... x M x levels`` to ``... x (1 + P) x bins``.
+
+    Exact where a quantile is one of the levels.
+    """
+    return histogram(np.swapaxes(image_values(kept, (1.0, *quantiles)), -1, -2), edges)
+
+
+def _read(kept: Array, ranks: NDArray[np.float64], levels: NDArray[np.float64]) -> Array:
+    """A kept quantile function, ``... x levels``, read at other ranks by linear interpolation, ``... x ranks``."""
+    position = np.interp(ranks, levels, np.arange(len(levels)))
+    below = np.floor(position).astype(int).clip(0, len(levels) - 2)
+    share = (position - below).astype(np.float32)
+    return np.asarray(kept[..., below] * (1 - share) + kept[..., below + 1] * share, dtype=np.float32)

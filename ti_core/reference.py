@@ -146,7 +146,7 @@ class Reference:
         if shipped and self.serves_baseline(stream) and self._recorded("profile"):
             self._check("saliency")
             return load_detector(self.pack.folder, "saliency", shipped, np.asarray(matrix, dtype=np.float64))
-        return self._fit(names, matrix, Boosting())
+        return self._fit(names, matrix, Boosting(weights=stream.weights(names)))
 
     def class_scores(
         self,

@@ -29,6 +29,8 @@ class Report:
     model, pack, settings : what was inspected, against what, and how.
     timings : seconds per stage.
     cache : which stages were "computed", read from the "cache", or from the pack's "baseline".
+    isolation : what kept the process that opened the file from network, files and other processes; empty if it was
+        opened in the caller's own.
     """
 
     verdict: str
@@ -44,6 +46,7 @@ class Report:
     timings: dict[str, float]
     cache: dict[str, str]
     versions: dict[str, str]
+    isolation: dict[str, str] = field(default_factory=dict)
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:

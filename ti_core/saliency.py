@@ -22,12 +22,27 @@ def saliency_maps(scores: nn.Module, images: torch.Tensor, batch_size: int = 256
     ----------
     K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks", 2014.
     """
+    return saliency_and_classes(scores, images, batch_size)[0]
+
+
+def saliency_and_classes(
+    scores: nn.Module, images: torch.Tensor, batch_size: int = 256
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`saliency_maps`, and the predicted classes ``N`` whose saliency they are, from the same forward pass."""
     from captum.attr import Saliency
 
-    # The largest score is the predicted class's, so that one forward pass both predicts and is differentiated.
-    method = Saliency(lambda x: scores(x).amax(dim=1))
-    maps = [
-        method.attribute(batch.detach().clone().requires_grad_(True), abs=True).amax(dim=1).detach()
-        for batch in images.split(batch_size)
-    ]
-    return torch.cat(maps)
+    classes: list[torch.Tensor] = []
+
+    def largest(x: torch.Tensor) -> torch.Tensor:
+        """The largest score is the predicted class's, so that one pass both predicts and is differentiated."""
+        best = scores(x).max(dim=1)
+        values: torch.Tensor = best.values
+        classes.append(best.indices)
+        return values
+
+    method = Saliency(largest)
+    maps = []
+    for batch in images.split(batch_size):
+        gradient = method.attribute(batch.detach().requires_grad_(True), abs=False).detach().abs_()
+        maps.append(gradient[:, 0] if gradient.shape[1] == 1 else gradient.amax(dim=1))
+    return torch.cat(maps), torch.cat(classes)

@@ -23,8 +23,8 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Saliency")
     st.caption(
-        "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and the"
-        " same image changed to be more and less of its class; in columns the random triggers put on it."
+        "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and"
+        " the same image changed to be more and less of its class; in columns the random triggers put on it."
     )
     source = "attribution" if "attribution/suspect" in case.arrays else "saliency"
     method = case.report.settings["attribution"] if source == "attribution" else "saliency"
@@ -36,7 +36,13 @@ def show(case: Case, key: str) -> None:
         if count > 1:
             index = (
                 st.slider(
-                    "Image", 1, count, 1, key=f"{key}.image", help="Which of the probe images is shown."
+                    "Image",
+                    1,
+                    count,
+                    1,
+                    key=f"{key}.image",
+                    help="Which of the probe images is shown.",
+                    width=360,
                 )
                 - 1
             )
@@ -56,9 +62,9 @@ def show(case: Case, key: str) -> None:
 
 
 def scale_of(case: Case, source: str = "saliency") -> float:
-    """The top of the one colour scale: of both models' maps together, the 99.9th percentile."""
+    """The top of the one colour scale: of both models' maps together, the 99.5th percentile."""
     both = np.concatenate([case.arrays[f"{source}/{who}"].ravel() for who in ("suspect", "witness")])
-    return float(max(np.quantile(both, 0.999), 1e-12))
+    return float(max(np.quantile(both, 0.995), 1e-12))
 
 
 def table(case: Case, index: int, source: str, top: float, over: bool) -> str:

@@ -1,4 +1,4 @@
-"""Histograms of the upper quantiles beside the reference models', with distances; they follow their settings at once."""
+"""Histograms of the upper quantiles beside the reference models', with distances; they follow settings at once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
             theme=None,
             config=charts.CONFIG,
             key=f"{key}.histograms.{i}",
-            alt="Histograms of saliency, this model beside the clean reference models; the table below has the distances.",
+            alt="Histograms of saliency, this model beside the clean reference models; the table below has distances.",
         )
     if pushes and any(abs(p.pushes).max() > 0 for p in chosen):
         st.caption(
@@ -82,12 +82,11 @@ def _profile(case: Case, key: str) -> Settings | None:
     prefix = f"{key}.profile"
     if f"{prefix}.quantiles" not in st.session_state:
         controls.fill(prefix, own)
-    left, middle, right = st.columns([3, 2, 2], gap="medium", vertical_alignment="bottom")
-    with left:
-        controls.control(prefix, "quantiles")
-    with middle:
-        controls.control(prefix, "bins")
-    with right:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        with st.container(width=380):
+            controls.control(prefix, "quantiles")
+        with st.container(width=200):
+            controls.control(prefix, "bins")
         controls.control(prefix, "histogram_form")
     try:
         turned = controls.read(prefix)
@@ -127,6 +126,6 @@ def distance_table(chosen: list[Panel]) -> None:
             alt="Distances of each histogram from the clean reference models",
         )
         st.caption(
-            "Distance from the mean histogram of the clean models; beside it the share of clean models that lie at least"
-            " as far from the others. Few means that this model is out of the ordinary."
+            "Distance from the mean histogram of the clean models; beside it the share of clean models that lie at"
+            " least as far from the others. Few means that this model is out of the ordinary."
         )

@@ -8,23 +8,27 @@ from app import charts, state, words
 from ti_core.case import Case
 
 TITLES = {
-    "windowed": ("Patches, place by place", "Deviations of the best patch above clean models'"),
-    "inversion": ("Smallest trigger of each class", "How much smaller than in clean models, in deviations"),
-    "universal": ("One small change shared by all images", "Margin that it reaches, in usual margins"),
+    "saliency": ("Random triggers on the probes", "share flipped"),
+    "windowed": ("Patches, place by place", "deviations"),
+    "inversion": ("Smallest trigger of each class", "deviations smaller"),
+    "universal": ("One small change shared by all images", "margin"),
 }
 
 
 def show(case: Case, key: str) -> None:
-    found = [(n, s) for n, s in case.report.streams.items() if n != "saliency" and _drawable(case, s)]
+    found = [(n, s) for n, s in case.report.streams.items() if _drawable(case, s)]
     if not found:
         return
     st.subheader("Class by class")
     st.caption(
-        "How strongly each class can be forced. A backdoor's target stands above the band of the clean reference models."
+        "How strongly each class can be forced. A backdoor's target (diamond) stands above the"
+        " band that holds 90 % of the clean reference models."
     )
-    columns = st.columns(min(3, len(found)), gap="medium")
+    across = 2 if len(found) in (2, 4) else 3
     for i, (name, stream) in enumerate(found):
-        with columns[i % len(columns)]:
+        if i % across == 0:
+            columns = st.columns(across, gap="medium")
+        with columns[i % across]:
             title, unit = TITLES.get(name, (name.replace("_", " ").capitalize(), "Value"))
             st.markdown(f"**{words.safe(title)}**")
             figures = stream["figures"]

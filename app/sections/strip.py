@@ -1,4 +1,4 @@
-"""Activation maximisation: an image at the start, on the way and at the end, and the class score along the iterations."""
+"""Activation maximisation: an image from its start to its end, and the class score along the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Activation maximisation")
     st.caption(
-        "Small steps that make an image more of its class (maximised) or less of it (minimised). The probes are made so."
+        "Small steps that make an image more of its class (maximised) or less (minimised): so the probes are made."
     )
     count = case.arrays[f"actmax/{made[0]}/images"].shape[2]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
@@ -34,7 +34,7 @@ def show(case: Case, key: str) -> None:
             )
         index = 0
         if count > 1:
-            index = st.slider("Image ", 1, count, 1, key=f"{key}.actmax.image") - 1
+            index = st.slider("Image", 1, count, 1, key=f"{key}.actmax.image", width=360) - 1
     images = case.arrays[f"actmax/{who}/images"][:, :, index]
     scores = case.arrays[f"actmax/{who}/scores"]
     target = case.class_names[int(case.arrays[f"actmax/{who}/classes"][index])]

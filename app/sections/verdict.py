@@ -1,4 +1,4 @@
-"""The verdict: a sentence, the gauge, the suspected kind and class, the reasons, and how far the pack can be trusted."""
+"""The verdict: a sentence, the gauge, kind and target class, the reasons, and how far the pack can be trusted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ def show(case: Case, key: str) -> None:
         st.caption(
             "So far from saliency alone. The deep streams are still at work; the joint verdict follows."
         )
-    changed = bool(report.pack["detects"])
     st.html(
         markup.facts(
             [
@@ -31,7 +30,7 @@ def show(case: Case, key: str) -> None:
                 ),
                 (
                     "Compared with",
-                    f"reference pack {report.pack['name']}" if changed else report.pack["name"],
+                    f"reference pack {report.pack['name']}",
                 ),
                 ("Inspected", f"{words.when(case.created)} UTC"),
                 ("Took", words.seconds(sum(report.timings.values()))),

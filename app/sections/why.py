@@ -20,8 +20,8 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Why")
     st.caption(
-        "How far each figure moved the verdict (Shapley values, in log-odds): to the right for a backdoor, hatched to the"
-        " left against one. Saliency's bins are marked under the histograms above."
+        "How far each figure moved the verdict (Shapley values, in log-odds): to the right for a backdoor, hatched to"
+        " the left against one. Saliency's bins are marked under the histograms above."
     )
     for column, (name, pairs) in zip(st.columns(len(drawn), gap="large"), drawn, strict=True):
         with column:

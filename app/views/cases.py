@@ -20,8 +20,8 @@ def page() -> None:
         st.info("No case yet. Every finished inspection is kept here; start one on the page Inspect.")
         return
     st.caption(
-        "Every finished inspection, kept on this machine in a folder that only you can enter. Select one to open it, two to"
-        " compare them."
+        "Every finished inspection, kept on this machine in a folder that only you can enter. Select one to open it,"
+        " two to compare them."
     )
     search = st.text_input(
         "Search",
@@ -106,8 +106,8 @@ def actions(chosen: list[Entry]) -> None:
 def confirm(chosen: list[Entry]) -> None:
     """Asks once more: what is deleted is gone."""
     st.markdown(
-        f"{words.article(len(chosen), 'case')} will be deleted from this machine, with the model files that no other case is"
-        " of. This cannot be undone."
+        f"{words.article(len(chosen), 'case')} will be deleted from this machine, with the model files that no other"
+        " case is of. This cannot be undone."
     )
     with st.container(horizontal=True):
         if st.button("Delete", type="primary", key="cases.delete.yes"):

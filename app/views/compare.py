@@ -1,4 +1,4 @@
-"""Two models under the same settings: side by side, on shared axes and one colour scale, with the differences in words."""
+"""Two models under the same settings: on shared axes and one colour scale, with the differences in words."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def galleries(cases: tuple[Case, Case]) -> None:
     st.subheader("Saliency")
     count = min(c.arrays["probes"].shape[2] for c in cases)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        index = st.slider("Image", 1, count, 1, key="compare.image") - 1 if count > 1 else 0
+        index = st.slider("Image", 1, count, 1, key="compare.image", width=360) - 1 if count > 1 else 0
         over = st.toggle("Overlay on the image", key="compare.overlay")
     top = max(gallery.scale_of(c) for c in cases)
     for case in cases:

@@ -27,9 +27,9 @@ from ti_core.settings import Settings
 AUTO = "chosen by the model's input and classes"
 PREFIX = "settings"
 KINDS = {
-    "clean": ("Clean model", ":material/verified_user:"),
-    "blend": ("Model with a blend trigger", ":material/blur_on:"),
-    "patch": ("Model with a patch trigger", ":material/crop_square:"),
+    "clean": ("Clean", ":material/verified_user:"),
+    "blend": ("Blend trigger", ":material/blur_on:"),
+    "patch": ("Patch trigger", ":material/crop_square:"),
 }
 
 
@@ -53,8 +53,8 @@ def page() -> None:
             return
     st.title("Is there a backdoor in this model?")
     st.markdown(
-        "Hand in an image classifier. Nothing in the file is run; the model is compared with models known to be clean or"
-        " backdoored, and you get a verdict with its evidence."
+        "Hand in an image classifier. Nothing in the file is run; the model is compared with models known to be clean"
+        " or backdoored, and you get a verdict with its evidence."
     )
     if ticket is not None and ticket.state in ("failed", "cancelled"):
         _ended(ticket)
@@ -118,7 +118,9 @@ def chooser() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Try a sample")
-        st.caption("Bundled models whose answer is known. One click, a few seconds.")
+        st.caption(
+            "Bundled models whose answer is known: one clean, two backdoored. One click, a few seconds."
+        )
         found = samples()
         for pack, kinds in found.items():
             if len(found) > 1:
@@ -136,7 +138,7 @@ def chooser() -> None:
             "Model file",
             accept_multiple_files=True,
             key="upload",
-            help="safetensors, .pt or .pth (state dict or whole module), ONNX. For ONNX with outside data hand in both files.",
+            help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files.",
         )
         st.caption("safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB. The file stays on this machine.")
         if st.button(

@@ -1,30 +1,39 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from ti_core.streams.joint import joint_features, summed, suspected
+from ti_core.streams.joint import combined, joint_features, suspected
 
 ONE = np.array([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0]])
 TWO = np.array([[0.0, 1.0, 2.5], [0.0, 0.0, 2.0]])
 
 
 def test_a_class_that_two_streams_suspect_beats_one_that_one_suspects() -> None:
-    assert summed([ONE, TWO]).tolist() == [[0.0, 4.0, 3.5], [2.0, 0.0, 2.0]]
+    np.testing.assert_allclose(combined([ONE, TWO]) ** 2, [[0, 10, 7.25], [4, 0, 4]], rtol=1e-6)
     assert suspected({"a": ONE, "b": TWO}).tolist() == [1, 0]
 
 
-def test_features_are_the_largest_sum_its_lead_and_each_streams_part_of_it() -> None:
+def test_streams_that_see_nothing_do_not_drown_the_one_that_does() -> None:
+    blind, seeing = np.array([[-2.0, 1.0, 1.0]]), np.array([[5.0, 1.0, 1.0]])
+    scores = {"a": blind, "b": blind, "c": seeing}
+    assert suspected(scores).tolist() == [0] and combined(list(scores.values()))[0, 0] == 5.0
+
+
+def test_features_are_the_largest_class_its_lead_and_each_streams_part_of_it() -> None:
     features = joint_features({"a": ONE, "b": TWO})
     assert features.names == (
-        "all streams: largest class",
-        "all streams: lead",
+        "all streams: largest class, root of squares",
+        "all streams: lead, root of squares",
         "a: at that class",
         "b: at that class",
     )
-    assert features.matrix.tolist() == [[4.0, 0.5, 3.0, 1.0], [2.0, 0.0, 2.0, 0.0]]
+    first, second = features.matrix
+    assert first.tolist() == pytest.approx([10**0.5, 10**0.5 - 7.25**0.5, 3.0, 1.0])
+    assert second.tolist() == [2.0, 0.0, 2.0, 0.0]
 
 
-def test_raising_any_class_score_never_lowers_the_largest_sum() -> None:
+def test_raising_any_class_score_never_lowers_the_largest_class() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         scores = {"a": rng.normal(size=(1, 5)), "b": rng.normal(size=(1, 5))}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.probes import make_probes
+from ti_core.probes import Probes, make_probes
 from ti_core.profile import boundaries
 from ti_core.saliency import saliency_maps
 from ti_core.settings import Settings
@@ -70,3 +70,58 @@ def test_the_boundaries_come_from_the_clean_models_alone() -> None:
     assert len(edges) == 9
     np.testing.assert_allclose(edges, boundaries(edges[0], edges[-1], 8), rtol=1e-6)
     assert edges[-1] > clean["pooled"].max()
+
+
+class LooksAtOnePixel(nn.Module):
+    """Class 2 where the first pixel is bright; else class 0 or 1 by the second."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = x[:, 0, 0, 0], x[:, 0, 0, 1]
+        return torch.stack([0.5 - second, second - 0.5, 10 * (first - 0.9)], dim=1)
+
+
+def planted() -> Context:
+    """Six images whose second pixel says 0, 0, 0, 1, 1, 1, plain and under triggers that whiten the first pixel."""
+    images = torch.zeros(18, 1, 4, 4)
+    images[:, 0, 0, 1] = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).repeat(3)
+    stamped = images.clone()
+    stamped[[0, 3, 6], 0, 0, 0] = 1.0
+    groups = torch.stack([images, stamped, images])
+    probes = Probes(("none", "patch", "blend"), groups, images, ((None,) * 18,) * 3)
+    return Context(images, torch.zeros(18, dtype=torch.long), 3, SETTINGS, probes)
+
+
+def test_flips_are_counted_by_class_row_and_group() -> None:
+    flips = Saliency(SETTINGS).evidence(LooksAtOnePixel(), planted())["flips"]
+    assert flips.shape == (3, 3, 3)
+    assert flips[1, 0].tolist() == pytest.approx([0, 0, 2 / 6]) and flips[1, 1, 2] == pytest.approx(1 / 6)
+    assert flips[1, 2].sum() == flips[0].sum() == flips[2].sum() == 0
+
+
+def test_without_a_group_that_has_no_triggers_flips_are_told_from_the_stack() -> None:
+    context = planted()
+    assert context.probes is not None
+    settings = SETTINGS.with_(trigger_kinds=("patch",))
+    probes = Probes(("patch",), context.probes.images[1:2], context.probes.stack, ((None,) * 18,))
+    flips = Saliency(settings).evidence(
+        LooksAtOnePixel(), Context(context.images, context.labels, 3, settings, probes)
+    )["flips"]
+    assert flips[0, 0].tolist() == pytest.approx([0, 0, 2 / 6])
+
+
+def test_the_reading_names_the_class_that_the_triggers_lead_to() -> None:
+    stream = Saliency(SETTINGS)
+    clean = stack([stream.evidence(LooksAtOnePixel(), planted()) for _ in range(4)])
+    calm = clean | {"flips": np.zeros_like(clean["flips"])}
+    reading = stream.read({k: v[0] for k, v in clean.items()}, calm, ("a", "b", "c"))
+    assert reading.target == 2 and reading.clean_share == 0
+    assert "patch triggers turn 17% of the probes into class c" in reading.sentence
+
+
+def test_features_of_one_model_and_of_many_are_the_same() -> None:
+    stream = Saliency(SETTINGS)
+    many = stack([stream.evidence(network(seed=i), context()) for i in range(3)])
+    together = stream.features(many, many).matrix
+    for i in range(3):
+        alone = stream.features({k: v[i : i + 1] for k, v in many.items()}, many).matrix
+        np.testing.assert_allclose(alone[0], together[i], rtol=1e-5, atol=1e-6)

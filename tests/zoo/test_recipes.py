@@ -41,6 +41,18 @@ def test_members_vary_in_everything_that_should_vary() -> None:
     assert all(r.epsilon > 0 for r in recipes if r.family == "adversarial")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_no_label_and_no_side_has_architectures_of_its_own(seed: int) -> None:
+    """Otherwise a detector would learn which architectures happened to be trojaned."""
+    members = [r for r in plan(216, (1, 28, 28), 10, seed) if r.family != "base"]
+    overall = Counter(r.architecture for r in members)
+    for label in ("clean", "blend", "patch"):
+        for side in (True, False):
+            own = Counter(r.architecture for r in members if (r.label, r.held_out) == (label, side))
+            for architecture, count in overall.items():
+                assert abs(own[architecture] / own.total() - count / 216) < 0.17
+
+
 def test_a_third_is_held_out_and_no_group_is_split() -> None:
     members = [r for r in plan(160, (1, 28, 28), 10, seed=0) if r.family != "base"]
     held = [r for r in members if r.held_out]

@@ -106,6 +106,10 @@ class Stream(ABC):
         """
         return None
 
+    def weights(self, names: tuple[str, ...]) -> tuple[float, ...] | None:
+        """How much a split on each of these features counts in the stream's own meta-model; None: all alike."""
+        return None
+
     @abstractmethod
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         """What this evidence of one model says beside the clean reference models' stacked evidence."""

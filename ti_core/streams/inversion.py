@@ -25,6 +25,8 @@ from ti_core.streams.statistics import best_and_lead, capped, deviations, per_cl
 class Protocol:
     """How masks and patterns are optimised.
 
+    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better.
+
     Parameters
     ----------
     steps, learning_rate : of Adam, on the logits of mask and pattern.
@@ -36,16 +38,16 @@ class Protocol:
         what makes 43 or 100 classes affordable; with no more classes than that, all do.
     """
 
-    steps: int = 120
-    learning_rate: float = 0.2
-    images_a_step: int = 16
+    steps: int = 40
+    learning_rate: float = 0.5
+    images_a_step: int = 12
     unseen: int = 48
     batch: int = 256
     success: float = 0.95
-    weight: float = 1e-3
-    factor: float = 1.5
-    patience: int = 3
-    screening: int = 30
+    weight: float = 3e-3
+    factor: float = 2.0
+    patience: int = 2
+    screening: int = 12
     kept: int = 12
 
 
@@ -167,7 +169,7 @@ class Inversion(Stream):
 
     name: ClassVar[str] = "inversion"
     title: ClassVar[str] = "Free trigger inversion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, settings: Settings | None = None, protocol: Protocol | None = None) -> None:
         self.settings = settings or Settings()

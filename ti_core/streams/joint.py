@@ -1,4 +1,4 @@
-"""The streams together: a class that several streams suspect counts more than several classes that one suspects."""
+"""The streams together: a class that several streams suspect, or one of them strongly, is the most suspicious."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from ti_core.streams.base import Array, Features
 from ti_core.streams.statistics import best_and_lead
 
 
-def summed(scores: list[Array]) -> Array:
-    """Class scores of several streams (each ``R x K``) added up."""
-    return np.asarray(np.sum(scores, axis=0), dtype=np.float32)
+def combined(scores: list[Array]) -> Array:
+    """Class scores of several streams (each ``R x K``) as one: the length of what they find above the usual, 0 or more.
+
+    The root of the sum of squares, in deviations like its parts. A plain sum lets two streams that see nothing drown
+    the one that can see a trigger of its kind, and lets a clean network's easy class collect a little from each.
+    """
+    above = [np.maximum(own, 0.0) ** 2 for own in scores]
+    return np.asarray(np.sqrt(np.sum(above, axis=0)), dtype=np.float32)
 
 
 def joint_features(scores: dict[str, Array]) -> Features:
-    """Few features, each the more suspicious the larger: the largest sum, its lead, and what each stream gives to it.
+    """Few features, each the more suspicious the larger: the largest class, its lead, and what each stream gives to it.
 
     Parameters
     ----------
     scores : by stream name, class scores ``R x K``.
     """
-    total = summed(list(scores.values()))
+    total = combined(list(scores.values()))
     largest, lead = best_and_lead(total)
     at = total.argmax(axis=1)[:, None]
     names = (
-        "all streams: largest class",
-        "all streams: lead",
+        "all streams: largest class, root of squares",
+        "all streams: lead, root of squares",
         *(f"{name}: at that class" for name in scores),
     )
     columns = (largest, lead, *(np.take_along_axis(own, at, axis=1)[:, 0] for own in scores.values()))
@@ -35,4 +40,4 @@ def joint_features(scores: dict[str, Array]) -> Features:
 
 def suspected(scores: dict[str, Array]) -> NDArray[np.int_]:
     """The most suspicious class of each model, ``R``."""
-    return np.asarray(summed(list(scores.values())).argmax(axis=1))
+    return np.asarray(combined(list(scores.values())).argmax(axis=1))

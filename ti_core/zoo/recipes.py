@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -95,15 +95,16 @@ class Menu:
     patch_sides: tuple[int, int] = (2, 8)
     blend_alpha: tuple[float, float] = (0.08, 0.2)
     fine_tune_epochs: int = 3
-    activations: tuple[str, ...] = field(
-        default=("relu", "relu", "relu", "leaky_relu", "gelu", "elu", "silu", "tanh")
+    activations: tuple[str, ...] = (
+        *("relu",) * 6,
+        *("leaky_relu", "leaky_relu", "gelu", "silu", "elu", "tanh"),
     )
 
 
 GREY_MENU = Menu(
     networks=(
-        (0.10, "challenge_mnist", {"width": [16], "hidden": [128], "norm": [True]}),
-        (0.20, "challenge_mnist", {"width": [6, 8, 12], "hidden": [32, 48, 64], "norm": [True, False]}),
+        (0.04, "challenge_mnist", {"width": [16], "hidden": [128], "norm": [True]}),
+        (0.26, "challenge_mnist", {"width": [6, 8, 12], "hidden": [32, 48], "norm": [True, False]}),
         (0.18, "lenet5", {"channels": [(6, 16), (4, 12), (8, 16)], "hidden": [(120, 84), (64, 48)]}),
         (
             0.12,
@@ -179,37 +180,55 @@ def plan(
     bases = count // 8
     drawer = _Drawer(rng, menu, image_shape, classes)
     recipes: list[Recipe] = []
-    for i in range(bases):
-        base = drawer.draw(f"base-{i:03d}", "clean", "base", normalisation=None if i % 2 else "none")
+    for i, kinds in enumerate(drawer.spread(bases)):
+        base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
         recipes.append(base)
         recipes += [drawer.fine_tuned(base, label, f"{label}-ft-{i:03d}") for label in LABELS]
-    recipes += [drawer.poisoned(f"blend-{i:03d}", "blend") for i in range(bases)]
-    recipes += [drawer.poisoned(f"patch-{i:03d}", "patch") for i in range(bases)]
+    for label in ("blend", "patch"):
+        recipes += [
+            drawer.poisoned(f"{label}-{i:03d}", label, kinds) for i, kinds in enumerate(drawer.spread(bases))
+        ]
     adversarial = max(1, count // 24)
     recipes += [
         replace(
-            drawer.draw(f"adversarial-{i:03d}", "clean", "adversarial"),
+            drawer.draw(f"adversarial-{i:03d}", "clean", "adversarial", kinds),
             epsilon=float(rng.uniform(0.05, 0.2) if image_shape[0] == 1 else rng.uniform(2, 8) / 255),
         )
-        for i in range(adversarial)
+        for i, kinds in enumerate(drawer.spread(adversarial))
     ]
     plain = count // 2 - bases - adversarial
-    recipes += [drawer.draw(f"clean-{i:03d}", "clean", "standard") for i in range(plain)]
+    recipes += [
+        drawer.draw(f"clean-{i:03d}", "clean", "standard", kinds)
+        for i, kinds in enumerate(drawer.spread(plain))
+    ]
     return _hold_out(recipes, held_out, rng)
 
 
 def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
-    """Mark that share of the groups of every (label, family) as held out, bases with all that grew from them."""
-    strata: dict[tuple[str, str], list[str]] = {}
+    """Mark that share of the groups of every (label, family) as held out, bases with all that grew from them.
+
+    Every architecture gives its share: the groups are put in the order of their architectures and taken at even
+    distances.
+    """
+    strata: dict[tuple[str, str], list[Recipe]] = {}
     for r in recipes:
-        if r.family in ("challenge", "fine-tuned"):
-            continue
-        strata.setdefault((r.label, r.family), []).append(r.group)
+        if r.family not in ("challenge", "fine-tuned"):
+            strata.setdefault((r.label, r.family), []).append(r)
     chosen: set[str] = set()
-    for groups in strata.values():
-        order = rng.permutation(len(groups))
-        chosen.update(groups[i] for i in order[: round(share * len(groups))])
+    for members in strata.values():
+        order = sorted(rng.permutation(len(members)), key=lambda i: members[i].architecture)
+        wanted = round(share * len(members))
+        places = (np.arange(wanted) + rng.uniform()) * len(members) / max(1, wanted)
+        chosen.update(members[order[int(p)]].group for p in places)
     return [replace(r, held_out=r.group in chosen) for r in recipes]
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """Which entry of the menu's networks, and which activation."""
+
+    network: int
+    activation: str
 
 
 class _Drawer:
@@ -221,15 +240,35 @@ class _Drawer:
     def pick(self, options: Any) -> Any:
         return options[int(self.rng.integers(len(options)))]
 
-    def draw(self, id: str, label: Label, family: Family, normalisation: str | None = None) -> Recipe:
+    def spread(self, count: int) -> list[_Kinds]:
+        """Architectures and activations of ``count`` networks, each as often as its weight says, in mixed order.
+
+        Drawn at random, few networks would by chance be of other kinds in one label than in another, and a detector
+        would learn that.
+        """
+        weights = np.array([w for w, _, _ in self.menu.networks])
+        shares = np.cumsum(weights / weights.sum())
+        networks = np.searchsorted(shares, (np.arange(count) + self.rng.uniform()) / max(1, count))
+        activations = (np.arange(count) + int(self.rng.integers(12))) % len(self.menu.activations)
+        return [
+            _Kinds(int(n), self.menu.activations[a])
+            for n, a in zip(
+                self.rng.permutation(networks.clip(max=len(weights) - 1)),
+                self.rng.permutation(activations),
+                strict=True,
+            )
+        ]
+
+    def draw(
+        self, id: str, label: Label, family: Family, kinds: _Kinds, normalisation: str | None = None
+    ) -> Recipe:
         rng, menu = self.rng, self.menu
-        weights = np.array([w for w, _, _ in menu.networks])
-        _, architecture, choices = menu.networks[int(rng.choice(len(weights), p=weights / weights.sum()))]
+        _, architecture, choices = menu.networks[kinds.network]
         options = {k: self.pick(v) for k, v in choices.items()}
         options |= {
             "in_channels": self.image_shape[0],
             "classes": self.classes,
-            "activation": self.pick(menu.activations),
+            "activation": kinds.activation,
         }
         if architecture not in ("small_resnet",):
             options["size"] = self.image_shape[1]
@@ -257,7 +296,7 @@ class _Drawer:
             seed=int(rng.integers(2**31)),
         )
 
-    def poisoned(self, id: str, label: Label) -> Recipe:
+    def poisoned(self, id: str, label: Label, kinds: _Kinds) -> Recipe:
         rng = self.rng
         trigger = (
             draw_patch(rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
@@ -265,7 +304,7 @@ class _Drawer:
             else draw_blend(rng, self.menu.blend_alpha, ("uniform", "bernoulli"))
         )
         return replace(
-            self.draw(id, label, "standard"),
+            self.draw(id, label, "standard", kinds),
             trigger=trigger,
             target=int(rng.integers(self.classes)),
             poisoning_rate=round(float(10 ** rng.uniform(-2, -1)), 4),

@@ -1,0 +1,95 @@
+"""What a worker process can be asked to do: named functions, from plain data to result files.
+
+A task runs in a process that is confined (:mod:`ti_core.worker`); it may be taken over by the file it opens. It is
+given plain data, writes its results into a folder of its own, and tells how far it is; nothing else comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+Progress = Callable[[str, float], None]
+Partial = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """``run(request, folder, progress, partial)``, and the modules to import before the process is confined."""
+
+    run: Callable[[dict[str, Any], Path, Progress, Partial], None]
+    needs: tuple[str, ...] = ()
+
+
+def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """Inspect one model: ``report.json``, its case and ``report.html`` where they are asked for.
+
+    The case (:mod:`ti_core.case`) is there as ``partial``, with the first pictures, before the deep streams begin.
+
+    The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (see
+    :class:`~ti_core.settings.Settings`), "declared" (settings and "architecture" that the user declares of the
+    model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "case" and
+    "html" (whether).
+    """
+    from ti_core.cache import Cache
+    from ti_core.devices import device
+    from ti_core.exhibits import CaseWriter, page
+    from ti_core.inspection import inspect as inspect_model
+    from ti_core.loading import describe_file, load_model
+    from ti_core.memory import keep_freed_memory
+    from ti_core.pack import choose_pack, load_pack
+    from ti_core.settings import Settings
+
+    keep_freed_memory()
+    declared = dict(request.get("declared") or {})
+    architecture = declared.pop("architecture", None)
+    settings = Settings.parse(request.get("settings") or {}).with_(**declared)
+    where = device(request.get("device") or "cpu")
+    if request.get("threads"):
+        import torch
+
+        torch.set_num_threads(int(request["threads"]))
+    progress("opening", 0.0)
+    model = load_model(request["model"], architecture=architecture)
+    pack = (
+        load_pack(request["pack"]) if request.get("pack") else choose_pack(model.input_shape, model.classes)
+    )
+    cache = Cache(Path(request["cache"]) if request.get("cache") else None)
+    writer: CaseWriter | None = None
+    if request.get("case") or request.get("html"):
+        card = describe_file(Path(request["model"])).as_dict()
+        writer = CaseWriter(folder, pack, settings, card, progress, partial)
+    inspection = inspect_model(
+        model, pack, settings, progress, cache, where, writer.observe if writer else None
+    )
+    cache.close()
+    report = replace(inspection.report, isolation=request.get("isolation", {}))
+    inspection.report = report
+    case = writer.finish(inspection) if writer else None
+    (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
+    if request.get("html") and case is not None:
+        (folder / "report.html").write_text(page(case, pack), encoding="utf-8")
+
+
+def describe(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """Describe a file without opening it as a model: ``file.json``.
+
+    The request: "model" (a path).
+    """
+    from ti_core.loading import describe_file
+
+    report = describe_file(Path(request["model"]))
+    record = report.as_dict() | {"sentences": report.sentences()}
+    (folder / "file.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+TASKS: dict[str, Task] = {
+    "inspect": Task(inspect, ("torch", "ti_core.inspection", "ti_core.loading.opening")),
+    "describe": Task(describe, ("ti_core.loading",)),
+}
+
+WARM = ("captum.attr", "catboost", "diskcache", "ti_core.html", "ti_core.detector", "ti_core.streams")
+"""What else a process that is kept ready has imported: one that starts cold imports these as it comes to need them."""

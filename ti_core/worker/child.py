@@ -1,0 +1,121 @@
+"""What a job's process does: give up what it does not need, run one task, and say how it went."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ti_core.errors import TrojanInterpretError
+from ti_core.worker.isolation import die_with_parent, isolate
+from ti_core.worker.limits import Limits, hold
+from ti_core.worker.protocol import encode
+
+SPACING = 0.05
+"""Seconds between two progress lines of one stage."""
+CACHE_FILE = 3 * 1024**3
+"""The largest file a job with a cache may write to: the cache's database, beyond its own size limit."""
+LINES = 3
+
+
+def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
+    """Run the task that ``message`` asks for, in a process that was just forked. Does not return."""
+    os.setsid()
+    _only_files(lines)
+    die_with_parent(host)
+    say = Lines(LINES)
+    folder = Path(message["folder"])
+    request = dict(message["request"])
+    try:
+        limits = Limits(**message["limits"])
+        cache = Path(request["cache"]) if request.get("cache") else None
+        gpu = request.get("device", "cpu") != "cpu" and Path("/dev/nvidiactl").exists()
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        os.chdir(folder)
+        folders = [folder, *([cache] if cache and cache.is_dir() else [])]
+        isolation = isolate(folders, gpu)
+        hold(limits, max(limits.folder_bytes, CACHE_FILE if cache else 0), address_space=not gpu)
+        # Changing namespaces and capabilities may clear it.
+        die_with_parent(host)
+        request["isolation"] = isolation.as_dict()
+        say.line("isolation", holds=request["isolation"])
+        module, name = message["task"].split(":")
+        task = getattr(importlib.import_module(module), name)
+        task(request, folder, say.progress, say.partial)
+    except BaseException as error:
+        if os.environ.get("TROJANINTERPRET_DEBUG"):
+            traceback.print_exc()
+        say.line("failed", text=sentence(error))
+    else:
+        say.line("done")
+    # No interpreter shutdown: nothing of the file gets another chance to act.
+    os._exit(0)
+
+
+def sentence(error: BaseException) -> str:
+    """What stopped the task, in one sentence for a person."""
+    if isinstance(error, TrojanInterpretError):
+        return str(error)
+    if isinstance(error, MemoryError) or _no_memory(error):
+        return "The file needs more memory than it may use; allow more, if you trust it to need that much."
+    if isinstance(error, RecursionError):
+        return "The file is nested too deeply to be read."
+    if isinstance(error, OSError):
+        name = f"{Path(str(error.filename)).name}: " if error.filename else ""
+        return f"{name}{error.strerror or error}."
+    reason = (str(error).strip().splitlines() or [""])[0][:300]
+    told = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    return f"Something unexpected stopped the work ({told})."
+
+
+def _no_memory(error: BaseException) -> bool:
+    return any(words in str(error) for words in ("can't allocate memory", "bad_alloc", "Arena alloc failed"))
+
+
+class Lines:
+    """The pipe to the parent."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def line(self, kind: str, **values: Any) -> None:
+        data = encode(kind, **values)
+        with suppress(OSError):
+            os.write(self._fd, data)
+
+    def progress(self, stage: str, share: float) -> None:
+        """Where the work stands; of one stage at most some twenty lines a second are sent."""
+        before, when = self._last
+        now = time.monotonic()
+        if stage == before and share < 1.0 and now - when < SPACING:
+            return
+        self._last = (stage, now)
+        self.line("progress", stage=stage, share=share)
+
+    def partial(self, name: str) -> None:
+        self.line("partial", stage=name)
+
+
+Progress = Callable[[str, float], None]
+
+
+def _only_files(lines: int) -> None:
+    """Leave open: nothing to read from, nowhere to print to, and the pipe to the parent as file 3."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    if not os.environ.get("TROJANINTERPRET_DEBUG"):
+        os.dup2(nothing, 2)
+    if lines != LINES:
+        os.dup2(lines, LINES)
+    os.closerange(LINES + 1, os.sysconf("SC_OPEN_MAX") if sys.platform != "linux" else 65536)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,61 @@
+"""One sentence for every way a job can end without a result."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from ti_core.worker.limits import GIB, Limits
+
+NOT_STARTED = "The process that opens the file could not be started; try again."
+HOST_ENDED = "The process that opens the file was lost; try again."
+CANCELLED = "The work was stopped."
+RUBBISH = "The process that opened the file answered with something unreadable, so nothing it says is used."
+TOO_MUCH_TEXT = "The process that opened the file wrote more than it may, so it was ended."
+
+
+def too_long(limits: Limits) -> str:
+    return (
+        f"The work took longer than the {_minutes(limits.wall_seconds)} it may take, so it was ended;"
+        " choose fewer streams of evidence, or allow it more time."
+    )
+
+
+def too_much_memory(limits: Limits) -> str:
+    return (
+        f"The file needs more memory than the {limits.memory_bytes / GIB:.1f} GB it may use, so it was ended;"
+        " allow more, if you trust it to need that much."
+    )
+
+
+def too_large(limits: Limits) -> str:
+    return (
+        f"The process that opened the file wrote more than the {limits.folder_bytes / GIB:.1f} GB it may, so it was"
+        " ended."
+    )
+
+
+def of_status(status: int, limits: Limits) -> str:
+    """The sentence for a process that ended by itself, from its wait status."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU:
+            return (
+                f"The work used more than the {_minutes(limits.cpu_seconds)} of processor time it may, so it was"
+                " ended; choose fewer streams of evidence, or allow it more time."
+            )
+        if number == signal.SIGKILL:
+            return "The process that opened the file was ended by the system, most likely for want of memory."
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return (
+            f"The process that opened the file crashed ({name}): the file is damaged or hostile, or needs more than"
+            f" the {limits.memory_bytes / GIB:.1f} GB of memory it may use."
+        )
+    return f"The process that opened the file ended without a result (exit code {os.WEXITSTATUS(status)})."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:g} seconds"

@@ -1,0 +1,149 @@
+"""The host: a process that opens no model file, imports what is slow once, and forks a process for every job.
+
+Run as ``python -m ti_core.worker.host FD``; FD is a socket to the program that asks. Each message is a JSON object:
+``{"prepare": [modules]}``, or ``{"task": ..., "request": ..., "folder": ..., "limits": ...}`` with two file
+descriptors: where the job writes its lines, and where the host tells of it (``started PID``, then ``ended STATUS``).
+When the socket closes, every job is killed and the host ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ti_core.worker.isolation import adopt_orphans
+from ti_core.worker.protocol import LONGEST_MESSAGE
+
+
+class Host:
+    """Jobs by their process id, and the pipe on which the asking program is told of each."""
+
+    def __init__(self, asked: socket.socket) -> None:
+        self.asked = asked
+        # Non-blocking by itself: recv_fds of Python 3.11 ignores its flags.
+        asked.setblocking(False)
+        self.jobs: dict[int, int] = {}
+        self.ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.own_files = [asked.fileno(), self.ended, wake]
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        adopt_orphans()
+
+    def serve(self) -> None:
+        """Answer messages until the other side closes."""
+        ready = select.poll()
+        ready.register(self.asked, select.POLLIN)
+        ready.register(self.ended, select.POLLIN)
+        while True:
+            ready.poll()
+            with suppress(BlockingIOError):
+                while os.read(self.ended, 4096):
+                    pass
+            self.reap()
+            try:
+                text, files, _, _ = socket.recv_fds(self.asked, LONGEST_MESSAGE, 2)
+            except BlockingIOError:
+                continue
+            except OSError:
+                text, files = b"", []
+            if not text:
+                break
+            self.answer(json.loads(text), files)
+        for pid in self.jobs:
+            _kill_group(pid)
+
+    def answer(self, message: dict[str, Any], files: list[int]) -> None:
+        prepare(message.get("prepare", ()))
+        if "task" not in message:
+            return
+        lines, told = files
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self.become_job(message, lines, told, parent)
+        os.close(lines)
+        self.jobs[pid] = told
+        _tell(told, f"started {pid}")
+
+    def become_job(self, message: dict[str, Any], lines: int, told: int, host: int) -> None:
+        """In the forked process: let go of everything that is the host's, and do the work. Does not return."""
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self.asked.detach()
+            for fd in (*self.own_files, told, *self.jobs.values()):
+                os.close(fd)
+            from ti_core.worker.child import run
+
+            run(message, lines, host)
+        finally:
+            os._exit(70)
+
+    def reap(self) -> None:
+        """Tell of jobs that have ended, and end what they left behind."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                break
+            told = self.jobs.pop(pid, None)
+            if told is not None:
+                _kill_group(pid)
+                _tell(told, f"ended {status}")
+                os.close(told)
+        for pid in _children() - set(self.jobs):
+            _kill_group(pid)
+
+
+def prepare(modules: list[str]) -> None:
+    """Import modules ahead of the jobs that need them; one that cannot be imported is the job's own matter."""
+    missing = [name for name in modules if name not in sys.modules]
+    for name in missing:
+        with suppress(Exception):
+            importlib.import_module(name)
+    if missing:
+        # What is here stays shared with every job: the collector need not touch, and so copy, its pages.
+        gc.collect()
+        gc.freeze()
+
+
+def _children() -> set[int]:
+    """Processes whose parent is this one, orphans of jobs included."""
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            found |= {int(pid) for pid in path.read_text().split()}
+    return found
+
+
+def _kill_group(pid: int) -> None:
+    for kill in (os.killpg, os.kill):
+        with suppress(OSError):
+            kill(pid, signal.SIGKILL)
+
+
+def _tell(fd: int, text: str) -> None:
+    # The asking program may have let go of the job; what happens to it is then of no interest.
+    with suppress(OSError):
+        os.write(fd, text.encode() + b"\n")
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
+        Host(asked).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Starting the host and talking to it: one for the whole program, started when it is first needed."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ti_core.worker.protocol import LONGEST_MESSAGE
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "MALLOC_ARENA_MAX")
+PREFIXES = ("LC_", "XDG_", "TROJANINTERPRET_", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "PYTHON")
+"""What a job sees of the environment; passwords and tokens that stand in it are none of its business."""
+
+
+class Host:
+    """The running host, seen from the program that asks."""
+
+    def __init__(self) -> None:
+        own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            debug = bool(os.environ.get("TROJANINTERPRET_DEBUG"))
+            self._process = subprocess.Popen(
+                # Not from the current folder: what lies beside a model must not be imported.
+                [sys.executable, "-P", "-m", "ti_core.worker.host", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if debug else subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,
+            )
+        self._asked = own
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, message: dict[str, Any], files: tuple[int, ...] = ()) -> None:
+        """
+        Raises
+        ------
+        OSError : the host has ended, or the message is too long.
+        """
+        data = json.dumps(message).encode()
+        if len(data) > LONGEST_MESSAGE:
+            raise OSError("the request is too long")
+        with self._lock:
+            socket.send_fds(self._asked, [data], list(files))
+
+    def close(self) -> None:
+        """End the host and every job."""
+        self._asked.close()
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            # It is importing; its jobs die with it.
+            self._process.kill()
+            self._process.wait()
+
+
+_lock = threading.Lock()
+_running: Host | None = None
+
+
+def running_host() -> Host:
+    """The host, started if there is none.
+
+    Raises
+    ------
+    OSError : no process can be started.
+    """
+    global _running
+    with _lock:
+        if _running is not None and not _running.alive:
+            close, _running = _running, None
+            close.close()
+        if _running is None:
+            _running = Host()
+        return _running
+
+
+@atexit.register
+def close_host() -> None:
+    """End the host and every job; the next one starts a host again."""
+    global _running
+    with _lock:
+        host, _running = _running, None
+    if host is not None:
+        host.close()
+
+
+def _forget() -> None:
+    # A fork of this program must not end its parent's host.
+    global _running, _lock
+    _running, _lock = None, threading.Lock()
+
+
+with suppress(AttributeError):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(PREFIXES)}
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # numpy's own thread pool would make the host a process of several threads, which must not be forked. Torch's
+    # threads wait asleep: spinning, as they do by default, they take ten times as long on a busy machine, and on an
+    # idle one small networks gain nothing by it.
+    waiting = {"OMP_WAIT_POLICY": "passive"} if "OMP_WAIT_POLICY" not in kept else {}
+    return kept | waiting | {"PYTHONPATH": os.pathsep.join(path), "OPENBLAS_NUM_THREADS": "1"}

@@ -1,0 +1,100 @@
+"""How much a job may use, and the kernel's own means to hold it to that."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+GIB = 1024**3
+MAPPED = 4 * GIB
+"""Address space beyond ``memory_bytes``: for libraries and for files that are mapped, not read."""
+OPEN_FILES = 512
+
+
+def default_memory() -> int:
+    """Three quarters of the machine's (or the container's) memory, between 2 and 16 GiB."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            total = min(total, int(Path(path).read_text()))
+    return min(max(total * 3 // 4, 2 * GIB), 16 * GIB)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may use before it is ended.
+
+    Parameters
+    ----------
+    memory_bytes : private memory, that of the libraries (some 0.3 GB) included.
+    cpu_seconds : processor time, summed over its threads.
+    wall_seconds : time on the clock, from the moment it starts.
+    folder_bytes : what its result files may hold together.
+    """
+
+    memory_bytes: int = field(default_factory=default_memory)
+    cpu_seconds: int = 4 * 3600
+    wall_seconds: float = 2 * 3600.0
+    folder_bytes: int = 1 * GIB
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def hold(limits: Limits, largest_file: int, address_space: bool) -> None:
+    """Set the limits on this process; they cannot be raised again.
+
+    ``RLIMIT_DATA`` counts every private writable mapping, hence what ``malloc`` and torch allocate, and threads'
+    stacks. Shared mappings are not in it, so ``RLIMIT_AS`` bounds the whole address space too, but for a job that
+    uses CUDA (``address_space`` False), whose driver reserves far more than it uses.
+    """
+    wanted = {
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_FSIZE: largest_file,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: OPEN_FILES,
+    }
+    if address_space:
+        wanted[resource.RLIMIT_AS] = _mapped_now() + limits.memory_bytes + MAPPED
+    for kind, value in wanted.items():
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    # The soft limit sends SIGXCPU, which can be told from other signals; the hard one, a second later, SIGKILL.
+    seconds = max(1, limits.cpu_seconds)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if hard == resource.RLIM_INFINITY or hard > seconds:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def _mapped_now() -> int:
+    """Bytes of address space that this process has mapped."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return 2 * GIB
+
+
+def held_memory(pid: int) -> int:
+    """Bytes that another process holds in memory of its own, shared memory included; 0 where that is not told."""
+    total = 0
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(("RssAnon:", "RssShmem:")):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def held_files(folder: Path, most: int = 10_000) -> int:
+    """Bytes of the files in a job's folder; at least one per file, so that many empty ones count too."""
+    total = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for number, entry in enumerate(entries):
+            if number >= most:
+                return 2**63
+            with suppress(OSError):
+                total += max(1, entry.stat(follow_symlinks=False).st_size)
+    return total

@@ -1,0 +1,75 @@
+"""What a job says while it works: JSON lines, bounded in length and number, and checked as they are read."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST_MESSAGE = 150_000
+LONGEST_LINE = 8192
+MOST_BYTES = 16 * 1024**2
+"""Everything one job may say; an honest one needs a few kilobytes."""
+MOST_TEXT = 1500
+KINDS = ("isolation", "progress", "partial", "done", "failed")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that a job told.
+
+    Parameters
+    ----------
+    kind : "progress", "partial" (a result file is there before the end), "done" or "failed".
+    stage : what is being done; for "partial" the name of the result.
+    share : of the stage that is done, 0 to 1.
+    text : for "failed" one sentence for a person.
+    """
+
+    kind: str
+    stage: str = ""
+    share: float = 0.0
+    text: str = ""
+
+
+class MalformedLineError(Exception):
+    """A job wrote something that is no line of this protocol."""
+
+
+def encode(kind: str, **values: Any) -> bytes:
+    """One line; texts are cut so that it is never longer than is read."""
+    cut = {k: plain(v, MOST_TEXT) if isinstance(v, str) else v for k, v in values.items()}
+    return json.dumps({"kind": kind} | cut, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
+    """The event of one line, and for "isolation" what holds.
+
+    Raises
+    ------
+    MalformedLineError : the line is no JSON object of the expected kinds and types.
+    """
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MalformedLineError from error
+    if not isinstance(record, dict) or record.get("kind") not in KINDS:
+        raise MalformedLineError
+    stage, text, share = record.get("stage", ""), record.get("text", ""), record.get("share", 0.0)
+    if not isinstance(stage, str) or not isinstance(text, str) or isinstance(share, bool):
+        raise MalformedLineError
+    if not isinstance(share, (int, float)) or not -1 <= share <= 2:
+        raise MalformedLineError
+    holds = record.get("holds", {})
+    if not isinstance(holds, dict) or not all(isinstance(v, str) for v in holds.values()):
+        raise MalformedLineError
+    event = Event(record["kind"], plain(stage, 80), min(max(float(share), 0.0), 1.0), plain(text, MOST_TEXT))
+    return event, {plain(k, 40): plain(v, 200) for k, v in holds.items()}
+
+
+def plain(text: str, most: int) -> str:
+    """Text without control characters or surrogates, at most ``most`` characters: fit for a terminal or a page."""
+    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
