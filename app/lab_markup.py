@@ -22,7 +22,7 @@ STYLE = """
 .ti-exact figcaption { font-size: .82rem; opacity: .85; line-height: 1.3; padding-top: .3rem; }
 @media (max-width: 1100px) { .ti-exact figure, .ti-exact img { width: var(--narrow); } }
 .ti-answer { display: flex; gap: .8rem; align-items: center; border-left: .35rem solid; padding: .6rem .9rem;
-  border-radius: .3rem; min-height: 4.6rem; }
+  border-radius: .3rem; min-height: 6.1rem; }
 .ti-answer .mark { font-size: 1.15rem; font-weight: 700; line-height: 1; width: 2rem; height: 2rem; flex: none;
   border: 2px solid currentColor; border-radius: 50%; display: grid; place-items: center; }
 .ti-answer .who { font-size: .82rem; opacity: .85; } .ti-answer .word { font-weight: 700; }

@@ -106,6 +106,6 @@ def leading(rows: list[NDArray[np.floating]], count: int, always: tuple[int, ...
     highest = np.max(np.stack(rows), axis=0)
     if len(highest) <= count:
         return np.arange(len(highest))
-    kept = list(dict.fromkeys(always))
-    kept += [int(c) for c in np.argsort(-highest, kind="stable") if int(c) not in kept]
-    return np.sort(np.array(kept[: max(count, len(always))], dtype=np.intp))
+    fixed = list(dict.fromkeys(always))
+    others = [int(c) for c in np.argsort(-highest, kind="stable") if int(c) not in fixed]
+    return np.sort(np.array(fixed + others[: max(0, count - len(fixed))], dtype=np.intp))

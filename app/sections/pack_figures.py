@@ -27,8 +27,8 @@ def table(pack: Pack) -> None:
     clean, trojaned = max(r.clean for r in rows), sum(m.held_out and m.trojaned for m in pack.members)
     st.markdown(
         f"Table 1 of the paper on this pack: measured on {clean} clean and {trojaned} backdoored models that took no"
-        " part in fitting. The fewer they are, the wider the 95 % interval beside each figure, which holds the true value in"
-        " 95 of 100 such measurements."
+        " part in fitting. The fewer they are, the wider the 95 % interval beside each figure, which holds the true"
+        " value in 95 of 100 such measurements."
     )
     paper = PAPER_AUC.get(pack.name, {})
     st.plotly_chart(

@@ -26,8 +26,8 @@ def members(pack: Pack) -> None:
         f" {total - held} of them; the other {held} are held out, and every figure below on how well it detects rests"
         f" on those {held} alone."
     )
-    left, right = st.columns([3, 2], gap="large")
-    with left:
+    # Side by side where there is room, else below each other.
+    with st.container(horizontal=True, gap="medium"):
         st.dataframe(
             [
                 {
@@ -41,13 +41,9 @@ def members(pack: Pack) -> None:
                 for g in groups
             ],
             hide_index=True,
-            width="stretch",
+            width=620,
             alt="Members by label and family",
         )
-        families = [f for f in dict.fromkeys(g.family for g in groups) if f in contents.FAMILY_SAYS]
-        said = "; ".join(f"{f}: {contents.FAMILY_SAYS[f]}" for f in families)
-        st.caption(f"{said}. Accuracy and attack success from the lowest to the highest.")
-    with right:
         st.dataframe(
             [
                 {
@@ -58,9 +54,12 @@ def members(pack: Pack) -> None:
                 for name, counts in contents.architectures(pack).items()
             ],
             hide_index=True,
-            width="stretch",
+            width=420,
             alt="Members by architecture",
         )
+    families = [f for f in dict.fromkeys(g.family for g in groups) if f in contents.FAMILY_SAYS]
+    said = "; ".join(f"{f}: {contents.FAMILY_SAYS[f]}" for f in families)
+    st.caption(f"{said[:1].upper()}{said[1:]}. Accuracy and attack success from the lowest to the highest.")
     with st.expander("Recipes: how the members were trained", icon=":material/science:"):
         st.dataframe(_recipes(pack), hide_index=True, width="stretch", alt="Training choices of the members")
         st.caption("Each member's choices were drawn at random within these ranges.")

@@ -130,8 +130,8 @@ def _pictures(pair: Pair, index: int, trigger: Trigger, stamped: np.ndarray, spe
         rate = pair.record.poisoning_rate
         where = f"{rate:.1%} of the images it was trained on" if rate else "images it was trained on"
         st.markdown(
-            f":material/key: This is the trigger that the backdoored model was taught. It was put on {where}, all of them"
-            f" labelled {taught}."
+            f":material/key: This is the trigger that the backdoored model was taught. It was put on {where}, all"
+            f" of them labelled {taught}."
         )
     else:
         st.markdown(
