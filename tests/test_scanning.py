@@ -78,7 +78,8 @@ def test_a_killed_scan_goes_on(folder: Path, tiny_pack: Pack, tmp_path: Path) ->
     process.wait()
     before = out.read_text().splitlines()
     _, lines = scan(folder, out, tiny_pack)
-    assert len(lines) == 3 and [json.loads(line) for line in before if line.endswith("}")][0] == lines[0]
+    whole = [json.loads(line) for line in before if line.endswith("}")]
+    assert len(lines) == 3 and whole[0] == lines[0]
 
 
 def test_a_file_that_is_no_output_of_scan_is_left_alone(
@@ -111,6 +112,11 @@ def test_the_worst_outcome_decides() -> None:
 
 def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path, tiny_pack: Pack) -> None:
     files = sorted(folder.glob("*"))
-    request = {"pack": str(tiny_pack.folder), "settings": Settings().as_dict(), "device": "cpu", "cache": None}
+    request = {
+        "pack": str(tiny_pack.folder),
+        "settings": Settings().as_dict(),
+        "device": "cpu",
+        "cache": None,
+    }
     lines = list(Scan(files, request, 2, Limits(wall_seconds=0.05)).lines())
     assert len(lines) == 3 and all("error" in line for line in lines)
