@@ -227,8 +227,8 @@ def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list
         if panel is not None:
             lines.append(
                 f"{name} lies farthest from the clean reference models in the {panel.title}"
-                f" ({KIND_WORDS[panel.kind]}): {panel.wasserstein.value:.2f} decades; {panel.wasserstein.clean_share:.0%} of the clean models lie as"
-                " far from the others."
+                f" ({KIND_WORDS[panel.kind]}): {panel.wasserstein.value:.2f} decades;"
+                f" {panel.wasserstein.clean_share:.0%} of the clean models lie as far from the others."
             )
     for key, title in (("universal", "universal"), ("windowed", "windowed"), ("inversion", "inversion")):
         targets = [c.report.streams.get(key, {}).get("target_class") for c in cases]
