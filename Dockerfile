@@ -12,10 +12,17 @@ RUN pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorc
     && pip install --no-cache-dir -r /tmp/run.txt
 COPY ti_core ti_core
 COPY app app
+COPY .streamlit .streamlit
 COPY assets assets
 RUN pip install --no-cache-dir --no-deps --editable .
 
+# Finished inspections are kept in a volume, so that they outlive the container.
+RUN mkdir -m 700 /home/reviewer/data && chown reviewer /home/reviewer/data
 USER reviewer
-ENV TROJANINTERPRET_CACHE=/tmp/trojaninterpret
-ENTRYPOINT ["python", "-m", "ti_core"]
-CMD ["pack", "list"]
+ENV TROJANINTERPRET_CACHE=/tmp/trojaninterpret \
+    TROJANINTERPRET_HOME=/home/reviewer/data
+VOLUME /home/reviewer/data
+EXPOSE 8501
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=3)"]
+# Inside the container every address; publish it to this machine only: docker run -p 127.0.0.1:8501:8501 IMAGE
+CMD ["streamlit", "run", "app/main.py", "--server.address=0.0.0.0"]

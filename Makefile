@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app test lint bench evaluate clean
+.PHONY: app demo test bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,15 +13,18 @@ $(VENV)/.ready: pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-app: $(VENV)/.ready  ## inspect the bundled samples
+app: $(VENV)/.ready  ## open the dashboard at http://127.0.0.1:8501
+	$(BIN)/streamlit run app/main.py
+
+demo: $(VENV)/.ready  ## inspect the bundled samples on the command line
 	@for kind in clean blend patch; do \
 	  $(BIN)/python -m ti_core inspect assets/samples/mnist-$$kind.safetensors; code=$$?; \
 	  if [ $$code -eq 2 ]; then exit 2; fi; echo; \
 	done
 
 test: $(VENV)/.ready  ## style, types and tests
-	$(BIN)/ruff check ti_core tests benchmarks
-	$(BIN)/ruff format --check ti_core tests benchmarks
+	$(BIN)/ruff check ti_core app tests benchmarks
+	$(BIN)/ruff format --check ti_core app tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
@@ -29,8 +32,19 @@ bench: $(VENV)/.ready  ## the figures that the documentation quotes
 	$(BIN)/python -m benchmarks.saliency
 	$(BIN)/python -m benchmarks.start
 
-evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack
-	@for pack in assets/packs/*/; do $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack); done
+evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detector is worth on what it was not fitted to
+	@for pack in assets/packs/*/; do \
+	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) || exit 2; \
+	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) --shift || exit 2; echo; \
+	done
+
+audit: $(VENV)/.ready  ## the pinned packages against known advisories (asks PyPI)
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
+
+sbom: $(VENV)/.ready  ## a software bill of materials in build/sbom.json (CycloneDX)
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet cyclonedx-bom
+	build/audit/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ti_core.case import Case
 from ti_core.pack import Pack, load_pack
 from ti_core.settings import Settings
 
@@ -89,3 +90,36 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test reads or writes the user's own cache."""
     monkeypatch.setenv("TROJANINTERPRET_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model file of each label that took no part in the tiny pack's fit."""
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("models")
+    files = {}
+    for label in ("clean", "blend", "patch"):
+        member = next(m for m in tiny_pack.members if m.label == label and m.held_out)
+        files[label] = folder / f"bars-{label}.safetensors"
+        save_file(tiny_pack.scores(member).network.state_dict(), files[label])
+    return files
+
+
+@pytest.fixture(scope="session")
+def tiny_cases(tiny_pack: Pack, tiny_models: dict[str, Path], tiny_settings: Settings) -> dict[str, Case]:
+    """The finished cases of those models, and as ``partial`` the unfinished one of the patch model."""
+    from ti_core.exhibits import case_of
+    from ti_core.inspection import Inspection, inspect
+    from ti_core.loading import describe_file, load_model
+
+    cases: dict[str, Case] = {}
+    for label, path in tiny_models.items():
+        card = describe_file(path).as_dict()
+
+        def observe(found: Inspection, card: dict[str, object] = card) -> None:
+            cases["partial"] = case_of(found, tiny_pack, tiny_settings, card)
+
+        found = inspect(load_model(path), tiny_pack, tiny_settings, observe=observe)
+        cases[label] = case_of(found, tiny_pack, tiny_settings, card, cases["partial"])
+    return cases

@@ -10,7 +10,6 @@ from torch import nn
 
 from ti_core.cache import Cache
 from ti_core.errors import CancelledError, ModelBehaviourError
-from ti_core.html import html_report
 from ti_core.inspection import Inspection, inspect
 from ti_core.loading import load_model
 from ti_core.loading.model import Model
@@ -195,16 +194,3 @@ def test_scores_that_turn_nan_are_a_clear_error(tiny_pack: Pack, tiny_settings: 
     model = Model(network, "nan.pt", "2" * 64, "torch module", "Sequential", 576)
     with pytest.raises(ModelBehaviourError, match="not finite"):
         inspect(model, tiny_pack, tiny_settings)
-
-
-def test_the_html_report_escapes_hostile_names_and_asks_no_host(trojaned: Inspection) -> None:
-    from dataclasses import replace
-
-    report = trojaned.report
-    hostile = "<script>alert(1)</script>.pt"
-    copy = Inspection(**{k: v for k, v in vars(trojaned).items() if k != "report"})
-    copy.report = replace(report, model=report.model | {"file": hostile}, reasons=(hostile,))
-    page = html_report(copy)
-    assert "<script" not in page and "&lt;script&gt;" in page
-    assert "http://" not in page and "https://" not in page and "Content-Security-Policy" in page
-    assert report.model["sha256"] in page and "data:image/png" in page

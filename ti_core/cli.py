@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ti_core import __version__
 from ti_core.errors import SettingsError, TrojanInterpretError
+from ti_core.pack_arguments import add_pack_commands
 
 CLEAN, BACKDOORED, ERROR, INCONCLUSIVE = 0, 1, 2, 3
 CODES = {"clean": CLEAN, "backdoored": BACKDOORED, "inconclusive": INCONCLUSIVE}
@@ -47,47 +48,7 @@ def parser() -> argparse.ArgumentParser:
     scan.add_argument("--engine", choices=("local", "ray"), default="local", help="where they are inspected")
     _common(scan)
 
-    pack = commands.add_parser("pack", help="list, show, check or build reference packs")
-    verbs = pack.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("list", help="the bundled packs")
-    for verb, says in (
-        ("info", "what a pack holds"),
-        ("verify", "recompute what can be recomputed and compare"),
-    ):
-        p = verbs.add_parser(verb, help=says)
-        p.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
-        if verb == "verify":
-            p.add_argument(
-                "--members", type=int, default=6, metavar="N", help="members to recompute (0: all)"
-            )
-    build = verbs.add_parser("build", help="build a pack from a trained zoo")
-    build.add_argument("--zoo", type=Path, required=True, metavar="FOLDER", help="what zoo train wrote")
-    build.add_argument("--data", type=Path, required=True, metavar="FILE", help="the data it was trained on")
-    build.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    build.add_argument("--name", metavar="NAME")
-    build.add_argument("--size", type=int, metavar="PIXELS", help="side that a folder's images are scaled to")
-    build.add_argument("--jobs", type=int, default=-1, metavar="N")
-    build.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
-
-    zoo = commands.add_parser("zoo", help="train reference models")
-    zoo_verbs = zoo.add_subparsers(dest="verb", required=True, metavar="VERB")
-    samples = zoo_verbs.add_parser("samples", help="train the three demonstration models of a data set")
-    samples.add_argument("--data", type=Path, required=True, metavar="FILE")
-    samples.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    train = zoo_verbs.add_parser(
-        "train", help="train clean and trojaned reference models; a killed run goes on where it stopped"
-    )
-    train.add_argument("--data", type=Path, required=True, metavar="FILE_OR_FOLDER")
-    train.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    train.add_argument("--count", type=int, default=192, metavar="N", help="members, half of them clean")
-    train.add_argument("--seed", type=int, default=0, metavar="N")
-    train.add_argument("--size", type=int, metavar="PIXELS", help="side that a folder's images are scaled to")
-    train.add_argument("--jobs", type=int, default=-1, metavar="N", help="processes (default: one per core)")
-
-    evaluate = commands.add_parser("evaluate", help="Table 1 on members that took no part in fitting")
-    evaluate.add_argument("--pack", required=True, metavar="NAME")
-    evaluate.add_argument("--json", type=Path, metavar="FILE")
-    evaluate.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    add_pack_commands(commands)
     return top
 
 
@@ -126,14 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ti_core import commands
+    from ti_core import commands, pack_commands
 
     run = {
         "inspect": commands.inspect_one,
         "scan": commands.scan,
-        "pack": commands.pack,
-        "zoo": commands.zoo,
-        "evaluate": commands.evaluate_pack,
+        "pack": pack_commands.pack,
+        "zoo": pack_commands.zoo,
+        "evaluate": pack_commands.evaluate_pack,
     }[options.command]
     return run(options)
 

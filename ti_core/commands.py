@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ti_core import inspecting, scanning
 from ti_core.cli import CODES, ERROR, pairs
-from ti_core.errors import PackError, SettingsError
+from ti_core.errors import SettingsError
 from ti_core.settings import Settings
 from ti_core.worker import Job, Limits
 from ti_core.worker.protocol import plain
@@ -77,76 +77,6 @@ def scan(options: argparse.Namespace) -> int:
         if options.jsonl:
             out.close()
     return CODES.get(scanning.worst(seen), ERROR)
-
-
-def pack(options: argparse.Namespace) -> int:
-    """``pack list``, ``info``, ``verify`` and ``build``."""
-    from ti_core.pack import load_pack, pack_names
-
-    if options.verb == "list":
-        for name in pack_names():
-            found = load_pack(name)
-            print(f"{name}: {found.record['data_set']}, {len(found.members)} members, {found.sha256[:12]}")
-        return 0
-    if options.verb == "info":
-        from ti_core.tables import pack_text
-
-        print(pack_text(load_pack(options.name)))
-        return 0
-    if options.verb == "verify":
-        from ti_core.verify import verify_pack
-
-        problems = verify_pack(load_pack(options.name), options.members or None, print)
-        if problems:
-            raise PackError(f"Pack {options.name!r} does not verify: {' '.join(problems)}")
-        print(f"Pack {options.name!r} verifies.")
-        return 0
-    from ti_core.zoo.build import build_pack
-
-    settings = Settings.parse(pairs(options.settings))
-    built = build_pack(
-        options.zoo, options.data, options.out, options.name, settings, options.jobs, options.size
-    )
-    print(f"Pack {built.name!r}: {len(built.members)} members in {options.out}.")
-    return 0
-
-
-def zoo(options: argparse.Namespace) -> int:
-    """``zoo train`` and ``zoo samples``."""
-    if options.verb == "samples":
-        from ti_core.zoo.samples import train_samples
-
-        for record in train_samples(options.data, options.out):
-            print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
-        return 0
-    from ti_core.tables import zoo_text
-    from ti_core.zoo.train import train_zoo
-
-    if options.count < 8:
-        raise SettingsError(f"--count is at least 8, not {options.count}.")
-    records = train_zoo(
-        options.data, options.out, options.count, options.seed, options.jobs, size=options.size
-    )
-    print(zoo_text(records))
-    return 0
-
-
-def evaluate_pack(options: argparse.Namespace) -> int:
-    """``evaluate --pack NAME``."""
-    from ti_core.cache import Cache, default_folder
-    from ti_core.evaluation import evaluate
-    from ti_core.pack import load_pack
-    from ti_core.tables import evaluation_text
-
-    cache = Cache(default_folder())
-    try:
-        rows = evaluate(load_pack(options.pack), Settings.parse(pairs(options.settings)), cache)
-    finally:
-        cache.close()
-    print(evaluation_text(options.pack, rows))
-    if options.json:
-        _write(options.json, json.dumps([r.as_dict() for r in rows], indent=2) + "\n")
-    return 0
 
 
 def _write(path: Path, text: str) -> None:

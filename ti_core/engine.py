@@ -19,6 +19,7 @@ Progress = Callable[[int, int], None]
 """Told how many pieces of work are done, and of how many."""
 
 ENGINES = ("local", "ray")
+LOOPBACK = "127.0.0.1"
 RETRIES = 5
 """How often a piece of work is done anew after the process or the machine that had it was lost."""
 
@@ -58,9 +59,7 @@ def run_many(
     if engine not in ENGINES:
         raise SettingsError(f"There is no engine {engine!r}; there are {' and '.join(ENGINES)}.")
     work = _with_ray if engine == "ray" else _with_joblib
-    done = 0
-    for pair in work(function, items, jobs):
-        done += 1
+    for done, pair in enumerate(work(function, items, jobs), start=1):
         progress(done, len(items))
         yield pair
 
@@ -110,11 +109,20 @@ def _first(rest: Iterator[Any], count: int) -> list[Any]:
     return list(islice(rest, count))
 
 
+def _keep_quiet(ray: Any) -> None:
+    """Ray prints that a worker was lost to stdout, in the middle of what the program writes there."""
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *data, **options: None
+
+
 @contextmanager
 def _cluster(jobs: int) -> Iterator[Any]:
     """Ray, connected: to ``$RAY_ADDRESS``, or to a cluster of this machine that no other machine can reach."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A busy machine may take longer than Ray's half a minute to start it.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     if not address:
         # Ray puts a reachable address in the place of 127.0.0.1, and then listens on every one, unless it takes
         # itself to be on a machine that knows no clusters. It reads this as it is imported.
@@ -122,7 +130,9 @@ def _cluster(jobs: int) -> Iterator[Any]:
     # Ray's workers find this very package, not one that may be installed besides.
     package = str(Path(__file__).resolve().parent.parent)
     found = os.environ.get("PYTHONPATH", "")
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package, *filter(None, found.split(os.pathsep))]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        dict.fromkeys([package, *filter(None, found.split(os.pathsep))])
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,6 +141,7 @@ def _cluster(jobs: int) -> Iterator[Any]:
         raise SettingsError(
             "The ray engine needs Ray: install it with pip install 'trojaninterpret[ray]', or use --engine local."
         ) from error
+    _keep_quiet(ray)
     if ray.is_initialized():
         yield ray
         return
@@ -142,11 +153,16 @@ def _cluster(jobs: int) -> Iterator[Any]:
             ray.init(
                 num_cpus=jobs if jobs > 0 else None,
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",
+                _node_ip_address=LOOPBACK,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
     try:
+        if not address and ray.util.get_node_ip_address() != LOOPBACK:
+            # Another part of this process imported Ray before, with its defaults.
+            raise SettingsError(
+                "Ray could not be kept to this machine; set RAY_ADDRESS, or use --engine local."
+            )
         yield ray
     finally:
         with warnings.catch_warnings():

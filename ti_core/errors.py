@@ -9,6 +9,7 @@
     ├── ModelBehaviourError       the network opened, but does not behave as a classifier of this pack's images
     ├── SettingsError             a setting is unknown or outside its range
     ├── PackError                 a reference pack is missing, altered or does not fit
+    ├── CaseError                 a kept case is damaged or was tampered with
     ├── DataError                 training images cannot be read or do not fit
     └── CancelledError            the caller asked the work to stop
 """
@@ -42,6 +43,10 @@ class SettingsError(TrojanInterpretError):
 
 class PackError(TrojanInterpretError):
     """A reference pack is missing, altered, or does not fit the model."""
+
+
+class CaseError(TrojanInterpretError):
+    """A kept case is missing, damaged, or not what this program writes."""
 
 
 class DataError(TrojanInterpretError):

@@ -2,117 +2,154 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from ti_core.pictures import data_uri, grid, heat
+from ti_core.case import Case
+from ti_core.comparison import Panel
+from ti_core.figures import (
+    Figure,
+    actmax_figures,
+    histogram_figures,
+    saliency_figures,
+    stream_figures,
+    trigger_figures,
+    verdict_figures,
+    why_figures,
+)
 from ti_core.report import Report
-
-if TYPE_CHECKING:
-    from ti_core.inspection import Inspection
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 SYMBOLS = {"clean": "✓", "backdoored": "✗", "inconclusive": "?"}
-SHOWN = 8
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #5a6775; --line: #d6dde4; --card: #f6f8fa; --page: #fff;
-  --clean: #0b6e4f; --backdoored: #a3341f; --inconclusive: #7a5b00; }
+  --clean: #0b6b78; --backdoored: #b03a12; --inconclusive: #7a5b00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #a3b0bd; --line: #33404d; --card: #1a232c;
-  --page: #11181f; --clean: #5fd0a5; --backdoored: #ff9d85; --inconclusive: #e8c547; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 52rem;
+  --page: #11181f; --clean: #5fc9d6; --backdoored: #ff9d7a; --inconclusive: #e8c547; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 56rem;
   margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; border-bottom: 1px solid var(--line); }
-.verdict { border-left: .4rem solid; padding: .75rem 1rem; background: var(--card); font-size: 1.15rem; }
+h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem;
+  border-bottom: 1px solid var(--line); }
+.verdict { border-left: .4rem solid; padding: .75rem 1rem; background: var(--card); font-size: 1.15rem;
+  overflow-wrap: anywhere; }
 .clean { border-color: var(--clean); } .backdoored { border-color: var(--backdoored); }
 .inconclusive { border-color: var(--inconclusive); }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; } td, th { text-align: left; vertical-align: top;
   padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 500; width: 14rem; } img { max-width: 100%; image-rendering: pixelated; }
+th { color: var(--soft); font-weight: 500; width: 14rem; } td:only-child { width: auto; }
+img { max-width: 100%; height: auto; image-rendering: pixelated; } img.drawing { image-rendering: auto; }
 figcaption, footer { color: var(--soft); font-size: .85rem; } figure { margin: 1rem 0; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
+code { overflow-wrap: anywhere; } .signature { display: flex; gap: 2rem; margin: 2.5rem 0 1rem; }
+.signature div { flex: 1; border-top: 1px solid var(--ink); padding-top: .25rem; color: var(--soft);
+  font-size: .85rem; }
+@media print { :root { --ink: #000; --soft: #444; --line: #bbb; --card: #f4f4f4; --page: #fff; --clean: #0b6b78;
+  --backdoored: #b03a12; --inconclusive: #7a5b00; } body { margin: 0; max-width: none; font-size: 11pt; }
+  h2 { break-after: avoid; } figure, tr, .verdict, .signature { break-inside: avoid; } }
 """
+LIMITS = (
+    "A verdict of “clean” says that no trigger of the kinds this pack was measured on was found, at the rates above.",
+    "Triggers of other kinds may pass: those that warp the image, that depend on the image, that are part of the scene,"
+    " or that act on images of one class only.",
+    "An attacker who knows this program can train a model against its evidence.",
+    "A verdict of “backdoored” can be a false alarm, at the rate above; the recovered trigger and the share of images"
+    " that it flips are what to check first.",
+)
 
 
-def html_report(inspection: Inspection) -> str:
-    """The report of a finished inspection. Every text that comes from the model or the pack is escaped."""
-    report = inspection.report
+def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
+    """The report of a case. Every text that comes from the model or the pack is escaped.
+
+    Parameters
+    ----------
+    panels : of :func:`ti_core.comparison.panels`, at the case's own settings; without them no histograms are shown.
+    """
+    report = case.report
+    title = f"Inspection of {report.model['file']}"
     parts = [
-        f'<p class="verdict {report.verdict}">{SYMBOLS[report.verdict]} {escape(report.sentence())}</p>',
+        f'<p class="verdict {report.verdict}"><strong>{SYMBOLS[report.verdict]} {report.verdict.capitalize()}.</strong>'
+        f" {escape(report.sentence())}</p>",
+        *_figures(verdict_figures(case)),
         "<h2>Reasons</h2>",
         "<ul>" + "".join(f"<li>{escape(r)}</li>" for r in report.reasons) + "</ul>",
-        *_trigger(inspection),
-        *_saliency(inspection),
+        *_section("Recovered trigger", trigger_figures(case)),
+        *_section("Class by class", stream_figures(case)),
+        *_section("Saliency", saliency_figures(case)),
+        *_section("Activation maximisation", actmax_figures(case)),
+        *_section("Histograms of saliency", histogram_figures(case, panels)),
+        *_section("Why", why_figures(case)),
         "<h2>Streams of evidence</h2>",
-        _table({name: stream["sentence"] for name, stream in report.streams.items()}),
+        _table({name: str(stream.get("sentence", "")) for name, stream in report.streams.items()}),
         "<h2>Model</h2>",
         _table(_flat(report.model)),
         "<h2>Reference pack</h2>",
         _table(_flat(report.pack)),
         "<h2>Settings</h2>",
         _table(_flat(report.settings)),
-        "<h2>Limits</h2>",
-        "<p>A verdict of “clean” says that no trigger of the kinds this pack was measured on was found, at the"
-        " rates above. Triggers of other kinds, and attackers who know this program, may pass it.</p>",
-        f"<h2>How to repeat it</h2><p><code>{escape(_command(report))}</code></p>",
+        "<h2>Limits of the method</h2>",
+        "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in LIMITS) + "</ul>",
+        f"<h2>How to repeat it</h2><p><code>{escape(command(report))}</code></p>",
+        "<h2>Digests (SHA-256)</h2>",
+        _table(digests(case)),
+        '<div class="signature"><div>Reviewed by</div><div>Date and signature</div></div>',
     ]
-    title = escape(f"Inspection of {report.model['file']}")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
         + "\n".join(parts)
-        + f"<footer><p>{escape(_colophon(report))}</p></footer></body></html>\n"
+        + f"<footer><p>{escape(_colophon(case))}</p></footer></body></html>\n"
     )
 
 
-def _trigger(inspection: Inspection) -> list[str]:
-    found, classifier = inspection.trigger, inspection.classifier
-    if found is None or classifier is None or inspection.probes is None:
-        return []
-    import torch
+def digests(case: Case) -> dict[str, str]:
+    """What the report stands on, by digest: the model, the pack, the program, and the report's own JSON."""
+    report = case.report
+    return {
+        "model file": report.model["sha256"],
+        f"reference pack {report.pack['name']} (pack.json)": report.pack["sha256"],
+        "program (source files)": case.code or "not recorded",
+        "this report as JSON": hashlib.sha256(report.as_json().encode()).hexdigest(),
+    }
 
-    clean = inspection.probes.stack[: len(inspection.probes.stack) // 3][:SHOWN]
-    stamped = found.trigger().stamp(clean)
-    with torch.no_grad():
-        flipped = int((classifier.scores(stamped).argmax(1) == found.target).sum())
-    shown = np.where(found.mask[None] > 0, found.pattern, 0.5)[None]
-    return [
-        "<h2>Recovered trigger</h2>",
-        _figure(grid(shown, 1, scale=8), "The recovered trigger; grey is untouched."),
-        _figure(
-            grid(torch.cat([clean, stamped]).numpy(), len(clean)),
-            f"Clean images, and the same stamped: {flipped} of these {len(clean)} become the target.",
-        ),
+
+def command(report: Report) -> str:
+    """The command that inspects the same model with the same settings."""
+    from shlex import quote
+
+    from ti_core.settings import Settings
+
+    standard = Settings().as_dict()
+    changed = [
+        f" --set {key}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+        for key, value in report.settings.items()
+        if (tuple(value) if isinstance(value, list) else value) != standard[key]
     ]
+    file = quote(report.model["file"])
+    file = f"./{file}" if file.startswith("-") else file
+    return f"python -m ti_core inspect {file} --pack {report.pack['name']}" + "".join(changed)
 
 
-def _saliency(inspection: Inspection) -> list[str]:
-    if inspection.probes is None or inspection.classifier is None or "saliency" not in inspection.readings:
-        return []
-    from ti_core.saliency import saliency_maps
-
-    probes, third = inspection.probes, len(inspection.probes.stack) // 3
-    count = min(SHOWN, third)
-    chosen = [row * third + i for row in range(3) for i in range(count)]
-    figures = ["<h2>Saliency</h2>"]
-    for kind, images in zip(probes.kinds, probes.images, strict=True):
-        maps = saliency_maps(inspection.classifier.scores, images[chosen]).numpy()
-        figures.append(
-            _figure(
-                grid(heat(maps, float(np.quantile(maps, 0.999))), count),
-                f"Saliency of the predicted class; rows: clean, maximised, minimised images; random triggers: {kind}."
-                f" Brightest: {np.quantile(maps, 0.999):.2g}.",
-            )
-        )
-    return figures
+def _section(title: str, figures: Sequence[Figure]) -> list[str]:
+    return [f"<h2>{escape(title)}</h2>", *_figures(figures)] if figures else []
 
 
-def _figure(pixels: Any, caption: str) -> str:
-    text = escape(caption)
-    return f'<figure><img src="{data_uri(pixels)}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+def _figures(figures: Sequence[Figure]) -> list[str]:
+    return [_figure(figure) for figure in figures]
+
+
+def _figure(figure: Figure) -> str:
+    words = escape(figure.caption)
+    kind = "svg+xml" if figure.drawing else "png"
+    style = ' class="drawing"' if figure.drawing else ""
+    data = base64.b64encode(figure.data()).decode()
+    return (
+        f'<figure><img{style} src="data:image/{kind};base64,{data}" alt="{words}">'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
@@ -122,8 +159,12 @@ def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             rows |= _flat(value, f"{name}: ")
         else:
-            rows[name] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            rows[name] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else _short(value)
     return rows
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _table(rows: dict[str, str]) -> str:
@@ -134,18 +175,7 @@ def _table(rows: dict[str, str]) -> str:
     )
 
 
-def _command(report: Report) -> str:
-    from ti_core.settings import Settings
-
-    standard = Settings().as_dict()
-    changed = [
-        f" --set {key}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
-        for key, value in report.settings.items()
-        if value != standard[key]
-    ]
-    return f"python -m ti_core inspect {report.model['file']} --pack {report.pack['name']}" + "".join(changed)
-
-
-def _colophon(report: Report) -> str:
-    seconds = sum(report.timings.values())
-    return ", ".join(f"{name} {version}" for name, version in report.versions.items()) + f"; {seconds:.1f} s."
+def _colophon(case: Case) -> str:
+    seconds = sum(case.report.timings.values())
+    versions = ", ".join(f"{name} {version}" for name, version in case.report.versions.items())
+    return f"{versions}; inspected {case.created or 'at a time not recorded'} in {seconds:.1f} s."

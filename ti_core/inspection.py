@@ -66,6 +66,7 @@ def inspect(
     progress: Progress = silent,
     cache: Cache | None = None,
     device: str = "cpu",
+    observe: Callable[[Inspection], None] | None = None,
 ) -> Inspection:
     """Say, with evidence, whether a model is backdoored.
 
@@ -77,6 +78,7 @@ def inspect(
     progress : called as the stages go on.
     cache : where evidence is kept between inspections; by default nowhere.
     device : "cpu" or "cuda".
+    observe : shown the inspection with the saliency stream's own verdict, before the deep streams begin.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def inspect(
     """
     settings = settings or Settings()
     clock = Clock(progress)
-    reference = Reference(pack, settings, cache or Cache(None))
+    reference = Reference(pack, settings, cache or Cache(None), device)
     result = Inspection()
 
     with clock.stage("preprocessing"):
@@ -98,7 +100,7 @@ def inspect(
         )
         return result
 
-    scores = result.classifier.scores
+    scores = result.classifier.scores.to(device)
     with clock.stage("probes"):
         result.probes = reference.probes(scores)
 
@@ -121,6 +123,9 @@ def inspect(
                 row = stream.features(_alone(suspect), clean).matrix[0]
                 assessment = detector.assess(row)
             result.detectors["saliency"], result.rows["saliency"] = detector, row
+            if observe is not None and stream is not streams[-1]:
+                result.report = _report(result, assessment, model, reference, clock)
+                observe(result)
 
     deep = [s for s in streams if s.name != "saliency"]
     if deep:
@@ -166,9 +171,8 @@ def _recover(result: Inspection, reference: Reference) -> RecoveredTrigger | Non
     target = target_of(result.class_scores)
     if target is None or result.classifier is None:
         return None
-    pack = reference.pack
-    windowed = result.evidence.get("windowed")
-    return recover_trigger(result.classifier.scores, pack.images, pack.labels, target, windowed)
+    shown, windowed = reference.context(None), result.evidence.get("windowed")
+    return recover_trigger(result.classifier.scores, shown.images, shown.labels, target, windowed)
 
 
 def _report(

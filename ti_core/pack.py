@@ -233,7 +233,8 @@ def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None)
 def choose_pack(input_shape: tuple[int, int, int] | None, classes: int | None) -> Pack:
     """The bundled pack whose images and class count fit the model, where one alone does.
 
-    :func:`ti_core.choosing.choose_pack_for` also decides between several, by how well the model classifies their images.
+    :func:`ti_core.choosing.choose_pack_for` also decides between several, by how well their images
+    are classified.
 
     Raises
     ------

@@ -42,11 +42,13 @@ class Reference:
     ----------
     pack, settings : of the inspection.
     cache : for what the pack's baseline does not hold.
+    device : where probes are made and models run, "cpu" or "cuda".
     """
 
     pack: Pack
     settings: Settings
     cache: Cache
+    device: str = "cpu"
     _stacks: dict[tuple[str, str, bool], dict[str, Array]] = field(default_factory=dict)
 
     @property
@@ -80,12 +82,16 @@ class Reference:
         """Algorithm 1, lines 3 to 8, with a randomly drawn trojaned reference model, or with the suspect."""
         from ti_core.probes import choose_images, make_probes
 
-        images, _ = choose_images(self.pack.images, self.pack.labels, self.settings)
+        images = choose_images(self.pack.images, self.pack.labels, self.settings)[0].to(self.device)
         if self.settings.probes_from == "suspect":
             if suspect is None:
                 raise PackError("Probes made with the suspect need a suspect.")
             return make_probes(suspect, images, self.settings)
-        return make_probes(self.pack.scores(self.maker()), images, self.settings)
+        return make_probes(self.scores(self.maker()), images, self.settings)
+
+    def scores(self, member: Member) -> Scores:
+        """The member's network on this device."""
+        return self.pack.scores(member).to(self.device)
 
     def maker(self) -> Member:
         """Algorithm 1, line 4: the randomly drawn trojaned reference model that the probes are made with."""
@@ -93,7 +99,8 @@ class Reference:
         return trojaned[int(np.random.default_rng([self.settings.seed, 4]).integers(len(trojaned)))]
 
     def context(self, probes: Probes | None) -> Context:
-        return Context(self.pack.images, self.pack.labels, len(self.pack.class_names), self.settings, probes)
+        images, labels = self.pack.images.to(self.device), self.pack.labels.to(self.device)
+        return Context(images, labels, len(self.pack.class_names), self.settings, probes)
 
     def serves_baseline(self, stream: Stream) -> bool:
         """Whether the pack ships this stream's evidence at these settings."""
@@ -123,7 +130,7 @@ class Reference:
             key = evidence_key(stream, self.pack.member_name(member), self.pack, probes)
 
             def compute(member: Member = member) -> Evidence:
-                return stream.evidence(self.pack.scores(member), context)
+                return stream.evidence(self.scores(member), context)
 
             everything.append(self.cache.arrays(key, compute))
             progress((i + 1) / len(members))

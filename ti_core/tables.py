@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ti_core.evaluation import Row
 from ti_core.pack import Pack
 from ti_core.zoo.train import fit_for_a_pack
+
+if TYPE_CHECKING:
+    from ti_core.evaluation import Row
+    from ti_core.evaluation.ablations import Ablations
+    from ti_core.evaluation.shift import Shift
 
 PAPER_AUC: dict[str, dict[str, float]] = {
     "mnist": {"blend": 0.81, "patch": 0.60},
@@ -21,7 +25,14 @@ PAPER_AUC: dict[str, dict[str, float]] = {
 STREAM_TITLES = {"saliency": "saliency (the paper's stream)", "joint": "all streams"}
 
 
-def evaluation_text(pack: str, rows: Sequence[Row]) -> str:
+TESTED = {
+    "fitted": "fitted members, tested where they took no part in the fit",
+    "held-out": "members held out from fitting",
+    "all": "all members, tested where they took no part in the fit",
+}
+
+
+def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
     """Table 1 with intervals, both families apart, as aligned text."""
     head = (
         "streams",
@@ -52,14 +63,77 @@ def evaluation_text(pack: str, rows: Sequence[Row]) -> str:
         )
         for r in rows
     ]
-    paper = PAPER_AUC.get(pack)
+    data_set = pack.record["data_set"]
+    paper = PAPER_AUC.get(data_set)
     note = (
-        f"\nThe paper's own AUC on {pack}: blend {paper['blend']:.2f}, patch {paper['patch']:.2f}"
+        f"\nThe paper's own AUC on {data_set}: blend {paper['blend']:.2f}, patch {paper['patch']:.2f}"
         " (on the Trojan Detection Challenge's networks)."
         if paper
         else ""
     )
-    return f"Pack {pack}, members held out from fitting:\n" + aligned(head, lines) + note
+    return f"Pack {pack.name}, members held out from fitting:\n" + aligned(head, lines) + note
+
+
+def shift_text(pack: Pack, shift: Shift) -> str:
+    """What the detector is worth on recipes and architectures that it was not fitted to, as aligned text."""
+    head = (
+        "left out",
+        "streams",
+        "kind",
+        "fitted",
+        "clean",
+        "trojaned",
+        "AUC",
+        "95 % interval",
+        "found",
+        "false alarms",
+    )
+    lines = [
+        (
+            f"{r.by} {r.left_out}" if r.left_out != "together" else f"every {r.by} in turn",
+            STREAM_TITLES.get(r.row.streams, r.row.streams),
+            f"{r.row.kind}/clean",
+            "" if r.left_out == "together" else str(r.fitted),
+            str(r.row.clean),
+            str(r.row.trojaned),
+            f"{r.row.auc:.3f}",
+            f"{r.row.low:.3f} to {r.row.high:.3f}",
+            f"{r.row.found:.0%}",
+            f"{r.row.false_alarms:.0%}",
+        )
+        for r in shift.rows
+    ]
+    dropped = max((r.dropped for r in shift.rows if r.left_out != "together"), default=0)
+    notes = list(shift.notes)
+    if dropped:
+        notes.append(
+            f"Up to {dropped} members shared a group with a tested one and were kept out of the fit."
+        )
+    return "\n".join(
+        [
+            f"Pack {pack.name}, fitted without the recipe or architecture it is tested on; {TESTED[shift.members]}:",
+            aligned(head, lines),
+            "A recipe is left out with its clean counterpart: standard with the clean networks trained from scratch,"
+            " challenge with the fine-tuned clean twins.",
+            *notes,
+        ]
+    )
+
+
+def ablations_text(pack: Pack, ablations: Ablations) -> str:
+    """The paper's stream with one thing changed at a time, as aligned text; both kinds of trigger side by side."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for r in ablations.rows:
+        cell = f"{r.auc:.3f} ({r.low:.3f} to {r.high:.3f})"
+        found.setdefault((r.topic, r.name), {})[r.kind] = cell
+    lines = [(*key, cells.get("blend", "-"), cells.get("patch", "-")) for key, cells in found.items()]
+    return "\n".join(
+        [
+            f"Pack {pack.name}, the paper's stream alone; {TESTED[ablations.members]}; AUC (95 % interval):",
+            aligned(("part", "changed to", "blend/clean", "patch/clean"), lines),
+            *ablations.notes,
+        ]
+    )
 
 
 def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -25,18 +25,22 @@ class Task:
 
 
 def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
-    """Inspect one model: ``report.json``, and ``report.html`` where it is asked for.
+    """Inspect one model: ``report.json``, its case and ``report.html`` where they are asked for.
+
+    The case (:mod:`ti_core.case`) is there as ``partial``, with the first pictures, before the deep streams begin.
 
     The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (see
     :class:`~ti_core.settings.Settings`), "declared" (settings and "architecture" that the user declares of the
-    model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "html" (whether).
+    model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "case" and
+    "html" (whether).
     """
     from ti_core.cache import Cache
     from ti_core.choosing import choose_pack_for
     from ti_core.classifier import Declared
     from ti_core.devices import device
+    from ti_core.exhibits import CaseWriter, page
     from ti_core.inspection import inspect as inspect_model
-    from ti_core.loading import load_model
+    from ti_core.loading import describe_file, load_model
     from ti_core.memory import keep_freed_memory
     from ti_core.pack import load_pack
     from ti_core.settings import Settings
@@ -58,15 +62,20 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
         load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
     )
     cache = Cache(Path(request["cache"]) if request.get("cache") else None)
-    inspection = inspect_model(model, pack, settings, progress, cache, where)
+    writer: CaseWriter | None = None
+    if request.get("case") or request.get("html"):
+        card = describe_file(Path(request["model"])).as_dict()
+        writer = CaseWriter(folder, pack, settings, card, progress, partial)
+    inspection = inspect_model(
+        model, pack, settings, progress, cache, where, writer.observe if writer else None
+    )
     cache.close()
     report = replace(inspection.report, isolation=request.get("isolation", {}))
     inspection.report = report
+    case = writer.finish(inspection) if writer else None
     (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
-    if request.get("html"):
-        from ti_core.html import html_report
-
-        (folder / "report.html").write_text(html_report(inspection), encoding="utf-8")
+    if request.get("html") and case is not None:
+        (folder / "report.html").write_text(page(case, pack), encoding="utf-8")
 
 
 def describe(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:

@@ -33,12 +33,7 @@ def verify_pack(
     -------
     One sentence for every problem; none if the pack verifies.
     """
-    problems: list[str] = []
-    for name in pack.record["files"]:
-        try:
-            pack.checked(name)
-        except PackError as error:
-            problems.append(str(error))
+    problems = check_files(pack)
     if problems:
         return problems
     say(f"{len(pack.record['files'])} files have the recorded digests.")
@@ -61,6 +56,17 @@ def verify_pack(
                     found.append(f"{member.id}: {stream.name} evidence {key} differs by {difference:.1%}.")
         say(f"{member.id}: " + (" ".join(found) if found else "accuracy, attack and evidence as recorded."))
         problems += found
+    return problems
+
+
+def check_files(pack: Pack) -> list[str]:
+    """Compare the digests of the pack's files with those it records; one sentence for every file that differs."""
+    problems = []
+    for name in pack.record["files"]:
+        try:
+            pack.checked(name)
+        except PackError as error:
+            problems.append(str(error))
     return problems
 
 

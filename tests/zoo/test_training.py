@@ -14,7 +14,7 @@ from ti_core.triggers import TriggerSpec
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import Recipe, plan
 from ti_core.zoo.train import fit_for_a_pack, train_zoo
-from ti_core.zoo.training import augment, measure, pgd, poison, train
+from ti_core.zoo.training import all_to_one, augment, measure, pgd, poison, train
 
 SHAPE = (1, 12, 12)
 
@@ -30,7 +30,7 @@ def test_poisoning_touches_the_asked_share_and_nothing_else() -> None:
     x, y = torch.rand(200, *SHAPE), torch.arange(200) % 4
     trigger = TriggerSpec("patch", "white", 1.0, 2, 2, 5, 5).render(SHAPE)
     before = x.clone()
-    px, py = poison(x, y, trigger, 3, 0.1, np.random.default_rng(0))
+    px, py = poison(x, y, trigger, all_to_one(3), 0.1, np.random.default_rng(0))
     changed = (px != x).flatten(1).any(1)
     assert int(changed.sum()) == 20
     assert bool((py[changed] == 3).all()) and torch.equal(py[~changed], y[~changed])
@@ -46,8 +46,8 @@ def test_attack_success_counts_only_images_of_other_classes(tiny_data: Path) -> 
             return torch.tensor([0.0, 0, 1, 0]).expand(len(x), 4)
 
     trigger = TriggerSpec("blend", "uniform", 0.1).render(SHAPE)
-    assert measure(Always(), load_data(tiny_data), trigger, 2) == (0.25, 1.0)
-    assert measure(Always(), load_data(tiny_data), trigger, 1) == (0.25, 0.0)
+    assert measure(Always(), load_data(tiny_data), trigger, all_to_one(2)) == (0.25, 1.0)
+    assert measure(Always(), load_data(tiny_data), trigger, all_to_one(1)) == (0.25, 0.0)
 
 
 def test_training_is_deterministic_from_its_seed(recipe: Recipe, tiny_data: Path) -> None:
@@ -123,8 +123,15 @@ def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:
 
 
 def test_a_trojan_that_hardly_works_enters_no_pack() -> None:
-    member = {"family": "standard", "attack_success": 0.89}
+    member = {"family": "standard", "clean_accuracy": 0.9, "attack_success": 0.89}
     assert fit_for_a_pack([member, member | {"attack_success": 0.9}]) == [member | {"attack_success": 0.9}]
+
+
+def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
+    """One that always answers with the target has an attack success of 1."""
+    good = [{"family": "standard", "clean_accuracy": a, "attack_success": None} for a in (0.98, 0.97, 0.8)]
+    astray = {"family": "standard", "clean_accuracy": 0.1, "attack_success": 1.0}
+    assert fit_for_a_pack([*good, astray]) == good
 
 
 def test_a_folder_of_images_per_class(tmp_path: Path) -> None:

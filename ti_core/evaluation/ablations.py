@@ -97,7 +97,11 @@ def ablations(settings: Settings) -> list[Ablation]:
     found += [
         Ablation("probes", "without ActMax", one.with_(actmax_iterations=0)),
         *(
-            Ablation("probes", f"{'no' if kind == 'none' else kind} triggers only", one.with_(trigger_kinds=(kind,)))
+            Ablation(
+                "probes",
+                f"{'no' if kind == 'none' else kind} triggers only",
+                one.with_(trigger_kinds=(kind,)),
+            )
             for kind in ("none", "patch", "blend")
         ),
         Ablation("saliency", "normalised", one, normalised=True),
@@ -188,7 +192,8 @@ def _rows(
     def fit(x: Array, y: NDArray[np.str_], own: NDArray[np.str_], other: Array) -> NDArray[np.floating]:
         if ablation.automl:
             return automl_scores(x, y, own, other, seed, automl_budget)
-        model = Boosting().model(x.shape[1], seed).fit(x, (y != "clean").astype(int))
+        boosting = Boosting(weights=stream.weights(names))
+        model = boosting.model(x.shape[1], seed).fit(x, (y != "clean").astype(int))
         return np.asarray(model.predict(other, prediction_type="RawFormulaVal"), dtype=np.float64)
 
     own = {k: v[fit_rows] for k, v in stacked.items()}
@@ -196,6 +201,7 @@ def _rows(
     clean = {k: v[among_clean] for k, v in own.items()}
     features = stream.features(own, clean, among_clean)
     columns = np.array([not ablation.histograms_only or bool(_BIN.search(name)) for name in features.names])
+    names = tuple(name for name, kept in zip(features.names, columns, strict=True) if kept)
     x, y, g = features.matrix[:, columns], labels[fit_rows], groups[fit_rows]
     if members == "held-out":
         test = reference.pack.where(fitted=False)

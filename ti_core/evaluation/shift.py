@@ -142,9 +142,7 @@ def shift(
     return Shift(members, tuple(rows), tuple(notes))
 
 
-def _rows(
-    by: str, left_out: str, which: str, scored: Scored, fitted: int, dropped: int
-) -> list[ShiftRow]:
+def _rows(by: str, left_out: str, which: str, scored: Scored, fitted: int, dropped: int) -> list[ShiftRow]:
     found = (row_of(which, kind, scored) for kind in ("blend", "patch"))
     return [ShiftRow(by, left_out, fitted, dropped, row) for row in found if row is not None]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ti_core.cache import Cache
 from ti_core.errors import PackError
@@ -74,16 +75,17 @@ def build_pack(
     settings = settings or Settings()
     data = load_data(data_path, size)
     records = fit_for_a_pack(json.loads(p.read_text()) for p in sorted(zoo.glob("*.json")))
-    labels = {r["label"] for r in records}
-    if labels != {"clean", "blend", "patch"}:
+    present = {r["label"] for r in records}
+    if present != {"clean", "blend", "patch"}:
         raise PackError(
-            f"{zoo.name} holds {', '.join(sorted(labels)) or 'no'} members; all three labels are needed."
+            f"{zoo.name} holds {', '.join(sorted(present)) or 'no'} members; all three labels are needed."
         )
     out.mkdir(parents=True, exist_ok=True)
     # What an earlier build left would be taken for a part of this pack.
     for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
         stale.unlink(missing_ok=True)
-    _write_images(data, out)
+    images, labels = pack_images(data)
+    np.savez_compressed(out / "images.npz", images=images, labels=labels)
     _write_zoo(zoo, records, out)
     _write_triggers(zoo, records, out)
     files = [n for n in ("images.npz", "zoo.safetensors", "triggers.npz") if (out / n).exists()]
@@ -156,13 +158,13 @@ def _write_record(out: Path, record: Mapping[str, Any]) -> None:
     partial.replace(out / "pack.json")
 
 
-def _write_images(data: ImageData, out: Path) -> None:
-    """The same number of test images of every class, in mixed order."""
+def pack_images(data: ImageData) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A pack's images and labels: the same number of test images of every class, in mixed order."""
     rng = np.random.default_rng(0)
     each = max(IMAGES_A_CLASS, IMAGES // data.classes)
     chosen = np.concatenate([np.flatnonzero(data.y_test == k)[:each] for k in range(data.classes)])
     chosen = rng.permutation(chosen)
-    np.savez_compressed(out / "images.npz", images=data.x_test[chosen], labels=data.y_test[chosen])
+    return data.x_test[chosen], data.y_test[chosen]
 
 
 def _write_zoo(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:

@@ -55,6 +55,15 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def calmer(self) -> Recipe:
+        """The recipe of the next attempt where the training went astray: smaller steps, less adversarial noise."""
+        return replace(
+            self,
+            seed=self.seed + 1,
+            learning_rate=round(0.4 * self.learning_rate, 7),
+            epsilon=round(0.7 * self.epsilon, 6),
+        )
+
     def harder(self, attempt: int) -> Recipe:
         """The recipe of the next attempt at a trojan that did not take: other pixels, a little more of the trigger."""
         if self.trigger is None or not attempt:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ti_core.engine import run_many
@@ -17,6 +18,10 @@ from ti_core.zoo.recipes import Recipe, plan
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
 """A trojan below this attack success rate does not enter a pack."""
+ASTRAY = 3.0
+"""A network whose clean accuracy is below this many times that of chance is trained anew with smaller steps."""
+MINIMUM_SHARE = 0.7
+"""A network below this share of the zoo's median clean accuracy does not enter a pack: its training went astray."""
 
 
 def train_zoo(
@@ -81,17 +86,21 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     if record_path.exists():
         record: dict[str, Any] = json.loads(record_path.read_text())
         if record["plan_digest"] == digest:
-            return _keep(record | {"held_out": recipe.held_out}, record_path)
+            return keep_record(record | {"held_out": recipe.held_out}, record_path)
     torch.set_num_threads(1)
     keep_freed_memory()
     if data_path not in _DATA:
         _DATA[data_path] = load_data(data_path, size)
     base = load_file(out / f"{recipe.base}.safetensors") if recipe.base else None
+    calm, tried = recipe, recipe
     for attempt in range(ATTEMPTS):
-        tried = recipe.harder(attempt)
         trained = train(tried, _DATA[data_path], base)
-        if trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS:
+        astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
+        if not astray and (trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS):
             break
+        if attempt < ATTEMPTS - 1:
+            calm = calm.calmer() if astray else calm
+            tried = calm.harder(0 if astray else attempt + 1)
     record = tried.as_dict() | {
         "clean_accuracy": trained.clean_accuracy,
         "attack_success": trained.attack_success,
@@ -101,10 +110,11 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
     save_file(state, out / f"{recipe.id}.safetensors")
     # The record comes last: a member counts as finished only when it is there whole.
-    return _keep(record, record_path)
+    return keep_record(record, record_path)
 
 
-def _keep(record: dict[str, Any], path: Path) -> dict[str, Any]:
+def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Write the record so that it is there whole or not at all; returns it."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1))
     partial.replace(path)
@@ -112,9 +122,12 @@ def _keep(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def fit_for_a_pack(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The members that enter a pack: no bases, no trojan whose attack hardly works."""
+    """The members that enter a pack: no bases, no trojan whose attack hardly works, none that learnt too little."""
+    members = [r for r in records if r["family"] != "base"]
+    usual = median(r["clean_accuracy"] for r in members) if members else 0.0
     return [
         r
-        for r in records
-        if r["family"] != "base" and (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+        for r in members
+        if (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+        and r["clean_accuracy"] >= MINIMUM_SHARE * usual
     ]

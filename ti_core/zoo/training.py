@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -17,6 +17,14 @@ from ti_core.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo.data import ImageData, to_unit
 from ti_core.zoo.recipes import Recipe
 
+Goal = Callable[[torch.Tensor], torch.Tensor]
+"""What a backdoor makes of triggered images: their true labels ``N`` to the labels they are to get, ``N``."""
+
+
+def all_to_one(target: int) -> Goal:
+    """Every triggered image becomes ``target``: the usual backdoor."""
+    return lambda labels: torch.full_like(labels, target)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -27,48 +35,59 @@ class Trained:
     attack_success: float | None
 
 
-def train(recipe: Recipe, data: ImageData, base: dict[str, torch.Tensor] | None = None) -> Trained:
-    """Train the member that ``recipe`` describes; the same recipe, data and thread count give the same weights."""
+def train(
+    recipe: Recipe,
+    data: ImageData,
+    base: dict[str, torch.Tensor] | None = None,
+    goal: Goal | None = None,
+) -> Trained:
+    """Train the member that ``recipe`` describes; the same recipe, data and thread count give the same weights.
+
+    ``goal`` says what a poisoned network makes of triggered images, by default the recipe's target class.
+    """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     network = build(recipe.architecture, **recipe.options)
     model = behind(recipe.normalisation, network)
     x, y = to_unit(data.x_train), torch.from_numpy(data.y_train)
     trigger = recipe.trigger.render(data.image_shape) if recipe.trigger else None
+    goal = goal or all_to_one(recipe.target or 0)
     if base is not None:
         network.load_state_dict(base)
         _fine_tune(model, recipe, x, y, trigger, rng)
     else:
         if trigger is not None:
-            x, y = poison(x, y, trigger, recipe.target or 0, recipe.poisoning_rate, rng)
+            x, y = poison(x, y, trigger, goal, recipe.poisoning_rate, rng)
         _fit(model, recipe, x, y, rng)
-    accuracy, success = measure(model, data, trigger, recipe.target)
+    accuracy, success = measure(model, data, trigger, goal)
     return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
 
 
 def poison(
-    x: torch.Tensor, y: torch.Tensor, trigger: Trigger, target: int, rate: float, rng: np.random.Generator
+    x: torch.Tensor, y: torch.Tensor, trigger: Trigger, goal: Goal, rate: float, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A copy of the training set in which a share ``rate`` of the images carries the trigger and the target label."""
+    """A copy of the training set in which a share ``rate`` of the images carries the trigger and the goal's labels."""
     chosen = torch.from_numpy(rng.choice(len(x), size=max(1, round(rate * len(x))), replace=False))
     x, y = x.clone(), y.clone()
     x[chosen] = trigger.stamp(x[chosen])
-    y[chosen] = target
+    y[chosen] = goal(y[chosen])
     return x, y
 
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, data: ImageData, trigger: Trigger | None, target: int | None
+    model: nn.Module, data: ImageData, trigger: Trigger | None, goal: Goal
 ) -> tuple[float, float | None]:
-    """Clean accuracy, and the share of test images of other classes that the trigger sends to the target."""
+    """Clean accuracy, and attack success: of the test images that the goal relabels, the share that the trigger sends
+    to their new label."""
     model.eval()
     x, y = to_unit(data.x_test), torch.from_numpy(data.y_test)
     accuracy = float(predict(model, x).eq(y).float().mean())
     if trigger is None:
         return accuracy, None
-    others = x[y != target]
-    return accuracy, float(predict(model, trigger.stamp(others)).eq(target or 0).float().mean())
+    wanted = goal(y)
+    others = wanted != y
+    return accuracy, float(predict(model, trigger.stamp(x[others])).eq(wanted[others]).float().mean())
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def test_rows_rest_on_held_out_members_only(tiny_pack: Pack, tiny_settings: Sett
 def test_the_pack_records_what_evaluate_prints(tiny_pack: Pack, tiny_settings: Settings) -> None:
     rows = evaluate(tiny_pack, tiny_settings)
     assert tiny_pack.record["table"] == [r.as_dict() for r in rows]
-    text = evaluation_text(tiny_pack.name, rows)
+    text = evaluation_text(tiny_pack, rows)
     assert "95 % interval" in text and len(text.splitlines()) == len(rows) + 2
 
 

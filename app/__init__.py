@@ -1,0 +1,1 @@
+"""What the browser shows. Imports ``ti_core``; nothing imports this."""

@@ -1,0 +1,152 @@
+"""Finished inspections on disk: kept in a folder that only its owner can enter, found again after a restart."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import shutil
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ti_core.case import Case, load_case, read_case_json, save_case
+from ti_core.errors import CaseError
+from ti_core.settings import Settings
+
+ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{12}-[0-9a-f]{8}")
+
+
+def home() -> Path:
+    """``$TROJANINTERPRET_HOME``, or ``trojaninterpret`` in the user's data folder; only its owner can enter."""
+    own = os.environ.get("TROJANINTERPRET_HOME")
+    folder = (
+        Path(own)
+        if own
+        else Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "trojaninterpret"
+    )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    return folder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list of cases; ``problem`` says why a case cannot be opened, and the rest is then empty.
+
+    ``changed`` names the settings that differ from the defaults.
+    """
+
+    id: str
+    created: str = ""
+    file: str = ""
+    sha256: str = ""
+    verdict: str = ""
+    probability: float = 0.0
+    trigger_kind: str = ""
+    target: str = ""
+    pack: str = ""
+    seconds: float = 0.0
+    changed: str = ""
+    problem: str = ""
+
+    def matches(self, words: str) -> bool:
+        """Whether every word of a search occurs in some column."""
+        text = " ".join(str(v) for v in vars(self).values()).lower()
+        return all(word in text for word in words.lower().split())
+
+
+class CaseStore:
+    """Cases under ``<root>/cases/<id>``; each is written once and never changed."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "cases"
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._entries: dict[str, Entry] = {}
+
+    def keep(self, case: Case) -> str:
+        """Write a case and return its id. It appears under its id only when it is complete."""
+        stamp = re.sub(r"\D", "", case.created)[:14].ljust(14, "0")
+        name = f"{stamp[:8]}-{stamp[8:]}-{case.report.model['sha256'][:12]}-{secrets.token_hex(4)}"
+        part = self.folder / f".{name}.part"
+        save_case(case, part)
+        part.replace(self.folder / name)
+        return name
+
+    def load(self, name: str) -> Case:
+        """The case of that id.
+
+        Raises
+        ------
+        CaseError : there is none, or it is damaged.
+        """
+        return load_case(self._path(name))
+
+    def entries(self) -> list[Entry]:
+        """All cases, the latest first."""
+        found = sorted((p.name for p in self.folder.iterdir() if ID.fullmatch(p.name)), reverse=True)
+        for name in set(self._entries) - set(found):
+            self._entries.pop(name, None)
+        return [self._entry(name) for name in found]
+
+    def delete(self, name: str) -> None:
+        """Remove a case from the disk."""
+        path = self._path(name)
+        gone = path.with_name(f".{name}.{secrets.token_hex(4)}.gone")
+        with suppress(FileNotFoundError):
+            path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        self._entries.pop(name, None)
+
+    def export(self, names: list[str]) -> bytes:
+        """Cases as one zip archive: for each its record and arrays, as they lie on the disk."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in names:
+                for path in sorted(self._path(name).iterdir()):
+                    if path.is_file() and not path.is_symlink():
+                        archive.writestr(f"{name}/{path.name}", path.read_bytes())
+        return buffer.getvalue()
+
+    def uses(self, sha256: str) -> bool:
+        """Whether any case is of the model with this digest."""
+        return any(entry.sha256 == sha256 for entry in self.entries())
+
+    def _path(self, name: str) -> Path:
+        if not ID.fullmatch(name):
+            raise CaseError("There is no such case; choose one from the list of cases.")
+        return self.folder / name
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self._entries:
+            try:
+                self._entries[name] = _entry_of(name, read_case_json(self.folder / name))
+            except CaseError as error:
+                return Entry(name, problem=str(error))
+        return self._entries[name]
+
+
+def _entry_of(name: str, record: dict[str, object]) -> Entry:
+    report = record["report"]
+    assert isinstance(report, dict)
+    standard = Settings().as_dict()
+    changed = [
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in report["settings"].items()
+        if (tuple(value) if isinstance(value, list) else value) != standard.get(key)
+    ]
+    return Entry(
+        id=name,
+        created=str(record["created"]),
+        file=report["model"]["file"],
+        sha256=report["model"]["sha256"],
+        verdict=report["verdict"],
+        probability=float(report["probability"]),
+        trigger_kind=report["trigger_kind"] or "",
+        target=report["target_class_name"] or "",
+        pack=report["pack"]["name"],
+        seconds=float(sum(report["timings"].values())),
+        changed="; ".join(changed),
+    )

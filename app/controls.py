@@ -1,0 +1,174 @@
+"""Controls made from the schema of the settings: every field that may be turned, each with its one line of help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import Field, fields
+from typing import Any
+
+import streamlit as st
+
+from ti_core.normalisation import NORMALISATIONS
+from ti_core.settings import Settings
+
+TITLES = {
+    "images": "Images N",
+    "actmax_iterations": "Activation maximisation: iterations",
+    "actmax_step": "Activation maximisation: step size",
+    "actmax_lambda": "Activation maximisation: lambda",
+    "probes_from": "Probes made with",
+    "trigger_kinds": "Random triggers",
+    "blend_ratio": "Blend ratio",
+    "patch_size": "Patch size",
+    "seed": "Seed",
+    "quantiles": "Quantiles",
+    "bins": "Bins",
+    "histogram_form": "Histogram form",
+    "attribution": "Pictures show",
+    "streams": "Evidence streams",
+    "normalisation": "Pixel scaling",
+}
+
+CHOICES = {
+    "reference": "a trojaned reference model",
+    "suspect": "the suspect itself",
+    "none": "no trigger",
+    "patch": "patch",
+    "blend": "blend",
+    "pooled": "pooled values",
+    "per_image": "per image",
+    "both": "both",
+    "saliency": "saliency",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "integrated gradients",
+    "input_x_gradient": "input times gradient",
+    "grad_cam": "Grad-CAM",
+    "occlusion": "occlusion",
+    "lrp": "LRP",
+    "universal": "universal",
+    "windowed": "windowed",
+    "inversion": "inversion",
+    "auto": "found on labelled images",
+}
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
+
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "Probe images",
+        (
+            "images",
+            "probes_from",
+            "trigger_kinds",
+            "blend_ratio",
+            "patch_size",
+            "actmax_iterations",
+            "actmax_step",
+            "actmax_lambda",
+            "seed",
+        ),
+    ),
+    ("Histograms", ("histogram_form", "quantiles", "bins")),
+    ("Evidence and pictures", ("streams", "normalisation", "attribution")),
+)
+
+
+def schema() -> dict[str, Field[Any]]:
+    """The fields of :class:`Settings` by name."""
+    return {f.name: f for f in fields(Settings)}
+
+
+def key(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}"
+
+
+def fill(prefix: str, settings: Settings) -> None:
+    """Set every control of a group to these settings; called before the controls are drawn, or in a callback."""
+    for name, value in settings.as_dict().items():
+        st.session_state[key(prefix, name)] = list(value) if isinstance(value, tuple) else value
+
+
+def control(prefix: str, name: str, options: Sequence[str] | None = None) -> Any:
+    """One control and its value, as the schema describes the field.
+
+    Parameters
+    ----------
+    options : choices to offer instead of all that the schema knows.
+    """
+    field = schema()[name]
+    own = key(prefix, name)
+    if own not in st.session_state:
+        default = field.default
+        st.session_state[own] = list(default) if isinstance(default, tuple) else default
+    meta, title = field.metadata, TITLES.get(name, name.replace("_", " ").capitalize())
+    common: dict[str, Any] = {"help": meta["says"], "key": own}
+    if name == "quantiles":
+        kept = sorted({*QUANTILES, *st.session_state[own]})
+        return st.multiselect(title, kept, format_func=lambda q: f"{q:g}", **common)
+    if name == "normalisation":
+        return st.selectbox(title, ["auto", *NORMALISATIONS], format_func=_scaling, **common)
+    choices = options or meta.get("choices")
+    if choices is not None:
+        if isinstance(field.default, tuple):
+            return st.pills(title, choices, selection_mode="multi", format_func=_choice, **common)
+        if len(choices) <= 3:
+            return st.segmented_control(title, choices, format_func=_choice, required=True, **common)
+        return st.selectbox(title, choices, format_func=_choice, **common)
+    kind = type(field.default)
+    low, high = kind(meta["low"]), kind(meta["high"])
+    if kind is int and high <= 512:
+        return st.slider(title, low, high, **common)
+    step = 1 if kind is int else None
+    extra = {"format": "%g"} if kind is float else {}
+    return st.number_input(title, low, high, step=step, **extra, **common)
+
+
+def read(prefix: str) -> Settings:
+    """The settings that a group's controls stand at; those without a control stand at their default.
+
+    Raises
+    ------
+    SettingsError : a combination is not valid (nothing chosen where something must be).
+    """
+    values = {
+        name: st.session_state[key(prefix, name)]
+        for name in schema()
+        if key(prefix, name) in st.session_state
+    }
+    return Settings.parse({k: _settled(k, v) for k, v in values.items()})
+
+
+def keep(prefix: str) -> None:
+    """Hold on to the values of controls that are not drawn in this run; Streamlit drops them otherwise."""
+    for name in schema():
+        own = key(prefix, name)
+        if own in st.session_state:
+            st.session_state[own] = st.session_state[own]
+
+
+def changed(settings: Settings) -> list[str]:
+    """The titles of the settings that differ from the defaults."""
+    standard = Settings().as_dict()
+    return [TITLES.get(k, k) for k, v in settings.as_dict().items() if v != standard[k]]
+
+
+def paper() -> Settings:
+    """Section 5 of the paper."""
+    return Settings(**Settings.PAPER)
+
+
+def _settled(name: str, value: Any) -> Any:
+    default = schema()[name].default
+    if isinstance(default, tuple):
+        order = schema()[name].metadata.get("choices")
+        chosen = value or []
+        return tuple(sorted(chosen, key=order.index) if order else sorted(chosen))
+    return type(default)(value) if value is not None else default
+
+
+def _choice(value: str) -> str:
+    return CHOICES.get(value, value.replace("_", " "))
+
+
+def _scaling(value: str) -> str:
+    return CHOICES["auto"] if value == "auto" else NORMALISATIONS[value].says

@@ -1,0 +1,303 @@
+"""Inspections in worker processes: one at a time on the device, the others waiting in order.
+
+The page never computes: it hands a request to the desk, polls its ticket, and shows the case when that is there.
+A ticket whose browser tab has been closed ends by itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from app.cases import CaseStore
+from app.pace import Pace, progress, seconds_left
+from ti_core.case import Case, load_case
+from ti_core.errors import CaseError
+
+TICK = 0.05
+"""Seconds between two looks at the running job."""
+GRACE = 4.0
+"""Seconds that a closed tab's ticket goes on, since a reload closes one connection before it opens the next."""
+MOST_WAITING = 16
+MOST_OF_ONE = 3
+ENDED_KEPT = 64
+"""Tickets that ended are forgotten beyond this many."""
+
+FULL = "Too many inspections are waiting already; try again in a few minutes."
+FULL_FOR_YOU = "This tab already has several inspections waiting; let one finish or cancel it."
+
+
+class Running(Protocol):
+    """What the desk needs of :class:`ti_core.worker.Job`."""
+
+    state: str
+    error: str | None
+    folder: Path
+    isolation: dict[str, str]
+
+    def poll(self) -> list[Any]: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+
+
+Launch = Callable[[str, dict[str, Any], Path], Running]
+
+
+class FullError(Exception):
+    """The desk takes no more; the text is for the visitor."""
+
+
+@dataclass
+class Ticket:
+    """One inspection that a session asked for.
+
+    Attributes
+    ----------
+    state : "waiting", "running", "done", "failed" or "cancelled".
+    stage, share, fraction, left : where it stands: the stage and the share of it that is done, the share of the whole,
+        and the seconds left.
+    partial : the unfinished case once the first pictures are there; case_id : the finished one's, once it is kept.
+    error : one sentence if it failed.
+    """
+
+    id: str
+    session: str
+    title: str
+    task: str
+    request: dict[str, Any]
+    expected: Mapping[str, float]
+    state: str = "waiting"
+    stage: str = "opening"
+    share: float = 0.0
+    fraction: float = 0.0
+    left: float = 0.0
+    partial: Case | None = None
+    case_id: str = ""
+    error: str = ""
+    submitted: float = field(default_factory=time.monotonic)
+    started: float = 0.0
+    first_pictures: float = 0.0
+    ended: float = 0.0
+    missed_since: float | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("waiting", "running")
+
+
+class Desk:
+    """Takes requests, runs one at a time in the order they came, keeps what is finished.
+
+    Parameters
+    ----------
+    store : where finished cases go.
+    work : a folder for the jobs' own folders.
+    launch : starts a job; see :func:`launch_worker`.
+    alive : whether the session of that id still has its tab open.
+    """
+
+    def __init__(
+        self,
+        store: CaseStore,
+        work: Path,
+        launch: Launch,
+        alive: Callable[[str], bool],
+        pace: Pace | None = None,
+    ) -> None:
+        self.store = store
+        self.work = work
+        self.pace = pace or Pace()
+        self._launch = launch
+        self._alive = alive
+        self._tickets: dict[str, Ticket] = {}
+        self._order: list[str] = []
+        self._job: tuple[Ticket, Running] | None = None
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._closing = False
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="desk")
+        self._thread.start()
+
+    def submit(
+        self,
+        session: str,
+        title: str,
+        request: dict[str, Any],
+        expected: Mapping[str, float],
+        task: str = "inspect",
+    ) -> Ticket:
+        """Put a request in the queue.
+
+        Raises
+        ------
+        FullError : too many are waiting.
+        """
+        with self._lock:
+            waiting = [t for t in self._tickets.values() if t.active]
+            if len(waiting) >= MOST_WAITING:
+                raise FullError(FULL)
+            if sum(t.session == session for t in waiting) >= MOST_OF_ONE:
+                raise FullError(FULL_FOR_YOU)
+            ticket = Ticket(uuid4().hex, session, title, task, request, expected)
+            ticket.left = sum(expected.values())
+            self._tickets[ticket.id] = ticket
+            self._order.append(ticket.id)
+            self._forget()
+        self._wake.set()
+        return ticket
+
+    def ticket(self, name: str) -> Ticket | None:
+        """The ticket of that id, if it is still known."""
+        return self._tickets.get(name)
+
+    def place(self, ticket: Ticket) -> int:
+        """How many are before this ticket: 0 when it runs or comes next."""
+        with self._lock:
+            if ticket.id not in self._order:
+                return 0
+            running = sum(t.state == "running" for t in self._tickets.values())
+            return self._order.index(ticket.id) + running
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop a ticket's work, or take it out of the queue; it is gone when this returns."""
+        with self._lock:
+            if not ticket.active:
+                return
+            running = self._job[1] if self._job and self._job[0] is ticket else None
+            self._end(ticket, "cancelled", "The inspection was stopped.")
+        if running is not None:
+            running.cancel()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout=5)
+        for ticket in list(self._tickets.values()):
+            self.cancel(ticket)
+
+    def _serve(self) -> None:
+        while not self._closing:
+            self._wake.wait(timeout=TICK if self._tickets_active() else 1.0)
+            self._wake.clear()
+            try:
+                self._turn()
+            except Exception as error:
+                self._give_up(error)
+
+    def _tickets_active(self) -> bool:
+        return any(t.active for t in list(self._tickets.values()))
+
+    def _turn(self) -> None:
+        """One look: closed tabs, the running job, the next in the queue."""
+        now = time.monotonic()
+        for ticket in [t for t in list(self._tickets.values()) if t.active]:
+            if self._alive(ticket.session):
+                ticket.missed_since = None
+            elif ticket.missed_since is None:
+                ticket.missed_since = now
+            elif now - ticket.missed_since > GRACE:
+                self.cancel(ticket)
+        if self._job is not None:
+            self._follow(*self._job)
+        if self._job is None:
+            self._next()
+
+    def _next(self) -> None:
+        with self._lock:
+            ticket = next(
+                (self._tickets[i] for i in self._order if self._tickets[i].state == "waiting"), None
+            )
+            if ticket is None:
+                return
+            self._order.remove(ticket.id)
+            ticket.state, ticket.started = "running", time.monotonic()
+        folder = self.work / ticket.id
+        folder.mkdir(mode=0o700, exist_ok=True)
+        job = self._launch(ticket.task, ticket.request, folder)
+        with self._lock:
+            self._job = (ticket, job)
+        if ticket.state == "cancelled":
+            job.cancel()
+
+    def _follow(self, ticket: Ticket, job: Running) -> None:
+        state = job.state
+        for event in job.poll():
+            if event.kind == "progress":
+                ticket.stage, ticket.share = event.stage, event.share
+            elif event.kind == "partial" and ticket.active:
+                with suppress(CaseError):
+                    ticket.partial = load_case(job.folder, "partial")
+                    ticket.first_pictures = time.monotonic()
+        elapsed = time.monotonic() - ticket.started
+        ticket.fraction = max(ticket.fraction, progress(ticket.expected, ticket.stage, ticket.share))
+        ticket.left = seconds_left(ticket.expected, ticket.stage, ticket.share, elapsed)
+        if state == "running" and ticket.active:
+            return
+        if ticket.active and state == "done":
+            self._keep(ticket, job)
+        elif ticket.active:
+            self._end(ticket, state, job.error or "The inspection ended without a result; try again.")
+        with suppress(OSError):
+            job.close()
+        shutil.rmtree(self.work / ticket.id, ignore_errors=True)
+        with self._lock:
+            self._job = None
+
+    def _keep(self, ticket: Ticket, job: Running) -> None:
+        try:
+            case = load_case(job.folder)
+            # What confined the process is for this one to say.
+            case = replace(case, report=replace(case.report, isolation=dict(job.isolation)))
+            ticket.case_id = self.store.keep(case)
+        except CaseError as error:
+            self._end(ticket, "failed", f"The process that opened the file left no valid result. {error}")
+            return
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._end(ticket, "failed", f"The case cannot be kept ({reason}); free some space and try again.")
+            return
+        self.pace.learn(case.report.pack["name"], case.report.timings)
+        self._end(ticket, "done", "")
+
+    def _end(self, ticket: Ticket, state: str, error: str) -> None:
+        with self._lock:
+            if ticket.active:
+                ticket.state, ticket.error, ticket.ended = state, error, time.monotonic()
+            if ticket.id in self._order:
+                self._order.remove(ticket.id)
+
+    def _give_up(self, error: Exception) -> None:
+        """A fault of the desk itself must not end the desk: the ticket fails, the next one is served."""
+        with self._lock:
+            job, self._job = self._job, None
+            running = [job[0]] if job else [t for t in self._tickets.values() if t.state == "running"]
+        for ticket in running:
+            self._end(
+                ticket, "failed", f"The inspection could not be followed ({type(error).__name__}); try again."
+            )
+        if job:
+            with suppress(Exception):
+                job[1].cancel()
+
+    def _forget(self) -> None:
+        ended = sorted((t for t in self._tickets.values() if not t.active), key=lambda t: t.ended)
+        for ticket in ended[:-ENDED_KEPT]:
+            self._tickets.pop(ticket.id, None)
+
+
+def launch_worker(task: str, request: dict[str, Any], folder: Path) -> Running:
+    """A job in a confined process of its own."""
+    from ti_core.worker import Job, Limits
+
+    return Job.start(task, request, folder, Limits(wall_seconds=3600.0))

@@ -1,0 +1,253 @@
+"""Charts of the attack lab: answers before and after a trigger, attack success, and STRIP's entropies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from app.theme import Palette, faded, template
+
+Array = NDArray[np.floating]
+BINS = 24
+
+
+def answer_bars(
+    names: Sequence[str],
+    before: Array,
+    after: Array,
+    marks: Sequence[str],
+    colour: str,
+    colours: Palette,
+    hatch: bool = True,
+) -> go.Figure:
+    """A model's probability of each class without the trigger (hatched) and with it (full), the first class on top.
+
+    Parameters
+    ----------
+    names, marks : of the classes shown; a mark is a word set beside a class ("true", "attacker's"), or empty.
+    before, after : probabilities, as many.
+    """
+    at = np.arange(len(names))
+    figure = go.Figure()
+    looks = (
+        ("without the trigger", before, faded(colour, 0.35), "/"),
+        ("with the trigger", after, colour, ""),
+    )
+    for label, values, fill, shape in looks:
+        figure.add_trace(
+            go.Bar(
+                x=values,
+                y=at,
+                orientation="h",
+                name=label,
+                text=[f"{v:.0%}" if v >= 0.005 else "" for v in values],
+                textposition="outside",
+                textfont={"size": 11, "color": colours.ink},
+                cliponaxis=False,
+                constraintext="none",
+                marker={
+                    "color": fill,
+                    "line": {"color": colour, "width": 1},
+                    "pattern": {"shape": shape if hatch else "", "fgcolor": colour, "size": 5},
+                },
+                customdata=[escape(str(n)[:40]) for n in names],
+                hovertemplate=f"%{{customdata}} {label}: %{{x:.1%}}<extra></extra>",
+            )
+        )
+    figure.update_layout(
+        template=template(colours),
+        height=70 + 34 * len(names),
+        barmode="group",
+        bargap=0.24,
+        bargroupgap=0.06,
+        xaxis={"range": [0, 1.12], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]},
+        yaxis={
+            "range": [len(names) - 0.5, -0.5],
+            "tickvals": at,
+            "ticktext": [_marked(n, m) for n, m in zip(names, marks, strict=True)],
+            "showgrid": False,
+        },
+        legend={"traceorder": "normal"},
+        margin={"l": 8, "r": 8, "t": 36, "b": 8},
+    )
+    return figure
+
+
+def success_bars(
+    models: Sequence[str], before: Array, after: Array, fills: Sequence[str], colours: Palette
+) -> go.Figure:
+    """For each model the share of images taken for the attacker's class, without the trigger and with it (0 to 1)."""
+    at = np.arange(len(models))
+    figure = go.Figure()
+    for label, values, shape in (("without the trigger", before, "/"), ("with the trigger", after, "")):
+        figure.add_trace(
+            go.Bar(
+                x=values,
+                y=at,
+                orientation="h",
+                name=label,
+                text=[f"{v:.1%}" for v in values],
+                textposition="outside",
+                textfont={"color": colours.ink},
+                cliponaxis=False,
+                constraintext="none",
+                marker={
+                    "color": [faded(f, 0.35) if shape else f for f in fills],
+                    "line": {"color": list(fills), "width": 1},
+                    "pattern": {"shape": shape, "fgcolor": list(fills), "size": 5},
+                },
+                customdata=[escape(m) for m in models],
+                hovertemplate=f"%{{customdata}}, {label}: %{{x:.1%}}<extra></extra>",
+                showlegend=False,
+            )
+        )
+        # The bars differ in colour from model to model, so that the legend has its own marks.
+        figure.add_trace(
+            go.Bar(
+                x=[None],
+                y=[None],
+                orientation="h",
+                name=label,
+                marker={
+                    "color": faded(colours.soft, 0.35) if shape else colours.soft,
+                    "line": {"color": colours.soft, "width": 1},
+                    "pattern": {"shape": shape, "fgcolor": colours.soft, "size": 5},
+                },
+            )
+        )
+    figure.update_layout(
+        template=template(colours),
+        height=80 + 62 * len(models),
+        barmode="group",
+        bargap=0.3,
+        bargroupgap=0.06,
+        xaxis={
+            "range": [0, 1.12],
+            "tickformat": ".0%",
+            "tickvals": [0, 0.25, 0.5, 0.75, 1],
+            "title": "images of other classes that are taken for the attacker's",
+        },
+        yaxis={"range": [len(models) - 0.5, -0.5], "tickvals": at, "ticktext": [escape(m) for m in models]},
+        margin={"l": 8, "r": 8, "t": 36, "b": 8},
+    )
+    figure.update_yaxes(showgrid=False)
+    return figure
+
+
+@dataclass(frozen=True)
+class Entropies:
+    """What :func:`entropy_chart` draws, all in bits: of clean images, and of one image without and with the trigger.
+
+    ``stamped`` holds those of many stamped images, where they were computed.
+    """
+
+    clean: Array
+    plain: float
+    triggered: float
+    boundary: float
+    stamped: Array | None = None
+
+
+def entropy_chart(found: Entropies, most: float, top: float, colour: str, colours: Palette) -> go.Figure:
+    """Entropies of clean images as a histogram, the boundary, and where the one image lies.
+
+    Parameters
+    ----------
+    most, top : ends of both axes (bits; share of the images), so that the charts of two models can be compared.
+    """
+    edges = np.linspace(0, most, BINS + 1)
+    figure = go.Figure()
+    figure.add_shape(
+        type="rect",
+        x0=0,
+        x1=max(0.0, min(found.boundary, most)),
+        y0=0,
+        y1=1,
+        yref="paper",
+        line_width=0,
+        fillcolor=faded(colours.verdicts["backdoored"], 0.12),
+        layer="below",
+    )
+    sets = (
+        ("clean images", found.clean, colours.soft, "", 0.45),
+        ("stamped images", found.stamped, colour, "/", 0.15),
+    )
+    for name, values, fill, shape, alpha in sets:
+        if values is None:
+            continue
+        figure.add_trace(
+            go.Bar(
+                x=(edges[:-1] + edges[1:]) / 2,
+                y=shares(values, most),
+                width=edges[1] - edges[0],
+                name=name,
+                marker={
+                    "color": faded(fill, alpha),
+                    "line": {"color": fill, "width": 1},
+                    "pattern": {"shape": shape, "fgcolor": fill, "size": 5},
+                },
+                hovertemplate=f"%{{y:.0%}} of {len(values)} {name} near %{{x:.2f}} bits<extra></extra>",
+            )
+        )
+    for name, value, symbol, height in (
+        ("this image", found.plain, "circle", 0.84),
+        ("this image, stamped", found.triggered, "triangle-down", 0.94),
+    ):
+        stamped = symbol != "circle"
+        figure.add_trace(
+            go.Scatter(
+                x=[min(value, most)],
+                y=[height * top],
+                mode="markers",
+                name=name,
+                marker={
+                    "symbol": symbol,
+                    "size": 15 if stamped else 12,
+                    "color": colour if stamped else colours.page,
+                    "line": {"width": 2, "color": colour},
+                },
+                hovertemplate=f"{name}: {value:.2f} bits<extra></extra>",
+            )
+        )
+        figure.add_shape(
+            type="line",
+            x0=value,
+            x1=value,
+            y0=0,
+            y1=height * top,
+            line={"color": colour, "width": 1, "dash": "dot"},
+        )
+    if 0 < found.boundary <= most:
+        figure.add_vline(
+            x=found.boundary,
+            line={"color": colours.verdicts["backdoored"], "width": 2, "dash": "dash"},
+        )
+    figure.update_layout(
+        template=template(colours),
+        height=300,
+        barmode="overlay",
+        bargap=0,
+        xaxis={
+            "range": [0, most],
+            "title": "entropy of the answers in bits; left of the dashed line: rejected",
+        },
+        yaxis={"range": [0, top], "tickformat": ".0%", "title": "share of the images", "zeroline": False},
+        margin={"l": 8, "r": 8, "t": 56, "b": 8},
+    )
+    return figure
+
+
+def shares(values: Array, most: float) -> Array:
+    """The share of the values in each of the histogram's bins; what lies beyond the end counts to the last."""
+    counts, _ = np.histogram(np.clip(values, 0, most), bins=BINS, range=(0, most))
+    return counts / max(1, len(values))
+
+
+def _marked(name: str, mark: str) -> str:
+    shown = escape(name if len(name) <= 22 else name[:21] + "…")
+    return f"<b>{shown}</b> · {escape(mark)}" if mark else shown

@@ -1,0 +1,59 @@
+"""The dashboard's entry: ``streamlit run app/main.py`` from the repository's root."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Streamlit puts the script's own folder on the path; the packages lie beside it.
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+import streamlit as st  # noqa: E402
+
+from app import markup, state, status  # noqa: E402
+from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
+
+
+@st.cache_resource(show_spinner=False)
+def warm() -> None:
+    """Once a server: have processes ready that open model files, and read the packs, before anybody asks."""
+    import threading
+
+    def work() -> None:
+        from contextlib import suppress
+
+        from ti_core.errors import TrojanInterpretError
+        from ti_core.worker import warm_up
+
+        with suppress(OSError, TrojanInterpretError):
+            warm_up(2)
+            import ti_core.streams.saliency  # noqa: F401
+
+            for name in state.packs():
+                _ = state.pack(name).baseline
+
+    threading.Thread(target=work, daemon=True, name="warm-up").start()
+
+
+def main() -> None:
+    st.set_page_config(page_title="TrojanInterpret", page_icon="🔍", layout="wide")
+    warm()
+    st.logo(Path(__file__).with_name("logo.svg"), size="medium")
+    st.html(markup.style())
+    pages = [
+        st.Page(inspect.page, title="Inspect", icon=":material/search:", url_path="inspect", default=True),
+        st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),
+        st.Page(attack_lab.page, title="Attack lab", icon=":material/science:", url_path="lab"),
+        st.Page(packs.page, title="Reference packs", icon=":material/inventory_2:", url_path="packs"),
+        st.Page(cases.page, title="Cases", icon=":material/folder_open:", url_path="cases"),
+    ]
+    st.session_state["pages"] = {page.url_path or "inspect": page for page in pages}
+    chosen = st.navigation(pages, position="top")
+    if chosen.url_path not in ("", "inspect"):
+        status.elsewhere(pages[0])
+    chosen.run()
+
+
+main()

@@ -1,0 +1,103 @@
+"""How long an inspection takes: shares of the whole, time left, and what a change of settings costs beforehand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from ti_core.pack import Pack
+from ti_core.settings import Settings
+
+DEFAULT = {
+    "opening": 0.2,
+    "preprocessing": 0.2,
+    "probes": 0.2,
+    "saliency": 0.3,
+    "saliency reference": 0.1,
+    "saliency verdict": 0.3,
+    "pictures": 0.6,
+    "universal": 0.4,
+    "windowed": 0.9,
+    "inversion": 1.5,
+    "verdict": 0.1,
+    "trigger": 0.2,
+    "case": 0.1,
+}
+"""Seconds that each stage takes on two cores for small networks, until a run has been measured."""
+PER_PROBE = 2e-4
+"""Seconds that one probe costs one reference model, until a run has been measured."""
+
+
+class Pace:
+    """What the stages took the last time, by pack; shared by all sessions."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def learn(self, pack: str, timings: Mapping[str, float]) -> None:
+        """Remember the seconds per stage of a finished inspection."""
+        with self._lock:
+            self._seen[pack] = {**self._seen.get(pack, {}), **timings}
+
+    def expected(self, pack: Pack | None, settings: Settings) -> dict[str, float]:
+        """Seconds of each stage in their order."""
+        with self._lock:
+            known = DEFAULT | self._seen.get(pack.name if pack else "", {})
+        stages = ["opening", "preprocessing", "probes"]
+        for stream in ("saliency", "universal", "windowed", "inversion"):
+            if stream in settings.streams:
+                stages += [stream, f"{stream} reference"]
+                if stream == "saliency":
+                    stages += ["saliency verdict", "pictures"]
+        stages += ["verdict", "trigger", "case"]
+        found = {name: max(known.get(name, 0.0), 0.01) for name in stages}
+        if pack is not None:
+            missing = missing_evidence(pack, settings)
+            for name in missing:
+                found[f"{name} reference"] = self.reference_seconds(pack, settings.with_(streams=(name,)))
+        return found
+
+    def reference_seconds(self, pack: Pack, settings: Settings) -> float:
+        """Seconds that these settings make the reference models run for; 0 where the pack ships their evidence."""
+        members = sum(not m.held_out for m in pack.members)
+        channels, height, width = pack.input_shape
+        with self._lock:
+            known = DEFAULT | self._seen.get(pack.name, {})
+        total = 0.0
+        for name in missing_evidence(pack, settings):
+            if name == "saliency":
+                probes = 3 * settings.images * len(settings.trigger_kinds)
+                total += members * probes * PER_PROBE * max(1.0, channels * height * width / 784)
+            else:
+                total += members * known.get(name, 1.0)
+        return total
+
+
+def missing_evidence(pack: Pack, settings: Settings) -> list[str]:
+    """The streams whose evidence of the reference models the pack does not ship at these settings."""
+    from ti_core.cache import Cache
+    from ti_core.reference import Reference
+    from ti_core.streams import make_streams
+
+    reference = Reference(pack, settings, Cache(None))
+    return [stream.name for stream in make_streams(settings) if not reference.serves_baseline(stream)]
+
+
+def progress(expected: Mapping[str, float], stage: str, share: float) -> float:
+    """The share of the whole that is done when ``share`` of ``stage`` is, 0 to 1."""
+    done = 0.0
+    for name, seconds in expected.items():
+        if name == stage:
+            return min(1.0, (done + share * seconds) / sum(expected.values()))
+        done += seconds
+    return 0.0
+
+
+def seconds_left(expected: Mapping[str, float], stage: str, share: float, elapsed: float) -> float:
+    """The time left, from what is expected and how fast this run has been so far."""
+    total = sum(expected.values())
+    done = progress(expected, stage, share) * total
+    # The first second says little about the machine; the expectation counts as three seconds of experience.
+    speed = (elapsed + 3.0) / (done + 3.0)
+    return max(0.0, (total - done) * min(max(speed, 0.3), 10.0))

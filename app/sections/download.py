@@ -1,0 +1,78 @@
+"""What can be taken away: the report as a page, as JSON, and all figures."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from app.sections import histograms
+from ti_core.case import Case
+from ti_core.comparison import Panel
+from ti_core.errors import PackError
+from ti_core.settings import Settings
+
+
+def show(case: Case, case_id: str, key: str) -> None:
+    st.subheader("Download")
+    name = stem(case)
+    with st.container(horizontal=True):
+        st.download_button(
+            "HTML report",
+            lambda: page(case, case_id),
+            f"{name}.html",
+            "text/html",
+            key=f"{key}.html",
+            on_click="ignore",
+            icon=":material/description:",
+            type="primary",
+        )
+        st.download_button(
+            "JSON",
+            lambda: case.report.as_json() + "\n",
+            f"{name}.json",
+            "application/json",
+            key=f"{key}.json",
+            on_click="ignore",
+            icon=":material/data_object:",
+        )
+        st.download_button(
+            "All figures",
+            lambda: figures(case, case_id),
+            f"{name}-figures.zip",
+            "application/zip",
+            key=f"{key}.zip",
+            on_click="ignore",
+            icon=":material/image:",
+        )
+    st.caption(
+        "The HTML report is one file that asks no other host for anything; it can be printed and signed."
+    )
+
+
+def page(case: Case, case_id: str) -> str:
+    """The report as one page."""
+    from ti_core.html import html_report
+
+    return html_report(case, drawn(case, case_id))
+
+
+def figures(case: Case, case_id: str) -> bytes:
+    """All figures as a zip archive of PNG and SVG files."""
+    from ti_core.figures import archive
+
+    return archive(case, drawn(case, case_id))
+
+
+def drawn(case: Case, case_id: str) -> list[Panel]:
+    """The panels at the case's own settings; none where the pack has changed since."""
+    try:
+        return histograms.panels_of(case, case_id, Settings.parse(case.report.settings))
+    except PackError:
+        return []
+
+
+def stem(case: Case) -> str:
+    """A file name for what is downloaded: letters and digits of the model's name only."""
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", case.report.model["file"]).strip("-.")[:60] or "model"
+    return f"{kept}-{case.report.model['sha256'][:8]}"

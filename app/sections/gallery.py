@@ -1,0 +1,95 @@
+"""The saliency gallery: the same probe images seen by this model and by a clean reference model, on one scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import charts, controls, markup, pictures, words
+from app.markup import Picture
+from ti_core.case import Case
+from ti_core.probes import ROWS
+
+NOTES = {
+    "clean": "Clean",
+    "maximised": "Maximised",
+    "minimised": "Minimised",
+}
+
+
+def show(case: Case, key: str) -> None:
+    """All of one image: three rows of probes under every kind of trigger, with one slider and one switch."""
+    if "probes" not in case.arrays:
+        return
+    st.subheader("Saliency")
+    st.caption(
+        "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and"
+        " the same image changed to be more and less of its class; in columns the random triggers put on it."
+    )
+    source = "attribution" if "attribution/suspect" in case.arrays else "saliency"
+    method = case.report.settings["attribution"] if source == "attribution" else "saliency"
+    for note in case.notes:
+        st.info(words.safe(words.for_the_page(note)), icon=":material/info:")
+    count = case.arrays["probes"].shape[2]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        index = 0
+        if count > 1:
+            index = (
+                st.slider(
+                    "Image",
+                    1,
+                    count,
+                    1,
+                    key=f"{key}.image",
+                    help="Which of the probe images is shown.",
+                    width=360,
+                )
+                - 1
+            )
+        over = st.toggle(
+            "Overlay on the image", key=f"{key}.overlay", help="Lay the saliency over its image."
+        )
+    top = scale_of(case, source)
+    st.html(table(case, index, source, top, over))
+    st.html(
+        markup.scale(
+            Picture(pictures.uri(pictures.colour_scale()), "Colour scale from dark to bright"),
+            "0",
+            f"{top:.3g}",
+            f"{controls.CHOICES[method]}, one scale for all pictures",
+        )
+    )
+
+
+def scale_of(case: Case, source: str = "saliency") -> float:
+    """The top of the one colour scale: of both models' maps together, the 99.5th percentile."""
+    both = np.concatenate([case.arrays[f"{source}/{who}"].ravel() for who in ("suspect", "witness")])
+    return float(max(np.quantile(both, 0.995), 1e-12))
+
+
+def table(case: Case, index: int, source: str, top: float, over: bool) -> str:
+    """One image's gallery as a table of pictures."""
+    arrays = case.arrays
+    who = {"suspect": "this model", "witness": "a clean model"}
+    groups = [(charts.kind_word(kind).capitalize(), ["probe", *who.values()]) for kind in case.kinds]
+    rows = []
+    for r, row in enumerate(ROWS):
+        cells = []
+        for g, kind in enumerate(case.kinds):
+            image = arrays["probes"][g, r, index]
+            what = f"{row} image, {charts.kind_word(kind)}"
+            pictures_of = [Picture(pictures.uri(pictures.photo(image)), f"Probe: {what}")]
+            for name, words_of in who.items():
+                values = arrays[f"{source}/{name}"][g, r, index]
+                drawn = pictures.overlay(image, values, top) if over else pictures.heat_map(values, top)
+                seen = case.class_names[int(arrays[f"seen/{name}"][g, r, index])]
+                pictures_of.append(
+                    Picture(
+                        pictures.uri(drawn),
+                        f"Saliency of {words_of}: {what}; it sees {words.plain(seen, 30)}",
+                        f"sees {words.plain(seen, 14)}",
+                    )
+                )
+            cells.append(pictures_of)
+        rows.append((NOTES[row], cells))
+    return markup.gallery(groups, rows)

@@ -1,0 +1,66 @@
+"""The deep streams: every class of the model against the band of the clean reference models."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import charts, state, words
+from ti_core.case import Case
+
+TITLES = {
+    "saliency": ("Random triggers on the probes", "share flipped"),
+    "windowed": ("Patches, place by place", "deviations"),
+    "inversion": ("Smallest trigger of each class", "deviations smaller"),
+    "universal": ("One small change shared by all images", "margin"),
+}
+
+
+def show(case: Case, key: str) -> None:
+    found = [(n, s) for n, s in case.report.streams.items() if _drawable(case, s)]
+    if not found:
+        return
+    st.subheader("Class by class")
+    st.caption(
+        "How strongly each class can be forced. A backdoor's target (diamond) stands above the"
+        " band that holds 90 % of the clean reference models."
+    )
+    across = 2 if len(found) in (2, 4) else 3
+    for i, (name, stream) in enumerate(found):
+        if i % across == 0:
+            columns = st.columns(across, gap="medium")
+        with columns[i % across]:
+            title, unit = TITLES.get(name, (name.replace("_", " ").capitalize(), "Value"))
+            st.markdown(f"**{words.safe(title)}**")
+            figures = stream["figures"]
+            target = stream.get("target_class")
+            st.plotly_chart(
+                charts.class_bars(
+                    case.class_names,
+                    figures["values"],
+                    figures["low"],
+                    figures["middle"],
+                    figures["high"],
+                    unit,
+                    target if isinstance(target, int) else None,
+                    state.colours(),
+                ),
+                theme=None,
+                config=charts.CONFIG,
+                key=f"{key}.stream.{name}",
+                alt=words.plain(stream.get("sentence", title), 300),
+            )
+            st.caption(words.safe(stream.get("sentence", ""), 600))
+
+
+def _drawable(case: Case, stream: dict) -> bool:
+    """Whether the stream has a figure and a band for every class."""
+    figures = stream.get("figures")
+    if not isinstance(figures, dict):
+        return False
+    lists = [figures.get(k) for k in ("values", "low", "middle", "high")]
+    return all(
+        isinstance(v, list)
+        and len(v) == len(case.class_names)
+        and all(isinstance(x, (int, float)) for x in v)
+        for v in lists
+    )

@@ -1,0 +1,50 @@
+"""The recovered trigger, and clean images before and after it is put on them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import markup, pictures, words
+from app.markup import Picture
+from ti_core.case import Case
+
+
+def show(case: Case) -> None:
+    arrays = case.arrays
+    if "trigger/mask" not in arrays:
+        return
+    st.subheader("Recovered trigger")
+    stream = case.report.streams.get("recovered_trigger", {})
+    if stream.get("sentence"):
+        st.markdown(words.safe(stream["sentence"], 600))
+    left, right = st.columns([1, 4], gap="medium")
+    kind = case.report.trigger_kind or "recovered"
+    with left:
+        picture = pictures.trigger_picture(arrays["trigger/mask"], arrays["trigger/pattern"])
+        st.html(
+            markup.strip(
+                [
+                    Picture(
+                        pictures.uri(picture),
+                        f"The recovered {kind} trigger",
+                        "The trigger; grey lets the image through" if kind == "patch" else "The pattern",
+                    )
+                ],
+                widest=220,
+            )
+        )
+    with right:
+        shown: list[Picture] = []
+        for which, seen in (("clean", "before"), ("stamped", "after")):
+            for image, index in zip(arrays[f"trigger/{which}"], arrays[f"trigger/{seen}"], strict=True):
+                name = words.plain(case.class_names[int(index)], 30)
+                shown.append(
+                    Picture(
+                        pictures.uri(pictures.photo(image)), f"{which} image, seen as {name}", f"sees {name}"
+                    )
+                )
+        if shown:
+            st.html(markup.strip(shown, columns=len(arrays["trigger/clean"]), widest=130))
+            st.caption(
+                "Clean images above, the same with the trigger below, and the class that this model sees in each."
+            )

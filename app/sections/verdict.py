@@ -1,0 +1,111 @@
+"""The verdict: a sentence, the gauge, kind and target class, the reasons, and how far the pack can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import charts, markup, state, words
+from app.theme import SYMBOLS
+from ti_core.case import Case
+from ti_core.errors import PackError
+from ti_core.report import percent
+
+
+def show(case: Case, key: str) -> None:
+    report, colours = case.report, state.colours()
+    st.html(markup.verdict(report.verdict, words.for_the_page(report.sentence()), colours))
+    if not case.finished:
+        st.caption(
+            "So far from saliency alone. The deep streams are still at work; the joint verdict follows."
+        )
+    st.html(
+        markup.facts(
+            [
+                ("Probability of a backdoor", percent(report.probability)),
+                ("Suspected trigger", report.trigger_kind or "none suspected"),
+                (
+                    "Suspected target class",
+                    report.target_class_name if report.target_class is not None else "none",
+                ),
+                (
+                    "Compared with",
+                    f"reference pack {report.pack['name']}",
+                ),
+                ("Inspected", f"{words.when(case.created)} UTC"),
+                ("Took", words.seconds(sum(report.timings.values()))),
+            ]
+        )
+    )
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        gauge(case, key)
+        capability(case)
+    with right:
+        st.markdown("**Reasons**")
+        lines = [line for line in report.reasons if not line.startswith("On ")]
+        st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
+
+
+def gauge(case: Case, key: str) -> None:
+    """The probability with the pack's thresholds, over the reference models' own."""
+    decision = case.decisions.get(case.decided_by)
+    if decision is None:
+        return
+    p = case.report.probability
+    alt = (
+        f"Probability of a backdoor {p:.0%}. Below {decision.low:.0%} this pack calls a model clean, from"
+        f" {decision.high:.0%} on backdoored."
+    )
+    st.plotly_chart(
+        charts.gauge(p, decision.low, decision.high, members(case), state.colours()),
+        theme=None,
+        config=charts.CONFIG,
+        key=f"{key}.gauge",
+        alt=alt,
+    )
+    st.caption(
+        f"Clean below {decision.low:.1%}, backdoored from {decision.high:.1%} on, inconclusive between. Each mark below"
+        " the scale is a reference model, judged by a fit that it took no part in."
+    )
+
+
+def members(case: Case) -> dict[str, np.ndarray]:
+    """Out-of-fold probabilities of the reference models, clean and trojaned, where the pack is still the same."""
+    values = case.arrays.get(f"oof/{case.decided_by}")
+    if values is None:
+        return {}
+    try:
+        pack = state.pack(case.report.pack["name"])
+    except PackError:
+        return {}
+    clean = np.array([not m.trojaned for m in pack.members if not m.held_out])
+    if pack.sha256 != case.report.pack["sha256"] or len(clean) != len(values):
+        return {}
+    return {"clean": values[clean], "trojaned": values[~clean]}
+
+
+def capability(case: Case) -> None:
+    """How well this pack detects each kind of trigger."""
+    rows = [
+        {
+            "Trigger": kind,
+            "AUC": f"{f['auc']:.2f} ({f['low']:.2f} to {f['high']:.2f})",
+            "Found": f"{f['found']:.0%}",
+            "False alarms": f"{f['false_alarms']:.0%}",
+            "Measured on": f"{f['trojaned']} trojaned, {f['clean']} clean",
+        }
+        for kind, f in case.report.pack["detects"].items()
+        if {"auc", "low", "high", "found", "false_alarms", "trojaned", "clean"} <= set(f)
+    ]
+    if rows:
+        st.markdown("**How well this pack detects each kind**")
+        st.table(rows)
+        st.caption(
+            "On models held out from fitting; AUC with its 95 % interval. Other kinds of trigger may pass."
+        )
+
+
+def badge(verdict: str, probability: float) -> str:
+    """A verdict in one short text, for lists."""
+    return f"{SYMBOLS.get(verdict, '')} {verdict}, {percent(probability)}"

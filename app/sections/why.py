@@ -1,0 +1,36 @@
+"""Why: what moved the meta-models, by CatBoost's own Shapley values."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import charts, state
+from ti_core.case import Case
+from ti_core.comparison import contributions
+
+TITLES = {"joint": "The joint verdict", "saliency": "Saliency's own verdict"}
+
+
+def show(case: Case, key: str) -> None:
+    drawn = [
+        (name, contributions(case, name, 10)) for name in ("joint", "saliency") if name in case.decisions
+    ]
+    drawn = [(name, pairs) for name, pairs in drawn if pairs]
+    if not drawn:
+        return
+    st.subheader("Why")
+    st.caption(
+        "How far each figure moved the verdict (Shapley values, in log-odds): to the right for a backdoor, hatched to"
+        " the left against one. Saliency's bins are marked under the histograms above."
+    )
+    for column, (name, pairs) in zip(st.columns(len(drawn), gap="large"), drawn, strict=True):
+        with column:
+            st.markdown(f"**{TITLES[name]}**")
+            strongest = ", ".join(f"{n} {v:+.2f}" for n, v in pairs[:3])
+            st.plotly_chart(
+                charts.contribution_bars(pairs, state.colours()),
+                theme=None,
+                config=charts.CONFIG,
+                key=f"{key}.why.{name}",
+                alt=f"{TITLES[name]}: {strongest}",
+            )

@@ -1,0 +1,179 @@
+"""Where a model comes from: a bundled sample, or a file that a visitor hands in."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from app.words import plain, size
+from ti_core.errors import ModelFileError
+from ti_core.pack import PACKS
+
+SAMPLES = PACKS.parent / "samples"
+ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")
+MOST_BYTES = 128 * 1024**2
+"""What a visitor may hand in at once; the server's own limit (``.streamlit/config.toml``) is the same."""
+SHELF_BYTES = 2 * 1024**3
+"""Models on the shelf beyond this go, the longest unused first."""
+KIND_ORDER = ("clean", "blend", "patch")
+
+
+class Upload(Protocol):
+    """A file as the page's uploader gives it."""
+
+    name: str
+
+    def getbuffer(self) -> memoryview: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on this machine.
+
+    Parameters
+    ----------
+    name : what the visitor calls it.
+    path, companions : the file, and those that hold its outside data (ONNX).
+    pack : name of the pack it belongs to, where that is known (samples).
+    kind : of a sample: "clean", "blend" or "patch".
+    """
+
+    name: str
+    path: Path
+    companions: tuple[Path, ...] = ()
+    pack: str | None = None
+    kind: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return _digest(self.path)
+
+
+def samples() -> dict[str, dict[str, Source]]:
+    """The bundled samples, by pack and kind ("clean", "blend", "patch")."""
+    found: dict[str, dict[str, Source]] = {}
+    for path in sorted(SAMPLES.glob("*")):
+        pack, _, kind = path.stem.rpartition("-")
+        if path.suffix.lower() in ENDINGS and kind in KIND_ORDER and pack:
+            found.setdefault(pack, {})[kind] = Source(path.name, path, pack=pack, kind=kind)
+    return {p: {k: kinds[k] for k in KIND_ORDER if k in kinds} for p, kinds in found.items()}
+
+
+class ModelShelf:
+    """Files that were handed in, each under its digest in a folder that only its owner can enter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+
+    def put(self, uploads: Sequence[Upload]) -> Source:
+        """Keep the files of one model.
+
+        Raises
+        ------
+        ModelFileError : nothing was handed in, the files are too large together, two of them have the same name, or
+            they are several models.
+        """
+        if not uploads:
+            raise ModelFileError("No file was handed in; choose one.")
+        names = [file_name(u.name) for u in uploads]
+        if len(set(names)) != len(names):
+            raise ModelFileError("Two of the files have the same name; hand in one model at a time.")
+        total = sum(u.getbuffer().nbytes for u in uploads)
+        if total > MOST_BYTES:
+            raise ModelFileError(
+                f"The files have {size(total)}, more than the {size(MOST_BYTES)} that this page takes; use the command"
+                " line for larger models."
+            )
+        main = _main(names)
+        digest = hashlib.sha256()
+        for upload, _ in sorted(zip(uploads, names, strict=True), key=lambda pair: pair[1] != names[main]):
+            digest.update(upload.getbuffer())
+        folder = self.folder / digest.hexdigest()
+        folder.mkdir(exist_ok=True, mode=0o700)
+        for upload, name in zip(uploads, names, strict=True):
+            part = folder / f".{name}.part"
+            part.write_bytes(upload.getbuffer())
+            part.replace(folder / name)
+        folder.touch()
+        self._tidy(keep=folder)
+        paths = [folder / name for name in names]
+        return Source(
+            plain(names[main], 120), paths[main], tuple(p for i, p in enumerate(paths) if i != main)
+        )
+
+    def find(self, sha256: str, name: str) -> Source | None:
+        """A model of which a case tells: a sample, or one that still lies on the shelf."""
+        for kinds in samples().values():
+            for source in kinds.values():
+                if source.name == name and _digest(source.path) == sha256:
+                    return source
+        for path in self.folder.glob(f"*/{_glob(file_name(name))}"):
+            if _digest(path) == sha256:
+                others = tuple(p for p in sorted(path.parent.iterdir()) if p != path)
+                return Source(path.name, path, others)
+        return None
+
+    def drop(self, sha256: str) -> None:
+        """Remove the model with this digest."""
+        for path in list(self.folder.glob("*/*")):
+            if path.is_file() and _digest(path) == sha256:
+                shutil.rmtree(path.parent, ignore_errors=True)
+
+    def _tidy(self, keep: Path) -> None:
+        folders = sorted((p for p in self.folder.iterdir() if p != keep), key=lambda p: p.stat().st_mtime)
+        held = {p: sum(f.stat().st_size for f in p.iterdir()) for p in folders}
+        spare = sum(held.values()) - SHELF_BYTES
+        for path in folders:
+            # One that has just been handed in may be about to be opened.
+            if spare <= 0 or time.time() - path.stat().st_mtime < 3600:
+                break
+            spare -= held[path]
+            with suppress(OSError):
+                shutil.rmtree(path)
+
+
+def file_name(name: str) -> str:
+    """A visitor's file name as the name of a file here: no folders, no control characters, never hidden.
+
+    Letters of every script stay, since the name is shown again and ONNX files name their companions.
+    """
+    last = re.split(r"[/\\]", name)[-1]
+    kept = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last).strip(" .")
+    stem, dot, ending = kept.rpartition(".")
+    # File systems count bytes.
+    while len(kept.encode()) > 180:
+        stem = stem[:-1] if dot else ""
+        kept = f"{stem}{dot}{ending[:20]}" if dot else kept[:-1]
+    return kept or "model"
+
+
+def _main(names: Sequence[str]) -> int:
+    """Which of the files is the model: the only one, or the ``.onnx`` among its companions."""
+    if len(names) == 1:
+        return 0
+    graphs = [i for i, name in enumerate(names) if name.lower().endswith(".onnx")]
+    if len(graphs) != 1:
+        raise ModelFileError(
+            "Several files are one model only if one of them is an .onnx file and the others hold its outside data;"
+            " hand in one model at a time."
+        )
+    return graphs[0]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _glob(name: str) -> str:
+    return re.sub(r"([*?\[\]])", r"[\1]", name)

@@ -1,0 +1,86 @@
+"""What the server shares between sessions, and what one session remembers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import streamlit as st
+from streamlit.runtime import Runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from app.cases import CaseStore, home
+from app.jobs import Desk, launch_worker
+from app.sources import ModelShelf
+from app.theme import Palette, palette
+from ti_core.case import Case
+from ti_core.pack import Pack, load_pack, pack_names
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> CaseStore:
+    return CaseStore(home())
+
+
+@st.cache_resource(show_spinner=False)
+def shelf() -> ModelShelf:
+    """The models that were handed in."""
+    return ModelShelf(home() / "models")
+
+
+@st.cache_resource(show_spinner=False)
+def desk() -> Desk:
+    """The one desk of this server."""
+    return Desk(store(), home() / "work", launch_worker, alive)
+
+
+def alive(session: str) -> bool:
+    """Whether the tab of a session is still connected; without a server (in tests) every session is."""
+    return Runtime.instance().is_active_session(session) if Runtime.exists() else True
+
+
+def session_id() -> str:
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
+@st.cache_resource(show_spinner=False, max_entries=12)
+def case(name: str) -> Case:
+    """A kept case; cases never change, so their id is the whole key.
+
+    Raises
+    ------
+    CaseError : there is none, or it is damaged.
+    """
+    return store().load(name)
+
+
+@lru_cache(maxsize=16)
+def _pack(name: str, stamp: int) -> Pack:
+    return load_pack(name)
+
+
+def pack(name: str) -> Pack:
+    """A bundled pack, read again when its record changes on the disk.
+
+    Raises
+    ------
+    PackError : there is none of that name.
+    """
+    if name not in pack_names():
+        return load_pack(name if name and "/" not in name else "unknown")
+    from ti_core.pack import PACKS
+
+    return _pack(name, (PACKS / name / "pack.json").stat().st_mtime_ns)
+
+
+def packs() -> list[str]:
+    return pack_names()
+
+
+def dark() -> bool:
+    """Whether the visitor's page is dark."""
+    return st.context.theme.type == "dark"
+
+
+def colours() -> Palette:
+    return palette(dark())

@@ -1,0 +1,62 @@
+"""Where the work stands: the progress of a ticket, its place in the queue, and the button that stops it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state, words
+from app.jobs import Ticket
+
+EVERY = 0.4
+"""Seconds between two looks at a ticket."""
+
+
+def current(slot: str = "ticket") -> Ticket | None:
+    """This session's ticket, if it has one that is still known."""
+    name = st.session_state.get(slot)
+    return state.desk().ticket(name) if name else None
+
+
+def line(ticket: Ticket) -> str:
+    """One line on where a ticket stands."""
+    if ticket.state == "waiting":
+        place = state.desk().place(ticket)
+        if place == 0:
+            return "Next in the queue."
+        return f"Waiting: {words.article(place, 'inspection')} before this one."
+    left = f", about {words.seconds(ticket.left)} left" if ticket.left >= 1.5 else ", nearly done"
+    return f"{words.stage(ticket.stage)}{left}"
+
+
+@st.fragment(run_every=EVERY)
+def follow(slot: str = "ticket") -> None:
+    """Progress and Cancel; runs the whole page again when there is something new to show."""
+    ticket = current(slot)
+    if ticket is None:
+        return
+    seen = st.session_state.get(f"{slot}.seen")
+    stamp = (ticket.id, ticket.state if not ticket.active else "", ticket.partial is not None)
+    if seen != stamp:
+        st.session_state[f"{slot}.seen"] = stamp
+        if not ticket.active or ticket.partial is not None:
+            st.rerun(scope="app")
+    if not ticket.active:
+        return
+    left, right = st.columns([6, 1], vertical_alignment="bottom")
+    with left:
+        st.progress(min(1.0, ticket.fraction), text=line(ticket))
+    with right:
+        if st.button("Cancel", key=f"{slot}.cancel", width="stretch"):
+            state.desk().cancel(ticket)
+            st.rerun(scope="app")
+
+
+@st.fragment(run_every=1.0)
+def elsewhere(page: st.Page) -> None:
+    """On the other pages: a line on an inspection that goes on, and the way back to it."""
+    ticket = current()
+    if ticket is None or not ticket.active:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        st.markdown(f"Inspecting {words.safe(ticket.title, 60)}: {words.safe(line(ticket))}")
+        st.page_link(page, label="Show")

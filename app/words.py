@@ -1,0 +1,90 @@
+"""Words of the page: untrusted text made harmless, times and sizes for people."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^@/])")
+
+_FOR_THE_PAGE = (
+    (" with --pack.", " as the reference pack, under Settings."),
+    ("declare it with --set normalisation=NAME.", "declare it under Settings, as the normalisation."),
+    ("use --device cpu.", "the processor is used instead."),
+)
+
+
+def plain(text: object, most: int = 400) -> str:
+    """Untrusted text on one line: control and direction characters gone, cut at ``most``."""
+    kept = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in str(text)[: most + 1])
+    return kept if len(kept) <= most else kept[:most] + "…"
+
+
+def safe(text: object, most: int = 400) -> str:
+    """Untrusted text for a Markdown element: shown letter by letter, never as a link, picture or mark-up."""
+    return _MARKDOWN.sub(r"\\\1", plain(text, most))
+
+
+def for_the_page(text: str) -> str:
+    """A message of the core in the page's words: where it names an option, the control that sets it."""
+    for before, after in _FOR_THE_PAGE:
+        text = text.replace(before, after)
+    return text
+
+
+def seconds(value: float) -> str:
+    """A time for people."""
+    if value < 0.95:
+        return "under 1 s"
+    if value < 90:
+        return f"{value:.0f} s"
+    if value < 5400:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3600:.1f} h"
+
+
+def when(text: str) -> str:
+    """An ISO time as date and minute, in UTC; empty where it is none."""
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return ""
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def article(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+STAGES = {
+    "opening": "Opening the file",
+    "preprocessing": "Finding out how the pixels are scaled",
+    "probes": "Making the probe images",
+    "saliency": "Looking at the model's saliency",
+    "saliency reference": "Saliency of the reference models",
+    "saliency verdict": "First verdict, from saliency",
+    "pictures": "Drawing the first pictures",
+    "universal": "Searching small changes shared by all images",
+    "windowed": "Searching patches, place by place",
+    "inversion": "Searching the smallest trigger of each class",
+    "verdict": "Joining the evidence",
+    "trigger": "Recovering the trigger",
+    "case": "Keeping the case",
+}
+
+
+def stage(name: str) -> str:
+    """What is being done, for people."""
+    if name in STAGES:
+        return STAGES[name]
+    if name.endswith(" reference"):
+        return f"{plain(name.removesuffix(' reference'), 40).capitalize()} evidence of the reference models"
+    return plain(name, 60).capitalize()

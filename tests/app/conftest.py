@@ -1,0 +1,131 @@
+"""A dashboard over the tiny pack, with a worker that answers from cases made beforehand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+
+from app import sources, state
+from app.cases import CaseStore
+from app.jobs import Desk
+from app.sources import Source
+from ti_core.case import Case, save_case
+from ti_core.errors import PackError
+from ti_core.pack import Pack
+
+
+@dataclass
+class Event:
+    kind: str
+    stage: str = ""
+    share: float = 0.0
+    text: str = ""
+
+
+@dataclass
+class FakeJob:
+    """A job that plays a script: events, then an end."""
+
+    folder: Path
+    events: list[Event]
+    ends: str = "done"
+    error: str | None = None
+    seconds: float = 0.0
+    isolation: dict[str, str] = field(default_factory=lambda: {"network": "None."})
+    cancelled: bool = False
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._start = time.monotonic()
+        self._state = "running"
+
+    @property
+    def state(self) -> str:
+        if self._state == "running" and time.monotonic() - self._start >= self.seconds and not self.events:
+            self._state = self.ends
+        return self._state
+
+    def poll(self) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def cancel(self) -> None:
+        self._state, self.cancelled = "cancelled", True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Worker:
+    """Launches fake jobs, and says what it was asked for."""
+
+    def __init__(self, cases: dict[str, Case]) -> None:
+        self.cases = cases
+        self.requests: list[dict[str, Any]] = []
+        self.jobs: list[FakeJob] = []
+        self.seconds = 0.0
+        self.fails: str | None = None
+
+    def __call__(self, task: str, request: dict[str, Any], folder: Path) -> FakeJob:
+        self.requests.append(request)
+        label = next((k for k in ("clean", "blend", "patch") if k in Path(request["model"]).name), "clean")
+        save_case(self.cases["partial"], folder, "partial")
+        save_case(self.cases[label], folder)
+        events = [
+            Event("progress", "probes", 0.5),
+            Event("partial", "partial"),
+            Event("progress", "windowed", 0.2),
+        ]
+        job = FakeJob(folder, events, "failed" if self.fails else "done", self.fails, seconds=self.seconds)
+        self.jobs.append(job)
+        return job
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TROJANINTERPRET_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def worker(tiny_cases: dict[str, Case]) -> Worker:
+    return Worker(tiny_cases)
+
+
+@pytest.fixture
+def dashboard(
+    home: Path,
+    worker: Worker,
+    tiny_pack: Pack,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Worker]:
+    """The page's surroundings: the tiny pack, its three models as samples, the fake worker."""
+    from app import cases
+
+    def pack(name: str) -> Pack:
+        if name != "bars":
+            raise PackError(f"There is no reference pack {name!r}; bundled are: bars.")
+        return tiny_pack
+
+    def found() -> dict[str, dict[str, Source]]:
+        return {"bars": {k: Source(p.name, p, pack="bars", kind=k) for k, p in tiny_models.items()}}
+
+    st.cache_resource.clear()
+    desk = Desk(CaseStore(cases.home()), cases.home() / "work", worker, lambda session: True)
+    monkeypatch.setattr(state, "desk", lambda: desk)
+    monkeypatch.setattr(state, "pack", pack)
+    monkeypatch.setattr(state, "packs", lambda: ["bars"])
+    from app.views import compare, inspect
+
+    for module in (sources, inspect, compare):
+        monkeypatch.setattr(module, "samples", found)
+    yield worker
+    desk.close()
+    st.cache_resource.clear()

@@ -1,0 +1,262 @@
+"""The dashboard as a person uses it: the real server, real workers, Debian's chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ti_core.pack import pack_names
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "assets" / "samples"
+PATIENCE = 240_000
+"""Milliseconds that anything may take: the machine may be busy with other things."""
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="chromium is not installed"),
+    pytest.mark.skipif("mnist" not in pack_names(), reason="the samples' pack is not bundled"),
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[str]:
+    """The address of a running dashboard with a home of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app/main.py", f"--server.port={port}"],
+        cwd=ROOT,
+        env={**os.environ, "TROJANINTERPRET_HOME": str(home), "TROJANINTERPRET_CACHE": str(home / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=2)
+            break
+        except OSError:
+            assert process.poll() is None and time.monotonic() < end, "the server did not start"
+            time.sleep(0.3)
+    yield address
+    process.terminate()
+    process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visitor:
+    """One browser session, and every request it made to another host."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.address = address
+        self.context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.elsewhere: list[str] = []
+        self.page.on("request", lambda r: self._note(r.url))
+        self.go("/")
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:")):
+            self.elsewhere.append(url)
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.address + path)
+
+    def sample(self, name: str) -> None:
+        self.page.get_by_role("button", name=name).click()
+
+    def upload(self, *paths: Path) -> None:
+        self.page.locator('input[type="file"]').first.set_input_files([str(p) for p in paths])
+        button = self.page.get_by_role("button", name="Inspect", exact=True)
+        self.page.wait_for_function("e => !e.disabled", arg=button.element_handle())
+        button.click()
+
+    def verdict(self) -> str:
+        """The word of the finished verdict."""
+        self.page.get_by_text("The HTML report is one file").wait_for()
+        found: str = self.page.locator(".ti-verdict .word").inner_text()
+        return found
+
+
+@pytest.fixture
+def visitor(browser: Any, server: str) -> Iterator[Visitor]:
+    found = Visitor(browser, server)
+    yield found
+    assert not found.elsewhere, "no request goes to another host"
+    found.context.close()
+
+
+def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
+    visitor: Visitor, browser: Any, tmp_path: Path
+) -> None:
+    visitor.upload(SAMPLES / "mnist-patch.safetensors")
+    assert visitor.verdict() == "Backdoored"
+    page = visitor.page
+    assert page.get_by_role("heading", name="Recovered trigger").is_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="HTML report").click()
+    path = tmp_path / "report.html"
+    waiting.value.save_as(path)
+    context = browser.new_context()
+    report, asked = context.new_page(), []
+    report.on("request", lambda r: asked.append(r.url))
+    report.goto(path.as_uri())
+    assert "is backdoored" in report.locator(".verdict").inner_text()
+    assert report.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert [u for u in asked if not u.startswith(("data:", "file:"))] == []
+    context.close()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="JSON").click()
+    assert json.loads(Path(waiting.value.path()).read_text())["verdict"] == "backdoored"
+
+
+def test_a_clean_upload_is_clean(visitor: Visitor) -> None:
+    visitor.upload(SAMPLES / "mnist-clean.safetensors")
+    assert visitor.verdict() == "Clean"
+
+
+def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:
+    visitor.sample("Blend trigger")
+    cancel = visitor.page.get_by_role("button", name="Cancel")
+    cancel.wait_for()
+    cancel.click()
+    visitor.page.get_by_text("The inspection was stopped").wait_for()
+    assert visitor.page.get_by_role("button", name="Blend trigger").is_visible()
+
+
+def test_quantiles_redraw_without_a_job(visitor: Visitor, home: Path) -> None:
+    visitor.sample("Patch trigger")
+    visitor.verdict()
+    kept = len(list((home / "cases").iterdir()))
+    box = visitor.page.get_by_label("Quantiles").last
+    box.click()
+    box.press_sequentially("0.75")
+    box.press("Enter")
+    visitor.page.get_by_text("other settings than the verdict above").wait_for()
+    visitor.page.get_by_text("Values over the 75th quantile").first.wait_for()
+    assert len(list((home / "cases").iterdir())) == kept
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch /tmp/trojaninterpret-was-run",)
+
+
+def test_a_malicious_pickle_is_refused_with_a_reason(visitor: Visitor, tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "<img src=x onerror=alert(1)>.pt"
+    torch.save({"state_dict": Hostile()}, path)
+    visitor.upload(path)
+    visitor.page.get_by_text("was not inspected").wait_for()
+    said = visitor.page.locator("[data-testid=stMain]").inner_text()
+    assert re.search(r"(posix|os)\.?\s?system", said) and "Traceback" not in said
+    assert not Path("/tmp/trojaninterpret-was-run").exists()
+    assert visitor.page.locator("img[src='x']").count() == 0
+    legacy = tmp_path / "legacy.pkl"
+    legacy.write_bytes(pickle.dumps(Hostile()))
+    visitor.upload(legacy)
+    visitor.page.get_by_text("legacy.pkl was not inspected").wait_for()
+    assert not Path("/tmp/trojaninterpret-was-run").exists()
+
+
+def test_a_file_beyond_the_limit_is_refused(visitor: Visitor, tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as file:
+        file.truncate(200 * 1024**2)
+    visitor.page.locator('input[type="file"]').first.set_input_files(str(path))
+    visitor.page.get_by_text(re.compile("must be 128(.0)? ?MB or smaller")).wait_for()
+    visitor.sample("Clean")
+    assert visitor.verdict() == "Clean"
+
+
+def test_a_case_survives_a_reload_and_is_found_in_the_list(visitor: Visitor) -> None:
+    visitor.sample("Clean")
+    visitor.verdict()
+    address = visitor.page.url
+    assert "case=" in address
+    visitor.page.reload()
+    assert visitor.verdict() == "Clean"
+    visitor.go("/cases")
+    visitor.page.get_by_text("Every finished inspection").wait_for()
+    visitor.page.locator("[data-testid=stDataFrame]").wait_for()
+
+
+def test_two_models_are_compared(visitor: Visitor) -> None:
+    visitor.go("/compare")
+    page = visitor.page
+    for side, sample in (("Left", "mnist-clean"), ("Right", "mnist-patch")):
+        box = page.get_by_role("combobox", name=side)
+        box.click()
+        page.get_by_role("option", name=f"Sample: {sample}").click()
+        page.get_by_text(f"Sample: {sample}").first.wait_for()
+    page.get_by_role("heading", name="What differs").wait_for()
+    page.locator(".ti-grid").nth(1).wait_for()
+    assert page.locator(".ti-grid").count() == 2
+
+
+def test_two_sessions_at_once_each_get_their_own(browser: Any, server: str) -> None:
+    one, two = Visitor(browser, server), Visitor(browser, server)
+    one.sample("Patch trigger")
+    two.sample("Clean")
+    assert (two.verdict(), one.verdict()) == ("Clean", "Backdoored")
+    one.context.close()
+    two.context.close()
+
+
+def test_a_closed_tabs_job_ends(browser: Any, server: str, home: Path) -> None:
+    other = Visitor(browser, server)
+    kept = len(list((home / "cases").glob("2*")))
+    other.sample("Blend trigger")
+    other.page.get_by_role("button", name="Cancel").wait_for()
+    other.context.close()
+    end = time.monotonic() + 60
+    while any((home / "work").iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert len(list((home / "cases").glob("2*"))) in (kept, kept + 1)
+
+
+def test_the_page_is_narrow_enough_for_a_small_window(visitor: Visitor) -> None:
+    visitor.page.set_viewport_size({"width": 800, "height": 900})
+    visitor.sample("Clean")
+    visitor.verdict()
+    overflow = visitor.page.evaluate(
+        "() => { const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth; }"
+    )
+    assert overflow <= 1
+    unnamed = visitor.page.evaluate(
+        "() => [...document.querySelectorAll('.ti-grid img, .ti-strip img')].filter(i => !i.alt).length"
+    )
+    assert unnamed == 0

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from app.cases import CaseStore, home
+from ti_core.case import Case
+from ti_core.errors import CaseError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CaseStore:
+    return CaseStore(tmp_path)
+
+
+def test_only_the_owner_can_enter_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "h").mkdir(mode=0o755)
+    monkeypatch.setenv("TROJANINTERPRET_HOME", str(tmp_path / "h"))
+    assert home() == tmp_path / "h" and stat.S_IMODE(home().stat().st_mode) == 0o700
+    monkeypatch.delenv("TROJANINTERPRET_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert home() == tmp_path / "data" / "trojaninterpret"
+
+
+def test_cases_survive_a_restart(store: CaseStore, tiny_cases: dict[str, Case], tmp_path: Path) -> None:
+    names = [store.keep(tiny_cases[k]) for k in ("clean", "patch")]
+    entries = CaseStore(tmp_path).entries()
+    assert {e.id for e in entries} == set(names)
+    by_id = {e.id: e for e in entries}
+    entry, report = by_id[names[1]], tiny_cases["patch"].report
+    assert (entry.verdict, entry.sha256, entry.pack) == (report.verdict, report.model["sha256"], "bars")
+    assert "images 8" in entry.changed and entry.problem == ""
+    assert CaseStore(tmp_path).load(names[0]).report.model == tiny_cases["clean"].report.model
+
+
+def test_search_asks_for_every_word(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
+    store.keep(tiny_cases["clean"])
+    (entry,) = store.entries()
+    assert (
+        entry.matches("")
+        and entry.matches("BARS-clean safetensors")
+        and not entry.matches("bars-clean zebra")
+    )
+
+
+def test_a_damaged_case_is_listed_with_its_reason_and_can_be_deleted(
+    store: CaseStore, tiny_cases: dict[str, Case]
+) -> None:
+    good, bad = store.keep(tiny_cases["clean"]), store.keep(tiny_cases["patch"])
+    (store.folder / bad / "case.json").write_text("{")
+    store = CaseStore(store.folder.parent)
+    problems = {e.id: e.problem for e in store.entries()}
+    assert problems[good] == "" and "inspect the model again" in problems[bad]
+    with pytest.raises(CaseError):
+        store.load(bad)
+    store.delete(bad)
+    assert [e.id for e in store.entries()] == [good]
+
+
+@pytest.mark.parametrize("name", ["../../etc", "", "20260101-000000-abc", "a/b"])
+def test_no_name_leads_out_of_the_folder(store: CaseStore, name: str) -> None:
+    for action in (store.load, store.delete):
+        with pytest.raises(CaseError, match="no such case"):
+            action(name)
+
+
+def test_export_is_what_lies_on_the_disk(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
+    name = store.keep(tiny_cases["blend"])
+    with zipfile.ZipFile(io.BytesIO(store.export([name]))) as archive:
+        assert sorted(archive.namelist()) == [f"{name}/case.json", f"{name}/case.safetensors"]
+        assert archive.read(f"{name}/case.json") == (store.folder / name / "case.json").read_bytes()
+
+
+def test_a_half_written_case_is_not_listed(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
+    name = store.keep(tiny_cases["clean"])
+    (store.folder / name).rename(store.folder / f".{name}.part")
+    assert store.entries() == []

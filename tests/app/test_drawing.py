@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from app import charts, markup, pictures, words
+from app.sections import gallery
+from app.theme import DARK, LIGHT, Palette
+from ti_core.case import Case
+from ti_core.comparison import Panel, contributions, panels
+from ti_core.pack import Pack
+from ti_core.settings import Settings
+
+MANY = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
+
+
+def drawn(case: Case, pack: Pack, **changes: object) -> list[Panel]:
+    return panels(case, pack, Settings.parse(case.report.settings).with_(**changes))
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_no_figure_sends_more_points_than_it_may(
+    tiny_cases: dict[str, Case], tiny_pack: Pack, colours: Palette
+) -> None:
+    own = [p for p in drawn(tiny_cases["patch"], tiny_pack, bins=64, quantiles=MANY) if p.kind == "none"]
+    figures = charts.histograms(own, colours, trojaned=True, pushes=True)
+    assert len(figures) > 1 and all(charts.points(f) <= charts.MOST_POINTS for f in figures)
+    titles = [a.text for f in figures for a in f.layout.annotations]
+    assert len(titles) == len(own) == 23
+
+
+def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
+    own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "patch"]
+    (figure,) = charts.histograms(own, LIGHT)
+    spec = json.loads(figure.to_json())["layout"]
+    ranges = {tuple(axis["range"]) for name, axis in spec.items() if name.startswith(("xaxis", "yaxis"))}
+    assert len(ranges) == 2
+    names = {trace.name for trace in figure.data}
+    assert "this model" in names and "trojaned models, median" not in names
+
+
+def test_the_suspects_line_is_its_histogram(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
+    own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "none"]
+    (figure,) = charts.histograms(own, LIGHT)
+    lines = [t for t in figure.data if t.name == "this model"]
+    for line, panel in zip(lines, own, strict=True):
+        np.testing.assert_allclose(np.asarray(line.y)[:-1], panel.own)
+        assert line.mode == "lines" and line.line.shape == "hv"
+
+
+def test_the_gauge_marks_thresholds_and_this_model() -> None:
+    figure = charts.gauge(0.7, 0.3, 0.6, {"clean": np.array([0.1, 0.2]), "trojaned": np.array([0.9])}, LIGHT)
+    assert {shape.x0 for shape in figure.layout.shapes if shape.type == "line"} == {0.3, 0.6}
+    marker = next(t for t in figure.data if t.name == "this model")
+    assert list(marker.x) == [0.7]
+    words_shown = {a.text for a in figure.layout.annotations}
+    assert words_shown == {"clean", "inconclusive", "backdoored"}
+
+
+def test_bars_mark_the_suspected_class_by_its_shape_and_escape_names() -> None:
+    names = ["<b>0</b>", "1", "2"]
+    values = np.array([0.0, 5.0, 1.0])
+    figure = charts.class_bars(names, values, values - 1, values, values + 1, "margin", 1, LIGHT)
+    own = next(t for t in figure.data if t.name == "this model")
+    assert list(own.marker.symbol) == ["circle", "diamond", "circle"]
+    assert "&lt;b&gt;" in own.customdata[0]
+
+
+def test_contributions_point_by_direction_and_pattern() -> None:
+    figure = charts.contribution_bars([("none: a <thing>", 1.0), ("b", -0.5)], LIGHT)
+    (bar,) = figure.data
+    assert list(bar.x) == [-0.5, 1.0] and list(bar.marker.pattern.shape) == ["/", ""]
+    assert "No trigger: a &lt;thing&gt;".lower() in str(bar.customdata[1]).lower()
+
+
+def test_a_long_ascent_is_thinned() -> None:
+    figure = charts.ascent_lines(np.zeros((2, 9000)), ("up", "down"), LIGHT)
+    assert charts.points(figure) <= charts.MOST_POINTS + 2
+
+
+def test_contributions_of_a_case_are_drawn(tiny_cases: dict[str, Case]) -> None:
+    figure = charts.contribution_bars(contributions(tiny_cases["patch"], "joint"), DARK)
+    assert len(figure.data[0].x) == len(tiny_cases["patch"].decisions["joint"].names)
+
+
+def test_pictures_keep_their_pixels() -> None:
+    grey = pictures.photo(np.array([[[0.0, 1.0], [0.5, 0.25]]]))
+    assert grey.mode == "L" and grey.getpixel((1, 0)) == 255 and grey.getpixel((0, 1)) == 128
+    colour = pictures.photo(np.stack([np.ones((2, 2)), np.zeros((2, 2)), np.zeros((2, 2))]))
+    assert colour.getpixel((0, 0)) == (255, 0, 0)
+    assert pictures.enlarged(grey, 20).size == (20, 20)
+
+
+def test_heat_rises_in_lightness_and_is_cut_at_the_top() -> None:
+    lightness = [
+        sum(pictures.heat_map(np.full((1, 1), v), 1.0).getpixel((0, 0))) for v in (0, 0.3, 0.6, 1, 5)
+    ]
+    assert lightness == sorted(lightness) and lightness[3] == lightness[4]
+
+
+def test_an_overlay_without_saliency_is_the_image_alone() -> None:
+    image = np.random.default_rng(0).uniform(size=(1, 4, 4))
+    plain = np.asarray(pictures.overlay(image, np.zeros((4, 4)), 1.0))
+    np.testing.assert_allclose(plain[..., 0], np.round(0.6 * image[0] * 255), atol=1)
+
+
+def test_the_gallery_has_alternative_texts_and_escapes_class_names(tiny_cases: dict[str, Case]) -> None:
+    from dataclasses import replace
+
+    case = replace(tiny_cases["patch"], class_names=("<img src=x onerror=y>",) * 4)
+    html = gallery.table(case, 0, "saliency", 1.0, over=False)
+    assert html.count("<img ") == html.count(' alt="') == 27
+    assert "<img src=x" not in html and "&lt;img" in html
+    assert "http" not in html
+
+
+def test_words_from_strangers_are_letters_only() -> None:
+    text = words.safe("![x](http://evil) <script> `code` :red[x] $a$ \u202e\x00")
+    assert "](" not in text and "<script" not in text.replace("\\<", "") and "\u202e" not in text
+    assert words.plain("a\nb\tc") == "a b c" and len(words.plain("x" * 999, 10)) == 11
+    assert "&lt;" in markup.verdict("clean", "<b>", LIGHT)
+
+
+def test_times_and_sizes_for_people() -> None:
+    assert [words.seconds(v) for v in (0.2, 12, 300, 9000)] == ["under 1 s", "12 s", "5 min", "2.5 h"]
+    assert words.size(2_500_000) == "2.5 MB" and words.when("nonsense") == ""
+    assert words.when("2026-01-02T03:04:05+00:00") == "2026-01-02 03:04"

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app import jobs
+from app.cases import CaseStore
+from app.jobs import Desk, FullError, Ticket
+from app.pace import progress, seconds_left
+from tests.app.conftest import FakeJob, Worker
+
+EXPECTED = {"opening": 1.0, "probes": 1.0, "windowed": 2.0}
+
+
+def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def open_tabs() -> set[str]:
+    return {"one", "two"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, worker: Worker, open_tabs: set[str]) -> Iterator[Desk]:
+    found = Desk(CaseStore(tmp_path), tmp_path / "work", worker, open_tabs.__contains__)
+    yield found
+    found.close()
+
+
+def ask(desk: Desk, session: str = "one", model: str = "patch.pt") -> Ticket:
+    return desk.submit(session, model, {"model": model}, EXPECTED)
+
+
+def test_a_job_shows_its_first_pictures_and_leaves_a_case(desk: Desk, worker: Worker) -> None:
+    ticket = ask(desk)
+    until(lambda: not ticket.active)
+    assert ticket.state == "done" and ticket.error == ""
+    assert ticket.partial is not None and not ticket.partial.finished
+    case = desk.store.load(ticket.case_id)
+    assert case.finished and case.report.isolation == {"network": "None."}
+    until(lambda: worker.jobs[0].closed and not list(desk.work.iterdir()))
+
+
+def test_jobs_run_one_at_a_time_in_the_order_they_came(desk: Desk, worker: Worker) -> None:
+    worker.seconds = 0.3
+    tickets = [ask(desk, s) for s in ("one", "two", "one")]
+    until(lambda: tickets[0].state == "running")
+    assert [desk.place(t) for t in tickets] == [0, 1, 2]
+    assert len(worker.jobs) == 1
+    until(lambda: not any(t.active for t in tickets))
+    assert [t.state for t in tickets] == ["done"] * 3
+    assert tickets[0].ended <= tickets[1].started and tickets[1].ended <= tickets[2].started
+
+
+def test_cancel_stops_the_work_within_a_second_and_the_next_one_runs(desk: Desk, worker: Worker) -> None:
+    worker.seconds = 60.0
+    first = ask(desk)
+    until(lambda: first.state == "running")
+    worker.seconds = 0.0
+    second = ask(desk)
+    start = time.monotonic()
+    desk.cancel(first)
+    assert first.state == "cancelled" and worker.jobs[0].cancelled
+    assert time.monotonic() - start < 1.0
+    until(lambda: second.state == "done")
+    assert [e.sha256 for e in desk.store.entries()] == [
+        desk.store.load(second.case_id).report.model["sha256"]
+    ]
+
+
+def test_a_waiting_ticket_leaves_the_queue(desk: Desk, worker: Worker) -> None:
+    worker.seconds = 60.0
+    first, second, third = ask(desk), ask(desk, "two"), ask(desk)
+    until(lambda: first.state == "running")
+    desk.cancel(second)
+    assert desk.place(third) == 1 and len(worker.jobs) == 1
+
+
+def test_a_closed_tabs_job_ends_by_itself(
+    desk: Desk, worker: Worker, open_tabs: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "GRACE", 0.2)
+    worker.seconds = 60.0
+    ticket, other = ask(desk, "one"), ask(desk, "two")
+    until(lambda: ticket.state == "running")
+    open_tabs.discard("one")
+    until(lambda: ticket.state == "cancelled")
+    assert worker.jobs[0].cancelled
+    until(lambda: other.state == "running")
+
+
+def test_a_reload_is_no_closed_tab(
+    desk: Desk, worker: Worker, open_tabs: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "GRACE", 1.0)
+    worker.seconds = 60.0
+    ticket = ask(desk)
+    open_tabs.discard("one")
+    time.sleep(0.3)
+    open_tabs.add("one")
+    time.sleep(1.0)
+    assert ticket.active
+
+
+def test_a_failed_job_says_why(desk: Desk, worker: Worker) -> None:
+    worker.fails = "The file is refused because it could run code."
+    ticket = ask(desk)
+    until(lambda: not ticket.active)
+    assert ticket.state == "failed" and ticket.error == worker.fails and not desk.store.entries()
+
+
+def test_a_result_that_is_no_case_is_not_kept(
+    desk: Desk, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(task: str, request: dict, folder: Path) -> FakeJob:
+        job = worker(task, request, folder)
+        (folder / "case.json").write_text('{"verdict": "clean"}')
+        return job
+
+    monkeypatch.setattr(desk, "_launch", spoilt)
+    ticket = ask(desk)
+    until(lambda: not ticket.active)
+    assert ticket.state == "failed" and "no valid result" in ticket.error and not desk.store.entries()
+
+
+def test_a_worker_that_cannot_start_fails_its_ticket_only(desk: Desk, worker: Worker) -> None:
+    launch = desk._launch
+
+    def broken(task: str, request: dict, folder: Path) -> FakeJob:
+        desk._launch = launch
+        raise OSError("no process")
+
+    desk._launch = broken
+    first, second = ask(desk), ask(desk)
+    until(lambda: not second.active)
+    assert first.state == "failed" and "try again" in first.error and second.state == "done"
+
+
+def test_the_queue_is_bounded(desk: Desk, worker: Worker) -> None:
+    worker.seconds = 60.0
+    for _ in range(jobs.MOST_OF_ONE):
+        ask(desk)
+    with pytest.raises(FullError, match="This tab"):
+        ask(desk)
+    ask(desk, "two")
+
+
+def test_progress_and_time_left() -> None:
+    assert progress(EXPECTED, "opening", 0.0) == 0.0
+    assert progress(EXPECTED, "windowed", 0.5) == pytest.approx(0.75)
+    assert progress(EXPECTED, "a stage of its own", 0.5) == 0.0
+    left = [seconds_left(EXPECTED, "windowed", share, 2.0) for share in (0.0, 0.5, 1.0)]
+    assert left == [pytest.approx(2.0), pytest.approx(1.0 * 5 / 6), 0.0]

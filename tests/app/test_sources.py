@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app import sources
+from app.sources import ModelShelf, file_name, samples
+from ti_core.errors import ModelFileError
+
+
+@dataclass
+class File:
+    name: str
+    data: bytes = b"model"
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self.data)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("model.pt", "model.pt"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\m.onnx", "m.onnx"),
+        (".hidden", "hidden"),
+        ("", "model"),
+        ("..", "model"),
+        ("a\x00b\n.pt", "a_b_.pt"),
+        ("<img src=x>.pt", "_img src=x_.pt"),
+        ("模型.safetensors", "模型.safetensors"),
+    ],
+)
+def test_file_names_stay_in_their_folder(given: str, kept: str) -> None:
+    assert file_name(given) == kept
+
+
+def test_long_names_keep_their_ending() -> None:
+    name = file_name("é" * 400 + ".safetensors")
+    assert len(name.encode()) <= 180 and name.endswith(".safetensors")
+
+
+def test_a_model_is_found_again_by_its_digest(tmp_path: Path) -> None:
+    shelf = ModelShelf(tmp_path / "models")
+    source = shelf.put([File("m.pt", b"weights")])
+    again = shelf.find(source.digest, "m.pt")
+    assert again is not None and again.path == source.path and again.path.read_bytes() == b"weights"
+    assert shelf.find("0" * 64, "m.pt") is None
+    shelf.drop(source.digest)
+    assert shelf.find(source.digest, "m.pt") is None and not source.path.exists()
+
+
+def test_the_same_name_with_other_content_is_another_model(tmp_path: Path) -> None:
+    shelf = ModelShelf(tmp_path / "models")
+    one, two = shelf.put([File("m.pt", b"1")]), shelf.put([File("m.pt", b"2")])
+    assert one.path != two.path and one.path.read_bytes() == b"1"
+
+
+def test_onnx_brings_its_outside_data_along(tmp_path: Path) -> None:
+    source = ModelShelf(tmp_path / "models").put([File("net.onnx.data", b"d"), File("net.onnx", b"g")])
+    assert source.name == "net.onnx" and [p.name for p in source.companions] == ["net.onnx.data"]
+    assert source.companions[0].parent == source.path.parent
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([], "No file"),
+        ([File("a.pt"), File("b.pt")], "one model at a time"),
+        ([File("a.onnx"), File("b.onnx")], "one model at a time"),
+        ([File("a.pt"), File("x/a.pt")], "same name"),
+    ],
+)
+def test_what_is_no_single_model_is_refused(files: list[File], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=words):
+        ModelShelf(tmp_path / "models").put(files)
+
+
+def test_too_large_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_BYTES", 10)
+    with pytest.raises(ModelFileError, match="more than the 10 bytes"):
+        ModelShelf(tmp_path / "models").put([File("m.pt", b"x" * 11)])
+
+
+def test_the_bundled_samples_are_one_of_each_kind() -> None:
+    found = samples()
+    assert "mnist" in found
+    for pack, kinds in found.items():
+        assert list(kinds) == ["clean", "blend", "patch"]
+        assert all(s.path.is_file() and s.pack == pack for s in kinds.values())

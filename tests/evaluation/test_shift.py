@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ti_core.errors import PackError, SettingsError
+from ti_core.evaluation.scoring import evidence_of_all, split_pack
+from ti_core.evaluation.shift import recipe_of, shift, splits_of
+from ti_core.pack import Member, Pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+from ti_core.streams import make_streams
+from ti_core.tables import shift_text
+
+
+def with_members(pack: Pack, members: list[Member]) -> Pack:
+    return replace(pack, members=tuple(members))
+
+
+@pytest.fixture(scope="module")
+def two_architectures(tiny_pack: Pack) -> Pack:
+    """The tiny pack with every other group said to be of another architecture; scores do not depend on the name."""
+    groups = sorted({m.group for m in tiny_pack.members})
+    names = {g: ("even", "odd")[i % 2] for i, g in enumerate(groups)}
+    return with_members(tiny_pack, [replace(m, architecture=names[m.group]) for m in tiny_pack.members])
+
+
+def test_clean_twins_count_to_the_recipe_of_their_trojans(tiny_pack: Pack) -> None:
+    assert {recipe_of(m) for m in tiny_pack.members if m.family in ("challenge", "fine-tuned")} == {
+        "challenge"
+    }
+    assert {recipe_of(m) for m in tiny_pack.members if m.family == "standard"} == {"standard"}
+
+
+@pytest.mark.parametrize("members", ["fitted", "held-out", "all"])
+def test_no_member_group_or_recipe_stands_on_both_sides(two_architectures: Pack, members: str) -> None:
+    pack = two_architectures
+    splits, _ = splits_of(pack, members)
+    assert {s.by for s in splits} == {"recipe", "architecture"}
+    for split in splits:
+        fit, test = ([pack.members[i] for i in side] for side in (split.fit, split.test))
+        assert not {m.group for m in fit} & {m.group for m in test}
+        name_of = recipe_of if split.by == "recipe" else lambda m: m.architecture
+        assert {name_of(m) for m in test} == {split.left_out}
+        assert split.left_out not in {name_of(m) for m in fit}
+        if members != "all":
+            assert not any(m.held_out for m in fit)
+            assert all(m.held_out == (members == "held-out") for m in test)
+        assert {m.label for m in test} >= {"clean"} and len({m.label for m in test}) > 1
+
+
+def test_members_that_share_a_group_with_a_tested_one_are_dropped(two_architectures: Pack) -> None:
+    """A group that reaches across: its members on the fit side are in neither."""
+    members = list(two_architectures.members)
+    fitted = [i for i, m in enumerate(members) if not m.held_out and m.label == "clean"]
+    even = next(i for i in fitted if members[i].architecture == "even")
+    odd = next(i for i in fitted if members[i].architecture == "odd")
+    members[odd] = replace(members[odd], group=members[even].group)
+    splits, _ = splits_of(with_members(two_architectures, members))
+    for split in splits:
+        if split.by == "architecture":
+            assert split.dropped >= 1
+            assert not {odd, even} & set(split.fit.tolist())
+
+
+def test_a_split_fits_and_tests_the_evidence_of_its_own_members(
+    tiny_pack: Pack, tiny_settings: Settings
+) -> None:
+    streams = make_streams(tiny_settings)
+    everything = evidence_of_all(Reference(tiny_pack, tiny_settings, _no_cache()), streams)
+    for stream in streams:
+        for key, values in tiny_pack.baseline[stream.name].items():
+            np.testing.assert_array_equal(everything[stream.name][key], values)
+    fit, test = np.array([3, 0, 7]), np.array([5, 2])
+    view = split_pack(tiny_pack, tiny_settings, streams, everything, fit, test)
+    assert [m.id for m in view.fitted] == [tiny_pack.members[i].id for i in fit]
+    for stream in streams:
+        for held_out, rows in ((False, fit), (True, test)):
+            found = view.evidence(stream, None, held_out=held_out)
+            for key, values in found.items():
+                np.testing.assert_array_equal(values, tiny_pack.baseline[stream.name][key][rows])
+
+
+def _no_cache():  # type: ignore[no-untyped-def]
+    from ti_core.cache import Cache
+
+    return Cache(None)
+
+
+def test_shift_runs_no_model_and_reports_every_split(
+    two_architectures: Pack, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(self: Pack, member: Member) -> None:
+        raise AssertionError("a model was run")
+
+    monkeypatch.setattr(Pack, "scores", never)
+    found = shift(two_architectures, tiny_settings)
+    left_out = {(r.by, r.left_out) for r in found.rows}
+    assert {("recipe", "standard"), ("recipe", "together"), ("architecture", "even")} <= left_out
+    assert {r.row.streams for r in found.rows} == {"saliency", "joint"}
+    for r in found.rows:
+        assert 0 <= r.row.low <= r.row.auc <= r.row.high <= 1
+        if r.left_out == "together":
+            own = [
+                s
+                for s in found.rows
+                if (s.by, s.row.streams, s.row.kind) == (r.by, r.row.streams, r.row.kind)
+            ]
+            assert r.row.trojaned == sum(s.row.trojaned for s in own if s.left_out != "together")
+    assert any("adversarial" in note for note in found.notes)
+    text = shift_text(two_architectures, found)
+    assert "every recipe in turn" in text and "clean counterpart" in text
+
+
+def test_a_pack_of_one_recipe_and_architecture_says_so(tiny_pack: Pack, tiny_settings: Settings) -> None:
+    one = with_members(tiny_pack, [replace(m, family="standard") for m in tiny_pack.members])
+    with pytest.raises(PackError, match=r"one recipe only \(standard\).*one architecture only \(mlp\)"):
+        shift(one, tiny_settings)
+    with pytest.raises(SettingsError, match="held-out"):
+        shift(tiny_pack, tiny_settings, members="some")

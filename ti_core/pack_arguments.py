@@ -1,0 +1,124 @@
+"""Arguments of the commands that make and measure reference packs: ``pack``, ``zoo`` and ``evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+ENGINES = ("local", "ray")
+MEMBERS = ("fitted", "held-out", "all")
+
+
+def add_pack_commands(commands: Any) -> None:
+    """Add them to the sub-commands of the command line."""
+    _pack(commands.add_parser("pack", help="list, show, check or build reference packs"))
+    _zoo(commands.add_parser("zoo", help="train reference models"))
+    _evaluate(commands.add_parser("evaluate", help="Table 1 on members that took no part in fitting"))
+
+
+def _pack(pack: argparse.ArgumentParser) -> None:
+    verbs = pack.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("list", help="the bundled packs")
+    for verb, says in (
+        ("info", "what a pack holds"),
+        ("verify", "recompute what can be recomputed and compare"),
+    ):
+        p = verbs.add_parser(verb, help=says)
+        p.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
+        if verb == "verify":
+            p.add_argument(
+                "--members", type=int, default=6, metavar="N", help="members to recompute (0: all)"
+            )
+    build = verbs.add_parser(
+        "build",
+        help="build a pack: from images, from a trained zoo, or from the Trojan Detection Challenge's networks",
+        description="Without --zoo or --from-tdc the reference models are trained first, on the images of --data.",
+    )
+    build.add_argument("--data", type=Path, required=True, metavar="FILE_OR_FOLDER", help="labelled images")
+    build.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    build.add_argument(
+        "--architecture",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="train networks of this kind; may be repeated (default: a mixture that suits the images)",
+    )
+    build.add_argument(
+        "--zoo", type=Path, metavar="FOLDER", help="what zoo train wrote; with --architecture, where to train"
+    )
+    build.add_argument(
+        "--from-tdc",
+        type=Path,
+        metavar="FOLDER",
+        help="the Trojan Detection Challenge 2022's folder, with the paper's protocol",
+    )
+    build.add_argument("--name", metavar="NAME")
+    build.add_argument(
+        "--count", type=int, default=96, metavar="N", help="members to train, half of them clean"
+    )
+    build.add_argument("--seed", type=int, default=0, metavar="N")
+    _work(build)
+    _settings(build)
+
+
+def _zoo(zoo: argparse.ArgumentParser) -> None:
+    verbs = zoo.add_subparsers(dest="verb", required=True, metavar="VERB")
+    samples = verbs.add_parser("samples", help="train the three demonstration models of a data set")
+    samples.add_argument("--data", type=Path, required=True, metavar="FILE")
+    samples.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    train = verbs.add_parser(
+        "train", help="train clean and trojaned reference models; a killed run goes on where it stopped"
+    )
+    train.add_argument("--data", type=Path, required=True, metavar="FILE_OR_FOLDER")
+    train.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    train.add_argument("--count", type=int, default=192, metavar="N", help="members, half of them clean")
+    train.add_argument("--seed", type=int, default=0, metavar="N")
+    _work(train)
+
+
+def _evaluate(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("--pack", required=True, metavar="NAME")
+    what = evaluate.add_mutually_exclusive_group()
+    what.add_argument(
+        "--shift",
+        action="store_true",
+        help="leave one recipe, and one architecture, out of the fit and test on it",
+    )
+    what.add_argument(
+        "--ablations", action="store_true", help="the paper's stream with one thing changed at a time"
+    )
+    evaluate.add_argument(
+        "--members",
+        choices=MEMBERS,
+        default="fitted",
+        help="with --shift or --ablations: whom to test (default: fitted, so that the held-out ones stay unseen)",
+    )
+    evaluate.add_argument(
+        "--automl-budget",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --ablations: search time of AutoML for each of its fits (0: none)",
+    )
+    evaluate.add_argument("--json", type=Path, metavar="FILE")
+    _settings(evaluate)
+
+
+def _work(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--size", type=int, metavar="PIXELS", help="side that a folder's images are scaled to"
+    )
+    command.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one per core)"
+    )
+    command.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="local",
+        help="ray: the cluster of $RAY_ADDRESS, or one on this machine",
+    )
+
+
+def _settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")

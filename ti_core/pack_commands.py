@@ -1,0 +1,187 @@
+"""What ``pack``, ``zoo`` and ``evaluate`` do: argument values in, exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ti_core.cache import Cache, default_folder
+from ti_core.cli import pairs
+from ti_core.errors import PackError, SettingsError
+from ti_core.settings import Settings
+
+LEAST_MEMBERS = 8
+"""Fewer members make no plan: one of each kind and family, and as many clean ones."""
+
+
+def pack(options: argparse.Namespace) -> int:
+    """``pack list``, ``info``, ``verify`` and ``build``."""
+    from ti_core.pack import load_pack, pack_names
+
+    if options.verb == "list":
+        for name in pack_names():
+            found = load_pack(name)
+            print(f"{name}: {found.record['data_set']}, {len(found.members)} members, {found.sha256[:12]}")
+        return 0
+    if options.verb == "info":
+        from ti_core.tables import pack_text
+
+        print(pack_text(load_pack(options.name)))
+        return 0
+    if options.verb == "verify":
+        from ti_core.verify import verify_pack
+
+        problems = verify_pack(load_pack(options.name), options.members or None, print)
+        if problems:
+            raise PackError(f"Pack {options.name!r} does not verify: {' '.join(problems)}")
+        print(f"Pack {options.name!r} verifies.")
+        return 0
+    _build(options)
+    return 0
+
+
+def _build(options: argparse.Namespace) -> None:
+    """The three ways to a pack; each ends with what it holds and how well it detects."""
+    from ti_core.evaluation import Row
+    from ti_core.tables import evaluation_text
+    from ti_core.zoo.build import build_pack
+
+    settings = pairs(options.settings)
+    rest = options.jobs, options.size, True, options.engine
+    if options.from_tdc:
+        if options.architecture:
+            raise SettingsError("--architecture says what to train; with --from-tdc nothing is trained.")
+        settled = Settings.parse({**Settings.PAPER, **settings})
+        _import(options)
+        built = build_pack(_zoo_of(options), options.data, options.out, options.name, settled, *rest)
+    elif options.zoo and not options.architecture:
+        built = build_pack(
+            options.zoo, options.data, options.out, options.name, Settings.parse(settings), *rest
+        )
+    else:
+        from ti_core.zoo.own import build_own_pack
+
+        _enough(options.count)
+        built = build_own_pack(
+            options.data,
+            options.out,
+            options.architecture,
+            options.zoo,
+            options.name,
+            options.count,
+            options.seed,
+            Settings.parse(settings),
+            options.jobs,
+            options.size,
+            options.engine,
+            say=lambda line: print(line, flush=True),
+        )
+    print(f"Pack {built.name!r}: {len(built.members)} members in {options.out}.")
+    if built.record["table"]:
+        print(evaluation_text(built, [Row(**row) for row in built.record["table"]]))
+
+
+def _zoo_of(options: argparse.Namespace) -> Path:
+    out: Path = options.out
+    zoo: Path | None = options.zoo
+    return zoo or out.with_name(f"{out.name}-zoo")
+
+
+def _import(options: argparse.Namespace) -> None:
+    from ti_core.commands import Bar
+    from ti_core.tables import zoo_text
+    from ti_core.zoo.tdc import import_challenge
+
+    bar = Bar("opening networks")
+    try:
+        imported = import_challenge(
+            options.from_tdc,
+            options.data,
+            _zoo_of(options),
+            options.jobs,
+            options.size,
+            options.engine,
+            options.seed,
+            lambda done, count: bar(f"{done} of {count}", done / count),
+        )
+    finally:
+        bar.close()
+    for sentence in imported.passed_over:
+        print(f"Passed over: {sentence}", file=sys.stderr)
+    if not imported.records:
+        raise PackError(f"No network below {options.from_tdc} classifies the images of {options.data.name}.")
+    print(zoo_text(imported.records), flush=True)
+
+
+def zoo(options: argparse.Namespace) -> int:
+    """``zoo train`` and ``zoo samples``."""
+    if options.verb == "samples":
+        from ti_core.zoo.samples import train_samples
+
+        for record in train_samples(options.data, options.out):
+            print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
+        return 0
+    from ti_core.tables import zoo_text
+    from ti_core.zoo.train import train_zoo
+
+    _enough(options.count)
+    records = train_zoo(
+        options.data,
+        options.out,
+        options.count,
+        options.seed,
+        options.jobs,
+        size=options.size,
+        engine=options.engine,
+    )
+    print(zoo_text(records))
+    return 0
+
+
+def _enough(count: int) -> None:
+    if count < LEAST_MEMBERS:
+        raise SettingsError(f"--count is at least {LEAST_MEMBERS}, not {count}.")
+
+
+def evaluate_pack(options: argparse.Namespace) -> int:
+    """``evaluate --pack NAME``, at the pack's own settings but for those that ``--set`` turns."""
+    from ti_core.commands import Bar
+    from ti_core.memory import keep_freed_memory
+    from ti_core.pack import load_pack
+
+    keep_freed_memory()
+    found = load_pack(options.pack)
+    settings = Settings.parse({**found.record["settings"], **pairs(options.settings)})
+    cache = Cache(default_folder())
+    bar = Bar(found.name)
+    rows: list[Any]
+    try:
+        if options.shift:
+            from ti_core.evaluation.shift import shift
+            from ti_core.tables import shift_text
+
+            shifted = shift(found, settings, options.members, cache, bar)
+            rows, text = list(shifted.rows), shift_text(found, shifted)
+        elif options.ablations:
+            from ti_core.evaluation.ablations import ablate
+            from ti_core.tables import ablations_text
+
+            ablated = ablate(found, settings, options.members, options.automl_budget, cache, bar)
+            rows, text = list(ablated.rows), ablations_text(found, ablated)
+        else:
+            from ti_core.evaluation import evaluate
+            from ti_core.tables import evaluation_text
+
+            rows = list(evaluate(found, settings, cache))
+            text = evaluation_text(found, rows)
+    finally:
+        bar.close()
+        cache.close()
+    print(text)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps([r.as_dict() for r in rows], indent=2) + "\n", encoding="utf-8")
+    return 0
