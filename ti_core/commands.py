@@ -53,8 +53,6 @@ def _describe(options: argparse.Namespace, limits: Limits) -> int:
 def scan(options: argparse.Namespace) -> int:
     """``scan FOLDER_OR_FILES``: a line of JSON a model, written as it is finished; goes on past broken files."""
     settings = Settings.parse(pairs(options.settings))
-    if options.engine == "ray":
-        raise SettingsError("The ray engine is not available in this version; use --engine local.")
     if options.jobs < 1:
         raise SettingsError(f"--jobs is at least 1, not {options.jobs}.")
     limits = inspecting.limits_of(options, options.jobs)
@@ -63,7 +61,7 @@ def scan(options: argparse.Namespace) -> int:
         raise SettingsError("There is no model file to scan.")
     request = inspecting.request_of(files[0], options, settings)
     known = scanning.known_lines(options.jsonl) if options.jsonl else []
-    plan = scanning.Scan(files, request, options.jobs, limits, known)
+    plan = scanning.Scan(files, request, options.jobs, limits, known, options.engine)
     names = {str(file) for file in files}
     seen = [line for line in known if line["file"] in names]
     out = options.jsonl.open("a") if options.jsonl else sys.stdout

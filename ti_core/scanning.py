@@ -42,6 +42,7 @@ class Scan:
     request : what the worker is asked of every file; "model" is put in.
     jobs, limits : processes at once, and what each may use.
     known : lines of an earlier scan; a file whose name, digest, settings and pack are among them is passed over.
+    engine : "local" or "ray", see :mod:`ti_core.engine`.
     """
 
     files: list[Path]
@@ -49,9 +50,13 @@ class Scan:
     jobs: int
     limits: Limits
     known: list[dict[str, Any]] = field(default_factory=list)
+    engine: str = "local"
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """One report, or ``file`` and ``error``, for every file that is not known, in the order they are finished."""
+        return self._with_ray() if self.engine == "ray" else self._here()
+
+    def _here(self) -> Iterator[dict[str, Any]]:
         before = {self._key(line) for line in self.known}
         waiting = deque(self.files)
         running: list[tuple[Path, str, Job]] = []
@@ -59,14 +64,11 @@ class Scan:
             while waiting or running:
                 while waiting and len(running) < self.jobs:
                     path = waiting.popleft()
-                    try:
-                        digest = _digest(path)
-                    except OSError as error:
-                        yield self._failed(path, "", f"The file cannot be read: {error.strerror or error}.")
-                        continue
-                    if self._key(self._failed(path, digest, "")) in before:
-                        continue
-                    running.append((path, digest, self._start(path)))
+                    digest, problem = self._seen(path)
+                    if problem:
+                        yield problem
+                    elif self._key(self._failed(path, digest, "")) not in before:
+                        running.append((path, digest, self._start(path)))
                 ended = [item for item in running if item[2].state != "running"]
                 for path, digest, job in ended:
                     running.remove((path, digest, job))
@@ -78,6 +80,35 @@ class Scan:
         finally:
             for _, _, job in running:
                 job.close()
+
+    def _with_ray(self) -> Iterator[dict[str, Any]]:
+        """The same on the machines of a cluster, each of which sees the files and starts its own processes."""
+        from ti_core.engine import run_many
+
+        before = {self._key(line) for line in self.known}
+        seen = ((path, *self._seen(path)) for path in self.files)
+        todo = [
+            path
+            for path, digest, problem in seen
+            if problem or self._key(self._failed(path, digest, "")) not in before
+        ]
+        for _, line in run_many(self.one, todo, self.jobs, "ray"):
+            yield line
+
+    def one(self, path: Path) -> dict[str, Any]:
+        """The line of one file."""
+        digest, problem = self._seen(path)
+        if problem:
+            return problem
+        with self._start(path) as job:
+            return self._line(path, digest, job)
+
+    def _seen(self, path: Path) -> tuple[str, dict[str, Any] | None]:
+        """The digest of a file, and the line for one that cannot be read."""
+        try:
+            return _digest(path), None
+        except OSError as error:
+            return "", self._failed(path, "", f"The file cannot be read: {error.strerror or error}.")
 
     def _start(self, path: Path) -> Job:
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
@@ -92,9 +123,7 @@ class Scan:
             report = report_of(job).as_dict()
         except TrojanInterpretError as error:
             return self._failed(path, digest, str(error))
-        # The digest is of the bytes that this process saw.
-        report["model"]["sha256"] = digest
-        return {"file": str(path)} | report
+        return {"file": str(path), "sha256": digest} | report
 
     def _failed(self, path: Path, digest: str, error: str) -> dict[str, Any]:
         asked = {"settings": self.request["settings"], "asked_pack": self.request["pack"]}
@@ -102,15 +131,13 @@ class Scan:
 
     def _key(self, line: Mapping[str, Any]) -> str:
         """What makes two lines the same work."""
-        model, pack = line.get("model"), line.get("pack")
-        digest = line.get("sha256") or (model.get("sha256") if isinstance(model, dict) else None)
-        asked = self.request["pack"]
+        pack, asked = line.get("pack"), self.request["pack"]
         if "asked_pack" in line:
             asked = line["asked_pack"]
         elif asked is not None and isinstance(pack, dict):
             asked = asked if pack.get("name") == Path(asked).name else pack.get("name")
         settings = json.dumps(line.get("settings"), sort_keys=True)
-        return json.dumps([line.get("file"), digest, asked, settings])
+        return json.dumps([line.get("file"), line.get("sha256"), asked, settings])
 
 
 def known_lines(path: Path) -> list[dict[str, Any]]:
@@ -148,5 +175,11 @@ def worst(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of the file, followed by the weights that exporters keep beside a graph (``model.onnx.data``)."""
+    digest = hashlib.sha256()
+    beside = [path.with_name(path.name + ending) for ending in (".data", "_data")]
+    for part in [path, *(other for other in beside if other.is_file())]:
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
