@@ -32,7 +32,6 @@ from ti_core.streams.search import (
 )
 from ti_core.streams.statistics import best_and_lead, capped, deviations, per_class, scale_free
 
-
 BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
 
 
