@@ -42,7 +42,7 @@ class Settings:
     """
 
     images: int = _setting(64, "Clean images N; the probes are 3N for every trigger kind.", "probes", 1, 256)
-    actmax_iterations: int = _setting(10, "Gradient steps of activation maximisation.", "probes", 0, 500)
+    actmax_iterations: int = _setting(20, "Gradient steps of activation maximisation.", "probes", 0, 500)
     actmax_step: float = _setting(
         0.1, "Step of activation maximisation, as an L2 length per step.", "probes", 1e-4, 10.0
     )
@@ -61,8 +61,8 @@ class Settings:
         "probes",
         choices=("none", "patch", "blend"),
     )
-    blend_ratio: float = _setting(0.1, "Blend ratio of the random blend triggers.", "probes", 0.01, 1.0)
-    patch_size: int = _setting(10, "Largest side of the random patches, in pixels.", "probes", 1, 64)
+    blend_ratio: float = _setting(0.15, "Blend ratio of the random blend triggers.", "probes", 0.01, 1.0)
+    patch_size: int = _setting(14, "Largest side of the random patches, in pixels.", "probes", 1, 64)
     seed: int = _setting(0, "Seed of everything random in the inspection.", "probes", 0, 2**31 - 1)
     quantiles: tuple[float, ...] = _setting(
         (0.5, 0.9, 0.97, 0.99), "Quantiles whose upper tails are put into histograms.", "profile", 0.0, 0.9999
@@ -112,6 +112,8 @@ class Settings:
     PAPER: ClassVar[dict[str, Any]] = {
         "histogram_form": "per_image",
         "quantiles": (0.97, 0.99),
+        "blend_ratio": 0.1,
+        "patch_size": 10,
         "streams": ("saliency",),
     }
 
