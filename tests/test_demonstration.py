@@ -66,7 +66,7 @@ def test_a_record_tells_the_trigger_and_its_class(tmp_path: Path) -> None:
 def test_a_record_that_fits_no_trigger_on_these_images_is_refused(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    with pytest.raises(DataError, match="bars-patch.json"):
+    with pytest.raises(DataError, match=r"bars-patch\.json"):
         read_demonstration(written(tmp_path, **changes), (1, 12, 12), 4)
 
 

@@ -226,9 +226,9 @@ def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list
     for name, panel in zip(names, far, strict=True):
         if panel is not None:
             lines.append(
-                f"{name} lies farthest from the clean reference models in the {panel.title} ({KIND_WORDS[panel.kind]}):"
-                f" {panel.wasserstein.value:.2f} decades; {panel.wasserstein.clean_share:.0%} of the clean models lie as"
-                " far from the others."
+                f"{name} lies farthest from the clean reference models in the {panel.title}"
+                f" ({KIND_WORDS[panel.kind]}): {panel.wasserstein.value:.2f} decades;"
+                f" {panel.wasserstein.clean_share:.0%} of the clean models lie as far from the others."
             )
     for key, title in (("universal", "universal"), ("windowed", "windowed"), ("inversion", "inversion")):
         targets = [c.report.streams.get(key, {}).get("target_class") for c in cases]

@@ -20,6 +20,7 @@ Progress = Callable[[int, int], None]
 
 ENGINES = ("local", "ray")
 LOOPBACK = "127.0.0.1"
+STARTS = 4
 RETRIES = 5
 """How often a piece of work is done anew after the process or the machine that had it was lost."""
 
@@ -116,13 +117,41 @@ def _keep_quiet(ray: Any) -> None:
         worker.print_to_stdstream = lambda *data, **options: None
 
 
+def _start(ray: Any, jobs: int) -> None:
+    """A cluster of this machine alone; tried again where a busy machine was too slow for Ray's own time limits."""
+    if getattr(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False):
+        # Another part of this process imported Ray before, with its defaults.
+        raise _reachable()
+    for attempt in range(STARTS):
+        try:
+            # "local": never a cluster that somebody else left running on this machine.
+            ray.init(
+                address="local",
+                num_cpus=jobs if jobs > 0 else None,
+                include_dashboard=False,
+                _node_ip_address=LOOPBACK,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+            return
+        except Exception as error:
+            # Ray raises a plain Exception where one of its processes did not come up in time.
+            ray.shutdown()
+            if attempt + 1 == STARTS:
+                raise SettingsError(
+                    "Ray did not start on this machine, which may be too busy: try again, or use --engine local."
+                ) from error
+
+
+def _reachable() -> SettingsError:
+    return SettingsError("Ray could not be kept to this machine; set RAY_ADDRESS, or use --engine local.")
+
+
 @contextmanager
 def _cluster(jobs: int) -> Iterator[Any]:
     """Ray, connected: to ``$RAY_ADDRESS``, or to a cluster of this machine that no other machine can reach."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A busy machine may take longer than Ray's half a minute to start it.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     if not address:
         # Ray puts a reachable address in the place of 127.0.0.1, and then listens on every one, unless it takes
         # itself to be on a machine that knows no clusters. It reads this as it is imported.
@@ -150,19 +179,10 @@ def _cluster(jobs: int) -> Iterator[Any]:
         if address:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         else:
-            ray.init(
-                num_cpus=jobs if jobs > 0 else None,
-                include_dashboard=False,
-                _node_ip_address=LOOPBACK,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
+            _start(ray, jobs)
     try:
         if not address and ray.util.get_node_ip_address() != LOOPBACK:
-            # Another part of this process imported Ray before, with its defaults.
-            raise SettingsError(
-                "Ray could not be kept to this machine; set RAY_ADDRESS, or use --engine local."
-            )
+            raise _reachable()
         yield ray
     finally:
         with warnings.catch_warnings():

@@ -9,7 +9,7 @@ import torch
 from tests.streams.toys import Constant, Linear, NotFinite, context, grey, weights
 from ti_core.streams.base import stack
 from ti_core.streams.search import Effort, pools
-from ti_core.streams.universal import Protocol, Universal, maximise, shifted
+from ti_core.streams.universal import Protocol, Universal, blended, maximise, shifted
 
 NAMES = ("zero", "one", "two")
 
@@ -29,6 +29,19 @@ def test_a_linear_classifiers_perturbation_and_margin_are_the_closed_form() -> N
         )
         clean = (images[pool.test(classes, 8)] * difference[:, None]).flatten(2).sum(2)
         torch.testing.assert_close(margins, clean + radius * length[:, None], atol=1e-5, rtol=1e-5)
+
+
+def test_a_linear_classifiers_blended_margin_is_the_closed_form() -> None:
+    """The best pattern is 1 where the class's weight is larger than the other's and 0 elsewhere."""
+    w, images = weights(2), grey(40)
+    labels, classes = torch.arange(40) % 2, torch.arange(2)
+    protocol = Protocol(radii=(0.1,), effort=Effort(1, 4, 8), ratio=0.25, blending=Effort(12, 4, 8))
+    pool = pools(labels, 2, 8)
+    margins = blended(Linear(w), images, pool, classes, protocol)
+    difference = torch.stack([w[0] - w[1], w[1] - w[0]])
+    clean = (images[pool.test(classes, 8)] * difference[:, None]).flatten(2).sum(2)
+    best = difference.clamp(min=0).flatten(1).sum(1)[:, None]
+    torch.testing.assert_close(margins, 0.75 * clean + 0.25 * best, atol=1e-4, rtol=1e-4)
 
 
 def test_perturbations_stay_in_the_ball_and_images_in_range() -> None:

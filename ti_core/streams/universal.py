@@ -3,6 +3,9 @@
 Per class one perturbation inside an L2 ball is made that maximises the margin of the class over the best other one
 (the paper's eq. 3, for all images at once; universal perturbations: Moosavi-Dezfooli et al., CVPR 2017). A backdoor
 is a short cut: its target's margin stands far above every other class's and above clean models'.
+
+Beside the ball stands the form of eq. (2), one pattern blended into all images. A network trained on noisy images
+shrugs off a small step in any direction, its trigger's too, but still gives way to the trigger as it was blended in.
 """
 
 from __future__ import annotations
@@ -16,8 +19,21 @@ from numpy.typing import NDArray
 
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
-from ti_core.streams.search import Effort, Pools, ascent, chunks, fast_copy, measure, pools
+from ti_core.streams.search import (
+    Effort,
+    Pools,
+    ascent,
+    chunks,
+    fast_copy,
+    measure,
+    pools,
+    seek,
+    unseen_margins,
+)
 from ti_core.streams.statistics import best_and_lead, capped, deviations, per_class, scale_free
+
+
+BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
 
 
 @dataclass(frozen=True)
@@ -28,18 +44,26 @@ class Protocol:
     ----------
     radii : L2 radii of the balls, in pixel units of [0, 1], growing.
     effort : steps at each radius, starting from the perturbation of the radius before; images.
+    ratio, blending : the blend ratio of eq. (2) at which patterns are sought, and the effort for each.
     """
 
     radii: tuple[float, ...]
     effort: Effort
+    ratio: float = 0.2
+    blending: Effort = BLENDING
 
     @classmethod
     def for_images(cls, channels: int, height: int, width: int, classes: int) -> Protocol:
-        """Radii of equal change per pixel for every image size; half of that for colour images, whose classes
-        give way sooner."""
+        """Radii of equal change per pixel for every image size; half of that, and half the blend ratio, for colour
+        images, whose classes give way sooner."""
         base = (height * width / 784) ** 0.5 * (1.0 if channels == 1 else 0.5)
-        effort = Effort(steps=5, images_a_step=24 if classes <= 12 else 12, unseen=48)
-        return cls(radii=tuple(round(base * r, 4) for r in (0.5, 1.0, 2.0)), effort=effort)
+        few = classes <= 12
+        return cls(
+            radii=tuple(round(base * r, 4) for r in (0.5, 1.0, 2.0)),
+            effort=Effort(steps=5, images_a_step=24 if few else 12, unseen=48),
+            ratio=0.2 if channels == 1 else 0.1,
+            blending=Effort(steps=12, images_a_step=16 if few else 8, unseen=48),
+        )
 
 
 def maximise(
@@ -76,6 +100,15 @@ def maximise(
     return found
 
 
+def blended(
+    scores: torch.nn.Module, images: torch.Tensor, pool: Pools, classes: torch.Tensor, protocol: Protocol
+) -> torch.Tensor:
+    """Margins ``J x n`` on unseen images under the pattern that, blended in by eq. (2), raises each class's most."""
+    weights = torch.full((len(classes), *images.shape[2:]), protocol.ratio, device=images.device)
+    patterns = seek(scores, images, pool, classes, weights, protocol.blending)
+    return unseen_margins(scores, images, pool, classes, weights, patterns, protocol.blending)
+
+
 def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
     """Images ``J x n x C x H x W`` with perturbations ``J x C x H x W``, kept within [0, 1]."""
     return (images + delta[:, None]).clamp(0, 1)
@@ -88,24 +121,26 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 
 
 class Universal(Stream):
-    """Margin of every class under its best shared perturbation, at several radii."""
+    """Margin of every class under its best shared perturbation, at several radii, and its best blended pattern."""
 
     name: ClassVar[str] = "universal"
     title: ClassVar[str] = "Universal activation maximisation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
-        """``margins`` and ``success`` (``radii x K``), and ``scale`` (``1``), the median margin on clean images."""
+        """``margins`` and ``success`` (``radii x K``), ``blended`` (``K``), the margins under a blended pattern, and
+        ``scale`` (``1``), the median margin on clean images."""
         images = context.images.float()
         channels, height, width = images.shape[1:]
         p = Protocol.for_images(channels, height, width, context.classes)
         network = fast_copy(scores)
         classes = torch.arange(context.classes, device=images.device)
         pool = pools(context.labels, context.classes, p.effort.unseen)
-        found = maximise(network, images, pool, classes, p, progress)
+        found = maximise(network, images, pool, classes, p, lambda share: progress(0.6 * share))
+        under_blend = torch.nan_to_num(blended(network, images, pool, classes, p), 0.0, 0.0, 0.0).mean(1)
         with torch.no_grad():
             two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
         progress(1.0)
@@ -114,6 +149,7 @@ class Universal(Stream):
         return {
             "margins": margins.cpu().numpy().astype(np.float32),
             "success": success.cpu().numpy().astype(np.float32),
+            "blended": under_blend.cpu().numpy().astype(np.float32),
             "scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32),
         }
 
@@ -134,13 +170,11 @@ class Universal(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        """The mean over the two larger radii: which of them parts best depends on the network."""
-        radii = range(max(0, stack["margins"].shape[1] - 2), stack["margins"].shape[1])
-        z = [
-            deviations(scale_free(stack["margins"][:, r]), scale_free(clean["margins"][:, r]), among_clean)
-            for r in radii
-        ]
-        return np.asarray(np.mean([capped(one) for one in z], axis=0), dtype=np.float32)
+        """The mean over the two larger radii and the blended pattern: which parts best depends on the network."""
+        forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
+        forms.append((stack["blended"], clean["blended"]))
+        z = [capped(deviations(scale_free(own), scale_free(others), among_clean)) for own, others in forms]
+        return np.asarray(np.mean(z, axis=0), dtype=np.float32)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = _scaled({k: v[None] for k, v in evidence.items()})[0, 1], _scaled(clean)[:, 1]
