@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,8 @@ def test_the_digest_covers_weights_beside_a_graph(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an optional extra")
 def test_on_a_ray_cluster(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     _, here = scan(folder, tmp_path / "here.jsonl", tiny_pack)
     _, there = scan(folder, tmp_path / "there.jsonl", tiny_pack, "--engine", "ray", "--jobs", "2")
     told = [{line["file"]: line.get("probability") for line in lines} for lines in (here, there)]
