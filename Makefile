@@ -31,6 +31,8 @@ test: $(VENV)/.ready  ## style, types and tests
 bench: $(VENV)/.ready  ## the figures that the documentation quotes
 	$(BIN)/python -m benchmarks.saliency
 	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.worker
+	$(BIN)/python -m benchmarks.onnx_import
 
 evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detector is worth on what it was not fitted to
 	@for pack in assets/packs/*/; do \

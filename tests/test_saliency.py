@@ -35,6 +35,18 @@ def test_it_equals_the_plain_gradient_of_the_predicted_score() -> None:
     assert torch.equal(saliency_maps(network, x), given.grad.abs().amax(1))
 
 
+def test_it_equals_captums_to_the_bit() -> None:
+    from captum.attr import Saliency
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).requires_grad_(
+        False
+    )
+    x = torch.rand(6, 3, 8, 8)
+    maps, classes = saliency_and_classes(network, x)
+    expected = Saliency(network).attribute(x.clone().requires_grad_(True), target=classes)
+    assert torch.equal(maps, expected.detach().amax(1))
+
+
 def test_batches_do_not_matter() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).requires_grad_(False)
     x = torch.rand(7, 1, 4, 4)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.test_cli import QUICK
 from tests.test_inspection import as_file
 from ti_core.cli import main
 from ti_core.errors import SettingsError
+from ti_core.inspecting import digest_of, for_model
 from ti_core.pack import Pack
 from ti_core.scanning import Scan, known_lines, model_files, worst
 from ti_core.settings import Settings
@@ -78,8 +81,7 @@ def test_a_killed_scan_goes_on(folder: Path, tiny_pack: Pack, tmp_path: Path) ->
     process.wait()
     before = out.read_text().splitlines()
     _, lines = scan(folder, out, tiny_pack)
-    whole = [json.loads(line) for line in before if line.endswith("}")]
-    assert len(lines) == 3 and whole[0] == lines[0]
+    assert len(lines) == 3 and json.loads(before[0]) == lines[0]
 
 
 def test_a_file_that_is_no_output_of_scan_is_left_alone(
@@ -120,3 +122,32 @@ def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path,
     }
     lines = list(Scan(files, request, 2, Limits(wall_seconds=0.05)).lines())
     assert len(lines) == 3 and all("error" in line for line in lines)
+
+
+def test_what_one_model_could_write_no_other_reads(folder: Path, tiny_pack: Pack) -> None:
+    """Each has a cache of its own, but where the reference models' evidence must be computed and shared."""
+    request = {"pack": None, "settings": Settings().as_dict(), "device": "cpu", "cache": "/caches"}
+    a, b = (for_model(request, folder / name, digest)["cache"] for name, digest in (("x", "1"), ("y", "2")))
+    assert a == "/caches/models/1" and b == "/caches/models/2"
+    other = request | {"settings": Settings(seed=1).as_dict()}
+    assert for_model(other, folder / "x", "1")["cache"] == for_model(other, folder / "y", "2")["cache"]
+    assert for_model(request | {"cache": None}, folder / "x", "1")["cache"] is None
+
+
+def test_the_digest_covers_weights_beside_a_graph(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"graph")
+    alone = digest_of(path)
+    assert alone == hashlib.sha256(b"graph").hexdigest()
+    (tmp_path / "m.onnx.data").write_bytes(b"weights")
+    assert digest_of(path) == hashlib.sha256(b"graphweights").hexdigest()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an optional extra")
+def test_on_a_ray_cluster(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None:
+    _, here = scan(folder, tmp_path / "here.jsonl", tiny_pack)
+    _, there = scan(folder, tmp_path / "there.jsonl", tiny_pack, "--engine", "ray", "--jobs", "2")
+    told = [{line["file"]: line.get("probability") for line in lines} for lines in (here, there)]
+    assert told[0] == told[1]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ti_core.classifier import (
@@ -26,7 +25,7 @@ from ti_core.normalisation import Normalise, fitting
 
 SAMPLE = 64
 """Images that every candidate is tried on; only the best of them see all."""
-FINALISTS = 3
+FINALISTS = 5
 SIZES = (28, 32, 48, 64, 96, 128, 160, 224, 256, 299)
 """Sides to try where the file leaves the size open and the pack's does not do."""
 BATCH = 256
@@ -79,7 +78,7 @@ class Search:
         chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:SAMPLE]
         self.sample = (images[chosen], labels[chosen]) if len(images) > 2 * SAMPLE else (images, labels)
         self.tried: dict[str, float] = {}
-        self._measures: dict[_Way, tuple[float, float]] = {}
+        self._sampled: dict[_Way, float] = {}
         self.found: Classifier | None = None
 
     def best(self) -> Classifier:
@@ -178,16 +177,15 @@ class Search:
                 return
 
     def _ranked(self, ways: list[_Way]) -> list[_Way]:
-        """Ways by accuracy on the sample, then by the likelihood of the labels; the earlier of equals first."""
+        """Ways by accuracy on the sample; the earlier of equals first."""
         for way in ways:
-            if way not in self._measures:
-                self._measures[way] = self._measured(way, *self.sample)
-                self.tried[way.name] = self._measures[way][0]
-        return sorted(ways, key=lambda way: self._measures[way], reverse=True)
+            if way not in self._sampled:
+                self.tried[way.name] = self._sampled[way] = self._accuracy(way, *self.sample)
+        return sorted(ways, key=lambda way: self._sampled[way], reverse=True)
 
     def _settle(self, way: _Way) -> float:
         """The accuracy on all images; the way is kept if it is the best so far."""
-        accuracy = self._measured(way, self.images, self.labels)[0]
+        accuracy = self._accuracy(way, self.images, self.labels)
         self.tried[way.name] = accuracy
         if self.found is None or accuracy > self.found.accuracy:
             n = way.network
@@ -205,13 +203,14 @@ class Search:
         return accuracy
 
     @torch.no_grad()
-    def _measured(self, way: _Way, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-        """The share of images classified as labelled, and the labels' mean log-probability."""
+    def _accuracy(self, way: _Way, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """The share of images classified as labelled."""
         scores = way.scores()
         batch = BATCH if (way.network.side or int(images.shape[2])) < LARGE else BATCH // 8
-        z = torch.cat([scores(x) for x in images.split(batch)])
-        likely = -float(F.cross_entropy(z, labels).nan_to_num(nan=1e9, posinf=1e9))
-        return float((z.argmax(1) == labels).float().mean()), likely
+        hits = [
+            scores(x).argmax(1) == y for x, y in zip(images.split(batch), labels.split(batch), strict=True)
+        ]
+        return float(torch.cat(hits).float().mean())
 
     @torch.no_grad()
     def _examine(self, module: nn.Module, side: int | None) -> tuple[Place, str]:

@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     inspect.add_argument("--html", type=Path, metavar="FILE", help="write the report as one HTML page")
     inspect.add_argument(
+        "--architecture", metavar="NAME", help="what a bare state dict is of (default: every one is tried)"
+    )
+    inspect.add_argument(
         "--file-only", action="store_true", help="describe the file without opening it as a model"
     )
     _common(inspect)

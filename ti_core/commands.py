@@ -11,7 +11,7 @@ from ti_core import inspecting, scanning
 from ti_core.cli import CODES, ERROR, pairs
 from ti_core.errors import SettingsError
 from ti_core.settings import Settings
-from ti_core.worker import Job, Limits
+from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker.protocol import plain
 
 
@@ -21,7 +21,11 @@ def inspect_one(options: argparse.Namespace) -> int:
     limits = inspecting.limits_of(options)
     if options.file_only:
         return _describe(options, limits)
-    request = inspecting.request_of(options.model, options, settings) | {"html": bool(options.html)}
+    warm_up(tasks=("inspect",))
+    digest = inspecting.digest_of(options.model)
+    request = inspecting.for_model(inspecting.request_of(options, settings), options.model, digest)
+    request["html"] = bool(options.html)
+    request["declared"] = {"architecture": options.architecture} if options.architecture else {}
     with Job.start("inspect", request, limits=limits) as job:
         bar = Bar(options.model.name)
         try:
@@ -59,7 +63,7 @@ def scan(options: argparse.Namespace) -> int:
     files = scanning.model_files(options.paths)
     if not files:
         raise SettingsError("There is no model file to scan.")
-    request = inspecting.request_of(files[0], options, settings)
+    request = inspecting.request_of(options, settings)
     known = scanning.known_lines(options.jsonl) if options.jsonl else []
     plan = scanning.Scan(files, request, options.jobs, limits, known, options.engine)
     names = {str(file) for file in files}

@@ -6,13 +6,16 @@ This process opens no model file and imports no torch.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ti_core.errors import ModelFileError, SettingsError
-from ti_core.folders import default_folder
+from ti_core.folders import default_folder, private_folder
 from ti_core.report import Report
 from ti_core.settings import Settings
 from ti_core.worker import Event, Job, Limits
@@ -22,6 +25,7 @@ from ti_core.worker.results import ResultError
 
 LARGEST_REPORT = 20_000_000
 LARGEST_PAGE = 100_000_000
+CACHES_KEPT = 256
 
 Tell = Callable[[str, float], None]
 
@@ -44,15 +48,62 @@ def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
     return Limits(int(memory), int(minutes * 60 * threads) + 1, minutes * 60)
 
 
-def request_of(path: Path, options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """What the worker is asked; every path absolute, since it works in another folder."""
+def request_of(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    """What the worker is asked of every model; every path absolute, since it works in another folder."""
     return {
-        "model": str(path.absolute()),
         "pack": _pack(options.pack),
         "settings": settings.as_dict(),
         "device": options.device,
         "cache": None if options.no_cache else str(default_folder().absolute()),
     }
+
+
+def for_model(request: Mapping[str, Any], path: Path, digest: str) -> dict[str, Any]:
+    """The request for one model, whose cache is its own.
+
+    A process that its model has taken over could write anything into the cache that it is given; in one of its own it
+    falsifies nothing that another model's verdict rests on. Only where the reference models' evidence has to be
+    computed, which takes minutes, do the models that are inspected at the same settings share one.
+    """
+    own = {**request, "model": str(path.absolute())}
+    if request["cache"]:
+        settings = Settings.parse(request["settings"])
+        root = Path(request["cache"])
+        with suppress(OSError):
+            # What cannot be made is told by the worker.
+            private_folder(root)
+        if settings.of_stage("probes") == Settings().of_stage("probes"):
+            folder = root / "models" / digest
+            _forget(folder.parent)
+        else:
+            folder = root / "settings" / settings.digest("probes")
+            _forget(folder.parent)
+        own["cache"] = str(folder)
+    return own
+
+
+def _forget(root: Path) -> None:
+    """Remove the caches that were made first, beyond the number that is kept."""
+    with suppress(OSError):
+        folders = sorted(root.iterdir(), key=lambda p: p.stat().st_mtime)
+        for old in folders[:-CACHES_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the file, followed by the weights that exporters keep beside a graph (``model.onnx.data``).
+
+    Raises
+    ------
+    OSError : it cannot be read.
+    """
+    digest = hashlib.sha256()
+    beside = [path.with_name(path.name + ending) for ending in (".data", "_data")]
+    for part in [path, *(other for other in beside if other.is_file())]:
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _pack(name: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import ModelFileError, SettingsError, TrojanInterpretError
-from ti_core.inspecting import report_of
+from ti_core.inspecting import digest_of, for_model, report_of
 from ti_core.worker import Job, Limits
 
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
@@ -68,7 +67,7 @@ class Scan:
                     if problem:
                         yield problem
                     elif self._key(self._failed(path, digest, "")) not in before:
-                        running.append((path, digest, self._start(path)))
+                        running.append((path, digest, self._start(path, digest)))
                 ended = [item for item in running if item[2].state != "running"]
                 for path, digest, job in ended:
                     running.remove((path, digest, job))
@@ -100,19 +99,19 @@ class Scan:
         digest, problem = self._seen(path)
         if problem:
             return problem
-        with self._start(path) as job:
+        with self._start(path, digest) as job:
             return self._line(path, digest, job)
 
     def _seen(self, path: Path) -> tuple[str, dict[str, Any] | None]:
         """The digest of a file, and the line for one that cannot be read."""
         try:
-            return _digest(path), None
+            return digest_of(path), None
         except OSError as error:
             return "", self._failed(path, "", f"The file cannot be read: {error.strerror or error}.")
 
-    def _start(self, path: Path) -> Job:
+    def _start(self, path: Path, digest: str) -> Job:
         threads = max(1, (os.cpu_count() or 1) // self.jobs)
-        request = {**self.request, "model": str(path.absolute()), "threads": threads}
+        request = for_model(self.request, path, digest) | {"threads": threads}
         return Job.start("inspect", request, limits=self.limits)
 
     def _line(self, path: Path, digest: str, job: Job) -> dict[str, Any]:
@@ -172,14 +171,3 @@ def worst(lines: Iterable[Mapping[str, Any]]) -> str:
     """The weightiest outcome: "backdoored", "error", "inconclusive" or "clean"."""
     found = {str(line.get("verdict", "error")) for line in lines}
     return next((v for v in ("backdoored", "error", "inconclusive") if v in found), "clean")
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of the file, followed by the weights that exporters keep beside a graph (``model.onnx.data``)."""
-    digest = hashlib.sha256()
-    beside = [path.with_name(path.name + ending) for ending in (".data", "_data")]
-    for part in [path, *(other for other in beside if other.is_file())]:
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -172,15 +172,19 @@ class Job:
                 os.close(fd)
 
 
-def warm_up(count: int = 1) -> None:
-    """Import now, in the background, what an inspection needs, so that the next jobs start in milliseconds.
+def warm_up(count: int = 1, tasks: Collection[str] | None = None) -> None:
+    """Import now, in the background, what the next jobs need, so that they start in milliseconds.
 
-    ``count`` jobs are expected at once; any number is forked from the same host, each used once.
+    Parameters
+    ----------
+    count : jobs that are expected at once; any number is forked from the same host, each used once. 0 for none.
+    tasks : which tasks to expect; by default all of them, and everything that an inspection comes to need.
     """
     from ti_core.tasks import TASKS, WARM
 
     if count < 1:
         return
-    modules = dict.fromkeys([name for task in TASKS.values() for name in task.needs])
+    expected = TASKS.values() if tasks is None else [TASKS[name] for name in tasks]
+    modules = [name for task in expected for name in task.needs] + list(WARM if tasks is None else ())
     with suppress(OSError):
-        running_host().send({"prepare": [*modules, *WARM]})
+        running_host().send({"prepare": list(dict.fromkeys(modules))})

@@ -40,7 +40,7 @@ class MalformedLineError(Exception):
 
 def encode(kind: str, **values: Any) -> bytes:
     """One line; texts are cut so that it is never longer than is read."""
-    cut = {k: plain(v, MOST_TEXT) if isinstance(v, str) else v for k, v in values.items()}
+    cut = {k: plain(v, MOST_TEXT, lines=True) if isinstance(v, str) else v for k, v in values.items()}
     return json.dumps({"kind": kind} | cut, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -65,11 +65,18 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
     holds = record.get("holds", {})
     if not isinstance(holds, dict) or not all(isinstance(v, str) for v in holds.values()):
         raise MalformedLineError
-    event = Event(record["kind"], plain(stage, 80), min(max(float(share), 0.0), 1.0), plain(text, MOST_TEXT))
+    event = Event(
+        record["kind"], plain(stage, 80), min(max(float(share), 0.0), 1.0), plain(text, MOST_TEXT, lines=True)
+    )
     return event, {plain(k, 40): plain(v, 200) for k, v in holds.items()}
 
 
-def plain(text: str, most: int) -> str:
-    """Text without control characters or surrogates, at most ``most`` characters: fit for a terminal or a page."""
-    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: most + 1])
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+def plain(text: str, most: int, lines: bool = False) -> str:
+    """Text without control characters or surrogates, at most ``most`` characters: fit for a terminal or a page.
+
+    ``lines`` keeps line breaks, for messages that have something to copy on a line of its own.
+    """
+    kept = "".join(
+        c if unicodedata.category(c)[0] != "C" or (lines and c == "\n") else " " for c in text[: most + 1]
+    )
+    return kept if len(kept) <= most else kept[: most - 1] + "…"
