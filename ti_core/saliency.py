@@ -1,8 +1,4 @@
-"""Unnormalised saliency of the predicted class with respect to the pixels: sec. 3.2 of the paper.
-
-The numbers are those of ``captum.attr.Saliency``, to the bit; captum itself, which imports matplotlib, takes as long to
-import as the maps to compute.
-"""
+"""Unnormalised saliency of the predicted class with respect to the pixels: sec. 3.2 of the paper, by captum."""
 
 from __future__ import annotations
 
@@ -33,14 +29,20 @@ def saliency_and_classes(
     scores: nn.Module, images: torch.Tensor, batch_size: int = 256
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """:func:`saliency_maps`, and the predicted classes ``N`` whose saliency they are, from the same forward pass."""
-    classes, maps = [], []
-    for batch in images.split(batch_size):
-        x = batch.detach().requires_grad_(True)
-        with torch.enable_grad():
-            # The largest score is the predicted class's, so that one pass both predicts and is differentiated.
-            best = scores(x).max(dim=1)
-            (gradient,) = torch.autograd.grad(best.values.sum(), x)
-        gradient = gradient.abs_()
-        maps.append(gradient[:, 0] if gradient.shape[1] == 1 else gradient.amax(dim=1))
+    from captum.attr import Saliency
+
+    classes: list[torch.Tensor] = []
+
+    def largest(x: torch.Tensor) -> torch.Tensor:
+        """The largest score is the predicted class's, so that one pass both predicts and is differentiated."""
+        best = scores(x).max(dim=1)
+        values: torch.Tensor = best.values
         classes.append(best.indices)
+        return values
+
+    method = Saliency(largest)
+    maps = []
+    for batch in images.split(batch_size):
+        gradient = method.attribute(batch.detach().requires_grad_(True), abs=False).detach().abs_()
+        maps.append(gradient[:, 0] if gradient.shape[1] == 1 else gradient.amax(dim=1))
     return torch.cat(maps), torch.cat(classes)
