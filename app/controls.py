@@ -27,6 +27,10 @@ TITLES = {
     "attribution": "Pictures show",
     "streams": "Evidence streams",
     "normalisation": "Pixel scaling",
+    "channel_order": "Order of the colours",
+    "output": "What the model returns",
+    "input_size": "Side of its images",
+    "variant": "Variant of the network",
 }
 
 CHOICES = {
@@ -49,6 +53,10 @@ CHOICES = {
     "windowed": "windowed",
     "inversion": "inversion",
     "auto": "found on labelled images",
+    "rgb": "red first",
+    "bgr": "blue first",
+    "logits": "logits",
+    "probabilities": "probabilities",
 }
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -69,7 +77,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Histograms", ("histogram_form", "quantiles", "bins")),
-    ("Evidence and pictures", ("streams", "normalisation", "attribution")),
+    (
+        "Evidence and pictures",
+        ("streams", "attribution", "normalisation", "channel_order", "output", "input_size", "variant"),
+    ),
 )
 
 
@@ -115,6 +126,8 @@ def control(prefix: str, name: str, options: Sequence[str] | None = None) -> Any
             return st.segmented_control(title, choices, format_func=_choice, required=True, **common)
         return st.selectbox(title, choices, format_func=_choice, **common)
     kind = type(field.default)
+    if kind is str:
+        return st.text_input(title, **common)
     low, high = kind(meta["low"]), kind(meta["high"])
     if kind is int and high <= 512:
         return st.slider(title, low, high, **common)
@@ -163,7 +176,7 @@ def _settled(name: str, value: Any) -> Any:
         order = schema()[name].metadata.get("choices")
         chosen = value or []
         return tuple(sorted(chosen, key=order.index) if order else sorted(chosen))
-    return type(default)(value) if value is not None else default
+    return default if value is None or value == "" else type(default)(value)
 
 
 def _choice(value: str) -> str:

@@ -11,14 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from app.cases import CaseStore
 from app.pace import Pace, progress, seconds_left
-from ti_core.case import Case, load_case
+from app.tickets import Launch, Running, Ticket
+from ti_core.case import load_case
 from ti_core.errors import CaseError
 
 TICK = 0.05
@@ -34,62 +35,8 @@ FULL = "Too many inspections are waiting already; try again in a few minutes."
 FULL_FOR_YOU = "This tab already has several inspections waiting; let one finish or cancel it."
 
 
-class Running(Protocol):
-    """What the desk needs of :class:`ti_core.worker.Job`."""
-
-    state: str
-    error: str | None
-    folder: Path
-    isolation: dict[str, str]
-
-    def poll(self) -> list[Any]: ...
-    def cancel(self) -> None: ...
-    def close(self) -> None: ...
-
-
-Launch = Callable[[str, dict[str, Any], Path], Running]
-
-
 class FullError(Exception):
     """The desk takes no more; the text is for the visitor."""
-
-
-@dataclass
-class Ticket:
-    """One inspection that a session asked for.
-
-    Attributes
-    ----------
-    state : "waiting", "running", "done", "failed" or "cancelled".
-    stage, share, fraction, left : where it stands: the stage and the share of it that is done, the share of the whole,
-        and the seconds left.
-    partial : the unfinished case once the first pictures are there; case_id : the finished one's, once it is kept.
-    error : one sentence if it failed.
-    """
-
-    id: str
-    session: str
-    title: str
-    task: str
-    request: dict[str, Any]
-    expected: Mapping[str, float]
-    state: str = "waiting"
-    stage: str = "opening"
-    share: float = 0.0
-    fraction: float = 0.0
-    left: float = 0.0
-    partial: Case | None = None
-    case_id: str = ""
-    error: str = ""
-    submitted: float = field(default_factory=time.monotonic)
-    started: float = 0.0
-    first_pictures: float = 0.0
-    ended: float = 0.0
-    missed_since: float | None = None
-
-    @property
-    def active(self) -> bool:
-        return self.state in ("waiting", "running")
 
 
 class Desk:

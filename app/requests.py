@@ -10,8 +10,8 @@ import streamlit as st
 
 from app import state
 from app.cases import home
-from app.jobs import Ticket
 from app.sources import Source
+from app.tickets import Ticket
 from ti_core.pack import PACKS, Pack
 from ti_core.settings import Settings
 

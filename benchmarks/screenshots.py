@@ -88,6 +88,10 @@ def photograph(address: str, home: Path, out: Path) -> None:
                 page.goto(f"{address}/cases")
                 page.locator("[data-testid=stDataFrame]").wait_for()
                 take(page, out / f"cases-{width}-{theme}.png")
+                for path in ("lab", "packs"):
+                    page.goto(f"{address}/{path}")
+                    page.locator(".js-plotly-plot, .ti-strip img").first.wait_for()
+                    take(page, out / f"{path}-{width}-{theme}.png")
                 compare(page, address)
                 take(page, out / f"compare-{width}-{theme}.png")
                 page.context.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, controls, state, words
+from app import charts, controls, histogram_charts, state, words
 from ti_core.case import Case
 from ti_core.comparison import Panel, panels, same_profile
 from ti_core.errors import PackError, SettingsError
@@ -60,7 +60,7 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
             if case.finished and st.button("Get the verdict at these settings", key=f"{key}.again"):
                 asked = settings
     chosen = [p for p in drawn if p.kind == kind]
-    for i, figure in enumerate(charts.histograms(chosen, state.colours(), trojaned, pushes)):
+    for i, figure in enumerate(histogram_charts.histograms(chosen, state.colours(), trojaned, pushes)):
         st.plotly_chart(
             figure,
             theme=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, controls, markup, pictures, requests, state, status, words
+from app import charts, controls, histogram_charts, markup, pictures, requests, state, status, words
 from app.jobs import FullError
 from app.markup import Picture
 from app.sections import gallery, histograms, verdict
@@ -200,11 +200,13 @@ def side_by_side(cases: tuple[Case, Case], drawn: list[list]) -> None:
         key="compare.kind",
     )
     chosen = [[p for p in panels if p.kind == kind] for panels in drawn]
-    top = charts.highest([*chosen[0], *chosen[1]])
+    top = histogram_charts.highest([*chosen[0], *chosen[1]])
     for column, case, panels, side in zip(st.columns(2, gap="medium"), cases, chosen, SIDES, strict=True):
         with column:
             st.markdown(f"**{words.safe(case.report.model['file'], 60)}**")
-            for i, figure in enumerate(charts.histograms(panels, state.colours(), columns=2, top=top)):
+            for i, figure in enumerate(
+                histogram_charts.histograms(panels, state.colours(), columns=2, top=top)
+            ):
                 st.plotly_chart(
                     figure,
                     theme=None,

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import controls, requests, state, status, words
 from app.cases import ID
-from app.jobs import FullError, Ticket
+from app.jobs import FullError
 from app.sections import (
     download,
     gallery,
@@ -19,6 +19,7 @@ from app.sections import (
     why,
 )
 from app.sources import Source, samples
+from app.tickets import Ticket
 from ti_core.case import Case
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
 from ti_core.pack import Pack

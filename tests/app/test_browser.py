@@ -214,13 +214,15 @@ def test_a_case_survives_a_reload_and_is_found_in_the_list(visitor: Visitor) -> 
 
 
 def test_two_models_are_compared(visitor: Visitor) -> None:
+    from playwright import sync_api
+
     visitor.go("/compare")
     page = visitor.page
     for side, sample in (("Left", "mnist-clean"), ("Right", "mnist-patch")):
         box = page.get_by_role("combobox", name=side)
         box.click()
         page.get_by_role("option", name=f"Sample: {sample}").click()
-        page.get_by_text(f"Sample: {sample}").first.wait_for()
+        sync_api.expect(box).to_have_value(re.compile(f"Sample: {sample}"), timeout=PATIENCE)
     page.get_by_role("heading", name="What differs").wait_for()
     page.locator(".ti-grid").nth(1).wait_for()
     assert page.locator(".ti-grid").count() == 2

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from app import charts, markup, pictures, words
+from app import charts, histogram_charts, markup, pictures, words
 from app.sections import gallery
 from app.theme import DARK, LIGHT, Palette
 from ti_core.case import Case
@@ -25,7 +25,7 @@ def test_no_figure_sends_more_points_than_it_may(
     tiny_cases: dict[str, Case], tiny_pack: Pack, colours: Palette
 ) -> None:
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack, bins=64, quantiles=MANY) if p.kind == "none"]
-    figures = charts.histograms(own, colours, trojaned=True, pushes=True)
+    figures = histogram_charts.histograms(own, colours, trojaned=True, pushes=True)
     assert len(figures) > 1 and all(charts.points(f) <= charts.MOST_POINTS for f in figures)
     titles = [a.text for f in figures for a in f.layout.annotations]
     assert len(titles) == len(own) == 23
@@ -33,7 +33,7 @@ def test_no_figure_sends_more_points_than_it_may(
 
 def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "patch"]
-    (figure,) = charts.histograms(own, LIGHT)
+    (figure,) = histogram_charts.histograms(own, LIGHT)
     spec = json.loads(figure.to_json())["layout"]
     ranges = {tuple(axis["range"]) for name, axis in spec.items() if name.startswith(("xaxis", "yaxis"))}
     assert len(ranges) == 2
@@ -43,7 +43,7 @@ def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pac
 
 def test_the_suspects_line_is_its_histogram(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "none"]
-    (figure,) = charts.histograms(own, LIGHT)
+    (figure,) = histogram_charts.histograms(own, LIGHT)
     lines = [t for t in figure.data if t.name == "this model"]
     for line, panel in zip(lines, own, strict=True):
         np.testing.assert_allclose(np.asarray(line.y)[:-1], panel.own)

@@ -8,8 +8,9 @@ import pytest
 
 from app import jobs
 from app.cases import CaseStore
-from app.jobs import Desk, FullError, Ticket
+from app.jobs import Desk, FullError
 from app.pace import progress, seconds_left
+from app.tickets import Ticket
 from tests.app.conftest import FakeJob, Worker
 
 EXPECTED = {"opening": 1.0, "probes": 1.0, "windowed": 2.0}

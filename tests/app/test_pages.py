@@ -170,7 +170,7 @@ def test_every_setting_has_a_control_with_its_help(dashboard: Worker) -> None:
     app = page().run()
     shown = {
         e.key
-        for kind in ("slider", "number_input", "selectbox", "multiselect", "button_group")
+        for kind in ("slider", "number_input", "selectbox", "multiselect", "button_group", "text_input")
         for e in app.get(kind)
     }
     assert {controls.key("settings", name) for name in controls.schema()} <= shown

@@ -45,11 +45,12 @@ def test_long_names_keep_their_ending() -> None:
 def test_a_model_is_found_again_by_its_digest(tmp_path: Path) -> None:
     shelf = ModelShelf(tmp_path / "models")
     source = shelf.put([File("m.pt", b"weights")])
-    again = shelf.find(source.digest, "m.pt")
+    digest = source.digest
+    again = shelf.find(digest, "m.pt")
     assert again is not None and again.path == source.path and again.path.read_bytes() == b"weights"
     assert shelf.find("0" * 64, "m.pt") is None
-    shelf.drop(source.digest)
-    assert shelf.find(source.digest, "m.pt") is None and not source.path.exists()
+    shelf.drop(digest)
+    assert shelf.find(digest, "m.pt") is None and not source.path.exists()
 
 
 def test_the_same_name_with_other_content_is_another_model(tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""Histograms of saliency as Plotly figures: panels on the same axes, bands of reference models, marked bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from app.charts import MOST_POINTS, capital
+from app.theme import Palette, faded, template
+from ti_core.comparison import Panel
+
+Array = NDArray[np.floating]
+
+
+def highest(panels: Sequence[Panel], trojaned: bool = False) -> float:
+    """The top of an axis that holds all of these panels."""
+    return max(float(max(p.own.max(), p.clean.max(), p.trojaned.max() if trojaned else 0.0)) for p in panels)
+
+
+def histograms(
+    panels: Sequence[Panel],
+    colours: Palette,
+    trojaned: bool = False,
+    pushes: bool = False,
+    columns: int = 3,
+    top: float | None = None,
+) -> list[go.Figure]:
+    """One panel per histogram, the same axes throughout; as many figures as the limit on points asks for.
+
+    Parameters
+    ----------
+    trojaned : whether the trojaned reference models' band is laid over.
+    pushes : whether the bins that moved the saliency stream's verdict are marked.
+    top : of the vertical axes, where other figures share them.
+    """
+    if not panels:
+        return []
+    top = highest(panels, trojaned) if top is None else top
+    strongest = max(float(np.abs(p.pushes).max()) for p in panels) if pushes else 0.0
+    traces = 4 + 3 * trojaned + (strongest > 0)
+    # A step line repeats its last value, so that the last bin is as wide as the others.
+    each = traces * (len(panels[0].own) + 1)
+    fitting = max(1, MOST_POINTS // each)
+    fitting = max(columns, fitting - fitting % columns) if fitting >= columns else fitting
+    return [
+        _panel_grid(panels[i : i + fitting], colours, top, trojaned, strongest, columns)
+        for i in range(0, len(panels), fitting)
+    ]
+
+
+def _panel_grid(
+    panels: Sequence[Panel], colours: Palette, top: float, trojaned: bool, strongest: float, columns: int
+) -> go.Figure:
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        subplot_titles=[capital(p.title) for p in panels],
+        horizontal_spacing=0.03,
+        vertical_spacing=min(0.12, 0.34 / rows),
+    )
+    for i, panel in enumerate(panels):
+        place = {"row": i // columns + 1, "col": i % columns + 1}
+        first = i == 0
+        _band(figure, panel.edges, panel.clean, "clean models", colours.clean, place, first)
+        if trojaned:
+            _band(figure, panel.edges, panel.trojaned, "trojaned models", colours.trojaned, place, first)
+        figure.add_trace(
+            go.Scatter(
+                x=panel.edges,
+                y=_steps(panel.own),
+                mode="lines",
+                line={"shape": "hv", "width": 2.5, "color": colours.suspect},
+                name="this model",
+                legendgroup="own",
+                showlegend=first,
+                hovertemplate="saliency from %{x:.2g}: %{y:.1%}<extra>this model</extra>",
+            ),
+            **place,
+        )
+        if strongest > 0:
+            _pushes(figure, panel, strongest, top, colours, place)
+    low, high = float(panels[0].edges[0]), float(panels[0].edges[-1])
+    decades = [10.0**k for k in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
+    figure.update_xaxes(
+        type="log",
+        range=[np.log10(low), np.log10(high)],
+        tickvals=decades,
+        ticktext=[f"{d:g}" for d in decades],
+    )
+    figure.update_yaxes(range=[-0.12 * top if strongest > 0 else 0, 1.05 * top], tickformat=".0%", nticks=5)
+    figure.update_annotations(font={"size": 13, "color": colours.ink})
+    figure.update_layout(
+        template=template(colours),
+        height=70 + 190 * rows,
+        legend={"y": 1 + 0.28 / rows, "yanchor": "bottom"},
+        margin={"l": 8, "r": 8, "t": 60, "b": 8},
+    )
+    return figure
+
+
+def _band(
+    figure: go.Figure,
+    edges: Array,
+    band: Array,
+    name: str,
+    colour: str,
+    place: Mapping[str, int],
+    first: bool,
+) -> None:
+    common = {"x": edges, "mode": "lines", "legendgroup": name, "hoverinfo": "skip"}
+    figure.add_trace(
+        go.Scatter(
+            y=_steps(band[0]), line={"shape": "hv", "width": 0, "color": colour}, showlegend=False, **common
+        ),
+        **place,
+    )
+    figure.add_trace(
+        go.Scatter(
+            y=_steps(band[2]),
+            line={"shape": "hv", "width": 0, "color": colour},
+            fill="tonexty",
+            fillcolor=faded(colour, 0.22),
+            name=f"{name}, 5 to 95 %",
+            showlegend=first,
+            **common,
+        ),
+        **place,
+    )
+    figure.add_trace(
+        go.Scatter(
+            y=_steps(band[1]),
+            line={"shape": "hv", "width": 1.5, "color": colour, "dash": "dash" if "clean" in name else "dot"},
+            name=f"{name}, median",
+            showlegend=first,
+            **common,
+        ),
+        **place,
+    )
+
+
+def _pushes(
+    figure: go.Figure, panel: Panel, strongest: float, top: float, colours: Palette, place: Mapping[str, int]
+) -> None:
+    """Marks under the axis: upward triangles where a bin speaks for a backdoor, downward where against it."""
+    chosen = np.flatnonzero(np.abs(panel.pushes) > 0.05 * strongest)
+    if not len(chosen):
+        return
+    values = panel.pushes[chosen]
+    figure.add_trace(
+        go.Scatter(
+            x=np.sqrt(panel.edges[chosen] * panel.edges[chosen + 1]),
+            y=np.full(len(chosen), -0.06 * top),
+            mode="markers",
+            marker={
+                "symbol": ["triangle-up" if v > 0 else "triangle-down" for v in values],
+                "size": 6 + 8 * np.abs(values) / strongest,
+                "color": [colours.suspect if v > 0 else colours.clean for v in values],
+            },
+            customdata=values,
+            hovertemplate="%{customdata:+.2f} log-odds<extra>this bin</extra>",
+            showlegend=False,
+        ),
+        **place,
+    )
+
+
+def _steps(values: Array) -> Array:
+    return np.append(values, values[-1])

@@ -1,0 +1,65 @@
+"""What a session holds of an inspection it asked for, and what the desk needs of the job that does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ti_core.case import Case
+
+
+class Running(Protocol):
+    """What the desk needs of :class:`ti_core.worker.Job`."""
+
+    state: str
+    error: str | None
+    folder: Path
+    isolation: dict[str, str]
+
+    def poll(self) -> list[Any]: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+
+
+Launch = Callable[[str, dict[str, Any], Path], Running]
+
+
+@dataclass
+class Ticket:
+    """One inspection that a session asked for.
+
+    Attributes
+    ----------
+    state : "waiting", "running", "done", "failed" or "cancelled".
+    stage, share, fraction, left : where it stands: the stage and the share of it that is done, the share of the whole,
+        and the seconds left.
+    partial : the unfinished case once the first pictures are there; case_id : the finished one's, once it is kept.
+    error : one sentence if it failed.
+    """
+
+    id: str
+    session: str
+    title: str
+    task: str
+    request: dict[str, Any]
+    expected: Mapping[str, float]
+    state: str = "waiting"
+    stage: str = "opening"
+    share: float = 0.0
+    fraction: float = 0.0
+    left: float = 0.0
+    partial: Case | None = None
+    case_id: str = ""
+    error: str = ""
+    submitted: float = field(default_factory=time.monotonic)
+    started: float = 0.0
+    first_pictures: float = 0.0
+    ended: float = 0.0
+    missed_since: float | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("waiting", "running")
