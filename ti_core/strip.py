@@ -48,8 +48,8 @@ def entropy(probabilities: torch.Tensor) -> torch.Tensor:
     ``H = - sum_i y_i log2 y_i``.
     """
     p = probabilities.double()
-    nats: torch.Tensor = -torch.special.xlogy(p, p).sum(dim=1)
-    return nats / float(np.log(2))
+    bits: torch.Tensor = -torch.special.xlogy(p, p).sum(dim=1) / float(np.log(2))
+    return bits
 
 
 def draw_overlays(own: Sequence[int], pool: int, count: int, seed: int = 0) -> NDArray[np.intp]:

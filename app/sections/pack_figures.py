@@ -13,7 +13,6 @@ from ti_core.pack import Pack
 from ti_core.tables import PAPER_AUC
 
 STREAM_WORDS = {"joint": "All streams", "saliency": "Saliency alone"}
-FAMILY_WORDS = {"all": "all", "standard": "poisoned", "challenge": "fine-tuned"}
 
 
 def table(pack: Pack) -> None:
@@ -59,14 +58,14 @@ def table(pack: Pack) -> None:
 
 
 def _name(row: Row) -> str:
-    return f"{row.kind.capitalize()}, {FAMILY_WORDS.get(row.family, row.family)} ({row.trojaned})"
+    return f"{row.kind.capitalize()}, {row.family} ({row.trojaned})"
 
 
 def _line(row: Row) -> dict[str, str]:
     return {
         "Evidence": STREAM_WORDS.get(row.streams, row.streams),
         "Trigger": row.kind.capitalize(),
-        "How made": FAMILY_WORDS.get(row.family, row.family),
+        "Family": row.family,
         "AUC": f"{row.auc:.3f}",
         "95 % interval": f"{row.low:.3f} to {row.high:.3f}",
         "Accuracy": f"{row.accuracy:.0%}",
