@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from ti_core.normalisation import NORMALISATIONS, Normalise, fitting
 
 MINIMUM_ACCURACY = 0.6
 """Below this clean accuracy the model is not understood, and no verdict is given."""
+
+MINIMUM_INFORMATION = 0.25
+"""Below this share of the most possible information in its answers, a model is not understood without labels."""
 
 SURE_ACCURACY = 0.9
 """From this clean accuracy on, no further variant of the network is tried."""
@@ -76,6 +80,29 @@ class Classifier:
         return f"Pixels are scaled to {how}{extra}; {right}."
 
 
+@dataclass(frozen=True)
+class Guessed(Classifier):
+    """A model whose preprocessing was found without labels.
+
+    ``accuracy`` and ``tried`` hold how much the answers tell of the image instead: the mutual information of image and
+    class, in shares of the most possible. It is 0 for a model that answers the same always, or nothing clearly, and
+    highest where answers are sure and various, as they are on images scaled as in training.
+    """
+
+    @property
+    def understood(self) -> bool:
+        return self.accuracy >= MINIMUM_INFORMATION
+
+    def says(self) -> str:
+        how = NORMALISATIONS[self.normalisation].says
+        extra = f", images resized to {self.resized} x {self.resized}" if self.resized else ""
+        return (
+            f"The images carry no labels, so the model's own answers serve as such; pixels are scaled to {how}{extra},"
+            " under which its answers are surest and most various. If that is not the scaling it was trained with,"
+            " declare it with --set normalisation=NAME."
+        )
+
+
 def understand(
     model: Model, images: torch.Tensor, labels: torch.Tensor, classes: int, normalisation: str = "auto"
 ) -> Classifier:
@@ -134,6 +161,47 @@ def understand(
             break
     assert best is not None
     return best
+
+
+def understand_unlabelled(
+    model: Model, images: torch.Tensor, classes: int, normalisation: str = "auto"
+) -> Guessed:
+    """Like :func:`understand`, for images ``N x C x H x W`` in [0, 1] without labels.
+
+    The candidate whose answers tell most of the images is kept; one that the user or the file declares is believed.
+
+    Raises
+    ------
+    SettingsError : ``normalisation`` is no known name.
+    ModelBehaviourError : an output that is no ``N x K`` tensor, or NaN scores.
+    """
+    if normalisation != "auto":
+        names = [Normalise(normalisation).name]
+    elif model.declared in fitting(int(images.shape[1])):
+        names = [str(model.declared)]
+    else:
+        names = fitting(int(images.shape[1]))
+    output = _examine(Scores(model.module, names[0]), images[:8], classes, model.file)
+    best: Guessed | None = None
+    tried: dict[str, float] = {}
+    for variant, network in _networks(model):
+        for name in names:
+            scores = Scores(network, name, output)
+            tried[f"{variant} {name}".strip()] = told = _information(scores, images)
+            if best is None or told > best.accuracy:
+                best = Guessed(scores, name, output, told, tried, variant)
+    assert best is not None
+    return best
+
+
+@torch.no_grad()
+def _information(scores: Scores, images: torch.Tensor) -> float:
+    """Mutual information of image and class under the model's own probabilities, in shares of ``log K``."""
+    p = torch.cat([scores(x) for x in images.split(256)]).softmax(1)
+    if not bool(torch.isfinite(p).all()):
+        return 0.0
+    entropies = torch.special.entr(torch.cat([p, p.mean(0, keepdim=True)])).sum(1)
+    return float((entropies[-1] - entropies[:-1].mean()) / math.log(max(2, p.shape[1])))
 
 
 def _networks(model: Model) -> Iterator[tuple[str, nn.Module]]:

@@ -30,7 +30,11 @@ def inspect_one(options: argparse.Namespace) -> int:
     cache = Cache(None if options.no_cache else default_folder())
     bar = Bar(options.model.name)
     try:
-        inspection = _inspect(options.model, options.pack, settings, cache, device(options.device), bar)
+        where = device(options.device)
+        if options.images is not None:
+            inspection = _inspect_alone(options, settings, cache, where, bar)
+        else:
+            inspection = _inspect(options.model, options.pack, settings, cache, where, bar)
     finally:
         bar.close()
         cache.close()
@@ -63,6 +67,24 @@ def _inspect(
     model = load_model(path)
     pack = load_pack(pack_name) if pack_name else choose_pack_for(model, settings.normalisation)
     return inspect(model, pack, settings, bar, cache, where)
+
+
+def _inspect_alone(
+    options: argparse.Namespace, settings: Settings, cache: Cache, where: str, bar: Any
+) -> Any:
+    """With the user's own clean images in the place of a reference pack."""
+    from ti_core.loading import load_model
+    from ti_core.memory import keep_freed_memory
+    from ti_core.own_images import load_own_images
+    from ti_core.reference_free import inspect_alone
+
+    if options.pack is not None:
+        raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
+    keep_freed_memory()
+    bar("opening", 0.0)
+    model = load_model(options.model)
+    own = load_own_images(options.images, model.input_shape, settings.seed)
+    return inspect_alone(model, own, settings, bar, cache, where)
 
 
 def device(choice: str) -> str:

@@ -143,7 +143,9 @@ def _command(report: Report) -> str:
         for key, value in report.settings.items()
         if value != standard[key]
     ]
-    return f"python -m ti_core inspect {report.model['file']} --pack {report.pack['name']}" + "".join(changed)
+    images = report.pack.get("images")
+    beside = f"--images {images['file']}" if images else f"--pack {report.pack['name']}"
+    return f"python -m ti_core inspect {report.model['file']} {beside}" + "".join(changed)
 
 
 def _colophon(report: Report) -> str:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ti_core.cache import Cache
-from ti_core.classifier import Classifier, understand
+from ti_core.classifier import Classifier, Guessed, understand
 from ti_core.detector import Assessment, Detector, log_odds
 from ti_core.loading.model import Model
+from ti_core.occlusion import Occlusion, occlude
 from ti_core.pack import Pack
 from ti_core.probes import Probes
 from ti_core.reasons import not_understood, reasons, target_of, trigger_sentence, with_recovered
@@ -51,6 +52,7 @@ class Inspection:
     rows: dict[str, Array] = field(default_factory=dict)
     class_scores: dict[str, Array] = field(default_factory=dict)
     trigger: RecoveredTrigger | None = None
+    occlusion: Occlusion | None = None
     report: Report = field(init=False)
 
     @property
@@ -137,6 +139,8 @@ def inspect(
     if assessment.verdict == "backdoored":
         with clock.stage("trigger"):
             result.trigger = _recover(result, reference)
+            if result.trigger is not None:
+                result.occlusion = occlude(scores, pack.images, result.trigger)
             assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, assessment, model, reference, clock)
     return result
@@ -187,24 +191,8 @@ def _report(
         target_class=target,
         target_class_name=names[target] if target is not None else None,
         reasons=reasons(result, assessment, pack, target) if assessment else (),
-        streams=_streams(result, names),
-        model={
-            "file": model.file,
-            "sha256": model.sha256,
-            "format": model.format,
-            "architecture": model.architecture,
-            "parameters": model.parameters,
-            "classes": model.classes or len(names),
-            "input_shape": list(model.input_shape or pack.input_shape),
-            "preprocessing": {
-                "normalisation": found.normalisation,
-                "output": found.output,
-                "variant": found.variant,
-                "resized_to": found.resized,
-                "tried": {k: round(v, 4) for k, v in found.tried.items()},
-            },
-            "clean_accuracy": round(found.accuracy, 4),
-        },
+        streams=stream_records(result, names),
+        model=model_record(model, found, len(names), pack.input_shape),
         pack={
             "name": pack.name,
             "sha256": pack.sha256,
@@ -217,12 +205,37 @@ def _report(
     )
 
 
-def _streams(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def model_record(
+    model: Model, found: Classifier, classes: int, input_shape: tuple[int, int, int]
+) -> dict[str, Any]:
+    """What the report says of the model; ``classes`` and ``input_shape`` stand in where the file tells none."""
+    labelled = not isinstance(found, Guessed)
+    return {
+        "file": model.file,
+        "sha256": model.sha256,
+        "format": model.format,
+        "architecture": model.architecture,
+        "parameters": model.parameters,
+        "classes": model.classes or classes,
+        "input_shape": list(model.input_shape or input_shape),
+        "preprocessing": {
+            "normalisation": found.normalisation,
+            "output": found.output,
+            "variant": found.variant,
+            "resized_to": found.resized,
+            "tried": {k: round(v, 4) for k, v in found.tried.items()},
+        },
+        "clean_accuracy": round(found.accuracy, 4) if labelled else None,
+    }
+
+
+def stream_records(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """What the report says of every stream, and of the recovered trigger."""
     streams: dict[str, dict[str, Any]] = {}
     for name, reading in result.readings.items():
         streams[name] = {
-            "score": round(reading.score, 6),
-            "clean_share": round(reading.clean_share, 6),
+            "score": _plain(reading.score),
+            "clean_share": _plain(reading.clean_share),
             "target_class": reading.target,
             "sentence": reading.sentence,
             "figures": _plain(reading.figures or {}),
@@ -245,6 +258,16 @@ def _streams(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict
             "unseen_images": len(found.images_used),
             "sentence": trigger_sentence(found, class_names),
         }
+        if result.occlusion is not None:
+            covered = result.occlusion
+            streams["recovered_trigger"]["occlusion"] = {
+                "side": covered.side,
+                "top": covered.top,
+                "left": covered.left,
+                "turned": round(covered.most_turned, 6),
+                "images": covered.images,
+                "sentence": covered.sentence(),
+            }
     return streams
 
 
