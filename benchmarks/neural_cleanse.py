@@ -1,7 +1,7 @@
 """Neural Cleanse, one class at a time at its published settings, against the deep streams, on the same networks.
 
-``python -m benchmarks.neural_cleanse``: both inspect the same held-out members of a pack in one run, network by network,
-in turn; what counts is the ratio of the times and the areas under the ROC curve. Results are kept in ``--out`` as they
+``python -m benchmarks.neural_cleanse --out FOLDER``: both inspect the same held-out members of a pack in one run, in
+turn; what counts is the ratio of the times and the areas under the ROC curve. Results are kept in ``--out`` as they
 are made, so that a run that was stopped goes on.
 
 Settings of its authors' code (B. Wang et al., IEEE S&P 2019): Adam at 0.1 with moments 0.5 and 0.9 on mask and pattern

@@ -24,10 +24,22 @@ from ti_core.reference_free import WEAKER, inspect_alone
 from ti_core.settings import Settings
 
 
-def own(count: int = 80, classes: int | None = None, side: int = 12) -> OwnImages:
-    images = (255 * grey(count, side, low=0.0, high=0.25)).round().byte().numpy()
-    labels = None if classes is None else (np.arange(count) % classes).astype(np.int64)
-    return OwnImages("mine", images, labels)
+def own(count: int = 80, labelled: bool = False, classes: int = 6) -> OwnImages:
+    """Images of a band whose place is the class, with a little noise."""
+    pixels = grey(count, low=0.0, high=0.05)
+    answers = np.arange(count) % classes
+    for image, c in zip(pixels, answers, strict=True):
+        image[:, 2 * c : 2 * c + 2] += 0.2
+    images = (255 * pixels).round().byte().numpy()
+    return OwnImages("mine", images, answers.astype(np.int64) if labelled else None)
+
+
+def bands(classes: int = 6, noise: float = 0.02, seed: int = 0) -> torch.Tensor:
+    """Weights that tell those classes apart."""
+    w = weights(classes, size=noise, seed=seed)
+    for c in range(classes):
+        w[c, :, 2 * c : 2 * c + 2] += 1.0
+    return w
 
 
 def model(network: nn.Module, classes: int | None) -> Model:
@@ -37,13 +49,13 @@ def model(network: nn.Module, classes: int | None) -> Model:
 
 
 def hidden_pixel(classes: int = 6) -> OnePixel:
-    return OnePixel(weights(classes, size=2.0), row=2, column=9, target=1)
+    return OnePixel(bands(classes), row=2, column=9, target=classes - 2)
 
 
 def test_a_planted_one_pixel_trigger_is_found_and_shown() -> None:
     result = inspect_alone(model(hidden_pixel(), 6), own(), Settings(normalisation="none"))
     report = result.report
-    assert report.verdict == "backdoored" and report.target_class == 1 and report.trigger_kind == "patch"
+    assert report.verdict == "backdoored" and report.target_class == 4 and report.trigger_kind == "patch"
     assert report.probability <= MOST_SURE
     assert result.trigger is not None and result.trigger.mask[2, 9] == 1 and result.trigger.flip_share > 0.9
     assert result.occlusion is not None and result.occlusion.fall.shape == (12, 12)
@@ -54,10 +66,10 @@ def test_a_plain_network_is_not_called_backdoored() -> None:
     from tests.streams.toys import Linear
 
     for seed in range(3):
-        network = Linear(weights(6, size=2.0, seed=seed))
+        network = Linear(bands(6, seed=seed))
         report = inspect_alone(model(network, 6), own(), Settings(normalisation="none")).report
         assert report.verdict != "backdoored" and report.target_class is None
-        assert 1 - MOST_SURE <= report.probability < 0.5 or report.verdict == "inconclusive"
+        assert report.probability >= 1 - MOST_SURE and WEAKER in report.reasons
 
 
 def test_the_report_has_the_contracts_fields_and_names_no_pack() -> None:
@@ -81,7 +93,7 @@ def test_the_report_has_the_contracts_fields_and_names_no_pack() -> None:
 
 
 def test_two_classes_never_get_a_verdict() -> None:
-    result = inspect_alone(model(hidden_pixel(2), 2), own(), Settings(normalisation="none"))
+    result = inspect_alone(model(hidden_pixel(2), 2), own(classes=2), Settings(normalisation="none"))
     assert result.report.verdict == "inconclusive" and result.report.probability == 0.5
     assert any("Among 2 classes none can be told to stand out" in r for r in result.report.reasons)
 
@@ -89,13 +101,13 @@ def test_two_classes_never_get_a_verdict() -> None:
 def test_constant_outputs_are_not_understood() -> None:
     report = inspect_alone(model(Constant(6), 6), own()).report
     assert report.verdict == "inconclusive" and "hardly tell the images" in report.reasons[0]
-    labelled = inspect_alone(model(Constant(6), 6), own(classes=6)).report
+    labelled = inspect_alone(model(Constant(6), 6), own(labelled=True)).report
     assert labelled.verdict == "inconclusive" and "classified as labelled" in labelled.reasons[0]
 
 
 def test_labels_beyond_the_models_classes_and_scores_that_are_none_end_in_a_sentence() -> None:
     with pytest.raises(ModelBehaviourError, match="labels up to 6"):
-        inspect_alone(model(Constant(6), 6), own(classes=7))
+        inspect_alone(model(Constant(6), 6), OwnImages("mine", own().pixels, np.arange(80) % 7))
     with pytest.raises(ModelBehaviourError, match="does not accept images"):
         inspect_alone(model(nn.Conv2d(3, 4, 3), None), own())
     with pytest.raises(SettingsError, match="switch at least one"):
@@ -119,7 +131,7 @@ def test_cancelling_stops_it_and_a_second_inspection_runs_no_model(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("score", "verdict"), [(0.0, "clean"), (CLEAN, "inconclusive"), (BACKDOORED, "backdoored")]
+    ("score", "verdict"), [(0.0, "clean"), (CLEAN, "inconclusive"), (BACKDOORED + 0.01, "backdoored")]
 )
 def test_the_middle_between_the_bounds_is_inconclusive(score: float, verdict: str) -> None:
     found = Alone({}, np.array([score, 0, 0, 0, 0], dtype=np.float32)).assess()
@@ -164,15 +176,20 @@ def test_the_command_line_takes_images_in_the_place_of_a_pack(
 
 
 def test_unlabelled_preprocessing_is_the_one_whose_answers_tell_most() -> None:
-    """Trained on -1 to 1: raw pixels make every answer the same."""
+    """A network for pixels from -1 to 1, whose answers all are the same on those from 0 to 1."""
 
     class Halves(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return 40 * x.flatten(2).mean(2).expand(-1, 4) * torch.tensor([-3.0, -1, 1, 3]) - torch.tensor(
-                [0.0, 0, 0, 0]
+            level = x.mean((1, 2, 3))
+            return 30 * torch.stack([0.5 * level, 0 * level, -0.5 * level, level - 2], 1) - torch.tensor(
+                [0.0, 3, 0, 0]
             )
 
-    bright = torch.cat([torch.zeros(40, 1, 12, 12), torch.ones(40, 1, 12, 12)])
-    images = OwnImages("mine", (255 * bright).byte().numpy())
+    dark_and_bright = torch.cat([torch.zeros(40, 1, 12, 12), torch.ones(40, 1, 12, 12)])
+    images = OwnImages("mine", (255 * dark_and_bright).byte().numpy())
     report = inspect_alone(model(Halves(), 4), images, Settings(streams=("universal",))).report
-    assert report.model["preprocessing"]["normalisation"] in ("half", "mnist", "fashion_mnist")
+    tried = report.model["preprocessing"]["tried"]
+    assert report.model["preprocessing"]["normalisation"] == "half" or tried["half"] > 0.9 * max(
+        tried.values()
+    )
+    assert tried["none"] < 0.5 * tried["half"] and report.model["clean_accuracy"] is None
