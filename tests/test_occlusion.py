@@ -18,11 +18,11 @@ def trigger(kind: str = "patch", target: int = 1, count: int = 20) -> RecoveredT
 
 
 def test_the_decision_hangs_on_the_planted_pixel_and_nowhere_else() -> None:
-    network = OnePixel(weights(3, size=0.02), row=2, column=9, target=1)
+    # Class 0 has every image until the pixel commands class 1.
+    network = OnePixel(weights(3, size=0.02), row=2, column=9, target=1, head_start=2.0)
     found = occlude(network, grey(30, low=0.0, high=0.25), trigger(), side=3)
     assert found is not None and found.images == 20 and found.side == 3
-    # Whoever was of class 1 before stays; the pixel turned the others, two in three.
-    assert found.most_turned > 0.5 and "hangs on that place" in found.sentence()
+    assert found.most_turned == 1.0 and "hangs on that place" in found.sentence()
     assert found.top <= 2 < found.top + 3 and found.left <= 9 < found.left + 3
     # The pixel commands 22 of margin, all of it lost when covered; a pixel of the plain classifier moves it by 0.1.
     assert found.fall[2, 9] > 0.5

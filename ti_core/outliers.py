@@ -23,7 +23,11 @@ USUAL = {"windowed": 3.2, "universal": 2.1, "inversion": 0.76}
 """What the class that stands out most reaches in 19 of 20 clean networks, by stream: the unit of its scores."""
 
 CLEAN, BACKDOORED = 1.0, 1.8
-"""Bounds on the largest class, all streams together, in those units."""
+"""Bounds on the largest class, all streams together, in those units.
+
+Set on the MNIST pack's fitted members: 68 % of the clean ones and 2 % of the trojaned lie below the first, 2 % of the
+clean and 89 % of the trojaned above the second. On other data they were not measured.
+"""
 
 SLOPE = 4.0
 """Of the probability's logistic curve, whose middle lies between the bounds."""
