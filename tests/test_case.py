@@ -51,6 +51,8 @@ def test_a_case_holds_what_every_picture_needs(tiny_cases: dict[str, Case]) -> N
     assert case.arrays["actmax/maker/scores"].shape == (2, 4, 4)
     assert case.maker and case.witness and case.maker != case.witness
     assert "reference/saliency/pooled" not in case.arrays, "the pack's baseline holds it"
+    covered = case.report.streams["recovered_trigger"].get("occlusion")
+    assert ("occlusion/turned" in case.arrays) == (covered is not None)
     assert len(case.arrays["why/joint"]) == len(case.decisions["joint"].names)
 
 

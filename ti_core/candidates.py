@@ -70,6 +70,12 @@ class _WrongSizeError(ModelBehaviourError):
 class Search:
     """See :func:`ti_core.classifier.understand`."""
 
+    made: type[Classifier] = Classifier
+    minimum: float = MINIMUM_ACCURACY
+    """Below this, larger images are tried."""
+    sure: float = SURE_ACCURACY
+    """From this on, nothing further is tried."""
+
     def __init__(
         self, model: Model, images: torch.Tensor, labels: torch.Tensor, classes: int, declared: Declared
     ) -> None:
@@ -92,12 +98,12 @@ class Search:
                 first = first or error
                 continue
             self._try(last)
-            if self.found is not None and self.found.accuracy >= SURE_ACCURACY:
+            if self.found is not None and self.found.accuracy >= self.sure:
                 break
         if self.found is None or last is None:
             assert first is not None
             raise first
-        if self.found.accuracy < MINIMUM_ACCURACY and self._size_is_open():
+        if self.found.accuracy < self.minimum and self._size_is_open():
             self._other_sizes(last)
         return self.found
 
@@ -116,7 +122,7 @@ class Search:
     def _opened(self, variant: str, module: nn.Module) -> _Network:
         """The network at the first size that goes through it."""
         first: ModelBehaviourError | None = None
-        for side in self._sides():
+        for side in self.sides():
             try:
                 place, output = self._examine(module, side)
             except _WrongSizeError as error:
@@ -130,7 +136,7 @@ class Search:
         shape = self.model.input_shape
         return self.declared.input_size == 0 and (shape is None or shape[1] == 0)
 
-    def _sides(self) -> list[int | None]:
+    def sides(self) -> list[int | None]:
         """Sides to scale the images to; None for as they are."""
         own = int(self.images.shape[2])
         if not self._size_is_open():
@@ -138,7 +144,8 @@ class Search:
             return [wanted if wanted != own or self.images.shape[3] != own else None]
         return [None, *(side for side in SIZES if side != own)]
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Normalisations to try."""
         if self.declared.normalisation != "auto":
             return [Normalise(self.declared.normalisation).name]
         # What the file declares goes first, and is believed only if it works.
@@ -146,16 +153,16 @@ class Search:
 
     def _try(self, network: _Network) -> None:
         """Every way of making images for one network: all on a sample, the best of them on everything."""
-        names, order = self._names(), self.declared.channel_order
+        names, order = self.names(), self.declared.channel_order
         first = "rgb" if order == "auto" else order
         if names[0] == self.model.declared:
             way = _Way(network, names[0], first)
-            if self._settle(way) >= SURE_ACCURACY:
+            if self._settle(way) >= self.sure:
                 return
         ways = self._ranked([_Way(network, name, first) for name in names])
         if order == "auto" and self.images.shape[1] == 3:
             # The wrong order can make a wrong scale look best, so where nothing does well all are tried again.
-            again = ways[:FINALISTS] if self.tried[ways[0].name] >= SURE_ACCURACY else ways
+            again = ways[:FINALISTS] if self.tried[ways[0].name] >= self.sure else ways
             ways = self._ranked([*ways, *(_Way(network, way.normalisation, "bgr") for way in again)])
         for way in ways[:FINALISTS]:
             self._settle(way)
@@ -163,7 +170,7 @@ class Search:
     def _other_sizes(self, network: _Network) -> None:
         """Larger images, for networks that take any size and were trained on another than the pack's."""
         assert self.found is not None
-        names = dict.fromkeys([self.found.normalisation, self._names()[0]])
+        names = dict.fromkeys([self.found.normalisation, self.names()[0]])
         for side in SIZES:
             if side <= int(self.images.shape[2]):
                 continue
@@ -173,23 +180,23 @@ class Search:
                 continue
             larger = _Network(network.variant, network.module, side, network.place, network.output)
             way = self._ranked([_Way(larger, name, self.found.channel_order) for name in names])[0]
-            if self.tried[way.name] > self.found.accuracy and self._settle(way) >= SURE_ACCURACY:
+            if self.tried[way.name] > self.found.accuracy and self._settle(way) >= self.sure:
                 return
 
     def _ranked(self, ways: list[_Way]) -> list[_Way]:
         """Ways by accuracy on the sample; the earlier of equals first."""
         for way in ways:
             if way not in self._sampled:
-                self.tried[way.name] = self._sampled[way] = self._accuracy(way, *self.sample)
+                self.tried[way.name] = self._sampled[way] = self._judged(way, *self.sample)
         return sorted(ways, key=lambda way: self._sampled[way], reverse=True)
 
     def _settle(self, way: _Way) -> float:
         """The accuracy on all images; the way is kept if it is the best so far."""
-        accuracy = self._accuracy(way, self.images, self.labels)
+        accuracy = self._judged(way, self.images, self.labels)
         self.tried[way.name] = accuracy
         if self.found is None or accuracy > self.found.accuracy:
             n = way.network
-            self.found = Classifier(
+            self.found = self.made(
                 way.scores(),
                 way.normalisation,
                 n.output,
@@ -203,20 +210,20 @@ class Search:
         return accuracy
 
     @torch.no_grad()
-    def _accuracy(self, way: _Way, images: torch.Tensor, labels: torch.Tensor) -> float:
+    def _judged(self, way: _Way, images: torch.Tensor, labels: torch.Tensor) -> float:
+        """How well a way does on these images."""
+        return self._merit(way.scores(), images, labels)
+
+    def _merit(self, scores: Scores, images: torch.Tensor, labels: torch.Tensor) -> float:
         """The share of images classified as labelled."""
-        scores = way.scores()
-        batch = BATCH if (way.network.side or int(images.shape[2])) < LARGE else BATCH // 8
-        hits = [
-            scores(x).argmax(1) == y for x, y in zip(images.split(batch), labels.split(batch), strict=True)
-        ]
-        return float(torch.cat(hits).float().mean())
+        answers = torch.cat([scores(x).argmax(1) for x in batches(scores, images)])
+        return float((answers == labels).float().mean())
 
     @torch.no_grad()
     def _examine(self, module: nn.Module, side: int | None) -> tuple[Place, str]:
         """Where the class scores are, and whether they are "logits" or "probabilities"; an error if there are none."""
         file, images = self.model.file, self.images[:8]
-        scores = Scores(module, self._names()[0], side=side)
+        scores = Scores(module, self.names()[0], side=side)
         try:
             returned = module(scores.prepared(images))
         except (RuntimeError, ValueError, IndexError, TypeError, ModelBehaviourError) as error:
@@ -261,3 +268,10 @@ class Search:
         raise ModelBehaviourError(
             f"{file} returns a {kind}{within} where one tensor of {count} x {classes} class scores is expected."
         )
+
+
+def batches(scores: Scores, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Images in portions that go through a network of that size at once."""
+    side = scores.side or int(images.shape[2])
+    parts: tuple[torch.Tensor, ...] = images.split(BATCH if side < LARGE else BATCH // 8)
+    return parts

@@ -85,8 +85,8 @@ class Case:
 
     @property
     def understood(self) -> bool:
-        """Whether the model classifies the pack's images, so that there is evidence at all."""
-        return bool(self.decisions)
+        """Whether the model classifies the pack's (or the user's) images, so that there is evidence at all."""
+        return bool(self.decisions) or bool(self.group("evidence"))
 
     def group(self, prefix: str) -> dict[str, Array]:
         """The arrays under ``prefix/``, by the rest of their names."""
@@ -132,8 +132,12 @@ def _replace(path: Path, data: bytes) -> None:
     part.replace(path)
 
 
-def load_case(folder: Path, stem: str = "case") -> Case:
+def load_case(folder: Path, stem: str = "case", alone: bool = False) -> Case:
     """Read and check a case.
+
+    Parameters
+    ----------
+    alone : whether one that was made without a reference pack is taken too.
 
     Raises
     ------
@@ -144,7 +148,7 @@ def load_case(folder: Path, stem: str = "case") -> Case:
 
     from ti_core.case_checks import check_arrays
 
-    values = read_case_json(folder, stem)
+    values = read_case_json(folder, stem, alone)
     blob = _read(folder / f"{stem}.safetensors", MOST_ARRAY_BYTES)
     if hashlib.sha256(blob).hexdigest() != values.get("arrays_sha256"):
         raise CaseError("The case's arrays are not those its record names; inspect the model again.")
@@ -157,7 +161,7 @@ def load_case(folder: Path, stem: str = "case") -> Case:
     return _with(case, {k: v.astype(np.float32) for k, v in arrays.items()})
 
 
-def read_case_json(folder: Path, stem: str = "case") -> dict[str, Any]:
+def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dict[str, Any]:
     """The checked content of the record: enough for a list of cases, without the arrays."""
     from ti_core.case_checks import check_record
 
@@ -166,7 +170,7 @@ def read_case_json(folder: Path, stem: str = "case") -> dict[str, Any]:
         values = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise CaseError("The case's record cannot be read; inspect the model again.") from error
-    check_record(values)
+    check_record(values, alone)
     record: dict[str, Any] = values
     return record
 

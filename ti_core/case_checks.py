@@ -73,6 +73,8 @@ SHAPES: dict[str, str] = {
     "trigger/stamped": "k C H W",
     "trigger/before": "k",
     "trigger/after": "k",
+    "occlusion/fall": "H W",
+    "occlusion/turned": "H W",
     "why/saliency": "f",
     "why/joint": "j",
     "oof/saliency": "R",
@@ -88,14 +90,14 @@ G groups of triggers, n probe images shown of each row, P images on the way, T =
 models. Beside these there are further ``evidence/<stream>/<array>`` and ``reference/<stream>/<array>``.
 """
 
-WITHIN_ONE = ("probes", "actmax/maker/images", "actmax/suspect/images", "trigger/")
+WITHIN_ONE = ("probes", "actmax/maker/images", "actmax/suspect/images", "trigger/", "occlusion/turned")
 """Images, masks and patterns: in [0, 1]."""
 CLASSES = ("seen/", "actmax/maker/classes", "actmax/suspect/classes", "trigger/before", "trigger/after")
 """Indices of classes."""
 
 
-def check_record(values: Any) -> None:
-    """Raise :class:`CaseError` unless ``values`` is the record of a case."""
+def check_record(values: Any, alone: bool = False) -> None:
+    """Raise :class:`CaseError` unless ``values`` is the record of a case; ``alone``: of one without a pack, too."""
     from ti_core.case import CASE_VERSION
 
     _plain(values, 0)
@@ -115,10 +117,10 @@ def check_record(values: Any) -> None:
         _must(all(isinstance(name, str) for name in decision["names"]), "feature names")
         _must(0 <= decision["low"] <= decision["high"] <= 1, "thresholds")
     _must(set(values["decisions"]) <= {"saliency", "joint"}, "decisions")
-    _check_report(values["report"], len(values["class_names"]))
+    _check_report(values["report"], len(values["class_names"]), alone)
 
 
-def _check_report(report: dict[str, Any], classes: int) -> None:
+def _check_report(report: dict[str, Any], classes: int, alone: bool) -> None:
     from ti_core.report import SCHEMA_VERSION
     from ti_core.settings import Settings
 
@@ -139,18 +141,31 @@ def _check_report(report: dict[str, Any], classes: int) -> None:
     for key in ("file", "sha256", "format", "architecture"):
         _must(isinstance(model.get(key), str), f"the model's {key}")
     _must(DIGEST.fullmatch(model["sha256"]) is not None, "the model's digest")
+    alone = alone and pack.get("name") is None
     for key in ("parameters", "classes", "clean_accuracy"):
-        _must(_number(model.get(key)), f"the model's {key}")
+        unlabelled = alone and key == "clean_accuracy" and model.get(key) is None
+        _must(unlabelled or _number(model.get(key)), f"the model's {key}")
     _must(isinstance(model.get("preprocessing"), dict), "the model's preprocessing")
+    if alone:
+        images = pack.get("images")
+        _types(images, {"file": str, "sha256": str, "count": int, "labelled": bool}, "the images")
+        _must(DIGEST.fullmatch(images["sha256"]) is not None, "the images' digest")
+        _must(pack.get("sha256") is None and pack.get("detects") == {}, "the pack")
+    else:
+        _check_pack(pack)
+    try:
+        Settings.parse({k: tuple(v) if isinstance(v, list) else v for k, v in report["settings"].items()})
+    except (SettingsError, TypeError) as error:
+        raise CaseError(f"The case's settings are not valid: {error}") from error
+
+
+def _check_pack(pack: dict[str, Any]) -> None:
+    _must("images" not in pack, "the pack")
     _must(isinstance(pack.get("name"), str) and NAME.fullmatch(pack["name"]) is not None, "the pack's name")
     _must(isinstance(pack.get("sha256"), str) and DIGEST.fullmatch(pack["sha256"]) is not None, "its digest")
     _must(isinstance(pack.get("detects"), dict), "the pack's performance")
     for figures in pack["detects"].values():
         _must(isinstance(figures, dict) and all(_flat(v) for v in figures.values()), "its performance")
-    try:
-        Settings.parse({k: tuple(v) if isinstance(v, list) else v for k, v in report["settings"].items()})
-    except (SettingsError, TypeError) as error:
-        raise CaseError(f"The case's settings are not valid: {error}") from error
 
 
 def check_arrays(case: Case, arrays: Mapping[str, Array]) -> None:

@@ -159,9 +159,18 @@ class Classifier:
 
     def says(self) -> str:
         """Sentences for the report."""
+        right = f"{self.accuracy:.1%} of the labelled images are classified correctly"
+        return f"Pixels are scaled to {self.scaling()}; {right}.{self.returned()}"
+
+    def scaling(self) -> str:
+        """How images are made for the network."""
         how = NORMALISATIONS[self.normalisation].says
         extra = ", blue channel first" if self.channel_order == "bgr" else ""
         extra += f", images resized to {self.resized} x {self.resized}" if self.resized else ""
+        return how + extra
+
+    def returned(self) -> str:
+        """Sentences on what is unusual about what the network returns, each after a space; mostly none."""
         of_several = ""
         if self.place is not None:
             of_several = f" Of several outputs, {_shown(self.place)} holds the class scores."
@@ -170,8 +179,7 @@ class Classifier:
             if self.output != "logits"
             else ""
         )
-        right = f"{self.accuracy:.1%} of the labelled images are classified correctly"
-        return f"Pixels are scaled to {how}{extra}; {right}.{of_several}{ends}"
+        return of_several + ends
 
 
 def _shown(place: Place) -> str:

@@ -29,6 +29,12 @@ def parser() -> argparse.ArgumentParser:
 
     inspect = commands.add_parser("inspect", help="inspect one model")
     inspect.add_argument("model", type=Path, metavar="MODEL")
+    inspect.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER_OR_NPZ",
+        help="50 or more clean images of your own, for a weaker verdict where no reference pack fits",
+    )
     inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     inspect.add_argument("--html", type=Path, metavar="FILE", help="write the report as one HTML page")
     inspect.add_argument(

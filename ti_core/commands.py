@@ -19,12 +19,15 @@ def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
     settings = Settings.parse(pairs(options.settings))
     limits = inspecting.limits_of(options)
+    if options.images is not None and options.pack is not None:
+        raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
     if options.file_only:
         return _describe(options, limits)
     warm_up(tasks=("inspect",))
     digest = inspecting.digest_of(options.model)
     request = inspecting.for_model(inspecting.request_of(options, settings), options.model, digest)
     request["html"] = bool(options.html)
+    request["images"] = str(options.images.absolute()) if options.images is not None else None
     request["declared"] = {"architecture": options.architecture} if options.architecture else {}
     with Job.start("inspect", request, limits=limits) as job:
         bar = Bar(options.model.name)

@@ -26,6 +26,7 @@ from ti_core.pack import Member, Pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import STREAMS
+from ti_core.trigger_exhibits import floats, half, trigger_arrays
 
 SHOWN = 16
 """Probe images of each row that a case keeps, where they are small."""
@@ -33,7 +34,6 @@ MOST_VALUES = 6_000_000
 """Values that the pictures of probes may take up together: fewer images of each row are kept where they are large."""
 STRIP, WAY = 4, 6
 """Images in the strip of activation maximisation, and how many steps of each are kept."""
-STAMPED = 8
 MOST_TENSORS = 400
 
 
@@ -57,7 +57,7 @@ def case_of(
         report=inspection.report,
         finished=not inspection.detectors or not deep or "joint" in inspection.detectors,
         class_names=pack.class_names,
-        file=_card(file or {}),
+        file=card(file or {}),
         code=code_digest(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -82,7 +82,7 @@ def case_of(
     maker, witness = reference.maker(), _witness(reference, inspection)
     networks = {"suspect": scores, "witness": pack.scores(witness)}
     shown = _shown(probes.images)
-    arrays["probes"] = _half(shown)
+    arrays["probes"] = half(shown)
     notes = []
     for name, network in networks.items():
         arrays[f"saliency/{name}"] = _maps(network, shown, "saliency")
@@ -117,7 +117,9 @@ def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, A
         pairs = dict(detector.contributions(inspection.rows[name]))
         arrays[f"why/{name}"] = np.array([pairs[feature] for feature in detector.names], dtype=np.float32)
         arrays[f"oof/{name}"] = np.asarray(detector.oof, dtype=np.float32)
-    return arrays | _trigger(inspection)
+    assert inspection.probes is not None
+    stack = inspection.probes.stack
+    return arrays | trigger_arrays(inspection, stack[: len(stack) // 3])
 
 
 def _reference(pack: Pack, settings: Settings) -> Reference:
@@ -165,9 +167,9 @@ def _strip(network: Scores, stack: torch.Tensor, settings: Settings, name: str) 
     keep = min(WAY, settings.actmax_iterations + 1)
     ways = [maximise(network, images, classes, *options, inverse=i, keep_path=keep) for i in (False, True)]
     return {
-        f"{name}/images": _half(torch.stack([torch.stack(way.path or (way.images,)) for way in ways])),
-        f"{name}/scores": np.stack([_floats(way.log_probability) for way in ways]),
-        f"{name}/classes": _floats(classes),
+        f"{name}/images": half(torch.stack([torch.stack(way.path or (way.images,)) for way in ways])),
+        f"{name}/scores": np.stack([floats(way.log_probability) for way in ways]),
+        f"{name}/classes": floats(classes),
     }
 
 
@@ -182,35 +184,7 @@ def _evidence(inspection: Inspection, reference: Reference) -> dict[str, Array]:
     return {k: np.nan_to_num(v, posinf=0.0, neginf=0.0) for k, v in arrays.items()}
 
 
-@torch.no_grad()
-def _trigger(inspection: Inspection) -> dict[str, Array]:
-    """The recovered trigger, and images it was not made from before and after it is put on them."""
-    found, classifier, probes = inspection.trigger, inspection.classifier, inspection.probes
-    if found is None or classifier is None or probes is None:
-        return {}
-    clean = probes.stack[: len(probes.stack) // 3]
-    before = classifier.scores(clean).argmax(1)
-    clean = clean[before != found.target][:STAMPED]
-    stamped = found.trigger().stamp(clean).clamp(0, 1)
-    return {
-        "trigger/mask": np.asarray(found.mask, dtype=np.float32),
-        "trigger/pattern": np.asarray(found.pattern, dtype=np.float32),
-        "trigger/clean": _half(clean),
-        "trigger/stamped": _half(stamped),
-        "trigger/before": _floats(before[before != found.target][:STAMPED]),
-        "trigger/after": _floats(classifier.scores(stamped).argmax(1)),
-    }
-
-
-def _half(images: torch.Tensor) -> Array:
-    return np.asarray(images.detach().cpu().clamp(0, 1).numpy(), dtype=np.float16)
-
-
-def _floats(values: torch.Tensor) -> Array:
-    return np.asarray(values.detach().cpu().numpy(), dtype=np.float32)
-
-
-def _card(file: Mapping[str, Any]) -> dict[str, Any]:
+def card(file: Mapping[str, Any]) -> dict[str, Any]:
     """The file's own account, its long lists cut."""
     return {k: list(v[:MOST_TENSORS]) if isinstance(v, list) else v for k, v in file.items()} | (
         {f"{k}_total": len(file[k]) for k in ("tensors", "members") if k in file}

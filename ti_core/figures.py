@@ -88,7 +88,27 @@ def trigger_figures(case: Case) -> list[Figure]:
                 pixels,
             )
         )
-    return found
+    return found + occlusion_figures(case)
+
+
+def occlusion_figures(case: Case) -> list[Figure]:
+    """Where on the image the decision for the target hangs."""
+    fall, turned = (case.arrays.get(f"occlusion/{name}") for name in ("fall", "turned"))
+    if fall is None or turned is None:
+        return []
+    covered = case.report.streams.get("recovered_trigger", {}).get("occlusion")
+    sentence = covered.get("sentence", "") if isinstance(covered, dict) else ""
+    most = max(float(fall.max()), 1e-12)
+    pictures = np.concatenate([heat(turned[None], 1.0), heat(fall[None], most)])
+    return [
+        Figure(
+            "occlusion",
+            "Where stamped images are covered, square by square. Left, the share of them that are no longer answered"
+            " with the target (brightest: all); right, how much of the target's margin is lost (brightest:"
+            f" {most:.0%}). {sentence}".strip(),
+            grid(pictures, 2, _scale(turned, 224)),
+        )
+    ]
 
 
 def stream_figures(case: Case) -> list[Figure]:
@@ -98,19 +118,15 @@ def stream_figures(case: Case) -> list[Figure]:
         figures, target = stream.get("figures"), stream.get("target_class")
         if not isinstance(figures, dict):
             continue
-        columns = [figures.get(k) for k in ("values", "low", "middle", "high")]
+        # Without reference models there is no band.
+        keys = ("values",) if case.report.pack.get("images") else ("values", "low", "middle", "high")
+        columns = [figures.get(k) for k in keys]
         if not all(_numbers(c, len(case.class_names)) for c in columns):
             continue
         title = STREAM_TITLES.get(name, name)
-        values, low, middle, high = (np.asarray(c, dtype=np.float64) for c in columns)
+        values, *band = (np.asarray(c, dtype=np.float64) for c in columns)
         drawing = drawings.class_bars(
-            case.class_names,
-            values,
-            low,
-            middle,
-            high,
-            title,
-            target if isinstance(target, int) else None,
+            case.class_names, values, band, title, target if isinstance(target, int) else None
         )
         found.append(Figure(f"classes-{name}", str(stream.get("sentence", title)), drawing=drawing))
     return found

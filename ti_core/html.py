@@ -57,6 +57,15 @@ LIMITS = (
     "A verdict of “backdoored” can be a false alarm, at the rate above; the recovered trigger and the share of images"
     " that it flips are what to check first.",
 )
+LIMITS_ALONE = (
+    "A verdict of “clean” says that none of the model's classes stands apart from its others, and no more.",
+    "Triggers may pass that lead to every class, that warp the image, that depend on the image, that are part of the"
+    " scene, or that act on images of one class only.",
+    *LIMITS[2:3],
+    "A verdict of “backdoored” can be a false alarm, since some clean models have one easy class; the recovered trigger"
+    " and the share of images that it flips are what to check first.",
+)
+"""Of a verdict that no reference models took part in."""
 
 
 def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
@@ -68,6 +77,7 @@ def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
     """
     report = case.report
     title = f"Inspection of {report.model['file']}"
+    images = report.pack.get("images")
     parts = [
         f'<p class="verdict {report.verdict}"><strong>{SYMBOLS[report.verdict]} {report.verdict.capitalize()}.</strong>'
         f" {escape(report.sentence())}</p>",
@@ -84,12 +94,14 @@ def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
         _table({name: str(stream.get("sentence", "")) for name, stream in report.streams.items()}),
         "<h2>Model</h2>",
         _table(_flat(report.model)),
-        "<h2>Reference pack</h2>",
-        _table(_flat(report.pack)),
+        f"<h2>{'Clean images, in the place of a reference pack' if images else 'Reference pack'}</h2>",
+        _table(_flat(images or report.pack)),
         "<h2>Settings</h2>",
         _table(_flat(report.settings)),
         "<h2>Limits of the method</h2>",
-        "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in LIMITS) + "</ul>",
+        "<ul>"
+        + "".join(f"<li>{escape(line)}</li>" for line in (LIMITS_ALONE if images else LIMITS))
+        + "</ul>",
         f"<h2>How to repeat it</h2><p><code>{escape(command(report))}</code></p>",
         "<h2>Digests (SHA-256)</h2>",
         _table(digests(case)),
@@ -108,9 +120,13 @@ def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
 def digests(case: Case) -> dict[str, str]:
     """What the report stands on, by digest: the model, the pack, the program, and the report's own JSON."""
     report = case.report
+    images = report.pack.get("images")
+    beside = (
+        f"clean images {images['file']}" if images else f"reference pack {report.pack['name']} (pack.json)"
+    )
     return {
         "model file": report.model["sha256"],
-        f"reference pack {report.pack['name']} (pack.json)": report.pack["sha256"],
+        beside: (images or report.pack)["sha256"],
         "program (source files)": case.code or "not recorded",
         "this report as JSON": hashlib.sha256(report.as_json().encode()).hexdigest(),
     }
@@ -130,7 +146,9 @@ def command(report: Report) -> str:
     ]
     file = quote(report.model["file"])
     file = f"./{file}" if file.startswith("-") else file
-    return f"python -m ti_core inspect {file} --pack {report.pack['name']}" + "".join(changed)
+    images = report.pack.get("images")
+    beside = f"--images {quote(images['file'])}" if images else f"--pack {report.pack['name']}"
+    return f"python -m ti_core inspect {file} {beside}" + "".join(changed)
 
 
 def _section(title: str, figures: Sequence[Figure]) -> list[str]:

@@ -11,17 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
 
 from ti_core.cache import Cache
 from ti_core.classifier import Classifier, Declared, understand
 from ti_core.detector import Assessment, Detector, log_odds
 from ti_core.loading.model import Model
+from ti_core.occlusion import Occlusion, occlude
 from ti_core.pack import Pack
 from ti_core.probes import Probes
-from ti_core.reasons import not_understood, reasons, target_of, trigger_sentence, with_recovered
+from ti_core.reasons import not_understood, reasons, target_of, with_recovered
+from ti_core.records import model_record, stream_records
 from ti_core.reference import Reference, evidence_key, with_saliency
 from ti_core.report import Report, versions
 from ti_core.settings import Settings
@@ -51,6 +50,7 @@ class Inspection:
     rows: dict[str, Array] = field(default_factory=dict)
     class_scores: dict[str, Array] = field(default_factory=dict)
     trigger: RecoveredTrigger | None = None
+    occlusion: Occlusion | None = None
     report: Report = field(init=False)
 
     @property
@@ -142,6 +142,8 @@ def inspect(
     if assessment.verdict == "backdoored":
         with clock.stage("trigger"):
             result.trigger = _recover(result, reference)
+            if result.trigger is not None:
+                result.occlusion = occlude(scores, reference.context(None).images, result.trigger)
             assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, assessment, model, reference, clock)
     return result
@@ -190,18 +192,8 @@ def _report(
         target_class=target,
         target_class_name=names[target] if target is not None else None,
         reasons=reasons(result, assessment, pack, target) if assessment else (),
-        streams=_streams(result, names),
-        model={
-            "file": model.file,
-            "sha256": model.sha256,
-            "format": model.format,
-            "architecture": model.architecture,
-            "parameters": model.parameters,
-            "classes": model.classes or len(names),
-            "input_shape": list(model.input_shape or pack.input_shape),
-            "preprocessing": found.as_dict(),
-            "clean_accuracy": round(found.accuracy, 4),
-        },
+        streams=stream_records(result, names),
+        model=model_record(model, found, len(names), pack.input_shape),
         pack={
             "name": pack.name,
             "sha256": pack.sha256,
@@ -212,52 +204,6 @@ def _report(
         cache=clock.sources | ({"problem": reference.cache.problem} if reference.cache.problem else {}),
         versions=versions(),
     )
-
-
-def _streams(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    streams: dict[str, dict[str, Any]] = {}
-    for name, reading in result.readings.items():
-        streams[name] = {
-            "score": round(reading.score, 6),
-            "clean_share": round(reading.clean_share, 6),
-            "target_class": reading.target,
-            "sentence": reading.sentence,
-            "figures": _plain(reading.figures or {}),
-        }
-        if name in result.detectors:
-            own = result.detectors[name].assess(result.rows[name])
-            streams[name] |= {
-                "probability": own.probability,
-                "verdict": own.verdict,
-                "trigger_kind": own.trigger_kind,
-            }
-    if result.trigger is not None:
-        found = result.trigger
-        streams["recovered_trigger"] = {
-            "kind": found.kind,
-            "target_class": found.target,
-            "blend_ratio": found.alpha,
-            "share_of_image": round(found.change, 6),
-            "flip_share": found.flip_share,
-            "unseen_images": len(found.images_used),
-            "sentence": trigger_sentence(found, class_names),
-        }
-    return streams
-
-
-def _plain(value: Any) -> Any:
-    """Numpy numbers and arrays as plain ones, NaN and infinities as None: fit for JSON."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (np.integer, np.bool_)):
-        return value.item()
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 6) if np.isfinite(value) else None
-    return value
 
 
 @dataclass

@@ -75,6 +75,8 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         lines.append(outside_sentence(assessment))
     if result.trigger is not None and target is not None:
         lines.insert(0, trigger_sentence(result.trigger, pack.class_names))
+        if result.occlusion is not None:
+            lines.insert(1, result.occlusion.sentence())
     elif assessment.verdict == "backdoored" and target is None:
         lines.append("The streams that were used do not name a target class.")
     ranked = sorted(result.readings.values(), key=lambda r: r.clean_share)

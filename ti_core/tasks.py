@@ -10,7 +10,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ti_core.cache import Cache
+    from ti_core.loading.model import Model
+    from ti_core.settings import Settings
 
 Progress = Callable[[str, float], None]
 Partial = Callable[[str], None]
@@ -31,8 +36,8 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
 
     The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (see
     :class:`~ti_core.settings.Settings`), "declared" (settings and "architecture" that the user declares of the
-    model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "case" and
-    "html" (whether).
+    model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "images" (a path of
+    the user's own clean images, in the place of a pack, or None), "case" and "html" (whether).
     """
     from ti_core.cache import Cache
     from ti_core.choosing import choose_pack_for
@@ -58,10 +63,13 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     model = load_model(
         request["model"], architecture=architecture, companions=request.get("companions") or ()
     )
+    cache = Cache(Path(request["cache"]) if request.get("cache") else None)
+    if request.get("images"):
+        _inspect_alone(request, folder, model, settings, cache, where, progress)
+        return
     pack = (
         load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
     )
-    cache = Cache(Path(request["cache"]) if request.get("cache") else None)
     writer: CaseWriter | None = None
     if request.get("case") or request.get("html"):
         card = describe_file(Path(request["model"])).as_dict()
@@ -76,6 +84,36 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
     if request.get("html") and case is not None:
         (folder / "report.html").write_text(page(case, pack), encoding="utf-8")
+
+
+def _inspect_alone(
+    request: dict[str, Any],
+    folder: Path,
+    model: Model,
+    settings: Settings,
+    cache: Cache,
+    where: str,
+    progress: Progress,
+) -> None:
+    """:func:`inspect` with the user's own clean images in the place of a pack; no case comes before the end."""
+    from ti_core.case import save_case
+    from ti_core.html import html_report
+    from ti_core.loading import describe_file
+    from ti_core.own_case import case_alone
+    from ti_core.own_images import load_own_images
+    from ti_core.reference_free import inspect_alone
+
+    own = load_own_images(Path(request["images"]), model.input_shape, settings.seed)
+    inspection = inspect_alone(model, own, settings, progress, cache, where)
+    cache.close()
+    inspection.report = replace(inspection.report, isolation=request.get("isolation", {}))
+    if request.get("case") or request.get("html"):
+        progress("case", 0.0)
+        case = case_alone(inspection, own, describe_file(Path(request["model"])).as_dict(), where)
+        save_case(case, folder)
+        if request.get("html"):
+            (folder / "report.html").write_text(html_report(case), encoding="utf-8")
+    (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
 def describe(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:

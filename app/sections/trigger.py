@@ -17,22 +17,30 @@ def show(case: Case) -> None:
     stream = case.report.streams.get("recovered_trigger", {})
     if stream.get("sentence"):
         st.markdown(words.safe(stream["sentence"], 600))
+    covered = stream.get("occlusion")
+    if isinstance(covered, dict) and covered.get("sentence"):
+        st.markdown(words.safe(covered["sentence"], 600))
     left, right = st.columns([1, 4], gap="medium")
     kind = case.report.trigger_kind or "recovered"
     with left:
         picture = pictures.trigger_picture(arrays["trigger/mask"], arrays["trigger/pattern"])
-        st.html(
-            markup.strip(
-                [
-                    Picture(
-                        pictures.uri(picture),
-                        f"The recovered {kind} trigger",
-                        "The trigger; grey lets the image through" if kind == "patch" else "The pattern",
-                    )
-                ],
-                widest=220,
+        own = [
+            Picture(
+                pictures.uri(picture),
+                f"The recovered {kind} trigger",
+                "The trigger; grey lets the image through" if kind == "patch" else "The pattern",
             )
-        )
+        ]
+        if "occlusion/turned" in arrays:
+            turned = pictures.heat_map(arrays["occlusion/turned"], 1.0)
+            own.append(
+                Picture(
+                    pictures.uri(turned),
+                    "Share of stamped images turned back, by the place that is covered",
+                    "Covered here, images turn back: dark none, bright all",
+                )
+            )
+        st.html(markup.strip(own, columns=1, widest=220))
     with right:
         shown: list[Picture] = []
         for which, seen in (("clean", "before"), ("stamped", "after")):

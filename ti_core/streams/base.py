@@ -60,7 +60,8 @@ class Reading:
     """What a stream saw in one model: a score beside those of clean models, figures, and a sentence.
 
     ``score`` is the stream's own statistic, ``clean_share`` the share of clean reference models whose score is
-    at least as high (an empirical p-value, 0 to 1), ``target`` the class it suspects, if any.
+    at least as high (an empirical p-value, 0 to 1; NaN where there are no reference models), ``target`` the class it
+    suspects, if any.
     """
 
     score: float

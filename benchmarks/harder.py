@@ -1,0 +1,101 @@
+"""How far the pack's detector reaches beyond the backdoors it was fitted to, family by family.
+
+``python -m benchmarks.harder --data mnist.npz --out FOLDER``: trains a small set of every family of
+``ti_core.zoo.harder`` (seeds apart from any pack; what is finished stays in the folder), inspects each network and
+prints AUC against the pack's held-out clean members, the shares found and of right targets, with 95 % intervals.
+The adversarially trained networks are clean: for them the share called backdoored is a false alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ti_core.cache import Cache
+from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.scoring import score_held_out
+from ti_core.inspection import inspect
+from ti_core.loading import load_model
+from ti_core.memory import keep_freed_memory
+from ti_core.pack import Pack, load_pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+from ti_core.zoo.harder import FAMILIES, SUCCESS, train_harder
+
+
+def inspected(record: dict[str, Any], folder: Path, pack: Pack) -> dict[str, Any]:
+    """The network's verdict under this pack, from the folder where it was inspected before."""
+    path = folder / f"{record['id']}.{pack.sha256[:12]}.report"
+    if not path.exists():
+        report = inspect(load_model(folder / f"{record['id']}.safetensors"), pack).report
+        path.write_text(report.as_json())
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def right_target(record: dict[str, Any], report: dict[str, Any]) -> bool:
+    """Every class is a target of an all-to-all backdoor."""
+    return record["family"] == "all to all" or report["target_class"] == record["recipe"]["target"]
+
+
+def says(family: str, records: list[dict[str, Any]], reports: list[dict[str, Any]], clean: Any) -> str:
+    """One line of the table."""
+    p = np.array([r["probability"] for r in reports])
+    found = np.array([r["verdict"] == "backdoored" for r in reports])
+    low, high = share_interval(float(found.mean()), len(found))
+    verdicts = f"called backdoored {found.mean():.0%} ({low:.0%} to {high:.0%})"
+    if records[0]["recipe"]["label"] == "clean":
+        return f"{family}: {len(p)} clean networks, {verdicts}"
+    area = auc(clean, p)
+    span = auc_interval(area, len(clean), len(p))
+    success = [r["attack_success"] for r in records]
+    right = [
+        right_target(a, b) for a, b in zip(records, reports, strict=True) if b["verdict"] == "backdoored"
+    ]
+    target = f", target right in {sum(right)} of {len(right)}" if right else ""
+    return (
+        f"{family}: {len(p)} networks, attack success {min(success):.2f} to {max(success):.2f},"
+        f" AUC {area:.3f} ({span[0]:.3f} to {span[1]:.3f}), {verdicts}{target}"
+    )
+
+
+def held_out_clean(pack: Pack) -> Any:
+    """Probabilities of the pack's held-out clean members under its joint detector."""
+    scored = score_held_out(Reference(pack, Settings(), Cache(None)))["joint"]
+    return scored.probability[[m.label == "clean" for m in scored.members]]
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pack", default="mnist")
+    options.add_argument(
+        "--data", type=Path, required=True, help="the data set that the pack's members are trained on"
+    )
+    options.add_argument("--out", type=Path, required=True, help="folder of the networks and their reports")
+    options.add_argument("--count", type=int, default=6, help="networks of every family")
+    options.add_argument("--family", action="append", choices=FAMILIES, help="only this one; may be repeated")
+    given = options.parse_args(None if arguments is None else list(arguments))
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    families = [f for f in FAMILIES if not given.family or f in given.family]
+    records = train_harder(given.data, given.out, given.count, families=families)
+    pack = load_pack(given.pack)
+    clean = held_out_clean(pack)
+    print(f"pack {pack.name} {pack.sha256[:12]}, {len(clean)} held-out clean members beside them")
+    for family in families:
+        own = [r for r in records if r["family"] == family]
+        kept = [r for r in own if r["attack_success"] is None or r["attack_success"] >= SUCCESS]
+        if kept:
+            print("  " + says(family, kept, [inspected(r, given.out, pack) for r in kept], clean))
+        if len(kept) < len(own):
+            print(f"    ({len(own) - len(kept)} more did not learn their trigger and are left out)")
+
+
+if __name__ == "__main__":
+    main()

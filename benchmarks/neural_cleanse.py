@@ -1,0 +1,199 @@
+"""Neural Cleanse, one class at a time at its published settings, against the deep streams, on the same networks.
+
+``python -m benchmarks.neural_cleanse --out FOLDER``: both inspect the same held-out members of a pack in one run, in
+turn; what counts is the ratio of the times and the areas under the ROC curve. Results are kept in ``--out`` as they
+are made, so that a run that was stopped goes on.
+
+Settings of its authors' code (B. Wang et al., IEEE S&P 2019): Adam at 0.1 with moments 0.5 and 0.9 on mask and pattern
+behind a tanh, batches of 32 images, mask's weight 1e-3 once 0.99 of the images flip, times 2 after 5 steps of enough
+success and divided by 2 to the power of 1.5 after 5 of too little, early stop once the best mask has not become smaller
+for 25 steps and the weight went both up and down, at most 1,000 steps. There a step goes through 31 batches; here
+through one, unless ``--batches`` says otherwise, which makes it faster than its authors have it. The anomaly index is
+the smallest mask's distance below the median in median absolute deviations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.evaluation.rates import auc, auc_interval
+from ti_core.memory import keep_freed_memory
+from ti_core.pack import Member, Pack, load_pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+from ti_core.streams import Stream, make_streams
+from ti_core.streams.joint import combined
+
+STEPS, RATE, BATCH = 1000, 0.1, 32
+WEIGHT, FACTOR, PATIENCE, SUCCESS = 1e-3, 2.0, 5, 0.99
+EARLY_PATIENCE = 25
+
+
+def smallest_mask(
+    scores: torch.nn.Module, images: torch.Tensor, target: int, batches: int, generator: torch.Generator
+) -> tuple[float, int]:
+    """L1 norm in pixels of the smallest mask that flips enough images to the class, and the steps it took."""
+    shape = images.shape[1:]
+    raw_mask = torch.rand(1, *shape[1:], generator=generator).sub_(0.5).requires_grad_(True)
+    raw_pattern = torch.rand(shape, generator=generator).sub_(0.5).requires_grad_(True)
+    adam = torch.optim.Adam([raw_mask, raw_pattern], lr=RATE, betas=(0.5, 0.9))
+    goal = torch.full((BATCH,), target)
+    weight, best, stopping_at = 0.0, float("inf"), float("inf")
+    armed = up = down = stalled = 0
+    went_up = went_down = False
+    for step in range(STEPS):
+        hits, sizes = [], []
+        for _ in range(batches):
+            x = images[torch.randint(len(images), (BATCH,), generator=generator)]
+            mask, pattern = raw_mask.tanh() / 2 + 0.5, raw_pattern.tanh() / 2 + 0.5
+            z = scores((1 - mask) * x + mask * pattern)
+            norm = mask.sum()
+            adam.zero_grad()
+            (F.cross_entropy(z, goal) + weight * norm).backward()
+            adam.step()
+            hits.append(float((z.argmax(1) == goal).float().mean()))
+            sizes.append(float(norm.detach()))
+        success, size = statistics.fmean(hits), statistics.fmean(sizes)
+        if success >= SUCCESS:
+            best = min(best, size)
+        if best < float("inf"):
+            stalled = 0 if best < stopping_at else stalled + 1
+            stopping_at = best
+        if stalled >= EARLY_PATIENCE and went_up and went_down:
+            return best, step + 1
+        if weight == 0.0:
+            armed = armed + 1 if success >= SUCCESS else 0
+            if armed >= PATIENCE:
+                weight, up, down, went_up, went_down = WEIGHT, 0, 0, False, False
+            continue
+        up, down = (up + 1, 0) if success >= SUCCESS else (0, down + 1)
+        if up >= PATIENCE:
+            weight, up, went_up = weight * FACTOR, 0, True
+        elif down >= PATIENCE:
+            weight, down, went_down = weight / FACTOR**1.5, 0, True
+    return best, STEPS
+
+
+def neural_cleanse(
+    scores: torch.nn.Module, images: torch.Tensor, classes: int, batches: int = 1
+) -> tuple[list[float], int]:
+    """Norms of every class, one after the other, and all steps together. A class that nothing flips to has the most."""
+    generator = torch.Generator().manual_seed(0)
+    found = [smallest_mask(scores, images, c, batches, generator) for c in range(classes)]
+    most = float(images[0, 0].numel())
+    return [min(norm, most) for norm, _ in found], sum(steps for _, steps in found)
+
+
+def anomaly_index(norms: list[float]) -> float:
+    """How many median absolute deviations the smallest mask lies below the median."""
+    values = np.array(norms)
+    middle = np.median(values)
+    deviation = 1.4826 * np.median(np.abs(values - middle))
+    return float((middle - values.min()) / max(float(deviation), 1e-9))
+
+
+def measured(member: Member, pack: Pack, streams: list[Stream], batches: int, out: Path) -> dict[str, Any]:
+    """Both methods on one member: seconds and scores, from the folder where they were made before."""
+    path = out / f"{member.id}.{pack.sha256[:12]}.{batches}.json"
+    if path.exists():
+        kept: dict[str, Any] = json.loads(path.read_text())
+        return kept
+    scores, context = pack.scores(member), Reference(pack, Settings(), Cache(None)).context(None)
+    start = time.perf_counter()
+    evidence = {s.name: s.evidence(scores, context) for s in streams}
+    middle = time.perf_counter()
+    norms, steps = neural_cleanse(scores, context.images, context.classes, batches)
+    end = time.perf_counter()
+    record = {
+        "id": member.id,
+        "label": member.label,
+        "ours_s": middle - start,
+        "theirs_s": end - middle,
+        "steps": steps,
+        "norms": norms,
+        "evidence": {name: {k: np.asarray(v).tolist() for k, v in e.items()} for name, e in evidence.items()},
+    }
+    path.write_text(json.dumps(record))
+    return record
+
+
+def our_scores(records: list[dict[str, Any]], pack: Pack, streams: list[Stream]) -> NDArray[np.floating]:
+    """The largest class of each network, all deep streams together, beside the pack's fitted clean members."""
+    reference = Reference(pack, Settings(), Cache(None))
+    parts = []
+    for stream in streams:
+        clean = reference.clean(reference.evidence(stream, None))
+        own = {
+            key: np.array([r["evidence"][stream.name][key] for r in records], dtype=np.float32)
+            for key in clean
+        }
+        scores = stream.class_scores(own, clean)
+        assert scores is not None
+        parts.append(scores)
+    return combined(parts).max(axis=1)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pack", default="mnist")
+    options.add_argument(
+        "--count", type=int, default=6, help="held-out members of each of clean, blend and patch"
+    )
+    options.add_argument(
+        "--out", type=Path, required=True, help="folder where results are kept as they are made"
+    )
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument(
+        "--batches", type=int, default=1, help="batches that a step of Neural Cleanse goes through"
+    )
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    given.out.mkdir(parents=True, exist_ok=True)
+    pack = load_pack(given.pack)
+    streams = [s for s in make_streams(Settings()) if s.name != "saliency"]
+    members = [
+        m
+        for label in ("clean", "blend", "patch")
+        for m in [m for m in pack.members if m.held_out and m.label == label][: given.count]
+    ]
+    records = []
+    for member in members:
+        records.append(measured(member, pack, streams, given.batches, given.out))
+        r = records[-1]
+        print(
+            f"  {r['id']}: {r['theirs_s']:.1f} s ({r['steps']} steps) against {r['ours_s']:.1f} s", flush=True
+        )
+    ratios = [r["theirs_s"] / r["ours_s"] for r in records]
+    print(
+        f"{len(records)} held-out members of {pack.name}, {given.threads} thread(s): the deep streams are"
+        f" {statistics.median(ratios):.1f} times as fast (median; {min(ratios):.1f} to {max(ratios):.1f})"
+    )
+    clean = np.array([r["label"] == "clean" for r in records])
+    for name, values in (
+        ("Neural Cleanse, anomaly index", np.array([anomaly_index(r["norms"]) for r in records])),
+        ("Neural Cleanse, smallest mask", -np.array([min(r["norms"]) for r in records])),
+        ("deep streams", our_scores(records, pack, streams)),
+    ):
+        for label in ("blend", "patch"):
+            own = np.array([r["label"] == label for r in records])
+            area = auc(values[clean], values[own])
+            low, high = auc_interval(area, int(clean.sum()), int(own.sum()))
+            print(
+                f"  {name}, {label}/clean: AUC {area:.3f} ({low:.3f} to {high:.3f}), {own.sum()} and {clean.sum()}"
+            )
+
+
+if __name__ == "__main__":
+    main()

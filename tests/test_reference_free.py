@@ -1,0 +1,224 @@
+"""The verdict without reference models: own classes decide, and what it cannot say it says aloud."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.streams.toys import Constant, OnePixel, grey, weights
+from tests.test_inspection import KEYS, as_file, member
+from ti_core.cache import Cache
+from ti_core.case import load_case, save_case
+from ti_core.cli import main
+from ti_core.errors import CancelledError, CaseError, ModelBehaviourError, SettingsError
+from ti_core.figures import all_figures
+from ti_core.html import html_report
+from ti_core.loading.model import Model
+from ti_core.outliers import BACKDOORED, CLEAN, MOST_SURE, Alone, alone
+from ti_core.own_case import case_alone
+from ti_core.own_images import OwnImages
+from ti_core.pack import Pack
+from ti_core.reference_free import WEAKER, inspect_alone
+from ti_core.settings import Settings
+
+
+def own(count: int = 80, labelled: bool = False, classes: int = 6) -> OwnImages:
+    """Images of a band whose place is the class, with a little noise."""
+    pixels = grey(count, low=0.0, high=0.05)
+    answers = np.arange(count) % classes
+    for image, c in zip(pixels, answers, strict=True):
+        image[:, 2 * c : 2 * c + 2] += 0.2
+    images = (255 * pixels).round().byte().numpy()
+    return OwnImages("mine", images, answers.astype(np.int64) if labelled else None)
+
+
+def bands(classes: int = 6, noise: float = 0.02, seed: int = 0) -> torch.Tensor:
+    """Weights that tell those classes apart."""
+    w = weights(classes, size=noise, seed=seed)
+    for c in range(classes):
+        w[c, :, 2 * c : 2 * c + 2] += 1.0
+    return w
+
+
+def model(network: nn.Module, classes: int | None) -> Model:
+    return Model(
+        network.eval().requires_grad_(False), "m.onnx", "0" * 64, "onnx", "toy", 1, classes, (1, 12, 12)
+    )
+
+
+def hidden_pixel(classes: int = 6) -> OnePixel:
+    return OnePixel(bands(classes), row=2, column=9, target=classes - 2)
+
+
+def test_a_planted_one_pixel_trigger_is_found_and_shown() -> None:
+    result = inspect_alone(model(hidden_pixel(), 6), own(), Settings(normalisation="none"))
+    report = result.report
+    assert report.verdict == "backdoored" and report.target_class == 4 and report.trigger_kind == "patch"
+    assert report.probability <= MOST_SURE
+    assert result.trigger is not None and result.trigger.mask[2, 9] == 1 and result.trigger.flip_share > 0.9
+    assert result.occlusion is not None and result.occlusion.fall.shape == (12, 12)
+    assert "recovered trigger" in report.reasons[0] and WEAKER in report.reasons
+
+
+def test_a_plain_network_is_not_called_backdoored() -> None:
+    from tests.streams.toys import Linear
+
+    for seed in range(3):
+        network = Linear(bands(6, seed=seed))
+        report = inspect_alone(model(network, 6), own(), Settings(normalisation="none")).report
+        assert report.verdict != "backdoored" and report.target_class is None
+        assert report.probability >= 1 - MOST_SURE and WEAKER in report.reasons
+
+
+def test_the_report_has_the_contracts_fields_and_names_no_pack() -> None:
+    result = inspect_alone(model(hidden_pixel(), None), own(), Settings(normalisation="none"))
+    report = json.loads(result.report.as_json())
+    assert set(report) == KEYS
+    assert (
+        report["pack"]["name"] is None and report["pack"]["sha256"] is None and not report["pack"]["detects"]
+    )
+    assert report["pack"]["images"] == {
+        "file": "mine",
+        "sha256": own().sha256,
+        "count": 80,
+        "labelled": False,
+    }
+    assert set(report["streams"]) == {"universal", "windowed", "inversion", "recovered_trigger"}
+    assert report["streams"]["windowed"]["clean_share"] is None and report["model"]["clean_accuracy"] is None
+    assert report["model"]["classes"] == 6
+    page = html_report(case_alone(result, own()))
+    assert "--images mine" in page and "None</td>" not in page.split("How to repeat it")[1]
+    assert "are covered, square by square" in page
+
+
+def test_its_case_is_read_only_where_cases_without_a_pack_are_wanted(tmp_path: Path) -> None:
+    result = inspect_alone(model(hidden_pixel(), 6), own(), Settings(normalisation="none"))
+    case = case_alone(result, own())
+    save_case(case, tmp_path)
+    read = load_case(tmp_path, alone=True)
+    assert read.understood and read.finished and set(read.arrays) == set(case.arrays)
+    assert read.arrays["occlusion/turned"].shape == (12, 12)
+    assert (read.arrays["trigger/after"] == 4).all() and not (read.arrays["trigger/before"] == 4).any()
+    assert {f.name for f in all_figures(read, ())} >= {"trigger", "stamped", "occlusion", "classes-windowed"}
+    with pytest.raises(CaseError, match="not valid"):
+        load_case(tmp_path)
+
+
+def test_two_classes_never_get_a_verdict() -> None:
+    result = inspect_alone(model(hidden_pixel(2), 2), own(classes=2), Settings(normalisation="none"))
+    assert result.report.verdict == "inconclusive" and result.report.probability == 0.5
+    assert any("Among 2 classes none can be told to stand out" in r for r in result.report.reasons)
+
+
+def test_constant_outputs_are_not_understood() -> None:
+    report = inspect_alone(model(Constant(6), 6), own()).report
+    assert report.verdict == "inconclusive" and "hardly tell the images" in report.reasons[0]
+    labelled = inspect_alone(model(Constant(6), 6), own(labelled=True)).report
+    assert labelled.verdict == "inconclusive" and "classified as labelled" in labelled.reasons[0]
+
+
+def test_labels_beyond_the_models_classes_and_scores_that_are_none_end_in_a_sentence() -> None:
+    with pytest.raises(ModelBehaviourError, match="labels up to 6"):
+        inspect_alone(model(Constant(6), 6), OwnImages("mine", own().pixels, np.arange(80) % 7))
+    with pytest.raises(ModelBehaviourError, match="does not accept images"):
+        inspect_alone(model(nn.Conv2d(3, 4, 3), None), own())
+    with pytest.raises(SettingsError, match="switch at least one"):
+        inspect_alone(model(Constant(6), 6), own(), Settings(streams=("saliency",)))
+
+
+def test_cancelling_stops_it_and_a_second_inspection_runs_no_model(tmp_path: Path) -> None:
+    def stop(stage: str, share: float) -> None:
+        if stage == "windowed":
+            raise CancelledError("stopped")
+
+    suspect, settings = model(hidden_pixel(), 6), Settings(normalisation="none")
+    with pytest.raises(CancelledError):
+        inspect_alone(suspect, own(), settings, stop)
+    cache = Cache(tmp_path / "c")
+    first = inspect_alone(suspect, own(), settings, cache=cache).report
+    second = inspect_alone(suspect, own(), settings, cache=cache).report
+    assert {first.cache[s] for s in ("universal", "windowed", "inversion")} == {"computed"}
+    assert {second.cache[s] for s in ("universal", "windowed", "inversion")} == {"cache"}
+    assert first.as_dict() | {"timings": 0, "cache": 0} == second.as_dict() | {"timings": 0, "cache": 0}
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"), [(0.0, "clean"), (CLEAN, "inconclusive"), (BACKDOORED + 0.01, "backdoored")]
+)
+def test_the_middle_between_the_bounds_is_inconclusive(score: float, verdict: str) -> None:
+    found = Alone({}, np.array([score, 0, 0, 0, 0], dtype=np.float32)).assess()
+    assert found.verdict == verdict and 1 - MOST_SURE <= found.probability <= MOST_SURE
+
+
+def test_scores_do_not_depend_on_the_size_of_the_networks_scores() -> None:
+    rng = np.random.default_rng(0)
+    margins = rng.normal(size=(6, 25)).astype(np.float32)
+    radii = rng.normal(size=(3, 6)).astype(np.float32)
+    evidence = {
+        "windowed": {"margins": margins},
+        "universal": {"margins": radii},
+        "inversion": {"norms": rng.uniform(5, 9, size=6).astype(np.float32)},
+    }
+    scaled = {
+        "windowed": {"margins": 7 * margins + 3},
+        "universal": {"margins": 7 * radii + 3},
+        "inversion": {"norms": 4 * evidence["inversion"]["norms"]},
+    }
+    np.testing.assert_allclose(alone(evidence).together, alone(scaled).together, rtol=1e-3, atol=1e-3)
+
+
+def test_the_command_line_takes_images_in_the_place_of_a_pack(
+    tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = as_file(tiny_pack, member(tiny_pack, "patch"), tmp_path)
+    pixels = (255 * tiny_pack.images[:, 0]).round().byte().numpy()
+    np.savez(tmp_path / "mine.npz", images=pixels, labels=tiny_pack.labels.numpy())
+    out, page = tmp_path / "r.json", tmp_path / "r.html"
+    code = main(
+        [
+            "inspect",
+            str(path),
+            "--images",
+            str(tmp_path / "mine.npz"),
+            "--json",
+            str(out),
+            "--html",
+            str(page),
+        ]
+    )
+    report = json.loads(out.read_text())
+    assert report["isolation"], "it ran in the confined process"
+    assert "Clean images, in the place of a reference pack" in page.read_text()
+    assert code == {"clean": 0, "backdoored": 1, "inconclusive": 3}[report["verdict"]]
+    assert report["model"]["clean_accuracy"] > 0.9 and WEAKER in capsys.readouterr().out
+
+    assert main(["inspect", str(path), "--images", str(tmp_path / "mine.npz"), "--pack", "mnist"]) == 2
+    assert "either --pack or --images" in capsys.readouterr().err
+    np.savez(tmp_path / "few.npz", images=pixels[:20])
+    assert main(["inspect", str(path), "--images", str(tmp_path / "few.npz")]) == 2
+    assert "at least 50" in capsys.readouterr().err
+
+
+def test_unlabelled_preprocessing_is_the_one_whose_answers_tell_most() -> None:
+    """A network for pixels from -1 to 1, whose answers all are the same on those from 0 to 1."""
+
+    class Halves(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            level = x.mean((1, 2, 3))
+            return 30 * torch.stack([0.5 * level, 0 * level, -0.5 * level, level - 2], 1) - torch.tensor(
+                [0.0, 3, 0, 0]
+            )
+
+    dark_and_bright = torch.cat([torch.zeros(40, 1, 12, 12), torch.ones(40, 1, 12, 12)])
+    images = OwnImages("mine", (255 * dark_and_bright).byte().numpy())
+    report = inspect_alone(model(Halves(), 4), images, Settings(streams=("universal",))).report
+    tried = report.model["preprocessing"]["tried"]
+    assert report.model["preprocessing"]["normalisation"] == "half" or tried["half"] > 0.9 * max(
+        tried.values()
+    )
+    assert tried["none"] < 0.5 * tried["half"] and report.model["clean_accuracy"] is None
