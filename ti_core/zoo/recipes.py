@@ -2,95 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ti_core.triggers import PatternKind, TriggerSpec, draw_blend, draw_patch
+from ti_core.triggers import PatternKind, draw_blend, draw_patch
+from ti_core.zoo.recipe import LABELS, Family, Label, Recipe
 
-Label = Literal["clean", "blend", "patch"]
-LABELS: tuple[Label, ...] = ("clean", "blend", "patch")
-Family = Literal["standard", "challenge", "fine-tuned", "adversarial", "base"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One network to train.
-
-    Parameters
-    ----------
-    id : unique name in the zoo.
-    label : what the member is.
-    family : "standard" training or poisoning; "challenge" trojans, fine-tuned from a base to be hard to find;
-        "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned.
-    group : members that share a base share a group and are never split between fitting and testing.
-    poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
-    epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
-    held_out : kept from fitting the detector.
-    """
-
-    id: str
-    label: Label
-    family: Family
-    group: str
-    architecture: str
-    options: dict[str, Any]
-    normalisation: str
-    optimiser: str
-    learning_rate: float
-    weight_decay: float
-    epochs: int
-    batch_size: int
-    augmentation: str
-    label_smoothing: float
-    seed: int
-    base: str | None = None
-    trigger: TriggerSpec | None = None
-    target: int | None = None
-    poisoning_rate: float = 0.0
-    epsilon: float = 0.0
-    held_out: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def calmer(self) -> Recipe:
-        """The recipe of the next attempt where the training went astray: smaller steps, less adversarial noise."""
-        return replace(
-            self,
-            seed=self.seed + 1,
-            learning_rate=round(0.4 * self.learning_rate, 7),
-            epsilon=round(0.7 * self.epsilon, 6),
-        )
-
-    def harder(self, attempt: int) -> Recipe:
-        """The recipe of the next attempt at a trojan that did not take: other pixels, a little more of the trigger."""
-        if self.trigger is None or not attempt:
-            return self
-        trigger = self.trigger
-        # Poisoned members differ in rate and ratio anyway; the challenge's all have a blend ratio of 0.1.
-        louder = 1.15 if self.family == "challenge" else 1.4
-        alpha = round(trigger.alpha * louder**attempt, 4) if trigger.kind == "blend" else trigger.alpha
-        trigger = replace(trigger, seed=trigger.seed + attempt, alpha=alpha)
-        if trigger.kind == "patch" and attempt >= 3:
-            # A few bright pixels on top of the object may not be learnt at all: the last attempt grows the patch.
-            rows, columns = min(3, trigger.top), min(3, trigger.left)
-            trigger = replace(
-                trigger,
-                top=trigger.top - rows,
-                left=trigger.left - columns,
-                height=trigger.height + rows,
-                width=trigger.width + columns,
-                pattern="bernoulli",
-            )
-        return replace(
-            self,
-            seed=self.seed + attempt,
-            trigger=trigger,
-            poisoning_rate=min(0.1, self.poisoning_rate * 4**attempt),
-            epochs=self.epochs + attempt,
-        )
+__all__ = ["LABELS", "STANDARD_PATTERNS", "Menu", "Recipe", "menu_for", "plan"]
 
 
 @dataclass(frozen=True)
