@@ -119,7 +119,8 @@ class TestBundled:
         pack = load_pack(name)
         assert sum(p.stat().st_size for p in pack.folder.iterdir()) < 25e6
         count = {k: sum(m.label == k for m in pack.members) for k in ("clean", "blend", "patch")}
-        assert count["clean"] * 2 == len(pack.members) and count["blend"] == count["patch"]
+        # A network whose training went astray is left out, so one may be missing on a side.
+        assert abs(count["clean"] * 2 - len(pack.members)) <= 2 and abs(count["blend"] - count["patch"]) <= 2
         assert sum(m.held_out for m in pack.members) >= len(pack.members) / 4
         assert {m.family for m in pack.members if m.trojaned} == {"standard", "challenge"}
         assert len({m.architecture for m in pack.members}) >= 3
