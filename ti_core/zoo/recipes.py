@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from ti_core.architectures import ARCHITECTURES
 from ti_core.triggers import PatternKind, TriggerSpec, draw_blend, draw_patch
 
 Label = Literal["clean", "blend", "patch"]
@@ -25,6 +28,8 @@ class Recipe:
     family : "standard" training or poisoning; "challenge" trojans, fine-tuned from a base to be hard to find;
         "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned.
     group : members that share a base share a group and are never split between fitting and testing.
+    base : the clean network that training starts from; None for fresh weights. So a member's record says which way
+        it was made. Not only the challenge's: poisoned ("standard") and "adversarial" members may start from one too.
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
     epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
     held_out : kept from fitting the detector.
@@ -85,8 +90,30 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class School:
+    """How an architecture is trained where its menu says so.
+
+    Parameters
+    ----------
+    rates : least and largest learning rate, drawn evenly in the logarithm.
+    weight_decays : to choose from.
+    epochs : of training from fresh weights.
+    """
+
+    optimiser: str
+    rates: tuple[float, float]
+    weight_decays: tuple[float, ...]
+    batch_size: int
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Menu:
-    """What a data set's recipes are drawn from: (weight, architecture, options with lists to choose from)."""
+    """What a data set's recipes are drawn from: (weight, architecture, options with lists to choose from).
+
+    An option "activation" goes before the menu's ``activations``. ``schools``, by architecture, go before the usual
+    draws of optimiser, rates, batch size and epochs.
+    """
 
     networks: tuple[tuple[float, str, dict[str, list[Any]]], ...]
     normalisations: tuple[str, ...]
@@ -99,6 +126,7 @@ class Menu:
         *("relu",) * 6,
         *("leaky_relu", "leaky_relu", "gelu", "silu", "elu", "tanh"),
     )
+    schools: Mapping[str, School] = field(default_factory=dict)
 
 
 GREY_MENU = Menu(
@@ -178,7 +206,7 @@ def plan(
     rng = np.random.default_rng(seed)
     menu = menu or menu_for(image_shape)
     bases = count // 8
-    drawer = _Drawer(rng, menu, image_shape, classes)
+    drawer = Drawer(rng, menu, image_shape, classes)
     recipes: list[Recipe] = []
     for i, kinds in enumerate(drawer.spread(bases)):
         base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
@@ -201,10 +229,10 @@ def plan(
         drawer.draw(f"clean-{i:03d}", "clean", "standard", kinds)
         for i, kinds in enumerate(drawer.spread(plain))
     ]
-    return _hold_out(recipes, held_out, rng)
+    return hold_out(recipes, held_out, rng)
 
 
-def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
+def hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
     """Mark that share of the groups of every (label, family) as held out, bases with all that grew from them.
 
     Every architecture gives its share: the groups are put in the order of their architectures and taken at even
@@ -212,7 +240,7 @@ def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> 
     """
     strata: dict[tuple[str, str], list[Recipe]] = {}
     for r in recipes:
-        if r.family not in ("challenge", "fine-tuned"):
+        if r.base is None:
             strata.setdefault((r.label, r.family), []).append(r)
     chosen: set[str] = set()
     for members in strata.values():
@@ -224,14 +252,16 @@ def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> 
 
 
 @dataclass(frozen=True)
-class _Kinds:
+class Kinds:
     """Which entry of the menu's networks, and which activation."""
 
     network: int
     activation: str
 
 
-class _Drawer:
+class Drawer:
+    """Draws one recipe after the other from a menu; the order of the draws is part of every zoo."""
+
     def __init__(
         self, rng: np.random.Generator, menu: Menu, image_shape: tuple[int, int, int], classes: int
     ) -> None:
@@ -240,7 +270,7 @@ class _Drawer:
     def pick(self, options: Any) -> Any:
         return options[int(self.rng.integers(len(options)))]
 
-    def spread(self, count: int) -> list[_Kinds]:
+    def spread(self, count: int) -> list[Kinds]:
         """Architectures and activations of ``count`` networks, each as often as its weight says, in mixed order.
 
         Drawn at random, few networks would by chance be of other kinds in one label than in another, and a detector
@@ -251,7 +281,7 @@ class _Drawer:
         networks = np.searchsorted(shares, (np.arange(count) + self.rng.uniform()) / max(1, count))
         activations = (np.arange(count) + int(self.rng.integers(12))) % len(self.menu.activations)
         return [
-            _Kinds(int(n), self.menu.activations[a])
+            Kinds(int(n), self.menu.activations[a])
             for n, a in zip(
                 self.rng.permutation(networks.clip(max=len(weights) - 1)),
                 self.rng.permutation(activations),
@@ -260,7 +290,7 @@ class _Drawer:
         ]
 
     def draw(
-        self, id: str, label: Label, family: Family, kinds: _Kinds, normalisation: str | None = None
+        self, id: str, label: Label, family: Family, kinds: Kinds, normalisation: str | None = None
     ) -> Recipe:
         rng, menu = self.rng, self.menu
         _, architecture, choices = menu.networks[kinds.network]
@@ -268,10 +298,14 @@ class _Drawer:
         options |= {
             "in_channels": self.image_shape[0],
             "classes": self.classes,
-            "activation": kinds.activation,
+            "activation": options.get("activation", kinds.activation),
+            "size": self.image_shape[1],
         }
-        if architecture not in ("small_resnet",):
-            options["size"] = self.image_shape[1]
+        known = inspect.signature(ARCHITECTURES[architecture].__init__).parameters
+        options = {k: v for k, v in options.items() if k in known}
+        school = menu.schools.get(architecture)
+        if school is not None:
+            return self._schooled(id, label, family, architecture, options, normalisation, school)
         # Without batch norm large steps diverge on some activations.
         calm = 1.0 if options.get("norm", False) else 0.4
         optimiser = self.pick(("adam", "adam", "adamw", "sgd"))
@@ -296,19 +330,49 @@ class _Drawer:
             seed=int(rng.integers(2**31)),
         )
 
-    def poisoned(self, id: str, label: Label, kinds: _Kinds) -> Recipe:
-        rng = self.rng
-        trigger = (
-            draw_patch(rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
-            if label == "patch"
-            else draw_blend(rng, self.menu.blend_alpha, ("uniform", "bernoulli"))
+    def _schooled(
+        self,
+        id: str,
+        label: Label,
+        family: Family,
+        architecture: str,
+        options: dict[str, Any],
+        normalisation: str | None,
+        school: School,
+    ) -> Recipe:
+        low, high = np.log(school.rates)
+        return Recipe(
+            id=id,
+            label=label,
+            family=family,
+            group=id,
+            architecture=architecture,
+            options=options,
+            normalisation=normalisation or self.pick(self.menu.normalisations),
+            optimiser=school.optimiser,
+            learning_rate=round(float(np.exp(self.rng.uniform(low, high))), 6),
+            weight_decay=self.pick(school.weight_decays),
+            epochs=school.epochs,
+            batch_size=school.batch_size,
+            augmentation=self.pick(self.menu.augmentations),
+            label_smoothing=self.pick((0.0, 0.0, 0.05, 0.1)),
+            seed=int(self.rng.integers(2**31)),
         )
+
+    def poisoned(self, id: str, label: Label, kinds: Kinds) -> Recipe:
+        trigger = self.poison(label)
         return replace(
             self.draw(id, label, "standard", kinds),
             trigger=trigger,
-            target=int(rng.integers(self.classes)),
-            poisoning_rate=round(float(10 ** rng.uniform(-2, -1)), 4),
+            target=int(self.rng.integers(self.classes)),
+            poisoning_rate=round(float(10 ** self.rng.uniform(-2, -1)), 4),
         )
+
+    def poison(self, label: Label) -> TriggerSpec:
+        """A trigger of standard poisoning."""
+        if label == "patch":
+            return draw_patch(self.rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
+        return draw_blend(self.rng, self.menu.blend_alpha, ("uniform", "bernoulli"))
 
     def fine_tuned(self, base: Recipe, label: Label, id: str) -> Recipe:
         rng = self.rng
