@@ -47,7 +47,7 @@ GTSRB_MENU = Menu(
         (
             0.30,
             "small_resnet",
-            {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [2], **_RELU_OR_SILU},
+            {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
         ),
         (
             0.25,
@@ -60,10 +60,10 @@ GTSRB_MENU = Menu(
     normalisations=("none", "gtsrb", "gtsrb", "half"),
     # Signs have a left and a right: no mirror.
     augmentations=("affine+jitter", "affine+jitter+cutout", "shift4+jitter"),
-    epochs=(40, 40),
+    epochs=(50, 50),
     patch_sides=(3, 8),
     fine_tune_epochs=6,
-    schools=_schools(40),
+    schools=_schools(50),
 )
 
 CIFAR10_MENU = Menu(

@@ -61,9 +61,7 @@ def write_baseline(
 _REFERENCES: dict[str, tuple[Reference, Probes]] = {}
 
 
-def _member_evidence(
-    folder: str, settings: Settings, name: str, device: str, index: int
-) -> dict[str, Array]:
+def _member_evidence(folder: str, settings: Settings, name: str, device: str, index: int) -> dict[str, Array]:
     """One member's evidence, by way of the cache, so that a killed build goes on where it stopped."""
     import torch
 
@@ -93,6 +91,4 @@ def _on(device: str, context: Context) -> Context:
     probes = context.probes
     if probes is not None:
         probes = replace(probes, images=probes.images.to(device), stack=probes.stack.to(device))
-    return replace(
-        context, images=context.images.to(device), labels=context.labels.to(device), probes=probes
-    )
+    return replace(context, images=context.images.to(device), labels=context.labels.to(device), probes=probes)
