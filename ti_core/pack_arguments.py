@@ -74,7 +74,19 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     train.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     train.add_argument("--count", type=int, default=192, metavar="N", help="members, half of them clean")
     train.add_argument("--seed", type=int, default=0, metavar="N")
-    _work(train)
+    train.add_argument(
+        "--way",
+        choices=("scratch", "bases"),
+        default="scratch",
+        help="bases: fine-tune every member from one of a few well-trained clean networks",
+    )
+    train.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched engine"
+    )
+    train.add_argument(
+        "--minutes", type=float, metavar="M", help="of the batched engine: stop cleanly before so long"
+    )
+    _work(train, (*ENGINES, "batched"))
 
 
 def _evaluate(evaluate: argparse.ArgumentParser) -> None:
@@ -105,7 +117,7 @@ def _evaluate(evaluate: argparse.ArgumentParser) -> None:
     _settings(evaluate)
 
 
-def _work(command: argparse.ArgumentParser) -> None:
+def _work(command: argparse.ArgumentParser, engines: tuple[str, ...] = ENGINES) -> None:
     command.add_argument(
         "--size", type=int, metavar="PIXELS", help="side that a folder's images are scaled to"
     )
@@ -114,9 +126,10 @@ def _work(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=engines,
         default="local",
-        help="ray: the cluster of $RAY_ADDRESS, or one on this machine",
+        help="ray: the cluster of $RAY_ADDRESS, or one on this machine"
+        + ("; batched: many networks in each pass, for a GPU" if "batched" in engines else ""),
     )
 
 

@@ -125,19 +125,44 @@ def zoo(options: argparse.Namespace) -> int:
             print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
         return 0
     from ti_core.tables import zoo_text
-    from ti_core.zoo.train import train_zoo
+    from ti_core.zoo.colour import MENUS, SUCCESS, plan_for
+    from ti_core.zoo.data import load_data
+    from ti_core.zoo.train import MINIMUM_SUCCESS, train_zoo
 
     _enough(options.count)
-    records = train_zoo(
-        options.data,
-        options.out,
-        options.count,
-        options.seed,
-        options.jobs,
-        size=options.size,
-        engine=options.engine,
-    )
-    print(zoo_text(records))
+    if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):
+        raise SettingsError("--minutes and --device are for --engine batched.")
+    data = load_data(options.data, options.size)
+    success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
+    recipes = plan_for(data.name, options.count, data.image_shape, data.classes, options.seed, options.way)
+    if options.engine == "batched":
+        from ti_core.zoo.batched import train_batched
+
+        result = train_batched(
+            options.data,
+            options.out,
+            recipes=recipes,
+            size=options.size,
+            device=options.device,
+            minutes=options.minutes,
+            success=success,
+            say=lambda line: print(line, flush=True),
+        )
+        if result.left:
+            print(f"{result.left} networks are left; the same command goes on with them.")
+        records = list(result.records)
+    else:
+        records = train_zoo(
+            options.data,
+            options.out,
+            jobs=options.jobs,
+            recipes=recipes,
+            size=options.size,
+            engine=options.engine,
+            success=success,
+        )
+    if any(r["family"] != "base" for r in records):
+        print(zoo_text(records))
     return 0
 
 

@@ -5,6 +5,8 @@ from collections import Counter
 import pytest
 
 from ti_core.architectures import ARCHITECTURES, build
+from ti_core.errors import SettingsError
+from ti_core.zoo.colour import GTSRB_MENU, WAYS, Way, plan_for, plan_strangers
 from ti_core.zoo.recipes import plan
 
 
@@ -115,3 +117,100 @@ def test_every_network_that_is_drawn_can_be_built_and_found_again(shape: tuple[i
         assert options is not None
         rebuilt = build(r.architecture, **options)
         assert {k: tuple(v.shape) for k, v in rebuilt.state_dict().items()} == shapes
+
+
+def test_the_mnist_zoo_stays_what_it_was() -> None:
+    """A pack's record names its recipes; were the draws to move, no zoo could be trained again."""
+    import hashlib
+
+    from ti_core.zoo.train import recipe_digest
+
+    for arguments, known in (
+        ((216, (1, 28, 28), 10, 11), "63a57469ce952ac5"),
+        ((24, (1, 28, 28), 10, 2**20), "a2c3faa155270964"),
+        ((96, (3, 32, 32), 43, 0), "76749b7f22228890"),
+    ):
+        text = "".join(recipe_digest(r) + str(r.held_out) for r in plan(*arguments))
+        assert hashlib.sha256(text.encode()).hexdigest()[:16] == known
+
+
+COLOUR = {"gtsrb": (96, 43), "cifar10": (96, 10), "cifar100": (48, 100)}
+
+
+@pytest.mark.parametrize("name", COLOUR)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_colour_plan_is_balanced_and_keeps_groups_on_one_side(name: str, way: Way) -> None:
+    count, classes = COLOUR[name]
+    recipes = plan_for(name, count, (3, 32, 32), classes, 0, way)
+    members = [r for r in recipes if r.family != "base"]
+    assert len(members) == count and len({r.id for r in recipes}) == len(recipes)
+    assert Counter(r.label for r in members) == {
+        "clean": count // 2,
+        "blend": count // 4,
+        "patch": count // 4,
+    }
+    families = Counter(r.family for r in members if r.label != "clean")
+    assert families == {"standard": count // 4, "challenge": count // 4}
+    assert {"small_resnet", "simple_vit"} < {r.architecture for r in members}
+    assert len({r.architecture for r in members}) >= 3
+    sides = {r.group: r.held_out for r in recipes}
+    assert all(sides[r.group] == r.held_out for r in recipes)
+    held = sum(r.held_out for r in members)
+    assert 0.25 <= held / count <= 0.42
+    assert name != "gtsrb" or all("mirror" not in r.augmentation for r in recipes)
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_a_colour_pack_fits_its_size(name: str) -> None:
+    """Half precision; 4 MB of the 25 are for the images, the evidence and the record."""
+    count, classes = COLOUR[name]
+    total = 0
+    for r in plan_for(name, count, (3, 32, 32), classes, 0):
+        if r.family != "base":
+            total += sum(2 * v.numel() for v in build(r.architecture, **r.options).state_dict().values())
+    assert total < 20.5e6
+
+
+def test_from_bases_every_member_is_fine_tuned_and_the_clean_ones_in_both_ways() -> None:
+    recipes = plan_for("cifar10", 96, (3, 32, 32), 10, 3, "bases")
+    bases = {r.id: r for r in recipes if r.family == "base"}
+    members = [r for r in recipes if r.family != "base"]
+    assert len(bases) == 12
+    for r in members:
+        assert r.base is not None
+        base = bases[r.base]
+        assert (r.group, r.architecture, r.options) == (base.id, base.architecture, base.options)
+        assert r.normalisation == base.normalisation
+    clean = Counter(r.family for r in members if r.label == "clean")
+    assert clean == {"fine-tuned": 24, "standard": 20, "adversarial": 4}
+    # Of what both kinds are drawn from, neither label has anything of its own.
+    standard = [r for r in members if r.family == "standard"]
+    for trojaned in (True, False):
+        own = [r for r in standard if (r.trigger is not None) == trojaned]
+        assert {r.epochs for r in own} == {4} and {r.optimiser for r in own} == {"sgd", "adamw"}
+        assert all((r.poisoning_rate > 0) == trojaned for r in own)
+
+
+def test_a_schooled_architecture_keeps_to_its_school_and_share_shortens_it() -> None:
+    for r in plan_for("gtsrb", 96, (3, 32, 32), 43, 1, share=0.5):
+        school = GTSRB_MENU.schools[r.architecture]
+        if r.base is None:
+            assert r.epochs == round(0.5 * school.epochs) and r.optimiser == school.optimiser
+            assert school.rates[0] <= r.learning_rate <= school.rates[1]
+
+
+def test_other_data_get_the_plan_of_their_shape() -> None:
+    assert plan_for("mnist", 16, (1, 28, 28), 10, 5) == plan(16, (1, 28, 28), 10, 5)
+    with pytest.raises(SettingsError, match="no way 'both'"):
+        plan_for("mnist", 16, (1, 28, 28), 10, 5, "both")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="at least 8"):
+        plan_for("mnist", 4, (1, 28, 28), 10, 5)
+
+
+def test_strangers_are_the_challenges_own_networks() -> None:
+    (clean, blend, patch) = plan_strangers("gtsrb", (3, 32, 32), 43, 0)
+    assert (clean.label, blend.label, patch.label) == ("clean", "blend", "patch")
+    assert {r.architecture for r in (clean, blend, patch)} == {"simple_vit"}
+    # The published SimpleViT: patch 4, dim 128, depth 6, 16 heads, mlp 256.
+    assert sum(p.numel() for p in build("simple_vit", **clean.options).parameters()) > 3.5e6
+    assert plan_strangers("mnist", (1, 28, 28), 10, 0) == []

@@ -58,6 +58,8 @@ def build_pack(
     size: int | None = None,
     progress: bool = True,
     engine: str = "local",
+    device: str = "cpu",
+    fit: bool = True,
 ) -> Pack:
     """Make the pack ``out`` from the networks that :func:`ti_core.zoo.train.train_zoo` left in ``zoo``.
 
@@ -67,6 +69,8 @@ def build_pack(
     settings : the pack's default settings.
     jobs : processes, each with one thread; -1 for one per core.
     engine : see :func:`ti_core.engine.run_many`; with Ray, the machines share the folders.
+    device : where the evidence is computed.
+    fit : whether the detectors are fitted too; without them the pack is finished by :func:`fit_pack`, elsewhere.
 
     Raises
     ------
@@ -105,10 +109,11 @@ def build_pack(
     }
     _write_record(out, record)
     with _Bars(progress) as bars:
-        record["stream_versions"] = write_baseline(load_pack(out), settings, jobs, engine, bars)
+        record["stream_versions"] = write_baseline(load_pack(out), settings, jobs, engine, bars, device)
     record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
     _write_record(out, record)
-    fit_pack(out, settings)
+    if fit:
+        fit_pack(out, settings)
     return load_pack(out)
 
 

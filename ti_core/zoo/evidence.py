@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ti_core.pack import Pack, load_pack
 from ti_core.probes import Probes
 from ti_core.reference import Reference, evidence_key
 from ti_core.settings import Settings
-from ti_core.streams import make_streams, stack
+from ti_core.streams import Context, make_streams, stack
 from ti_core.streams.base import Array
 
 
@@ -27,6 +28,7 @@ def write_baseline(
     jobs: int = -1,
     engine: str = "local",
     progress: Callable[[str, int, int], None] = lambda stream, done, count: None,
+    device: str = "cpu",
 ) -> dict[str, int]:
     """Write ``baseline.npz`` into the pack's folder; by stream, the version of what was computed.
 
@@ -35,15 +37,17 @@ def write_baseline(
     pack : with its images and weights, and no baseline yet.
     jobs, engine : see :func:`ti_core.engine.run_many`.
     progress : told the stream, and how many of how many members are done.
+    device : where the networks and the images are put; with "cuda" one process does all members in turn.
     """
     arrays: dict[str, Array] = {}
     versions: dict[str, int] = {}
     for stream in make_streams(settings):
         rows = ordered(
             run_many(
-                partial(_member_evidence, str(pack.folder), settings, stream.name),
+                partial(_member_evidence, str(pack.folder), settings, stream.name, device),
                 range(len(pack.members)),
-                jobs,
+                # One process keeps a GPU busy, and several would each take its memory.
+                1 if device == "cuda" else jobs,
                 engine,
                 partial(progress, stream.name),
             )
@@ -57,11 +61,12 @@ def write_baseline(
 _REFERENCES: dict[str, tuple[Reference, Probes]] = {}
 
 
-def _member_evidence(folder: str, settings: Settings, name: str, index: int) -> dict[str, Array]:
+def _member_evidence(folder: str, settings: Settings, name: str, device: str, index: int) -> dict[str, Array]:
     """One member's evidence, by way of the cache, so that a killed build goes on where it stopped."""
     import torch
 
-    torch.set_num_threads(1)
+    if device == "cpu":
+        torch.set_num_threads(1)
     keep_freed_memory()
     pack = load_pack(Path(folder))
     # Each worker makes the probes once.
@@ -75,5 +80,15 @@ def _member_evidence(folder: str, settings: Settings, name: str, index: int) -> 
     member = pack.members[index]
     return reference.cache.arrays(
         evidence_key(stream, pack.member_name(member), pack, probes),
-        lambda: stream.evidence(pack.scores(member), reference.context(probes)),
+        lambda: stream.evidence(pack.scores(member).to(device), _on(device, reference.context(probes))),
     )
+
+
+def _on(device: str, context: Context) -> Context:
+    """The same on that device."""
+    if device == "cpu":
+        return context
+    probes = context.probes
+    if probes is not None:
+        probes = replace(probes, images=probes.images.to(device), stack=probes.stack.to(device))
+    return replace(context, images=context.images.to(device), labels=context.labels.to(device), probes=probes)

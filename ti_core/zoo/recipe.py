@@ -23,6 +23,8 @@ class Recipe:
     family : "standard" training or poisoning; "challenge" trojans, fine-tuned from a base to be hard to find;
         "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned.
     group : members that share a base share a group and are never split between fitting and testing.
+    base : the clean network that training starts from; None for fresh weights. So a member's record says which way
+        it was made. Not only the challenge's: poisoned ("standard") and "adversarial" members may start from one too.
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
     epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
     held_out : kept from fitting the detector.

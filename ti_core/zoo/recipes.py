@@ -2,90 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ti_core.triggers import PatternKind, draw_blend, draw_patch
+from ti_core.architectures import ARCHITECTURES
+from ti_core.triggers import PatternKind, TriggerSpec, draw_blend, draw_patch
+from ti_core.zoo.menu import Menu, School, menu_for
 from ti_core.zoo.recipe import LABELS, Family, Label, Recipe
 
-__all__ = ["LABELS", "STANDARD_PATTERNS", "Menu", "Recipe", "menu_for", "plan"]
-
-
-@dataclass(frozen=True)
-class Menu:
-    """What a data set's recipes are drawn from: (weight, architecture, options with lists to choose from)."""
-
-    networks: tuple[tuple[float, str, dict[str, list[Any]]], ...]
-    normalisations: tuple[str, ...]
-    augmentations: tuple[str, ...]
-    epochs: tuple[int, int]
-    patch_sides: tuple[int, int] = (2, 8)
-    blend_alpha: tuple[float, float] = (0.08, 0.2)
-    fine_tune_epochs: int = 3
-    activations: tuple[str, ...] = (
-        *("relu",) * 6,
-        *("leaky_relu", "leaky_relu", "gelu", "silu", "elu", "tanh"),
-    )
-
-
-GREY_MENU = Menu(
-    networks=(
-        (0.04, "challenge_mnist", {"width": [16], "hidden": [128], "norm": [True]}),
-        (0.26, "challenge_mnist", {"width": [6, 8, 12], "hidden": [32, 48], "norm": [True, False]}),
-        (0.18, "lenet5", {"channels": [(6, 16), (4, 12), (8, 16)], "hidden": [(120, 84), (64, 48)]}),
-        (
-            0.12,
-            "convnet",
-            {"channels": [(8, 16), (16, 32)], "depth": [1], "hidden": [0, 24], "norm": [True, False]},
-        ),
-        (
-            0.10,
-            "convnet",
-            {"channels": [(8, 24, 32), (12, 24, 32)], "depth": [1], "pool": ["mean"], "norm": [True]},
-        ),
-        (
-            0.18,
-            "small_resnet",
-            {
-                "channels": [(8, 16, 24), (16, 24, 32)],
-                "blocks": [1],
-                "stem_stride": [2],
-                "norm": [True, False],
-            },
-        ),
-        (0.12, "mlp", {"hidden": [(48,), (64, 32), (48, 48)], "norm": [True, False]}),
-    ),
-    normalisations=("none", "none", "none", "mnist", "mnist", "half"),
-    augmentations=("none", "none", "shift", "noise"),
-    epochs=(3, 5),
-)
-
-COLOUR_MENU = Menu(
-    networks=(
-        (
-            0.4,
-            "small_resnet",
-            {"channels": [(12, 24, 32), (16, 24, 40)], "blocks": [1, 2], "stem_stride": [1]},
-        ),
-        (
-            0.35,
-            "convnet",
-            {"channels": [(12, 24, 40), (16, 32, 48)], "depth": [2], "pool": ["mean"], "norm": [True]},
-        ),
-        (0.25, "lenet5", {"channels": [(6, 16), (8, 20)], "hidden": [(120, 84)], "padding": [0]}),
-    ),
-    normalisations=("none", "none", "cifar10", "half"),
-    augmentations=("none", "shift", "flip"),
-    epochs=(6, 10),
-    blend_alpha=(0.08, 0.2),
-)
-
-
-def menu_for(image_shape: tuple[int, int, int]) -> Menu:
-    """What networks of images of that shape are drawn from."""
-    return GREY_MENU if image_shape[0] == 1 else COLOUR_MENU
+__all__ = [
+    "LABELS",
+    "STANDARD_PATTERNS",
+    "Drawer",
+    "Kinds",
+    "Label",
+    "Menu",
+    "Recipe",
+    "School",
+    "hold_out",
+    "menu_for",
+    "plan",
+]
 
 
 STANDARD_PATTERNS: tuple[PatternKind, ...] = ("bernoulli", "uniform", "white", "checker", "colour")
@@ -107,7 +47,7 @@ def plan(
     rng = np.random.default_rng(seed)
     menu = menu or menu_for(image_shape)
     bases = count // 8
-    drawer = _Drawer(rng, menu, image_shape, classes)
+    drawer = Drawer(rng, menu, image_shape, classes)
     recipes: list[Recipe] = []
     for i, kinds in enumerate(drawer.spread(bases)):
         base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
@@ -130,10 +70,10 @@ def plan(
         drawer.draw(f"clean-{i:03d}", "clean", "standard", kinds)
         for i, kinds in enumerate(drawer.spread(plain))
     ]
-    return _hold_out(recipes, held_out, rng)
+    return hold_out(recipes, held_out, rng)
 
 
-def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
+def hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
     """Mark that share of the groups of every (label, family) as held out, bases with all that grew from them.
 
     Every architecture gives its share: the groups are put in the order of their architectures and taken at even
@@ -141,7 +81,7 @@ def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> 
     """
     strata: dict[tuple[str, str], list[Recipe]] = {}
     for r in recipes:
-        if r.family not in ("challenge", "fine-tuned"):
+        if r.base is None:
             strata.setdefault((r.label, r.family), []).append(r)
     chosen: set[str] = set()
     for members in strata.values():
@@ -153,14 +93,16 @@ def _hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> 
 
 
 @dataclass(frozen=True)
-class _Kinds:
+class Kinds:
     """Which entry of the menu's networks, and which activation."""
 
     network: int
     activation: str
 
 
-class _Drawer:
+class Drawer:
+    """Draws one recipe after the other from a menu; the order of the draws is part of every zoo."""
+
     def __init__(
         self, rng: np.random.Generator, menu: Menu, image_shape: tuple[int, int, int], classes: int
     ) -> None:
@@ -169,7 +111,7 @@ class _Drawer:
     def pick(self, options: Any) -> Any:
         return options[int(self.rng.integers(len(options)))]
 
-    def spread(self, count: int) -> list[_Kinds]:
+    def spread(self, count: int) -> list[Kinds]:
         """Architectures and activations of ``count`` networks, each as often as its weight says, in mixed order.
 
         Drawn at random, few networks would by chance be of other kinds in one label than in another, and a detector
@@ -180,7 +122,7 @@ class _Drawer:
         networks = np.searchsorted(shares, (np.arange(count) + self.rng.uniform()) / max(1, count))
         activations = (np.arange(count) + int(self.rng.integers(12))) % len(self.menu.activations)
         return [
-            _Kinds(int(n), self.menu.activations[a])
+            Kinds(int(n), self.menu.activations[a])
             for n, a in zip(
                 self.rng.permutation(networks.clip(max=len(weights) - 1)),
                 self.rng.permutation(activations),
@@ -189,7 +131,7 @@ class _Drawer:
         ]
 
     def draw(
-        self, id: str, label: Label, family: Family, kinds: _Kinds, normalisation: str | None = None
+        self, id: str, label: Label, family: Family, kinds: Kinds, normalisation: str | None = None
     ) -> Recipe:
         rng, menu = self.rng, self.menu
         _, architecture, choices = menu.networks[kinds.network]
@@ -197,10 +139,14 @@ class _Drawer:
         options |= {
             "in_channels": self.image_shape[0],
             "classes": self.classes,
-            "activation": kinds.activation,
+            "activation": options.get("activation", kinds.activation),
+            "size": self.image_shape[1],
         }
-        if architecture not in ("small_resnet",):
-            options["size"] = self.image_shape[1]
+        known = inspect.signature(ARCHITECTURES[architecture].__init__).parameters
+        options = {k: v for k, v in options.items() if k in known}
+        school = menu.schools.get(architecture)
+        if school is not None:
+            return self._schooled(id, label, family, architecture, options, normalisation, school)
         # Without batch norm large steps diverge on some activations.
         calm = 1.0 if options.get("norm", False) else 0.4
         optimiser = self.pick(("adam", "adam", "adamw", "sgd"))
@@ -225,19 +171,49 @@ class _Drawer:
             seed=int(rng.integers(2**31)),
         )
 
-    def poisoned(self, id: str, label: Label, kinds: _Kinds) -> Recipe:
-        rng = self.rng
-        trigger = (
-            draw_patch(rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
-            if label == "patch"
-            else draw_blend(rng, self.menu.blend_alpha, ("uniform", "bernoulli"))
+    def _schooled(
+        self,
+        id: str,
+        label: Label,
+        family: Family,
+        architecture: str,
+        options: dict[str, Any],
+        normalisation: str | None,
+        school: School,
+    ) -> Recipe:
+        low, high = np.log(school.rates)
+        return Recipe(
+            id=id,
+            label=label,
+            family=family,
+            group=id,
+            architecture=architecture,
+            options=options,
+            normalisation=normalisation or self.pick(self.menu.normalisations),
+            optimiser=school.optimiser,
+            learning_rate=round(float(np.exp(self.rng.uniform(low, high))), 6),
+            weight_decay=self.pick(school.weight_decays),
+            epochs=school.epochs,
+            batch_size=school.batch_size,
+            augmentation=self.pick(self.menu.augmentations),
+            label_smoothing=self.pick((0.0, 0.0, 0.05, 0.1)),
+            seed=int(self.rng.integers(2**31)),
         )
+
+    def poisoned(self, id: str, label: Label, kinds: Kinds) -> Recipe:
+        trigger = self.poison(label)
         return replace(
             self.draw(id, label, "standard", kinds),
             trigger=trigger,
-            target=int(rng.integers(self.classes)),
-            poisoning_rate=round(float(10 ** rng.uniform(-2, -1)), 4),
+            target=int(self.rng.integers(self.classes)),
+            poisoning_rate=round(float(10 ** self.rng.uniform(-2, -1)), 4),
         )
+
+    def poison(self, label: Label) -> TriggerSpec:
+        """A trigger of standard poisoning."""
+        if label == "patch":
+            return draw_patch(self.rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
+        return draw_blend(self.rng, self.menu.blend_alpha, ("uniform", "bernoulli"))
 
     def fine_tuned(self, base: Recipe, label: Label, id: str) -> Recipe:
         rng = self.rng

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.engine import run_many
 from ti_core.memory import keep_freed_memory
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import Recipe, plan
+
+if TYPE_CHECKING:
+    from ti_core.zoo.training import Trained
 
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
@@ -34,6 +37,7 @@ def train_zoo(
     recipes: list[Recipe] | None = None,
     size: int | None = None,
     engine: str = "local",
+    success: float = MINIMUM_SUCCESS,
 ) -> list[dict[str, Any]]:
     """Train the networks of :func:`ti_core.zoo.recipes.plan` into the folder ``out``.
 
@@ -45,6 +49,7 @@ def train_zoo(
     jobs : processes, each with one thread; -1 for one per core.
     recipes : a plan of the caller's own.
     engine : see :func:`ti_core.engine.run_many`; with Ray, the machines share the data and the folder.
+    success : attack success rate below which a trojan is tried again, up to :data:`ATTEMPTS` times.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def train_zoo(
     others = [r for r in recipes if r.family != "base"]
     with tqdm(total=len(recipes), desc="training", unit="network", disable=not progress) as bar:
         for stage in (bases, others):
-            work = partial(_train_one, data_path=data_path, size=size, out=out)
+            work = partial(_train_one, data_path=data_path, size=size, out=out, success=success)
             for _, record in run_many(work, stage, jobs, engine):
                 bar.set_postfix_str(f"{record['id']} {record['clean_accuracy']:.3f}")
                 bar.update()
@@ -75,18 +80,16 @@ def recipe_digest(recipe: Recipe) -> str:
 _DATA: dict[Path, ImageData] = {}
 
 
-def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> dict[str, Any]:
+def _train_one(
+    recipe: Recipe, data_path: Path, size: int | None, out: Path, success: float
+) -> dict[str, Any]:
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     from ti_core.zoo.training import train
 
-    record_path = out / f"{recipe.id}.json"
-    digest = recipe_digest(recipe)
-    if record_path.exists():
-        record: dict[str, Any] = json.loads(record_path.read_text())
-        if record["plan_digest"] == digest:
-            return keep_record(record | {"held_out": recipe.held_out}, record_path)
+    if (record := finished(recipe, out)) is not None:
+        return record
     torch.set_num_threads(1)
     keep_freed_memory()
     if data_path not in _DATA:
@@ -96,21 +99,42 @@ def _train_one(recipe: Recipe, data_path: Path, size: int | None, out: Path) -> 
     for attempt in range(ATTEMPTS):
         trained = train(tried, _DATA[data_path], base)
         astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
-        if not astray and (trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS):
+        if not astray and (trained.attack_success is None or trained.attack_success >= success):
             break
         if attempt < ATTEMPTS - 1:
             calm = calm.calmer() if astray else calm
             tried = calm.harder(0 if astray else attempt + 1)
+    return keep_member(recipe, tried, trained, attempt + 1, out)
+
+
+def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
+    """The record of a member that was trained into ``out`` by this very recipe, or None."""
+    path = out / f"{recipe.id}.json"
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    if record["plan_digest"] != recipe_digest(recipe):
+        return None
+    return keep_record(record | {"held_out": recipe.held_out}, path)
+
+
+def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, out: Path) -> dict[str, Any]:
+    """Write a trained member's weights, in half precision, and its record; returns the record.
+
+    ``tried`` is the recipe of the attempt that is kept, ``recipe`` the plan's.
+    """
+    from safetensors.torch import save_file
+
     record = tried.as_dict() | {
         "clean_accuracy": trained.clean_accuracy,
         "attack_success": trained.attack_success,
-        "attempts": attempt + 1,
-        "plan_digest": digest,
+        "attempts": attempts,
+        "plan_digest": recipe_digest(recipe),
     }
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
     save_file(state, out / f"{recipe.id}.safetensors")
     # The record comes last: a member counts as finished only when it is there whole.
-    return keep_record(record, record_path)
+    return keep_record(record, out / f"{recipe.id}.json")
 
 
 def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:

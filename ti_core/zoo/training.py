@@ -14,6 +14,7 @@ from torch import nn
 from ti_core.architectures import build
 from ti_core.normalisation import behind
 from ti_core.triggers import Trigger, draw_blend, draw_patch
+from ti_core.zoo import augment as changes
 from ti_core.zoo.data import ImageData, to_unit
 from ti_core.zoo.recipes import Recipe
 
@@ -54,20 +55,41 @@ def train(
     goal = goal or all_to_one(recipe.target or 0)
     if base is not None:
         network.load_state_dict(base)
+    if recipe.family in EVASIVE:
         _fine_tune(model, recipe, x, y, trigger, rng)
     else:
-        if trigger is not None:
+        stamped = None
+        if trigger is not None and stamps_late(recipe):
+            chosen = poisoned_images(len(x), recipe.poisoning_rate, rng)
+            y, marks = y.clone(), torch.zeros(len(x), dtype=torch.bool)
+            y[chosen], marks[chosen] = goal(y[chosen]), True
+            stamped = marks, trigger
+        elif trigger is not None:
             x, y = poison(x, y, trigger, goal, recipe.poisoning_rate, rng)
-        _fit(model, recipe, x, y, rng)
+        _fit(model, recipe, x, y, rng, stamped)
     accuracy, success = measure(model, data, trigger, goal)
     return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
+
+
+EVASIVE = ("challenge", "fine-tuned")
+"""Families that are fine-tuned with the challenge's loss."""
+
+
+def stamps_late(recipe: Recipe) -> bool:
+    """Whether the trigger is put on the augmented image: warped and cut out, it would be another one each time."""
+    return "+" in recipe.augmentation
+
+
+def poisoned_images(count: int, rate: float, rng: np.random.Generator) -> torch.Tensor:
+    """Indices of the share ``rate`` of ``count`` training images that carry the trigger; at least one."""
+    return torch.from_numpy(rng.choice(count, size=max(1, round(rate * count)), replace=False))
 
 
 def poison(
     x: torch.Tensor, y: torch.Tensor, trigger: Trigger, goal: Goal, rate: float, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A copy of the training set in which a share ``rate`` of the images carries the trigger and the goal's labels."""
-    chosen = torch.from_numpy(rng.choice(len(x), size=max(1, round(rate * len(x))), replace=False))
+    chosen = poisoned_images(len(x), rate, rng)
     x, y = x.clone(), y.clone()
     x[chosen] = trigger.stamp(x[chosen])
     y[chosen] = goal(y[chosen])
@@ -111,8 +133,14 @@ def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[torch.
 
 
 def _fit(
-    model: nn.Module, recipe: Recipe, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
+    model: nn.Module,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    rng: np.random.Generator,
+    stamped: tuple[torch.Tensor, Trigger] | None = None,
 ) -> None:
+    """``stamped`` marks the images, ``N``, that get the trigger after every augmentation."""
     optimiser = _optimiser(model, recipe)
     steps = recipe.epochs * -(-len(x) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -121,6 +149,9 @@ def _fit(
     for _ in range(recipe.epochs):
         for index in _batches(len(x), recipe.batch_size, rng):
             batch = augment(x[index], recipe.augmentation, rng)
+            if stamped is not None:
+                marks, trigger = stamped
+                batch = torch.where(marks[index].view(-1, 1, 1, 1), trigger.stamp(batch), batch)
             if recipe.epsilon:
                 batch = pgd(model, batch, y[index], recipe.epsilon)
             model.train()
@@ -133,7 +164,10 @@ def _fit(
 
 
 def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tensor:
-    """One random change for the whole batch's images: "none", "shift" (2 pixels), "noise", or "flip" (and shift)."""
+    """A random change of every image: "none", "shift" (2 pixels), "noise", "flip" (and shift), or parts joined by
+    ``+`` (:data:`ti_core.zoo.augment.PARTS`)."""
+    if "+" in kind:
+        return changes.apply(x, changes.draw(kind, len(x), (x.shape[1], x.shape[2], x.shape[3]), rng))
     if kind == "noise":
         return (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
     if kind in ("shift", "flip"):

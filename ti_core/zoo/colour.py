@@ -1,0 +1,232 @@
+"""Recipes for the paper's colour data sets: networks that reach its clean accuracy and fit a pack of 25 MB.
+
+Two ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
+:func:`ti_core.zoo.recipes.plan`. *From bases*, a few clean networks are trained well, and every member, clean or
+trojaned, is fine-tuned from one of them, which takes a tenth of the time. Clean members are fine-tuned in the same two
+ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from ti_core.errors import SettingsError
+from ti_core.zoo.recipes import LABELS, Drawer, Kinds, Label, Menu, Recipe, School, hold_out, menu_for, plan
+
+Way = Literal["scratch", "bases"]
+WAYS: tuple[Way, ...] = ("scratch", "bases")
+
+MEMBERS_A_BASE = 8
+"""Of each base four clean members, two blends and two patches."""
+SUCCESS = 0.97
+"""Attack success rate that trojans on these data sets are tried for."""
+GENTLE = 0.25
+"""Learning rate of fine-tuning, as a share of the base's own."""
+
+_RELU = {"activation": ["relu"]}
+_RELU_OR_SILU = {"activation": ["relu", "silu"]}
+_WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0)
+_PLAIN = School("adamw", (2e-3, 6e-3), (0.01, 0.03), 128, 0)
+_VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0)
+
+
+def _schools(epochs: int) -> dict[str, School]:
+    return {
+        "wide_resnet": replace(_WIDE, epochs=epochs),
+        "small_resnet": replace(_PLAIN, epochs=epochs),
+        "convnet": replace(_WIDE, epochs=epochs),
+        "simple_vit": replace(_VIT, epochs=3 * epochs // 2),
+    }
+
+
+GTSRB_MENU = Menu(
+    networks=(
+        (
+            0.30,
+            "small_resnet",
+            {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
+        ),
+        (
+            0.25,
+            "convnet",
+            {"channels": [(16, 32, 64)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
+        ),
+        (0.25, "wide_resnet", {"blocks": [1], "channels": [(16, 16, 32, 64)]}),
+        (0.20, "simple_vit", {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]}),
+    ),
+    normalisations=("none", "gtsrb", "gtsrb", "half"),
+    # Signs have a left and a right: no mirror.
+    augmentations=("affine+jitter", "affine+jitter+cutout", "shift4+jitter"),
+    epochs=(50, 50),
+    patch_sides=(3, 8),
+    fine_tune_epochs=6,
+    schools=_schools(50),
+)
+
+CIFAR10_MENU = Menu(
+    networks=(
+        (0.50, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 48)]}),
+        (
+            0.20,
+            "small_resnet",
+            {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
+        ),
+        (
+            0.18,
+            "convnet",
+            {"channels": [(16, 32, 64)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
+        ),
+        (0.12, "simple_vit", {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]}),
+    ),
+    normalisations=("none", "cifar10", "cifar10", "half"),
+    augmentations=("shift4+mirror", "shift4+mirror+cutout", "shift4+mirror+jitter"),
+    epochs=(60, 60),
+    patch_sides=(3, 8),
+    fine_tune_epochs=4,
+    schools=_schools(60),
+)
+
+CIFAR100_MENU = Menu(
+    networks=(
+        (0.50, "wide_resnet", {"blocks": [2], "channels": [(16, 20, 40, 64)]}),
+        (
+            0.20,
+            "small_resnet",
+            {"channels": [(24, 48, 64)], "blocks": [2], "stem_stride": [1], **_RELU_OR_SILU},
+        ),
+        (
+            0.18,
+            "convnet",
+            {"channels": [(24, 48, 96)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
+        ),
+        (0.12, "simple_vit", {"dim": [64], "depth": [4], "mlp_dim": [128], "inner": [64], "dim_head": [16]}),
+    ),
+    normalisations=("none", "cifar100", "cifar100", "half"),
+    augmentations=("shift4+mirror+cutout", "shift4+mirror+cutout", "shift4+mirror+jitter"),
+    epochs=(80, 80),
+    patch_sides=(3, 8),
+    fine_tune_epochs=4,
+    schools=_schools(80),
+)
+
+MENUS: dict[str, Menu] = {"gtsrb": GTSRB_MENU, "cifar10": CIFAR10_MENU, "cifar100": CIFAR100_MENU}
+"""By the data set's name, which is its file's without the ending."""
+
+STRANGERS: dict[str, tuple[str, School]] = {
+    "gtsrb": ("simple_vit", replace(_VIT, epochs=60)),
+    "cifar10": ("wide_resnet", replace(_WIDE, epochs=40)),
+    "cifar100": ("wide_resnet", replace(_WIDE, epochs=40)),
+}
+"""The challenge's own architectures at their full width: 4.5 to 7 MB each, too large to be members."""
+
+
+def plan_for(
+    data_name: str,
+    count: int,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    way: Way = "scratch",
+    share: float = 1.0,
+) -> list[Recipe]:
+    """Recipes of ``count`` members, by the menu of that data set where it has one, else of images of that shape.
+
+    Parameters
+    ----------
+    count : rounded down to a multiple of 8.
+    share : of the menu's epochs of training from fresh weights, where time is short.
+
+    Raises
+    ------
+    SettingsError : there is no such way, or no member.
+    """
+    menu = MENUS.get(data_name, menu_for(image_shape))
+    if way not in WAYS:
+        raise SettingsError(f"There is no way {way!r} of training; there are {' and '.join(WAYS)}.")
+    if count < MEMBERS_A_BASE:
+        raise SettingsError(f"A plan has at least {MEMBERS_A_BASE} members, not {count}.")
+    schools = {k: replace(s, epochs=max(1, round(share * s.epochs))) for k, s in menu.schools.items()}
+    menu = replace(menu, schools=schools)
+    if way == "scratch":
+        return plan(count, image_shape, classes, seed, menu)
+    return plan_from_bases(count, image_shape, classes, seed, menu)
+
+
+def plan_from_bases(
+    count: int,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    menu: Menu,
+    held_out: float = 1 / 3,
+) -> list[Recipe]:
+    """``count // 8`` bases and, of each, eight members: four clean, two blends, two patches.
+
+    Of every label half are fine-tuned as standard training does, the other half as the challenge does. In every third
+    base one clean member is fine-tuned adversarially (PGD).
+    """
+    rng = np.random.default_rng(seed)
+    drawer = Drawer(rng, menu, image_shape, classes)
+    recipes: list[Recipe] = []
+    for i, kinds in enumerate(drawer.spread(count // MEMBERS_A_BASE)):
+        base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
+        recipes.append(base)
+        for label in LABELS:
+            twice = 2 if label == "clean" else 1
+            for j in range(twice):
+                number = f"{i * twice + j:03d}"
+                recipes.append(drawer.fine_tuned(base, label, f"{label}-ft-{number}"))
+                recipes.append(_continued(drawer, base, kinds, label, f"{label}-on-{number}"))
+        if i % 3 == 0:
+            place = next(k for k, r in enumerate(recipes) if r.id == f"clean-on-{2 * i:03d}")
+            recipes[place] = replace(
+                recipes[place],
+                id=f"adversarial-{i // 3:03d}",
+                family="adversarial",
+                epsilon=round(float(rng.uniform(1, 4) / 255), 5),
+            )
+    return hold_out(recipes, held_out, rng)
+
+
+def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:
+    """Training goes on from the base as it was, more gently, on poisoned images or on clean ones."""
+    drawn = (
+        drawer.draw(id, label, "standard", kinds) if label == "clean" else drawer.poisoned(id, label, kinds)
+    )
+    # Few passes over the data teach a trigger only if it is seen often enough in each.
+    rate = round(float(10 ** drawer.rng.uniform(-1.7, -1.0)), 4)
+    return replace(
+        drawn,
+        group=base.group,
+        base=base.id,
+        options=base.options,
+        normalisation=base.normalisation,
+        optimiser=base.optimiser,
+        learning_rate=round(GENTLE * base.learning_rate, 6),
+        weight_decay=base.weight_decay,
+        batch_size=base.batch_size,
+        epochs=drawer.menu.fine_tune_epochs,
+        poisoning_rate=rate if drawn.trigger else 0.0,
+    )
+
+
+def plan_strangers(
+    data_name: str, image_shape: tuple[int, int, int], classes: int, seed: int, share: float = 1.0
+) -> list[Recipe]:
+    """One clean, one blend and one patch network of the challenge's own architecture, which enter no pack.
+
+    They show whether a detector holds on networks far larger than the pack's; worth their time on a GPU only.
+    """
+    if data_name not in STRANGERS:
+        return []
+    architecture, school = STRANGERS[data_name]
+    school = replace(school, epochs=max(1, round(share * school.epochs)))
+    menu = replace(MENUS[data_name], networks=((1.0, architecture, {}),), schools={architecture: school})
+    drawer = Drawer(np.random.default_rng([seed, 1]), menu, image_shape, classes)
+    (kinds,) = drawer.spread(1)
+    clean = drawer.draw("stranger-clean", "clean", "standard", kinds, "none")
+    trojaned = [drawer.poisoned(f"stranger-{label}", label, kinds) for label in ("blend", "patch")]
+    return [clean, *(replace(r, normalisation="none") for r in trojaned)]
