@@ -7,7 +7,9 @@ RUN apt-get update \
 
 WORKDIR /opt/trojaninterpret
 COPY requirements.txt pyproject.toml README.md ./
-RUN pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
+# PyTorch's own index of CPU builds makes a much smaller image: docker build --build-arg TORCH_INDEX=...
+ARG TORCH_INDEX=""
+RUN pip install --no-cache-dir torch==2.13.0 ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
     && sed '/^# development/,$d' requirements.txt > /tmp/run.txt \
     && pip install --no-cache-dir -r /tmp/run.txt
 COPY ti_core ti_core
