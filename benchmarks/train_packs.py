@@ -73,13 +73,16 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
 
 def train(options: argparse.Namespace) -> int:
     """Train, carry the zoo, compute the evidence, carry the pack."""
+    from ti_core.cli import pairs
     from ti_core.devices import device
+    from ti_core.settings import Settings
     from ti_core.zoo.batched import train_batched
     from ti_core.zoo.build import build_pack
     from ti_core.zoo.colour import SUCCESS, plan_for, plan_strangers
     from ti_core.zoo.data import load_data
 
     began = time.monotonic()
+    settings = Settings.parse(pairs(options.settings))
     data = load_data(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="packs-"))
@@ -100,10 +103,11 @@ def train(options: argparse.Namespace) -> int:
         _say("The pack waits for the rest: run the same command again with --zoo.")
         return 3
     if not {"clean", "blend", "patch"} <= {r["label"] for r in members}:
+        _say("There are not yet members of all three labels, so there is no pack.")
         return 3
     where = device(options.device)
     built = build_pack(
-        zoo, options.data, work / data.name, data.name, progress=False, device=where, fit=False
+        zoo, options.data, work / data.name, data.name, settings, progress=False, device=where, fit=False
     )
     _say(f"Evidence of {len(built.members)} members by {(time.monotonic() - began) / 60:.1f} minutes.")
     _carried(parts_of(work / data.name, options.out / f"{data.name}-pack"))
@@ -156,6 +160,7 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the menu's epochs")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--zoo", type=Path, metavar="FOLDER", help="networks of an earlier run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--unfinished", action="store_true", help="make a pack of what there is in time")
     parser.add_argument(
         "--strangers", action="store_true", help="also train the challenge's own architecture"

@@ -67,6 +67,9 @@ def _member_evidence(folder: str, settings: Settings, name: str, device: str, in
 
     if device == "cpu":
         torch.set_num_threads(1)
+    else:
+        # Rounded convolutions would tell these networks' evidence from a suspect's on another machine.
+        torch.backends.cudnn.allow_tf32 = False
     keep_freed_memory()
     pack = load_pack(Path(folder))
     # Each worker makes the probes once.
