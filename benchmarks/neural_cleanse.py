@@ -7,9 +7,9 @@ are made, so that a run that was stopped goes on.
 Settings of its authors' code (B. Wang et al., IEEE S&P 2019): Adam at 0.1 with moments 0.5 and 0.9 on mask and pattern
 behind a tanh, batches of 32 images, mask's weight 1e-3 once 0.99 of the images flip, times 2 after 5 steps of enough
 success and divided by 2 to the power of 1.5 after 5 of too little, early stop once the best mask has not become smaller
-for 25 steps and the weight went both up and down, at most 1,000 steps. There a step goes through 31 batches; here
-through one, unless ``--batches`` says otherwise, which makes it faster than its authors have it. The anomaly index is
-the smallest mask's distance below the median in median absolute deviations.
+for 25 steps and the weight went both up and down, at most 1,000 steps; a step goes through 31 batches (1,000 images).
+``--batches 1`` makes a step one batch, an abridged Neural Cleanse that takes a twentieth of the time. The anomaly index
+is the smallest mask's distance below the median in median absolute deviations.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ti_core.settings import Settings
 from ti_core.streams import Stream, make_streams
 from ti_core.streams.joint import combined
 
-STEPS, RATE, BATCH = 1000, 0.1, 32
+STEPS, RATE, BATCH, BATCHES = 1000, 0.1, 32, 31
 WEIGHT, FACTOR, PATIENCE, SUCCESS = 1e-3, 2.0, 5, 0.99
 EARLY_PATIENCE = 25
 
@@ -86,7 +86,7 @@ def smallest_mask(
 
 
 def neural_cleanse(
-    scores: torch.nn.Module, images: torch.Tensor, classes: int, batches: int = 1
+    scores: torch.nn.Module, images: torch.Tensor, classes: int, batches: int = BATCHES
 ) -> tuple[list[float], int]:
     """Norms of every class, one after the other, and all steps together. A class that nothing flips to has the most."""
     generator = torch.Generator().manual_seed(0)
@@ -155,7 +155,7 @@ def main() -> None:
     )
     options.add_argument("--threads", type=int, default=1)
     options.add_argument(
-        "--batches", type=int, default=1, help="batches that a step of Neural Cleanse goes through"
+        "--batches", type=int, default=BATCHES, help="batches that a step of Neural Cleanse goes through"
     )
     given = options.parse_args()
     torch.set_num_threads(given.threads)

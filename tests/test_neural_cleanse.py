@@ -12,14 +12,14 @@ from tests.streams.toys import Linear, OnePixel, grey, weights
 def test_a_planted_pixel_has_the_smallest_mask_and_stands_out() -> None:
     images = grey(60, low=0.0, high=0.25)
     network = OnePixel(weights(5, size=0.1), 2, 9, target=1, threshold=0.2)
-    norms, steps = neural_cleanse(network, images, 5)
+    norms, steps = neural_cleanse(network, images, 5, batches=1)
     assert min(range(5), key=norms.__getitem__) == 1 and norms[1] < 4
     assert anomaly_index(norms) > 2 and 5 < steps <= 5 * STEPS
 
 
 def test_a_class_that_nothing_flips_to_has_the_whole_image() -> None:
     network = Linear(torch.zeros(2, 1, 12, 12))
-    norms, steps = neural_cleanse(network, grey(10), 2)
+    norms, steps = neural_cleanse(network, grey(10), 2, batches=1)
     assert norms[1] == 144 and steps >= STEPS
 
 
