@@ -123,7 +123,7 @@ def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
     visitor.upload(SAMPLES / "mnist-patch.safetensors")
     assert visitor.verdict() == "Backdoored"
     page = visitor.page
-    assert page.get_by_role("heading", name="Recovered trigger").is_visible()
+    page.get_by_role("heading", name="Recovered trigger").wait_for()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="HTML report").click()
     path = tmp_path / "report.html"
@@ -152,7 +152,7 @@ def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:
     cancel.wait_for()
     cancel.click()
     visitor.page.get_by_text("The inspection was stopped").wait_for()
-    assert visitor.page.get_by_role("button", name="Blend trigger").is_visible()
+    visitor.page.get_by_role("button", name="Blend trigger").wait_for()
 
 
 def test_quantiles_redraw_without_a_job(visitor: Visitor, home: Path) -> None:
