@@ -124,17 +124,18 @@ class Reference:
     def _compute(
         self, stream: Stream, members: list[Member], probes: Probes | None, progress: Progress
     ) -> dict[str, Array]:
-        context = self.context(probes)
         everything: list[Evidence] = []
         for i, member in enumerate(members):
-            key = evidence_key(stream, self.pack.member_name(member), self.pack, probes)
-
-            def compute(member: Member = member) -> Evidence:
-                return stream.evidence(self.scores(member), context)
-
-            everything.append(self.cache.arrays(key, compute))
+            everything.append(self.member_evidence(stream, member, probes))
             progress((i + 1) / len(members))
         return stack(everything)
+
+    def member_evidence(self, stream: Stream, member: Member, probes: Probes | None) -> dict[str, Array]:
+        """One member's evidence, computed on this device, or read from the cache."""
+        return self.cache.arrays(
+            evidence_key(stream, self.pack.member_name(member), self.pack, probes),
+            lambda: stream.evidence(self.scores(member), self.context(probes)),
+        )
 
     def clean(self, stacked: Evidence) -> dict[str, Array]:
         """The rows of the fitted members' stacked evidence that belong to clean models."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from ti_core.engine import ordered, run_many
 from ti_core.memory import keep_freed_memory
 from ti_core.pack import Pack, load_pack
 from ti_core.probes import Probes
-from ti_core.reference import Reference, evidence_key
+from ti_core.reference import Reference
 from ti_core.settings import Settings
-from ti_core.streams import Context, make_streams, stack
+from ti_core.streams import make_streams, stack
 from ti_core.streams.base import Array
 
 
@@ -73,25 +72,10 @@ def _member_evidence(folder: str, settings: Settings, name: str, device: str, in
     keep_freed_memory()
     pack = load_pack(Path(folder))
     # Each worker makes the probes once.
-    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}"
+    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}"
     if key not in _REFERENCES:
-        reference = Reference(pack, settings, Cache(default_folder()))
+        reference = Reference(pack, settings, Cache(default_folder()), device)
         _REFERENCES[key] = reference, reference.probes()
     reference, probes = _REFERENCES[key]
     (stream,) = [s for s in make_streams(settings) if s.name == name]
-    pack = reference.pack
-    member = pack.members[index]
-    return reference.cache.arrays(
-        evidence_key(stream, pack.member_name(member), pack, probes),
-        lambda: stream.evidence(pack.scores(member).to(device), _on(device, reference.context(probes))),
-    )
-
-
-def _on(device: str, context: Context) -> Context:
-    """The same on that device."""
-    if device == "cpu":
-        return context
-    probes = context.probes
-    if probes is not None:
-        probes = replace(probes, images=probes.images.to(device), stack=probes.stack.to(device))
-    return replace(context, images=context.images.to(device), labels=context.labels.to(device), probes=probes)
+    return reference.member_evidence(stream, reference.pack.members[index], probes)
