@@ -210,7 +210,7 @@ class Saliency(Stream):
             return Reading(own, float(np.mean(others >= own)), peaks, figures=figures)
         flips, z = (a[:, :, -1] for a in self._flip_deviations(evidence["flips"][None], clean["flips"], None))
         everyone = np.ones(len(clean["flips"]), dtype=bool)
-        _, usual = self._flip_deviations(clean["flips"], clean["flips"], everyone)
+        shares, usual = self._flip_deviations(clean["flips"], clean["flips"], everyone)
         group, target = (int(i) for i in np.unravel_index(int(z[0].argmax()), z[0].shape))
         share, score = float(flips[0, group, target]), float(z[0].max())
         among_clean = float((usual[:, :, -1].max((1, 2)) >= score).mean())
@@ -219,9 +219,7 @@ class Saliency(Stream):
             f" {among_clean:.0%} of the clean models give way to one class as unusually. {peaks}"
         )
         figures |= {"flip_share": share, "flip_deviations": score, "flips_under": kinds[group]}
-        figures |= per_class(
-            flips[0, group], self._flip_deviations(clean["flips"], clean["flips"], None)[0][:, group, -1]
-        )
+        figures |= per_class(flips[0, group], shares[:, group, -1])
         return Reading(score, among_clean, sentence, target if share > 0 else None, figures)
 
 
