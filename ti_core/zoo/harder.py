@@ -18,6 +18,7 @@ import torch
 from ti_core.triggers import TriggerSpec, draw_blend, draw_patch
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import STANDARD_PATTERNS, Menu, Recipe, menu_for, plan
+from ti_core.zoo.samples import save_network
 from ti_core.zoo.training import Goal, all_to_one, train
 
 Harder = Literal["one source class", "all to all", "one pixel", "low poisoning rate", "adversarial"]
@@ -143,8 +144,6 @@ def train_harder(
 
 
 def _train_one(planned: HarderRecipe, data: ImageData, out: Path) -> dict[str, Any]:
-    from safetensors.torch import save_file
-
     torch.set_num_threads(1)
     for attempt in range(ATTEMPTS):
         tried = planned.again(attempt, data.image_shape)
@@ -152,14 +151,7 @@ def _train_one(planned: HarderRecipe, data: ImageData, out: Path) -> dict[str, A
         if trained.attack_success is None or trained.attack_success >= SUCCESS:
             break
     recipe = tried.recipe
-    metadata = {
-        "architecture": recipe.architecture,
-        "options": json.dumps(recipe.options, sort_keys=True),
-        "normalisation": recipe.normalisation,
-    }
-    save_file(
-        {k: v.contiguous() for k, v in trained.state.items()}, out / f"{recipe.id}.safetensors", metadata
-    )
+    save_network(recipe, trained, out)
     return _plain(tried) | {
         "id": recipe.id,
         "clean_accuracy": trained.clean_accuracy,

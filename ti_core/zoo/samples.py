@@ -9,9 +9,9 @@ from typing import Any
 
 from ti_core.errors import DataError
 from ti_core.zoo.data import load_data
-from ti_core.zoo.recipes import LABELS, Menu, menu_for, plan
+from ti_core.zoo.recipes import LABELS, Menu, Recipe, menu_for, plan
 from ti_core.zoo.train import MINIMUM_SUCCESS
-from ti_core.zoo.training import train
+from ti_core.zoo.training import Trained, train
 
 SEED = 2**20
 """Far from the seeds of packs, so that no sample is a member."""
@@ -28,7 +28,6 @@ def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 
     DataError : a trojan did not take in so many attempts.
     """
     import torch
-    from safetensors.torch import save_file
 
     torch.set_num_threads(1)
     data = load_data(data_path)
@@ -47,14 +46,7 @@ def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 
             raise DataError(
                 f"The {label} sample of {data.name} did not learn its trigger in {attempts} attempts."
             )
-        metadata = {
-            "architecture": tried.architecture,
-            "options": json.dumps(tried.options, sort_keys=True),
-            "normalisation": tried.normalisation,
-        }
-        save_file(
-            {k: v.contiguous() for k, v in trained.state.items()}, out / f"{tried.id}.safetensors", metadata
-        )
+        save_network(tried, trained, out)
         record = tried.as_dict() | {
             "clean_accuracy": trained.clean_accuracy,
             "attack_success": trained.attack_success,
@@ -62,3 +54,16 @@ def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 
         (out / f"{tried.id}.json").write_text(json.dumps(record, indent=1) + "\n")
         records.append(record)
     return records
+
+
+def save_network(recipe: Recipe, trained: Trained, out: Path) -> None:
+    """Write ``<id>.safetensors`` with full precision and what opening it needs in its metadata."""
+    from safetensors.torch import save_file
+
+    metadata = {
+        "architecture": recipe.architecture,
+        "options": json.dumps(recipe.options, sort_keys=True),
+        "normalisation": recipe.normalisation,
+    }
+    state = {k: v.contiguous() for k, v in trained.state.items()}
+    save_file(state, out / f"{recipe.id}.safetensors", metadata)
