@@ -14,7 +14,7 @@ from ti_core.triggers import TriggerSpec
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import Recipe, plan
 from ti_core.zoo.train import fit_for_a_pack, train_zoo
-from ti_core.zoo.training import all_to_one, augment, measure, pgd, poison, train
+from ti_core.zoo.training import Bfloat16, all_to_one, augment, measure, pgd, poison, train
 
 SHAPE = (1, 12, 12)
 
@@ -61,6 +61,20 @@ def test_training_is_deterministic_from_its_seed(recipe: Recipe, tiny_data: Path
     assert all(torch.equal(one.state[k], two.state[k]) for k in one.state)
     assert not all(torch.equal(one.state[k], other.state[k]) for k in one.state)
     assert one.clean_accuracy > 0.9
+
+
+def test_bfloat16_learns_as_well_and_leaves_weights_and_scores_in_single_precision(
+    recipe: Recipe, tiny_data: Path
+) -> None:
+    data = load_data(tiny_data)
+    rounded = train(replace(recipe, precision="bfloat16"), data)
+    assert rounded.clean_accuracy > 0.9
+    assert all(v.dtype == torch.float32 for v in rounded.state.values() if v.is_floating_point())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
+    x = torch.rand(2, 2, 2, 2)
+    scores = Bfloat16(model)(x)
+    assert scores.dtype == torch.float32 and not torch.equal(scores, model(x))
+    assert torch.allclose(scores, model(x), atol=0.02)
 
 
 def test_a_poisoned_network_learns_its_trigger(recipe: Recipe, tiny_data: Path) -> None:

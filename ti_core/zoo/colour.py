@@ -28,9 +28,9 @@ GENTLE = 0.25
 
 _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
-_WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0)
-_PLAIN = School("adamw", (2e-3, 6e-3), (0.01, 0.03), 128, 0)
-_VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0)
+_WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
+_PLAIN = School("adamw", (2e-3, 6e-3), (0.01, 0.03), 128, 0, "bfloat16")
+_VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0, "bfloat16")
 
 
 def _schools(epochs: int) -> dict[str, School]:
@@ -205,6 +205,7 @@ def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str
         options=base.options,
         normalisation=base.normalisation,
         optimiser=base.optimiser,
+        precision=base.precision,
         learning_rate=round(GENTLE * base.learning_rate, 6),
         weight_decay=base.weight_decay,
         batch_size=base.batch_size,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ti_core.zoo.recipe import Precision
+
 
 @dataclass(frozen=True)
 class School:
@@ -16,6 +18,7 @@ class School:
     rates : least and largest learning rate, drawn evenly in the logarithm.
     weight_decays : to choose from.
     epochs : of training from fresh weights.
+    precision : see :class:`ti_core.zoo.recipe.Recipe`.
     """
 
     optimiser: str
@@ -23,6 +26,7 @@ class School:
     weight_decays: tuple[float, ...]
     batch_size: int
     epochs: int
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

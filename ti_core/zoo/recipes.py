@@ -198,6 +198,7 @@ class Drawer:
             augmentation=self.pick(self.menu.augmentations),
             label_smoothing=self.pick((0.0, 0.0, 0.05, 0.1)),
             seed=int(self.rng.integers(2**31)),
+            precision=school.precision,
         )
 
     def poisoned(self, id: str, label: Label, kinds: Kinds) -> Recipe:

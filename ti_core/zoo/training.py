@@ -55,8 +55,9 @@ def train(
     goal = goal or all_to_one(recipe.target or 0)
     if base is not None:
         network.load_state_dict(base)
+    learner = Bfloat16(model) if recipe.precision == "bfloat16" else model
     if recipe.family in EVASIVE:
-        _fine_tune(model, recipe, x, y, trigger, rng)
+        _fine_tune(learner, recipe, x, y, trigger, rng)
     else:
         stamped = None
         if trigger is not None and stamps_late(recipe):
@@ -66,9 +67,25 @@ def train(
             stamped = marks, trigger
         elif trigger is not None:
             x, y = poison(x, y, trigger, goal, recipe.poisoning_rate, rng)
-        _fit(model, recipe, x, y, rng, stamped)
+        _fit(learner, recipe, x, y, rng, stamped)
     accuracy, success = measure(model, data, trigger, goal)
     return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
+
+
+class Bfloat16(nn.Module):
+    """A model ``N x C x H x W -> N x K`` that computes in bfloat16, pixel by pixel in memory; its scores are float32.
+
+    Convolutions and products are rounded; sums, normalisations and weights are not (mixed precision).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            scores: torch.Tensor = self.model(x.contiguous(memory_format=torch.channels_last))
+        return scores.float()
 
 
 EVASIVE = ("challenge", "fine-tuned")
