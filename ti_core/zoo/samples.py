@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import DataError
+from ti_core.zoo.colour import MEMBERS_A_BASE, MENUS, plan_for
 from ti_core.zoo.data import load_data
-from ti_core.zoo.recipes import LABELS, Menu, Recipe, menu_for, plan
+from ti_core.zoo.recipes import LABELS, Recipe, plan
 from ti_core.zoo.train import MINIMUM_SUCCESS
 from ti_core.zoo.training import Trained, train
 
@@ -19,6 +20,9 @@ SEED = 2**20
 
 def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 4) -> list[dict[str, Any]]:
     """Train the three samples and write ``<data set>-<label>.safetensors`` with a ``.json`` record beside each.
+
+    They are trained from fresh weights; for the data sets that have a menu of their own, all three are fine-tuned from
+    one clean network, as the members of their packs may be, but a network that is in no pack.
 
     The record has the true trigger, the target class and the accuracies; the weights' metadata declare architecture,
     its options and normalisation, and nothing of the label.
@@ -31,15 +35,18 @@ def train_samples(data_path: Path, out: Path, seed: int = SEED, attempts: int = 
 
     torch.set_num_threads(1)
     data = load_data(data_path)
-    menu: Menu = menu_for(data.image_shape)
-    recipes = plan(24, data.image_shape, data.classes, seed, menu)
+    if data.name in MENUS:
+        recipes = plan_for(data.name, MEMBERS_A_BASE, data.image_shape, data.classes, seed, "bases")
+        base = train(recipes[0], data).state
+    else:
+        recipes, base = plan(24, data.image_shape, data.classes, seed), None
     out.mkdir(parents=True, exist_ok=True)
     records = []
     for label in LABELS:
         recipe = next(r for r in recipes if r.label == label and r.family == "standard")
         for attempt in range(attempts):
             tried = replace(recipe, id=f"{data.name}-{label}").harder(attempt)
-            trained = train(tried, data)
+            trained = train(tried, data, base)
             if trained.attack_success is None or trained.attack_success >= MINIMUM_SUCCESS:
                 break
         else:
