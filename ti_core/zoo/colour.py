@@ -29,14 +29,13 @@ GENTLE = 0.25
 _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
 _WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
-_PLAIN = School("adamw", (2e-3, 6e-3), (0.01, 0.03), 128, 0, "bfloat16")
 _VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0, "bfloat16")
 
 
 def _schools(epochs: int) -> dict[str, School]:
     return {
         "wide_resnet": replace(_WIDE, epochs=epochs),
-        "small_resnet": replace(_PLAIN, epochs=epochs),
+        "small_resnet": replace(_WIDE, epochs=epochs),
         "convnet": replace(_WIDE, epochs=epochs),
         "simple_vit": replace(_VIT, epochs=3 * epochs // 2),
     }
