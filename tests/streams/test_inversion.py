@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
+from tests.streams.toys import Constant, Counting, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
 from ti_core.streams.inversion import Inversion, Protocol, invert
 
@@ -39,11 +39,15 @@ def test_masks_patterns_and_shares_lie_in_zero_to_one() -> None:
     torch.testing.assert_close(found.norms, found.masks.flatten(1).sum(1))
 
 
-def test_screening_keeps_the_class_with_the_short_cut_and_spares_the_others() -> None:
+def test_a_class_whose_mask_shrinks_no_more_is_done_early() -> None:
     images, labels = grey(60, low=0.0, high=0.25), torch.arange(60) % 3
-    network = OnePixel(weights(3, size=0.1), 2, 9, target=1, threshold=0.2)
-    found = invert(network, images, labels, 3, protocol=Protocol(screening=20, kept=1))
-    assert int(found.norms.argmin()) == 1 and float(found.norms[1]) < 3 and float(found.success[1]) == 1.0
+    network = Counting(OnePixel(weights(3, size=0.1), 2, 9, target=1, threshold=0.2))
+    whole = invert(network, images, labels, 3)
+    all_images, network.images = network.images, 0
+    early = invert(network, images, labels, 3, protocol=Protocol(stalled=4))
+    assert network.images < 0.9 * all_images
+    assert int(early.norms.argmin()) == 1 and float(early.success[1]) == 1.0
+    assert float(early.norms[1]) < 1.2 * float(whole.norms[1])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ so that all classes are optimised in one batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
-from ti_core.streams.statistics import best_and_lead, capped, deviations, per_class
+from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ class Protocol:
     success : share of images that must flip before a mask counts, 0 to 1.
     weight, factor, patience : first weight of the mask's norm; every ``patience`` steps it is multiplied by
         ``factor`` where enough images flipped, else divided by it.
-    screening, kept : after ``screening`` steps only the ``kept`` classes with the smallest masks go on, which is
-        what makes 43 or 100 classes affordable; with no more classes than that, all do.
+    stalled : a class whose smallest mask has not shrunk by a fiftieth for so many steps is done; None for never.
     """
 
     steps: int = 40
@@ -47,8 +47,15 @@ class Protocol:
     weight: float = 3e-3
     factor: float = 2.0
     patience: int = 2
-    screening: int = 12
-    kept: int = 12
+    stalled: int | None = None
+
+    def short(self) -> Protocol:
+        """The same with fewer steps and images: enough to tell for which classes a small mask does."""
+        return replace(self, steps=8, images_a_step=4, unseen=8)
+
+    def of_few(self) -> Protocol:
+        """The same with an early stop, for the classes that stand out among many."""
+        return replace(self, stalled=10)
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,14 @@ class Inverted:
     masks, patterns : ``J x H x W`` and ``J x C x H x W``, in [0, 1].
     norms : the masks' L1 norms in pixels, ``J``.
     success : share of unseen images of other classes that flip, ``J``, 0 to 1.
+    reached : whether a mask flipped enough images while it was made, ``J``.
     """
 
     masks: torch.Tensor
     patterns: torch.Tensor
     norms: torch.Tensor
     success: torch.Tensor
+    reached: torch.Tensor
 
 
 def invert(
@@ -80,7 +89,8 @@ def invert(
     """Smallest triggers for ``classes`` (default: all) of a network with ``count`` classes.
 
     What is kept for a class is the smallest mask that reached the wanted success on the images of its step, or,
-    where none did, the last one.
+    where none did, the last one. A gradient that is not finite counts as 0, an image without finite scores as one that
+    did not flip.
     """
     p = protocol or Protocol()
     device = images.device
@@ -94,9 +104,8 @@ def invert(
     weight = torch.full((len(wanted),), p.weight, device=device)
     adam = _Adam(raw, p.learning_rate)
     rows = torch.arange(len(wanted), device=device)
+    shrunk = torch.zeros(len(wanted), dtype=torch.long, device=device)
     for step in range(p.steps):
-        if step == p.screening and len(rows) > p.kept:
-            rows = _sizes(raw, best_norm).argsort()[: p.kept]
         chosen = pool.draw(wanted[rows], p.images_a_step, step)
         gradient, flipped = torch.zeros_like(raw), torch.zeros(len(wanted), device=device)
         for part in chunks(len(rows), p.images_a_step, p.batch):
@@ -106,26 +115,25 @@ def invert(
             )
         enough = flipped >= p.success
         norm = raw[:, 0].sigmoid().flatten(1).sum(1)
+        shrunk[enough & (norm < 0.98 * best_norm)] = step
         better = enough & (norm < best_norm)
         best[better], best_norm[better] = raw[better], norm[better]
         if (step + 1) % p.patience == 0:
             weight = torch.where(enough, weight * p.factor, weight / p.factor)
         raw[rows] = adam.step(raw, gradient)[rows]
         progress((step + 1) / (p.steps + 1))
-    raw = torch.where(best_norm.isfinite().view(-1, 1, 1, 1), best, raw)
+        if p.stalled is not None:
+            rows = rows[best_norm[rows].isinf() | (step - shrunk[rows] < p.stalled)]
+            if not len(rows):
+                break
+    reached = best_norm.isfinite()
+    raw = torch.where(reached.view(-1, 1, 1, 1), best, raw)
     masks, patterns = raw[:, 0].sigmoid(), raw[:, 1:].sigmoid()
     margins = unseen_margins(
         network, images, pool, wanted, masks, patterns, Effort(p.steps, p.images_a_step, p.unseen, p.batch)
     )
     progress(1.0)
-    return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1))
-
-
-def _sizes(raw: torch.Tensor, best_norm: torch.Tensor) -> torch.Tensor:
-    """Norms ``J`` of the smallest masks that worked, and of the present ones where none did."""
-    return torch.where(
-        best_norm.isfinite(), best_norm, raw[:, 0].sigmoid().flatten(1).sum(1) + raw[0, 0].numel()
-    )
+    return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1), reached)
 
 
 def _descent(
@@ -139,7 +147,9 @@ def _descent(
         z = network(stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1))
         entropy = F.cross_entropy(z, goal, reduction="none").view(len(classes), -1).mean(1)
         (gradient,) = torch.autograd.grad((entropy + weight * mask.flatten(1).sum(1)).sum(), leaf)
-    flipped = (z.detach().argmax(1) == goal).float().view(len(classes), -1).mean(1)
+    # The largest of scores that are NaN is NaN, wherever it stands.
+    hit = (z.detach().argmax(1) == goal) & z.detach().isfinite().all(1)
+    flipped = hit.float().view(len(classes), -1).mean(1)
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0), flipped
 
 
@@ -165,36 +175,52 @@ class Inversion(Stream):
     Parameters
     ----------
     protocol : how masks and patterns are optimised; evidence under different ones is not to be compared.
+    screening : from how many classes on only those that stand out get full effort.
     """
 
     name: ClassVar[str] = "inversion"
     title: ClassVar[str] = "Free trigger inversion"
     version: ClassVar[int] = 2
 
-    def __init__(self, settings: Settings | None = None, protocol: Protocol | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        protocol: Protocol | None = None,
+        screening: Screening | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.protocol = protocol or Protocol()
+        self.screening = screening or Screening()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
-        """``norms`` of the masks in pixels, and ``success`` on unseen images, both ``K``."""
-        found = invert(
-            scores,
-            context.images.float(),
-            context.labels,
-            context.classes,
-            protocol=self.protocol,
-            progress=progress,
-        )
+        """``norms`` of the masks in pixels, and ``success`` on unseen images, both ``K``; with many classes
+        ``searched`` too (``K``)."""
+        count = context.classes
+
+        def search(classes: torch.Tensor | None, protocol: Protocol, told: Progress) -> Inverted:
+            return invert(scores, context.images.float(), context.labels, count, classes, protocol, told)
+
+        if not self.screening.applies(count):
+            return _arrays(search(None, self.protocol, progress))
+        short = search(None, self.protocol.short(), lambda share: progress(0.4 * share))
+        # A mask that flips no images says nothing by being small.
+        sizes = as_array(short.norms + (~short.reached).float() * short.masks[0].numel())
+        chosen = self.screening.choose(-sizes)
+        own = torch.from_numpy(chosen).to(context.images.device)
+        full = _arrays(search(own, self.protocol.of_few(), lambda share: progress(0.4 + 0.6 * share)))
+        cheap = _arrays(short)
         return {
-            "norms": found.norms.cpu().numpy().astype(np.float32),
-            "success": found.success.cpu().numpy().astype(np.float32),
+            # The smaller the mask the more suspicious: estimates are held above those that were searched for.
+            "norms": np.exp(-completed(-np.log(cheap["norms"]), -np.log(full["norms"]), chosen)),
+            "success": completed(cheap["success"], full["success"], chosen).clip(0, 1),
+            SEARCHED: self.screening.searched(count, chosen),
         }
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
         small = smallness(stack)
-        z = deviations(small, smallness(clean), among_clean)
+        z = unsuspected(deviations(small, smallness(clean), among_clean), stack)
         columns = (small.max(1), *best_and_lead(z))
         names = ("inversion: outlier", "inversion: deviations", "inversion: lead")
         return Features(names, np.stack(columns, 1).astype(np.float32))
@@ -202,13 +228,14 @@ class Inversion(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        return capped(deviations(smallness(stack), smallness(clean), among_clean))
+        return unsuspected(capped(deviations(smallness(stack), smallness(clean), among_clean)), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         reference = smallness(clean)
         own = deviations(smallness({k: v[None] for k, v in evidence.items()}), reference)[0]
-        others = deviations(reference, reference, np.ones(len(reference), dtype=bool))
-        target, score = int(own.argmax()), float(own.max())
+        others = unsuspected(deviations(reference, reference, np.ones(len(reference), dtype=bool)), clean)
+        suspects = among_searched(own, evidence)
+        target, score = int(suspects.argmax()), float(suspects.max())
         share = float((others.max(1) >= score).mean())
         sentence = (
             f"The smallest trigger for class {class_names[target]} covers {evidence['norms'][target]:.0f} pixels and "
@@ -217,6 +244,10 @@ class Inversion(Stream):
         )
         figures = per_class(own, others) | {"norms": evidence["norms"].tolist()}
         return Reading(score, share, sentence, target, figures)
+
+
+def _arrays(found: Inverted) -> dict[str, Array]:
+    return {"norms": as_array(found.norms), "success": as_array(found.success)}
 
 
 def smallness(stack: Evidence) -> Array:
