@@ -104,7 +104,7 @@ def build_pack(
         "detectors": {},
         "performance": {},
         "table": [],
-        "members": [_member(r) for r in records],
+        "members": [member_record(r) for r in records],
         "files": {n: file_digest(out / n) for n in files},
     }
     _write_record(out, record)
@@ -145,7 +145,7 @@ def fit_pack(out: Path, settings: Settings) -> None:
         _write_record(out, record)
 
 
-def _member(record: Mapping[str, Any]) -> dict[str, Any]:
+def member_record(record: Mapping[str, Any]) -> dict[str, Any]:
     member = {k: record[k] for k in MEMBER_FIELDS} | {"clean_accuracy": round(record["clean_accuracy"], 4)}
     if record["label"] != "clean":
         member |= {
