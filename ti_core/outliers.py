@@ -80,7 +80,8 @@ def standing_out(name: str, evidence: Evidence) -> Array:
     else:
         own = smallness(one)[0]
     # Of a class that was only estimated nothing is said.
-    return unsuspected(np.asarray(own / USUAL[name], dtype=np.float32)[None], one)[0]
+    scores = unsuspected(np.asarray(own / USUAL[name], dtype=np.float32)[None], one)
+    return np.asarray(scores[0], dtype=np.float32)
 
 
 def alone(evidence: Mapping[str, Evidence]) -> Alone:

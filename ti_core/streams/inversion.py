@@ -7,7 +7,7 @@ so that all classes are optimised in one batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +26,8 @@ from ti_core.streams.statistics import as_array, best_and_lead, capped, deviatio
 class Protocol:
     """How masks and patterns are optimised.
 
-    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better.
+    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better, and
+    stopping a class once its mask shrinks no more saves a tenth of it at most: masks still shrink in the last steps.
 
     Parameters
     ----------
@@ -35,7 +36,6 @@ class Protocol:
     success : share of images that must flip before a mask counts, 0 to 1.
     weight, factor, patience : first weight of the mask's norm; every ``patience`` steps it is multiplied by
         ``factor`` where enough images flipped, else divided by it.
-    stalled : a class whose smallest mask has not shrunk by a fiftieth for so many steps is done; None for never.
     """
 
     steps: int = 40
@@ -47,15 +47,6 @@ class Protocol:
     weight: float = 3e-3
     factor: float = 2.0
     patience: int = 2
-    stalled: int | None = None
-
-    def short(self) -> Protocol:
-        """The same with fewer steps and images: enough to tell for which classes a small mask does."""
-        return replace(self, steps=8, images_a_step=4, unseen=8)
-
-    def of_few(self) -> Protocol:
-        """The same with an early stop, for the classes that stand out among many."""
-        return replace(self, stalled=10)
 
 
 @dataclass(frozen=True)
@@ -67,14 +58,12 @@ class Inverted:
     masks, patterns : ``J x H x W`` and ``J x C x H x W``, in [0, 1].
     norms : the masks' L1 norms in pixels, ``J``.
     success : share of unseen images of other classes that flip, ``J``, 0 to 1.
-    reached : whether a mask flipped enough images while it was made, ``J``.
     """
 
     masks: torch.Tensor
     patterns: torch.Tensor
     norms: torch.Tensor
     success: torch.Tensor
-    reached: torch.Tensor
 
 
 def invert(
@@ -103,37 +92,28 @@ def invert(
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
     weight = torch.full((len(wanted),), p.weight, device=device)
     adam = _Adam(raw, p.learning_rate)
-    rows = torch.arange(len(wanted), device=device)
-    shrunk = torch.zeros(len(wanted), dtype=torch.long, device=device)
     for step in range(p.steps):
-        chosen = pool.draw(wanted[rows], p.images_a_step, step)
+        chosen = pool.draw(wanted, p.images_a_step, step)
         gradient, flipped = torch.zeros_like(raw), torch.zeros(len(wanted), device=device)
-        for part in chunks(len(rows), p.images_a_step, p.batch):
-            own = rows[part]
-            gradient[own], flipped[own] = _descent(
-                network, images[chosen[part]], raw[own], wanted[own], weight[own]
+        for part in chunks(len(wanted), p.images_a_step, p.batch):
+            gradient[part], flipped[part] = _descent(
+                network, images[chosen[part]], raw[part], wanted[part], weight[part]
             )
         enough = flipped >= p.success
         norm = raw[:, 0].sigmoid().flatten(1).sum(1)
-        shrunk[enough & (norm < 0.98 * best_norm)] = step
         better = enough & (norm < best_norm)
         best[better], best_norm[better] = raw[better], norm[better]
         if (step + 1) % p.patience == 0:
             weight = torch.where(enough, weight * p.factor, weight / p.factor)
-        raw[rows] = adam.step(raw, gradient)[rows]
+        raw = adam.step(raw, gradient)
         progress((step + 1) / (p.steps + 1))
-        if p.stalled is not None:
-            rows = rows[best_norm[rows].isinf() | (step - shrunk[rows] < p.stalled)]
-            if not len(rows):
-                break
-    reached = best_norm.isfinite()
-    raw = torch.where(reached.view(-1, 1, 1, 1), best, raw)
+    raw = torch.where(best_norm.isfinite().view(-1, 1, 1, 1), best, raw)
     masks, patterns = raw[:, 0].sigmoid(), raw[:, 1:].sigmoid()
     margins = unseen_margins(
         network, images, pool, wanted, masks, patterns, Effort(p.steps, p.images_a_step, p.unseen, p.batch)
     )
     progress(1.0)
-    return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1), reached)
+    return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1))
 
 
 def _descent(
@@ -197,23 +177,25 @@ class Inversion(Stream):
         ``searched`` too (``K``)."""
         count = context.classes
 
-        def search(classes: torch.Tensor | None, protocol: Protocol, told: Progress) -> Inverted:
-            return invert(scores, context.images.float(), context.labels, count, classes, protocol, told)
+        def search(classes: torch.Tensor | None, protocol: Protocol, told: Progress) -> dict[str, Array]:
+            images = context.images.float()
+            found = invert(scores, images, context.labels, count, classes, protocol, told)
+            return {"norms": as_array(found.norms), "success": as_array(found.success)}
 
         if not self.screening.applies(count):
-            return _arrays(search(None, self.protocol, progress))
-        short = search(None, self.protocol.short(), lambda share: progress(0.4 * share))
-        # A mask that flips no images says nothing by being small.
-        sizes = as_array(short.norms + (~short.reached).float() * short.masks[0].numel())
-        chosen = self.screening.choose(-sizes)
-        own = torch.from_numpy(chosen).to(context.images.device)
-        full = _arrays(search(own, self.protocol.of_few(), lambda share: progress(0.4 + 0.6 * share)))
-        cheap = _arrays(short)
+            return search(None, self.protocol, progress)
+        from ti_core.streams.shortlist import shortlist
+
+        short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
+        own = torch.from_numpy(short.chosen).to(context.images.device)
+        full = search(own, self.protocol, lambda share: progress(0.5 + 0.5 * share))
+        # The smaller a mask the more suspicious: no estimate lies below all those that were searched for.
+        smaller = completed(short.standing, -np.log(full["norms"]), short.chosen, steepest=np.inf)
+        success = completed(short.standing, full["success"], short.chosen, steepest=np.inf)
         return {
-            # The smaller the mask the more suspicious: estimates are held above those that were searched for.
-            "norms": np.exp(-completed(-np.log(cheap["norms"]), -np.log(full["norms"]), chosen)),
-            "success": completed(cheap["success"], full["success"], chosen).clip(0, 1),
-            SEARCHED: self.screening.searched(count, chosen),
+            "norms": np.exp(-smaller),
+            "success": success.clip(0, 1),
+            SEARCHED: self.screening.searched(count, short.chosen),
         }
 
     def features(
@@ -244,10 +226,6 @@ class Inversion(Stream):
         )
         figures = per_class(own, others) | {"norms": evidence["norms"].tolist()}
         return Reading(score, share, sentence, target, figures)
-
-
-def _arrays(found: Inverted) -> dict[str, Array]:
-    return {"norms": as_array(found.norms), "success": as_array(found.success)}
 
 
 def smallness(stack: Evidence) -> Array:

@@ -1,10 +1,10 @@
 """Many classes: a cheap look at all of them, full effort for the few that stand out, an estimate for the others.
 
 The work of every search grows with the class count, while a backdoor leads to one class or a few. Above some number of
-classes a stream therefore searches twice: shortly for every class, then with full effort for those that stand out
-within the network. What full effort would have found for the others is estimated from what the short search found, so
-that the network's median and spread, and the clean reference models' mean at every class, stay what they would be. A
-class that was only estimated is never suspected.
+classes all of them are therefore searched shortly (:mod:`ti_core.streams.shortlist`), and the streams give full effort
+to those that stand out within the network. What full effort would have found for the others is estimated from the
+short search, so that the network's median and spread, and the clean reference models' mean at every class, stay what
+they would be. A class that was only estimated is never suspected.
 """
 
 from __future__ import annotations
@@ -66,27 +66,34 @@ class Screening:
         return found
 
 
-def completed(short: Array, full: Array, chosen: NDArray[np.intp]) -> Array:
+def completed(short: Array, full: Array, chosen: NDArray[np.intp], steepest: float = 1.5) -> Array:
     """A table of all classes, ``K x E``: what full effort found for some, and an estimate for the others.
 
-    The estimate of every column is the line through the classes that were searched both ways, with one slope for all
-    columns (least squares, between 0 and 1.5), and never lies above what any of those reached.
+    The estimate of every column is a line through the classes that were searched both ways, with one slope for all
+    columns, from 0 to ``steepest``. Slope and height are medians (H. Theil, 1950; P. K. Sen, 1968), so that a target
+    class, which lies far off the line of the others, does not move it. No estimate lies above what was found.
 
     Parameters
     ----------
     short : of all classes after the short search, ``K x E`` or ``K``; finite.
     full : of the chosen ones after the full search, ``J x E`` or ``J``; finite.
     chosen : their indices, ``J``.
+    steepest : where both are in the same units, a steeper line is chance.
     """
-    rows = len(short)
-    x, y = short.reshape(rows, -1), full.reshape(len(chosen), -1)
+    x, y = short.reshape(len(short), -1), full.reshape(len(chosen), -1)
     own = x[chosen]
-    across, up = own - own.mean(0), y - y.mean(0)
-    size = float((across**2).sum())
-    slope = float(np.clip((across * up).sum() / size, 0.0, 1.5)) if size > 0 else 0.0
-    table = np.minimum(y.mean(0) + slope * (x - own.mean(0)), y.max(0))
+    slope = float(np.clip(_median_slope(own, y), 0.0, steepest))
+    table = np.minimum(np.median(y - slope * own, axis=0) + slope * x, y.max(0))
     table[chosen] = y
-    return np.asarray(table.reshape(rows, *full.shape[1:]), dtype=np.float32)
+    return np.asarray(table.reshape(len(short), *full.shape[1:]), dtype=np.float32)
+
+
+def _median_slope(x: Array, y: Array) -> float:
+    """The median of the slopes between all pairs of rows, ``J x E``, in every column."""
+    first, second = np.triu_indices(len(x), 1)
+    across, up = (x[second] - x[first]).ravel(), (y[second] - y[first]).ravel()
+    apart = across != 0
+    return float(np.median(up[apart] / across[apart])) if apart.any() else 0.0
 
 
 def unsuspected(scores: Array, evidence: Evidence) -> Array:

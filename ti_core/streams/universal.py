@@ -125,7 +125,7 @@ def blended(
     return unseen_margins(scores, images, pool, classes, weights, patterns, protocol.blending)
 
 
-def _search(
+def find_perturbations(
     scores: torch.nn.Module,
     images: torch.Tensor,
     pool: Pools,
@@ -175,22 +175,25 @@ class Universal(Stream):
         """``margins`` and ``success`` (``radii x K``), ``blended`` (``K``), the margins under a blended pattern, and
         ``scale`` (``1``), the median margin on clean images; with many classes ``searched`` too (``K``)."""
         images, count = context.images.float(), context.classes
-        p = Protocol.for_images(*images.shape[1:], count)
+        channels, height, width = images.shape[1:]
+        p = Protocol.for_images(channels, height, width, count)
         network = fast_copy(scores)
         pool = pools(context.labels, count, p.effort.unseen)
         everyone = torch.arange(count, device=images.device)
         if self.screening.applies(count):
-            short = _search(network, images, pool, everyone, p.short(), lambda share: progress(0.5 * share))
-            chosen = self.screening.choose(*short["margins"][-2:], short["blended"])
-            own = everyone[torch.from_numpy(chosen).to(images.device)]
-            full = _search(network, images, pool, own, p, lambda share: progress(0.5 + 0.5 * share))
-            found = {key: completed(short[key].T, full[key].T, chosen).T for key in full}
-            found |= {
-                "success": found["success"].clip(0, 1),
-                SEARCHED: self.screening.searched(count, chosen),
-            }
+            # It is made of this stream's own search, among others.
+            from ti_core.streams.shortlist import shortlist
+
+            short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
+            own = everyone[torch.from_numpy(short.chosen).to(images.device)]
+            full = find_perturbations(
+                network, images, pool, own, p, lambda share: progress(0.5 + 0.5 * share)
+            )
+            found = {key: completed(short.universal[key].T, full[key].T, short.chosen).T for key in full}
+            found["success"] = found["success"].clip(0, 1)
+            found[SEARCHED] = self.screening.searched(count, short.chosen)
         else:
-            found = _search(network, images, pool, everyone, p, progress)
+            found = find_perturbations(network, images, pool, everyone, p, progress)
         with torch.no_grad():
             two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
         progress(1.0)

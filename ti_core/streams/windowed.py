@@ -82,7 +82,7 @@ def _places(length: int, side: int, stride: int) -> list[int]:
     return sorted({round(i * last / max(1, count - 1)) for i in range(count)})
 
 
-def _search(
+def find_patterns(
     scores: torch.nn.Module,
     images: torch.Tensor,
     pool: Pools,
@@ -152,15 +152,17 @@ class Windowed(Stream):
         pool = pools(context.labels, count, p.effort.unseen)
         everyone = torch.arange(count, device=images.device)
         if not self.screening.applies(count):
-            return _search(network, images, pool, everyone, p, progress)
-        short = _search(network, images, pool, everyone, p.short(), lambda share: progress(0.4 * share))
-        chosen = self.screening.choose(standing_out(short["margins"]))
-        own = everyone[torch.from_numpy(chosen).to(images.device)]
-        full = _search(network, images, pool, own, p, lambda share: progress(0.4 + 0.6 * share))
+            return find_patterns(network, images, pool, everyone, p, progress)
+        # It is made of this stream's own search, among others.
+        from ti_core.streams.shortlist import shortlist
+
+        short = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share))
+        own = everyone[torch.from_numpy(short.chosen).to(images.device)]
+        full = find_patterns(network, images, pool, own, p, lambda share: progress(0.4 + 0.6 * share))
         shares = shared_by(p.short().masks(*size), p.masks(*size))
-        found = {key: completed(short[key] @ shares.T, full[key], chosen) for key in full}
-        found |= {"success": found["success"].clip(0, 1), SEARCHED: self.screening.searched(count, chosen)}
-        return found
+        found = {key: completed(short.windowed[key] @ shares.T, full[key], short.chosen) for key in full}
+        found["success"] = found["success"].clip(0, 1)
+        return found | {SEARCHED: self.screening.searched(count, short.chosen)}
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
