@@ -17,6 +17,7 @@ from ti_core.detector import Assessment
 from ti_core.streams.base import Array, Evidence, Reading, Stream
 from ti_core.streams.inversion import smallness
 from ti_core.streams.joint import combined
+from ti_core.streams.screening import unsuspected
 from ti_core.streams.statistics import scale_free
 
 USUAL = {"windowed": 3.2, "universal": 2.1, "inversion": 0.76}
@@ -78,7 +79,9 @@ def standing_out(name: str, evidence: Evidence) -> Array:
         own = np.mean([scale_free(radii[:, r])[0] for r in range(radii.shape[1])], axis=0)
     else:
         own = smallness(one)[0]
-    return np.asarray(own / USUAL[name], dtype=np.float32)
+    # Of a class that was only estimated nothing is said.
+    scores = unsuspected(np.asarray(own / USUAL[name], dtype=np.float32)[None], one)
+    return np.asarray(scores[0], dtype=np.float32)
 
 
 def alone(evidence: Mapping[str, Evidence]) -> Alone:

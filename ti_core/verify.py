@@ -45,8 +45,9 @@ def verify_pack(
     for index in chosen:
         member = pack.members[index]
         found = _behaviour(pack, member)
+        scores = pack.scores(member)
         for stream in make_streams(settings):
-            arrays = stream.evidence(pack.scores(member), context)
+            arrays = stream.evidence(scores, context)
             for key, value in arrays.items():
                 recorded = pack.baseline[stream.name][key][index]
                 difference = np.median(

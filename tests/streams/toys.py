@@ -87,6 +87,49 @@ class NotFinite(nn.Module):
         return torch.where(bright[:, None], torch.full((1, 1), float("nan")), self.linear(x))
 
 
+class BreaksDown(nn.Module):
+    """Brightness in the upper left quarter speaks for ``target``, and too much of it turns all scores to NaN."""
+
+    def __init__(self, weight: torch.Tensor, target: int, limit: float = 0.55) -> None:
+        super().__init__()
+        self.linear, self.target, self.limit = Linear(weight), target, limit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.linear(x)
+        light = x[:, :, : x.shape[2] // 2, : x.shape[3] // 2].mean((1, 2, 3))
+        z = z + nn.functional.one_hot(torch.tensor(self.target), z.shape[1]) * (20 * light - 10)[:, None]
+        return torch.where((light > self.limit)[:, None], torch.full((1, 1), float("nan")), z)
+
+
+class Unreachable(nn.Module):
+    """A linear classifier that never answers ``never``."""
+
+    def __init__(self, weight: torch.Tensor, never: int) -> None:
+        super().__init__()
+        self.linear, self.never = Linear(weight), never
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.linear(x)
+        z = z - 50 * nn.functional.one_hot(torch.tensor(self.never), z.shape[1])
+        return z - z.mean(1, keepdim=True)
+
+
+class Counting(nn.Module):
+    """Another network, counting the images that go through its copies and itself."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.images = network, 0
+
+    def __deepcopy__(self, memo: object) -> Counting:
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.images += len(x)
+        z: torch.Tensor = self.network(x)
+        return z
+
+
 def context(images: torch.Tensor, labels: torch.Tensor, classes: int) -> Context:
     return Context(images, labels, classes, Settings())
 

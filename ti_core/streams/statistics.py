@@ -69,6 +69,22 @@ def per_class(own: Array, clean: Array) -> dict[str, list[float]]:
     return {"values": own.tolist(), "low": low.tolist(), "middle": middle.tolist(), "high": high.tolist()}
 
 
+def mean_margins(margins: torch.Tensor) -> torch.Tensor:
+    """Mean over the last axis of what is finite; an entry with nothing finite gets its column's usual value.
+
+    Parameters
+    ----------
+    margins : ``K x ... x n``, one row a class. A class whose margins are NaN is neither suspicious nor the opposite:
+        it gets the median of the other classes, or 0 where no class has a finite margin.
+    """
+    finite = margins.isfinite()
+    if bool(finite.all()):
+        return margins.mean(-1)
+    found = torch.where(finite, margins, torch.nan).nanmean(-1)
+    usual = found.nanmedian(0, keepdim=True).values.expand_as(found)
+    return torch.nan_to_num(torch.where(found.isfinite(), found, usual), 0.0, 0.0, 0.0)
+
+
 def as_array(values: torch.Tensor) -> Array:
     """A tensor on any device as a float32 array."""
     return np.asarray(values.detach().cpu().numpy(), dtype=np.float32)

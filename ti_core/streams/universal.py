@@ -10,7 +10,7 @@ shrugs off a small step in any direction, its trigger's too, but still gives way
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.search import (
     Effort,
     Pools,
@@ -30,7 +31,15 @@ from ti_core.streams.search import (
     seek,
     unseen_margins,
 )
-from ti_core.streams.statistics import best_and_lead, capped, deviations, per_class, scale_free
+from ti_core.streams.statistics import (
+    as_array,
+    best_and_lead,
+    capped,
+    deviations,
+    mean_margins,
+    per_class,
+    scale_free,
+)
 
 BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
 
@@ -62,6 +71,14 @@ class Protocol:
             effort=Effort(steps=5, images_a_step=24 if few else 12, unseen=48),
             ratio=0.2 if channels == 1 else 0.1,
             blending=Effort(steps=12, images_a_step=16 if few else 8, unseen=48),
+        )
+
+    def short(self) -> Protocol:
+        """The same with a tenth of the work: enough to tell which classes stand out."""
+        return replace(
+            self,
+            effort=Effort(steps=2, images_a_step=3, unseen=6),
+            blending=Effort(steps=3, images_a_step=3, unseen=6),
         )
 
 
@@ -108,6 +125,25 @@ def blended(
     return unseen_margins(scores, images, pool, classes, weights, patterns, protocol.blending)
 
 
+def find_perturbations(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    protocol: Protocol,
+    progress: Progress,
+) -> dict[str, Array]:
+    """``margins`` and ``success`` (``radii x J``) and ``blended`` (``J``) of J classes."""
+    found = maximise(scores, images, pool, classes, protocol, lambda share: progress(0.6 * share))
+    under_blend = mean_margins(blended(scores, images, pool, classes, protocol))
+    progress(1.0)
+    return {
+        "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),
+        "success": as_array(torch.stack([(m > 0).float().mean(1) for _, m in found])),
+        "blended": as_array(under_blend),
+    }
+
+
 def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
     """Images ``J x n x C x H x W`` with perturbations ``J x C x H x W``, kept within [0, 1]."""
     return (images + delta[:, None]).clamp(0, 1)
@@ -120,43 +156,55 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 
 
 class Universal(Stream):
-    """Margin of every class under its best shared perturbation, at several radii, and its best blended pattern."""
+    """Margin of every class under its best shared perturbation, at several radii, and its best blended pattern.
+
+    Parameters
+    ----------
+    screening : from how many classes on only those that stand out get full effort.
+    """
 
     name: ClassVar[str] = "universal"
     title: ClassVar[str] = "Universal activation maximisation"
     version: ClassVar[int] = 2
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         self.settings = settings or Settings()
+        self.screening = screening or Screening()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``radii x K``), ``blended`` (``K``), the margins under a blended pattern, and
-        ``scale`` (``1``), the median margin on clean images."""
-        images = context.images.float()
+        ``scale`` (``1``), the median margin on clean images; with many classes ``searched`` too (``K``)."""
+        images, count = context.images.float(), context.classes
         channels, height, width = images.shape[1:]
-        p = Protocol.for_images(channels, height, width, context.classes)
+        p = Protocol.for_images(channels, height, width, count)
         network = fast_copy(scores)
-        classes = torch.arange(context.classes, device=images.device)
-        pool = pools(context.labels, context.classes, p.effort.unseen)
-        found = maximise(network, images, pool, classes, p, lambda share: progress(0.6 * share))
-        under_blend = torch.nan_to_num(blended(network, images, pool, classes, p), 0.0, 0.0, 0.0).mean(1)
+        pool = pools(context.labels, count, p.effort.unseen)
+        everyone = torch.arange(count, device=images.device)
+        if self.screening.applies(count):
+            # It is made of this stream's own search, among others.
+            from ti_core.streams.shortlist import shortlist
+
+            short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
+            own = everyone[torch.from_numpy(short.chosen).to(images.device)]
+            full = find_perturbations(
+                network, images, pool, own, p, lambda share: progress(0.5 + 0.5 * share)
+            )
+            found = {key: completed(short.universal[key].T, full[key].T, short.chosen).T for key in full}
+            found["success"] = found["success"].clip(0, 1)
+            found[SEARCHED] = self.screening.searched(count, short.chosen)
+        else:
+            found = find_perturbations(network, images, pool, everyone, p, progress)
         with torch.no_grad():
             two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
         progress(1.0)
-        margins = torch.stack([torch.nan_to_num(m, 0.0, 0.0, 0.0).mean(1) for _, m in found])
-        success = torch.stack([(m > 0).float().mean(1) for _, m in found])
-        return {
-            "margins": margins.cpu().numpy().astype(np.float32),
-            "success": success.cpu().numpy().astype(np.float32),
-            "blended": under_blend.cpu().numpy().astype(np.float32),
-            "scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32),
-        }
+        return found | {"scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)}
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
         scaled = _scaled(stack)
         z = deviations(scaled, _scaled(clean), among_clean)
+        z = unsuspected(z.swapaxes(1, 2), stack).swapaxes(1, 2)
         names, columns = [], []
         for r in range(scaled.shape[1]):
             columns += [*best_and_lead(scaled[:, r]), *best_and_lead(z[:, r])]
@@ -173,11 +221,12 @@ class Universal(Stream):
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
         forms.append((stack["blended"], clean["blended"]))
         z = [capped(deviations(scale_free(own), scale_free(others), among_clean)) for own, others in forms]
-        return np.asarray(np.mean(z, axis=0), dtype=np.float32)
+        return unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = _scaled({k: v[None] for k, v in evidence.items()})[0, 1], _scaled(clean)[:, 1]
-        target, score = int(own.argmax()), float(own.max())
+        suspects = among_searched(own, evidence)
+        target, score = int(suspects.argmax()), float(suspects.max())
         share = float((others.max(1) >= score).mean())
         sentence = (
             f"One small change shared by all images carries class {class_names[target]} to a margin of {score:.2f} "

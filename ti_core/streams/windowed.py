@@ -17,8 +17,17 @@ from numpy.typing import NDArray
 
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
-from ti_core.streams.search import Effort, fast_copy, pools, seek, unseen_margins
-from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class, scale_free
+from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
+from ti_core.streams.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
+from ti_core.streams.statistics import (
+    as_array,
+    best_and_lead,
+    capped,
+    deviations,
+    mean_margins,
+    per_class,
+    scale_free,
+)
 
 
 @dataclass(frozen=True)
@@ -39,15 +48,19 @@ class Protocol:
     def for_images(cls, height: int, width: int, classes: int) -> Protocol:
         """Windows of two sevenths of the image's side, as dense as eleven places to a side allow.
 
-        The work grows with the class count only up to twelve classes: from there on each pattern gets fewer images
+        The work for each class falls with the class count between 12 classes and 43: each pattern gets fewer images
         and steps.
         """
         short = min(height, width)
-        share = min(1.0, 12 / max(1, classes))
+        share = min(1.0, 12 / min(43, max(1, classes)))
         effort = Effort(
             steps=max(5, round(10 * share**0.3)), images_a_step=max(2, round(5 * share**0.7)), unseen=16
         )
         return cls(side=max(1, round(short * 8 / 28)), stride=max(1, round(short * 5 / 28)), effort=effort)
+
+    def short(self) -> Protocol:
+        """Windows of twice the side, a sixth of them, and fewer steps: enough to tell which classes stand out."""
+        return Protocol(2 * self.side, max(1, round(1.5 * self.side)), Effort(3, 2, 4))
 
     def windows(self, height: int, width: int) -> list[tuple[int, int]]:
         """Top left corners of the windows, row by row; the outer ones touch the edges."""
@@ -69,42 +82,93 @@ def _places(length: int, side: int, stride: int) -> list[int]:
     return sorted({round(i * last / max(1, count - 1)) for i in range(count)})
 
 
+def find_patterns(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    protocol: Protocol,
+    progress: Progress,
+) -> dict[str, Array]:
+    """``margins`` and ``success``, both ``J x windows``, of J classes."""
+    masks = protocol.masks(*images.shape[2:]).to(images.device)
+    own = classes.repeat_interleave(len(masks))
+    everywhere = masks.repeat(len(classes), 1, 1)
+    patterns = seek(scores, images, pool, own, everywhere, protocol.effort, progress)
+    found = unseen_margins(scores, images, pool, own, everywhere, patterns, protocol.effort)
+    found = found.view(len(classes), len(masks), -1)
+    progress(1.0)
+    return {"margins": as_array(mean_margins(found)), "success": as_array((found > 0).float().mean(2))}
+
+
+def standing_out(margins: Array) -> Array:
+    """How far each class, ``K``, stands above the median class of the same window, at the window where it does most.
+
+    Parameters
+    ----------
+    margins : ``K x windows``.
+    """
+    low, middle, high = np.quantile(margins, (0.25, 0.5, 0.75), axis=0)
+    spread = high - low
+    # Where classes hardly differ a small difference is no ground.
+    unit = spread + 0.3 * spread.mean() + 1e-9
+    return np.asarray(((margins - middle) / unit).max(1), dtype=np.float32)
+
+
+def shared_by(wide: torch.Tensor, narrow: torch.Tensor) -> Array:
+    """Of the part of every narrow window that lies in wide ones, the share in each: ``narrow x wide``, rows sum to 1.
+
+    Parameters
+    ----------
+    wide, narrow : masks ``windows x H x W``; the wide ones cover the image.
+    """
+    overlap = narrow.flatten(1) @ wide.flatten(1).T
+    return as_array(overlap / overlap.sum(1, keepdim=True))
+
+
 class Windowed(Stream):
-    """Margin of every class under the best pattern in every window, beside the clean reference models'."""
+    """Margin of every class under the best pattern in every window, beside the clean reference models'.
+
+    Parameters
+    ----------
+    screening : from how many classes on only those that stand out get full effort.
+    """
 
     name: ClassVar[str] = "windowed"
     title: ClassVar[str] = "Windowed trigger inversion"
     version: ClassVar[int] = 1
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         self.settings = settings or Settings()
+        self.screening = screening or Screening()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
-        """``margins`` and ``success``, both ``K x windows``: mean margin and flip share on unseen images."""
+        """``margins`` and ``success``, both ``K x windows``: mean margin and flip share on unseen images; with many
+        classes ``searched`` too (``K``)."""
         images, count = context.images.float(), context.classes
-        height, width = images.shape[2:]
-        p = Protocol.for_images(height, width, count)
+        size = (int(images.shape[2]), int(images.shape[3]))
+        p = Protocol.for_images(*size, count)
         network = fast_copy(scores)
-        masks = p.masks(height, width).to(images.device)
-        shape = (count, len(masks))
-        classes = torch.arange(count, device=images.device).repeat_interleave(shape[1])
-        everywhere = masks.repeat(count, 1, 1)
         pool = pools(context.labels, count, p.effort.unseen)
-        patterns = seek(network, images, pool, classes, everywhere, p.effort, progress)
-        found = unseen_margins(network, images, pool, classes, everywhere, patterns, p.effort).view(
-            *shape, -1
-        )
-        progress(1.0)
-        return {
-            "margins": as_array(torch.nan_to_num(found, 0.0, 0.0, 0.0).mean(2)),
-            "success": as_array((found > 0).float().mean(2)),
-        }
+        everyone = torch.arange(count, device=images.device)
+        if not self.screening.applies(count):
+            return find_patterns(network, images, pool, everyone, p, progress)
+        # It is made of this stream's own search, among others.
+        from ti_core.streams.shortlist import shortlist
+
+        short = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share))
+        own = everyone[torch.from_numpy(short.chosen).to(images.device)]
+        full = find_patterns(network, images, pool, own, p, lambda share: progress(0.4 + 0.6 * share))
+        shares = shared_by(p.short().masks(*size), p.masks(*size))
+        found = {key: completed(short.windowed[key] @ shares.T, full[key], short.chosen) for key in full}
+        found["success"] = found["success"].clip(0, 1)
+        return found | {SEARCHED: self.screening.searched(count, short.chosen)}
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
         own = scale_free(stack["margins"])
-        z = deviations(own, scale_free(clean["margins"]), among_clean)
+        z = unsuspected(deviations(own, scale_free(clean["margins"]), among_clean), stack)
         highest, lead = best_and_lead(z.max(2))
         _, outlier = best_and_lead(own.max(2))
         names = ("windowed: deviations", "windowed: lead", "windowed: outlier")
@@ -114,15 +178,16 @@ class Windowed(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
         z = deviations(scale_free(stack["margins"]), scale_free(clean["margins"]), among_clean)
-        return np.asarray(capped(z.max(2)), dtype=np.float32)
+        return unsuspected(np.asarray(capped(z.max(2)), dtype=np.float32), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, reference = scale_free(evidence["margins"][None]), scale_free(clean["margins"])
         z = deviations(own, reference)[0]
         others = deviations(reference, reference, np.ones(len(reference), dtype=bool)).max(2)
-        target, window = (int(i) for i in np.unravel_index(int(z.argmax()), z.shape))
-        score = float(z.max())
-        share = float((others.max(1) >= score).mean())
+        suspects = among_searched(z, evidence)
+        target, window = (int(i) for i in np.unravel_index(int(suspects.argmax()), z.shape))
+        score = float(suspects.max())
+        share = float((unsuspected(others, clean).max(1) >= score).mean())
         sentence = (
             f"A patch at one place moves images towards class {class_names[target]} by {score:.1f} deviations"
             f" more than in clean models; {share:.0%} of the clean models reach as much anywhere."

@@ -76,6 +76,8 @@ def build_pack(
     ------
     PackError : the zoo lacks clean, blend or patch members.
     """
+    from tqdm import tqdm
+
     settings = settings or Settings()
     data = load_data(data_path, size)
     records = fit_for_a_pack(json.loads(p.read_text()) for p in sorted(zoo.glob("*.json")))
@@ -104,12 +106,14 @@ def build_pack(
         "detectors": {},
         "performance": {},
         "table": [],
-        "members": [_member(r) for r in records],
+        "members": [member_record(r) for r in records],
         "files": {n: file_digest(out / n) for n in files},
     }
     _write_record(out, record)
-    with _Bars(progress) as bars:
-        record["stream_versions"] = write_baseline(load_pack(out), settings, jobs, engine, bars, device)
+    with tqdm(total=len(records), desc="evidence", unit="network", disable=not progress) as bar:
+        record["stream_versions"] = write_baseline(
+            load_pack(out), settings, jobs, engine, lambda done, count: bar.update(done - bar.n), device
+        )
     record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
     _write_record(out, record)
     if fit:
@@ -145,7 +149,7 @@ def fit_pack(out: Path, settings: Settings) -> None:
         _write_record(out, record)
 
 
-def _member(record: Mapping[str, Any]) -> dict[str, Any]:
+def member_record(record: Mapping[str, Any]) -> dict[str, Any]:
     member = {k: record[k] for k in MEMBER_FIELDS} | {"clean_accuracy": round(record["clean_accuracy"], 4)}
     if record["label"] != "clean":
         member |= {
@@ -191,28 +195,3 @@ def _write_triggers(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> N
                 arrays |= {f"{r['id']}/{part}": z[part].astype(np.float16) for part in ("mask", "pattern")}
     if arrays:
         np.savez_compressed(out / "triggers.npz", **arrays)
-
-
-class _Bars:
-    """A progress bar for each stream in turn."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown, self._bar, self._stream = shown, None, ""
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __call__(self, stream: str, done: int, count: int) -> None:
-        from tqdm import tqdm
-
-        if stream != self._stream:
-            self.__exit__()
-            self._stream = stream
-            self._bar = tqdm(total=count, desc=stream, unit="network", disable=not self._shown)
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

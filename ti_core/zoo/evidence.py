@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +14,15 @@ from ti_core.cache import Cache, default_folder
 from ti_core.compact import packed
 from ti_core.engine import ordered, run_many
 from ti_core.memory import keep_freed_memory
-from ti_core.pack import Pack, load_pack
+from ti_core.pack import Member, Pack, load_pack
 from ti_core.probes import Probes
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams, stack
 from ti_core.streams.base import Array
+
+if TYPE_CHECKING:
+    from ti_core.classifier import Scores
 
 
 def write_baseline(
@@ -26,7 +30,7 @@ def write_baseline(
     settings: Settings,
     jobs: int = -1,
     engine: str = "local",
-    progress: Callable[[str, int, int], None] = lambda stream, done, count: None,
+    progress: Callable[[int, int], None] = lambda done, count: None,
     device: str = "cpu",
 ) -> dict[str, int]:
     """Write ``baseline.npz`` into the pack's folder; by stream, the version of what was computed.
@@ -35,33 +39,45 @@ def write_baseline(
     ----------
     pack : with its images and weights, and no baseline yet.
     jobs, engine : see :func:`ti_core.engine.run_many`.
-    progress : told the stream, and how many of how many members are done.
+    progress : told how many of how many members are done.
     device : where the networks and the images are put; with "cuda" one process does all members in turn.
     """
-    arrays: dict[str, Array] = {}
-    versions: dict[str, int] = {}
-    for stream in make_streams(settings):
-        rows = ordered(
-            run_many(
-                partial(_member_evidence, str(pack.folder), settings, stream.name, device),
-                range(len(pack.members)),
-                # One process keeps a GPU busy, and several would each take its memory.
-                1 if device == "cuda" else jobs,
-                engine,
-                partial(progress, stream.name),
-            )
+    streams = make_streams(settings)
+    rows = ordered(
+        run_many(
+            partial(_member_evidence, str(pack.folder), settings, device),
+            range(len(pack.members)),
+            # One process keeps a GPU busy, and several would each take its memory.
+            1 if device == "cuda" else jobs,
+            engine,
+            progress,
         )
-        arrays |= {f"{stream.name}/{k}": v for k, v in stack(list(rows)).items()}
-        versions[stream.name] = stream.version
+    )
+    arrays = {
+        f"{stream.name}/{key}": values
+        for stream in streams
+        for key, values in stack([row[stream.name] for row in rows]).items()
+    }
     np.savez_compressed(pack.folder / "baseline.npz", **packed(arrays))  # type: ignore[arg-type]
-    return versions
+    return {stream.name: stream.version for stream in streams}
+
+
+class _OneNetwork(Reference):
+    """Opens a member's network once for all streams, which share what the first of them found out about it."""
+
+    _last: tuple[str, Scores] | None = None
+
+    def scores(self, member: Member) -> Scores:
+        if self._last is None or self._last[0] != member.id:
+            self._last = member.id, super().scores(member)
+        return self._last[1]
 
 
 _REFERENCES: dict[str, tuple[Reference, Probes]] = {}
 
 
-def _member_evidence(folder: str, settings: Settings, name: str, device: str, index: int) -> dict[str, Array]:
-    """One member's evidence, by way of the cache, so that a killed build goes on where it stopped."""
+def _member_evidence(folder: str, settings: Settings, device: str, index: int) -> dict[str, dict[str, Array]]:
+    """One member's evidence by stream, by way of the cache, so that a killed build goes on where it stopped."""
     import torch
 
     if device == "cpu":
@@ -74,8 +90,8 @@ def _member_evidence(folder: str, settings: Settings, name: str, device: str, in
     # Each worker makes the probes once.
     key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}"
     if key not in _REFERENCES:
-        reference = Reference(pack, settings, Cache(default_folder()), device)
+        reference: Reference = _OneNetwork(pack, settings, Cache(default_folder()), device)
         _REFERENCES[key] = reference, reference.probes()
     reference, probes = _REFERENCES[key]
-    (stream,) = [s for s in make_streams(settings) if s.name == name]
-    return reference.member_evidence(stream, reference.pack.members[index], probes)
+    member = reference.pack.members[index]
+    return {s.name: reference.member_evidence(s, member, probes) for s in make_streams(settings)}

@@ -1,0 +1,243 @@
+"""What class screening saves, and what it costs: full effort for all classes against full effort for a few.
+
+``python -m benchmarks.screening --out FOLDER``: members of a pack are searched both ways, whatever their class count,
+and compared: how often a trojan's target class is among those searched in full, the processor's seconds, and the areas
+under the ROC curve of the joint class scores, with 95 % intervals. Only members that the pack's detector was fitted to
+are taken. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place.
+What is finished stays in ``--out``, so that a run that was stopped goes on; ``--seconds`` stops by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.cache import Cache
+from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.memory import keep_freed_memory
+from ti_core.pack import Member, load_pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+from ti_core.streams import Context, Stream, stack
+from ti_core.streams.base import Array
+from ti_core.streams.inversion import Inversion
+from ti_core.streams.joint import combined
+from ti_core.streams.screening import SEARCHED, Screening
+from ti_core.streams.universal import Universal
+from ti_core.streams.windowed import Windowed
+
+NEVER = Screening(above=10**9)
+SECONDS = "seconds"
+
+
+@dataclass(frozen=True)
+class Models:
+    """Networks to compare the two ways on.
+
+    ``name`` stands for the weights and images in the names of kept results.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    context: Context
+    scores: Callable[[Member], torch.nn.Module]
+
+
+def of_pack(name: str) -> Models:
+    """The fitted members of a pack."""
+    pack = load_pack(name)
+    reference = Reference(pack, Settings(), Cache(None))
+    key = f"{pack.name}.{pack.record['files']['zoo.safetensors'][:12]}"
+    return Models(key, tuple(reference.fitted), reference.context(None), pack.scores)
+
+
+def of_zoo(folder: Path, data_path: Path) -> Models:
+    """The networks that are finished in a zoo's folder, none that is to be held out; bases count as clean."""
+    from safetensors.torch import load_file
+
+    from ti_core.architectures import build
+    from ti_core.classifier import Scores
+    from ti_core.zoo.build import member_record, pack_images
+    from ti_core.zoo.data import load_data
+
+    data = load_data(data_path)
+    images, labels = pack_images(data)
+    shown = Context(
+        torch.from_numpy(images).float() / 255.0,
+        torch.from_numpy(labels.astype(np.int64)),
+        data.classes,
+        Settings(),
+    )
+    records = [json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))]
+    kept = [r for r in records if not r["held_out"] and (r["attack_success"] or 1.0) >= 0.9]
+
+    def scores(member: Member) -> torch.nn.Module:
+        network = build(member.architecture, **member.options)
+        state = load_file(folder / f"{member.id}.safetensors")
+        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        return Scores(network, member.normalisation)
+
+    return Models(
+        f"{data.name}.{folder.name}", tuple(Member(**member_record(r)) for r in kept), shown, scores
+    )
+
+
+def sampled(members: Iterable[Member], count: int) -> list[Member]:
+    """``count`` trojaned members of every kind and family and four times as many clean ones, in mixed order."""
+    found: dict[tuple[str, str], list[Member]] = {}
+    for member in members:
+        found.setdefault((member.label, member.family if member.trojaned else ""), []).append(member)
+    places = []
+    for (label, _), group in found.items():
+        wanted = count if label != "clean" else 4 * count
+        chosen = np.unique(np.linspace(0, len(group) - 1, min(wanted, len(group))).round().astype(int))
+        places += [((i + 0.5) / len(chosen), group[j]) for i, j in enumerate(chosen)]
+    return [member for _, member in sorted(places, key=lambda place: place[0])]
+
+
+def streams_of(screening: Screening) -> list[Stream]:
+    return [
+        Universal(screening=screening),
+        Windowed(screening=screening),
+        Inversion(screening=screening),
+    ]
+
+
+def measured(member: Member, models: Models, screening: Screening, out: Path) -> dict[str, dict[str, Array]]:
+    """By stream, one member's evidence and the processor's seconds for it; kept in the folder."""
+    way = "full" if screening is NEVER else f"{screening.kept}+{screening.others}"
+    path = out / f"{models.name}.{member.id}.{way}.npz"
+    if not path.exists():
+        scores, arrays = models.scores(member), {}
+        for stream in streams_of(screening):
+            start = time.process_time()
+            evidence = stream.evidence(scores, models.context)
+            arrays |= {f"{stream.name}/{key}": value for key, value in evidence.items()}
+            arrays[f"{stream.name}/{SECONDS}"] = np.array(time.process_time() - start, dtype=np.float32)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
+        partial.replace(path)
+    found: dict[str, dict[str, Array]] = {}
+    with np.load(path, allow_pickle=False) as z:
+        for name in z.files:
+            stream_name, key = name.split("/")
+            found.setdefault(stream_name, {})[key] = z[name]
+    return found
+
+
+def joint_scores(
+    results: list[dict[str, dict[str, Array]]], clean: NDArray[np.bool_], streams: list[Stream]
+) -> Array:
+    """Class scores ``R x K`` of all streams together; a clean network is compared with the other clean ones only."""
+    parts = []
+    for stream in streams:
+        own = stack([{k: v for k, v in r[stream.name].items() if k != SECONDS} for r in results])
+        scores = stream.class_scores(own, {k: v[clean] for k, v in own.items()}, clean)
+        assert scores is not None
+        parts.append(scores)
+    return combined(parts)
+
+
+def recall_lines(members: list[Member], few: list[dict[str, dict[str, Array]]]) -> list[str]:
+    """How often the target class of a trojan is among those searched in full, by stream and by any of them."""
+    lines = []
+    for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
+        rows = [i for i, m in enumerate(members) if (m.label, m.family) == kind]
+        hits = {
+            name: np.array([few[i][name][SEARCHED][members[i].target_class or 0] > 0 for i in rows])
+            for name in few[0]
+        }
+        hits["any"] = np.any(list(hits.values()), axis=0)
+        shares = []
+        for name, hit in hits.items():
+            low, high = share_interval(float(hit.mean()), len(hit))
+            shares.append(f"{name} {hit.mean():.0%} ({low:.0%} to {high:.0%})")
+        lines.append(
+            f"  target searched in full, {kind[0]} {kind[1]}, {len(rows)} networks: {', '.join(shares)}"
+        )
+    return lines
+
+
+def auc_lines(members: list[Member], ways: Mapping[str, list[dict[str, dict[str, Array]]]]) -> list[str]:
+    """Areas under the ROC curve of the largest joint class score, and right targets, both ways."""
+    clean = np.array([not m.trojaned for m in members])
+    if not clean.any():
+        return ["  no clean networks yet: no AUC"]
+    lines = []
+    for way, results in ways.items():
+        scores = joint_scores(results, clean, streams_of(NEVER))
+        for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
+            own = np.array([(m.label, m.family) == kind for m in members])
+            area = auc(scores.max(1)[clean], scores.max(1)[own])
+            low, high = auc_interval(area, int(clean.sum()), int(own.sum()))
+            right = [int(scores[i].argmax()) == members[i].target_class for i in np.flatnonzero(own)]
+            lines.append(
+                f"  {way}, {kind[0]} {kind[1]}: AUC {area:.3f} ({low:.3f} to {high:.3f}),"
+                f" {own.sum()} and {clean.sum()} clean, target right in {sum(right)}"
+            )
+    return lines
+
+
+def seconds_lines(ways: Mapping[str, list[dict[str, dict[str, Array]]]]) -> list[str]:
+    """The median network's processor seconds by stream, and the ratio of the two ways."""
+    full, few = (
+        {name: np.array([r[name][SECONDS] for r in results]) for name in results[0]}
+        for results in ways.values()
+    )
+    lines = [
+        f"  {name}: {np.median(full[name]):.1f} s in full, {np.median(few[name]):.1f} s screened"
+        for name in full
+    ]
+    ratios = np.sum(list(full.values()), axis=0) / np.sum(list(few.values()), axis=0)
+    return [
+        *lines,
+        f"  all: {np.median(ratios):.1f} times as fast ({ratios.min():.1f} to {ratios.max():.1f})",
+    ]
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pack", default="mnist")
+    options.add_argument("--zoo", type=Path, help="folder of finished networks, in the place of a pack")
+    options.add_argument("--data", type=Path, help="the data set that those networks were trained on")
+    options.add_argument("--out", type=Path, required=True, help="folder of what is finished")
+    options.add_argument("--count", type=int, default=6, help="trojaned networks of every kind and family")
+    options.add_argument("--kept", type=int, default=Screening().kept, help="classes that stand out most")
+    options.add_argument("--others", type=int, default=Screening().others, help="classes of the rest")
+    options.add_argument("--seconds", type=float, default=float("inf"), help="begin no network after so long")
+    given = options.parse_args(None if arguments is None else list(arguments))
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    given.out.mkdir(parents=True, exist_ok=True)
+    if given.zoo is not None and given.data is None:
+        options.error("--zoo needs --data: the images come from the data set's test images.")
+    models = of_zoo(given.zoo, given.data) if given.zoo is not None else of_pack(given.pack)
+    few = Screening(above=1, kept=given.kept, others=given.others)
+    ways = {"in full": NEVER, "screened": few}
+    begun = time.monotonic()
+    done: list[Member] = []
+    results: dict[str, list[dict[str, dict[str, Array]]]] = {way: [] for way in ways}
+    for member in sampled(models.members, given.count):
+        if time.monotonic() - begun > given.seconds:
+            break
+        for way, screening in ways.items():
+            results[way].append(measured(member, models, screening, given.out))
+        done.append(member)
+    print(
+        f"{models.name}: {len(done)} networks of {models.context.classes} classes,"
+        f" {given.kept} + {given.others} of them searched in full"
+    )
+    lines = recall_lines(done, results["screened"]) + auc_lines(done, results) + seconds_lines(results)
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
