@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,22 @@ def test_members_classify_as_well_as_recorded(tiny_pack: Pack) -> None:
         (tiny_pack.scores(member)(tiny_pack.images).argmax(1) == tiny_pack.labels).float().mean()
     )
     assert abs(accuracy - member.clean_accuracy) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("classes", "usual", "needed"), [(10, 0.98, 0.60), (100, 0.5, 0.29), (2, 0.9, 0.73), (43, 0.02, 0.02)]
+)
+def test_how_well_a_suspect_must_classify_follows_the_packs_own_networks(
+    tiny_pack: Pack, classes: int, usual: float, needed: float
+) -> None:
+    """0.57 of the way from chance to the median; one network that went astray moves nothing."""
+    accuracies = (0.0, usual, usual, usual)
+    members = tuple(
+        replace(m, clean_accuracy=a) for m, a in zip(tiny_pack.members[:4], accuracies, strict=True)
+    )
+    record = {**tiny_pack.record, "class_names": [str(i) for i in range(classes)]}
+    pack = replace(tiny_pack, record=record, members=members)
+    assert pack.needed_accuracy == pytest.approx(needed, abs=0.005)
 
 
 def test_a_good_pack_verifies(tiny_pack: Pack) -> None:

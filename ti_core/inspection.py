@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ti_core.cache import Cache
-from ti_core.classifier import Classifier, Declared, understand
+from ti_core.classifier import Classifier, Declared, understand_with
 from ti_core.detector import Assessment, Detector, log_odds
 from ti_core.loading.model import Model
 from ti_core.occlusion import Occlusion, occlude
@@ -91,9 +91,7 @@ def inspect(
     result = Inspection()
 
     with clock.stage("preprocessing"):
-        result.classifier = understand(
-            model, pack.images, pack.labels, len(pack.class_names), Declared.of(settings)
-        )
+        result.classifier = understand_with(model, pack, Declared.of(settings))
     if not result.classifier.understood:
         result.report = replace(
             _report(result, None, model, reference, clock), reasons=not_understood(result.classifier)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ti_core.triggers import Trigger
 
 SCHEMA_VERSION = 1
+NEEDED = 0.57
+"""Share of the way from chance to its own networks' accuracy that makes a suspect understood: 60 % on MNIST."""
 STORED = "stored"
 """The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
@@ -86,6 +89,12 @@ class Pack:
     def input_shape(self) -> tuple[int, int, int]:
         c, h, w = self.record["input_shape"]
         return int(c), int(h), int(w)
+
+    @cached_property
+    def needed_accuracy(self) -> float:
+        """Clean accuracy below which a suspect is not understood: above chance, and reached by its reference models."""
+        chance = 1 / len(self.class_names)
+        return chance + NEEDED * (statistics.median(m.clean_accuracy for m in self.members) - chance)
 
     @cached_property
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
