@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from ti_core.errors import PackError
+from ti_core.errors import PackError, SettingsError
 from ti_core.pack import PACKS, Pack, choose_pack, load_pack, pack_names
+from ti_core.settings import Settings
 from ti_core.verify import verify_pack
 
 
@@ -57,6 +58,24 @@ def test_how_well_a_suspect_must_classify_follows_the_packs_own_networks(
     record = {**tiny_pack.record, "class_names": [str(i) for i in range(classes)]}
     pack = replace(tiny_pack, record=record, members=members)
     assert pack.needed_accuracy == pytest.approx(needed, abs=0.005)
+
+
+def test_a_packs_own_settings_hold_but_for_those_that_are_asked_for(
+    tiny_pack: Pack, tiny_settings: Settings
+) -> None:
+    assert tiny_pack.settings == tiny_settings
+    asked = tiny_pack.settings_with({"images": "9", "quantiles": [0.5]})
+    assert asked == tiny_settings.with_(images=9, quantiles=(0.5,))
+    with pytest.raises(SettingsError, match="images cannot be 0"):
+        tiny_pack.settings_with({"images": 0})
+
+
+@pytest.mark.parametrize("recorded", [None, {"colour": "blue"}, {"images": "many"}, "unknown"])
+def test_a_pack_that_does_not_say_how_it_was_made_is_an_error(tiny_pack: Pack, recorded: object) -> None:
+    record = {key: value for key, value in tiny_pack.record.items() if key != "settings"}
+    pack = replace(tiny_pack, record=record if recorded is None else {**record, "settings": recorded})
+    with pytest.raises(PackError, match="'bars' does not say how its evidence was made"):
+        pack.settings_with({})
 
 
 def test_a_good_pack_verifies(tiny_pack: Pack) -> None:

@@ -74,7 +74,7 @@ def inspect(
     ----------
     model : from :func:`ti_core.loading.load_model`.
     pack : the reference models it is compared with.
-    settings : see :class:`ti_core.settings.Settings`.
+    settings : by default those that the pack was made with.
     progress : called as the stages go on.
     cache : where evidence is kept between inspections; by default nowhere.
     device : "cpu" or "cuda".
@@ -85,7 +85,7 @@ def inspect(
     ModelBehaviourError : the network does not classify this pack's images.
     CancelledError : from ``progress``.
     """
-    settings = settings or Settings()
+    settings = settings or pack.settings
     clock = Clock(progress)
     reference = Reference(pack, settings, cache or Cache(None), device)
     result = Inspection()

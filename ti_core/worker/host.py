@@ -1,9 +1,10 @@
 """The host: a process that opens no model file, imports what is slow once, and forks a process for every job.
 
 Run as ``python -m ti_core.worker.host FD``; FD is a socket to the program that asks. Each message is a JSON object:
-``{"prepare": [modules]}``, or one with "task", "request", "folder", "temporary" (whether the folder is) and "limits", and
-with two file descriptors: where the job writes its lines, and where the host tells of it (``started PID``, then
-``ended STATUS``). When the socket closes, every job is killed, its folder is removed if it is temporary, and the host ends.
+``{"prepare": [modules]}``, or one with "task", "request", "folder", "temporary" (whether that folder is) and "limits",
+and with two file descriptors: where the job writes its lines, and where the host tells of it (``started PID``, then
+``ended STATUS``). When the socket closes, every job is killed and the host ends; of jobs that still ran, temporary
+folders are removed.
 """
 
 from __future__ import annotations
