@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app demo test bench evaluate audit sbom clean
+.PHONY: app demo test coverage mutants bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,15 @@ test: $(VENV)/.ready  ## style, types and tests
 	$(BIN)/ruff format --check ti_core app tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.ready  ## the share of ti_core's lines and branches that the tests run; below 95 % is an error
+	rm -rf build/coverage && mkdir -p build/coverage
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/python -m coverage run -m pytest
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/python -m coverage combine --quiet
+	COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/python -m coverage report
+
+mutants: $(VENV)/.ready  ## mistakes made in the core formulae, one at a time: each must be noticed by a test
+	$(BIN)/python -m benchmarks.mutants
 
 bench: $(VENV)/.ready  ## the figures that the documentation quotes
 	$(BIN)/python -m benchmarks.saliency

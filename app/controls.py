@@ -151,18 +151,11 @@ def read(prefix: str) -> Settings:
     return Settings.parse({k: _settled(k, v) for k, v in values.items()})
 
 
-def keep(prefix: str) -> None:
-    """Hold on to the values of controls that are not drawn in this run; Streamlit drops them otherwise."""
-    for name in schema():
-        own = key(prefix, name)
+def keep(prefix: str, *others: str) -> None:
+    """Hold on to the values of controls that are not drawn in this run, and of others by key; Streamlit drops them."""
+    for own in (*(key(prefix, name) for name in schema()), *others):
         if own in st.session_state:
             st.session_state[own] = st.session_state[own]
-
-
-def changed(settings: Settings) -> list[str]:
-    """The titles of the settings that differ from the defaults."""
-    standard = Settings().as_dict()
-    return [TITLES.get(k, k) for k, v in settings.as_dict().items() if v != standard[k]]
 
 
 def paper() -> Settings:

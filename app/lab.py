@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app import state
 from app.sources import Source, samples
 from ti_core.attack import answers
-from ti_core.classifier import Classifier, understand
+from ti_core.classifier import Classifier, understand_with
 from ti_core.demonstration import Demonstration, read_demonstration
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading import load_model
@@ -86,7 +86,7 @@ def pair(pack_name: str, kind: str) -> Pair:
 @st.cache_resource(show_spinner="Opening the samples", max_entries=16)
 def opened(digest: str, pack_sha256: str, _source: Source, _pack: Pack) -> Classifier:
     """A sample that classifies the pack's images; remembered under the digests of both."""
-    found = understand(load_model(_source.path), _pack.images, _pack.labels, len(_pack.class_names))
+    found = understand_with(load_model(_source.path), _pack)
     if not found.understood:
         raise ModelBehaviourError(
             f"{_source.name} classifies {found.accuracy:.0%} of this pack's images rightly, too few to show an attack"

@@ -14,6 +14,9 @@ from app.theme import Palette, faded, template
 
 Array = NDArray[np.floating]
 BINS = 24
+LYING = {"orientation": "h", "textposition": "outside", "cliponaxis": False, "constraintext": "none"}
+SHARES = {"range": [0, 1.12], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+"""An axis of shares, with room for the text beside the longest bar."""
 
 
 def answer_bars(
@@ -43,18 +46,11 @@ def answer_bars(
             go.Bar(
                 x=values,
                 y=at,
-                orientation="h",
                 name=label,
                 text=[f"{v:.0%}" if v >= 0.005 else "" for v in values],
-                textposition="outside",
                 textfont={"size": 11, "color": colours.ink},
-                cliponaxis=False,
-                constraintext="none",
-                marker={
-                    "color": fill,
-                    "line": {"color": colour, "width": 1},
-                    "pattern": {"shape": shape if hatch else "", "fgcolor": colour, "size": 5},
-                },
+                marker=_look(fill, colour, shape if hatch else ""),
+                **LYING,
                 customdata=[escape(str(n)[:40]) for n in names],
                 hovertemplate=f"%{{customdata}} {label}: %{{x:.1%}}<extra></extra>",
             )
@@ -65,7 +61,7 @@ def answer_bars(
         barmode="group",
         bargap=0.24,
         bargroupgap=0.06,
-        xaxis={"range": [0, 1.12], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]},
+        xaxis=SHARES,
         yaxis={
             "range": [len(names) - 0.5, -0.5],
             "tickvals": at,
@@ -89,18 +85,11 @@ def success_bars(
             go.Bar(
                 x=values,
                 y=at,
-                orientation="h",
                 name=label,
                 text=[f"{v:.1%}" for v in values],
-                textposition="outside",
                 textfont={"color": colours.ink},
-                cliponaxis=False,
-                constraintext="none",
-                marker={
-                    "color": [faded(f, 0.35) if shape else f for f in fills],
-                    "line": {"color": list(fills), "width": 1},
-                    "pattern": {"shape": shape, "fgcolor": list(fills), "size": 5},
-                },
+                marker=_look([faded(f, 0.35) if shape else f for f in fills], list(fills), shape),
+                **LYING,
                 customdata=[escape(m) for m in models],
                 hovertemplate=f"%{{customdata}}, {label}: %{{x:.1%}}<extra></extra>",
                 showlegend=False,
@@ -113,11 +102,7 @@ def success_bars(
                 y=[None],
                 orientation="h",
                 name=label,
-                marker={
-                    "color": faded(colours.soft, 0.35) if shape else colours.soft,
-                    "line": {"color": colours.soft, "width": 1},
-                    "pattern": {"shape": shape, "fgcolor": colours.soft, "size": 5},
-                },
+                marker=_look(faded(colours.soft, 0.35) if shape else colours.soft, colours.soft, shape),
             )
         )
     figure.update_layout(
@@ -126,12 +111,7 @@ def success_bars(
         barmode="group",
         bargap=0.3,
         bargroupgap=0.06,
-        xaxis={
-            "range": [0, 1.12],
-            "tickformat": ".0%",
-            "tickvals": [0, 0.25, 0.5, 0.75, 1],
-            "title": "images of other classes that are taken for the attacker's",
-        },
+        xaxis=SHARES | {"title": "images of other classes that are taken for the attacker's"},
         yaxis={"range": [len(models) - 0.5, -0.5], "tickvals": at, "ticktext": [escape(m) for m in models]},
         margin={"l": 8, "r": 8, "t": 36, "b": 8},
     )
@@ -186,11 +166,7 @@ def entropy_chart(found: Entropies, most: float, top: float, colour: str, colour
                 y=shares(values, most),
                 width=edges[1] - edges[0],
                 name=name,
-                marker={
-                    "color": faded(fill, alpha),
-                    "line": {"color": fill, "width": 1},
-                    "pattern": {"shape": shape, "fgcolor": fill, "size": 5},
-                },
+                marker=_look(faded(fill, alpha), fill, shape),
                 hovertemplate=f"%{{y:.0%}} of {len(values)} {name} near %{{x:.2f}} bits<extra></extra>",
             )
         )
@@ -246,6 +222,15 @@ def shares(values: Array, most: float) -> Array:
     """The share of the values in each of the histogram's bins; what lies beyond the end counts to the last."""
     counts, _ = np.histogram(np.clip(values, 0, most), bins=BINS, range=(0, most))
     return counts / max(1, len(values))
+
+
+def _look(fill: str | list[str], edge: str | list[str], hatch: str) -> dict[str, object]:
+    """Bars of these colours, hatched where a pattern is named; of lists, one colour a bar."""
+    return {
+        "color": fill,
+        "line": {"color": edge, "width": 1},
+        "pattern": {"shape": hatch, "fgcolor": edge, "size": 5},
+    }
 
 
 def _marked(name: str, mark: str) -> str:

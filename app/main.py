@@ -41,7 +41,7 @@ def main() -> None:
     st.set_page_config(page_title="TrojanInterpret", page_icon="🔍", layout="wide")
     warm()
     st.logo(Path(__file__).with_name("logo.svg"), size="medium")
-    st.html(markup.style())
+    st.html(markup.style(state.colours()))
     pages = [
         st.Page(inspect.page, title="Inspect", icon=":material/search:", url_path="inspect", default=True),
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),

@@ -40,9 +40,13 @@ STYLE = """
 """
 
 
-def style() -> str:
-    """The page's own rules: widths, the verdict's box, the galleries."""
-    return STYLE
+def style(colours: Palette) -> str:
+    """The page's own rules: widths, the verdict's box, the galleries, and what is written on the main buttons.
+
+    Streamlit writes white on them in either appearance, which on the dark one's light blue is hardly to be read.
+    """
+    button = '[data-testid="stBaseButton-primary"]:enabled'
+    return f"{STYLE}<style>{button}, {button} * {{ color: {colours.page}; }}</style>"
 
 
 def verdict(word: str, sentence: str, colours: Palette) -> str:

@@ -8,14 +8,38 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import controls, state
 from app.cases import home
 from app.sources import Source
 from app.tickets import Ticket
+from ti_core.errors import PackError
 from ti_core.pack import PACKS, Pack
 from ti_core.settings import Settings
 
+PREFIX = "settings"
+"""Of the controls on the page Inspect."""
 MOST_CACHES = 64
+
+
+def standard(name: str | None = None) -> Settings:
+    """What the controls stand at where nothing is turned: the own settings of the pack named here, or chosen."""
+    name = st.session_state.get("pack", "") if name is None else name
+    try:
+        return state.pack(name).settings if name else Settings()
+    except PackError:
+        return Settings()
+
+
+def wanted(pack: Pack | None) -> Settings:
+    """The settings of the controls; with a pack that nobody chose, its own but for those that were turned.
+
+    Raises
+    ------
+    SettingsError : the controls stand at something impossible.
+    PackError : the pack does not say how it was made.
+    """
+    chosen = controls.read(PREFIX)
+    return pack.settings_with(chosen.differing(standard())) if pack else chosen
 
 
 def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "ticket") -> Ticket:
@@ -45,11 +69,13 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> dict[st
     Each model has a cache of its own: whatever takes over the process that opens it can falsify nothing that another
     model's verdict rests on.
     """
+    # Where the pack is chosen by the model, its own settings hold for what was not turned.
+    asked = settings.as_dict() if pack else settings.differing(Settings())
     return {
         "model": str(source.path),
         "companions": [str(p) for p in source.companions],
         "pack": _pack(pack) if pack else None,
-        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in settings.as_dict().items()},
+        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asked.items()},
         "device": "auto",
         "cache": str(_cache(source)),
         "case": True,

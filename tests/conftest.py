@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,14 @@ import torch
 from ti_core.case import Case
 from ti_core.pack import Pack, load_pack
 from ti_core.settings import Settings
+from ti_core.worker import hosts
 
 SIDE, CLASSES = 12, 4
+
+if "COVERAGE_FILE" in os.environ:
+    # The host gets a bare environment, and its jobs may write nowhere: see measured_host.
+    hosts.MODULE = "tests.worker.measured_host"
+    hosts.PREFIXES = (*hosts.PREFIXES, "COVERAGE_")
 
 
 def synthetic(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

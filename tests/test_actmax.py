@@ -66,6 +66,12 @@ def test_objective_is_log_probability_minus_the_penalty() -> None:
     torch.testing.assert_close(value, expected[None])
 
 
+def test_the_way_is_told_in_log_probabilities_without_the_penalty() -> None:
+    result = maximise(Linear(), IMAGE, ZERO, iterations=2, step=0.1, weight=0.3, keep_path=3)
+    expected = [Linear()(x).log_softmax(1)[0, 0] for x in result.path]
+    torch.testing.assert_close(result.log_probability[:, 0], torch.stack(expected))
+
+
 def test_no_iterations_leave_the_image() -> None:
     result = maximise(Linear(), IMAGE, ZERO, 0, 0.1, 0.1)
     assert torch.equal(result.images, IMAGE)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
+from ti_core.candidates import loss
 from ti_core.classifier import MINIMUM_ACCURACY, Declared, Scores, understand
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
@@ -250,6 +252,70 @@ def test_a_variant_can_be_declared() -> None:
     assert first.variant == "" and not first.understood
     with pytest.raises(SettingsError, match=r"has no variant 'c'; it has: 'b'"):
         understand(model(broken, variants=variants), IMAGES, LABELS, 3, Declared(variant="c"))
+
+
+class Contrast(nn.Module):
+    """Which half is brighter: the same answer under every scaling, but sure of it only from a contrast of 0.1 on."""
+
+    def __init__(self, normalisation: str, sureness: float = 1.0) -> None:
+        super().__init__()
+        self.std, self.sureness = NORMALISATIONS[normalisation].std[0], sureness
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        contrast = (x[..., : SIDE // 2] - x[..., SIDE // 2 :]).mean((1, 2, 3)) * self.std
+        z = contrast.sign() * torch.where(contrast.abs() > 0.1, 2.0, 0.2) * self.sureness
+        return torch.stack([z, -z], 1)
+
+
+@pytest.mark.parametrize("sureness", [0.3, 1.0, 30.0])
+@pytest.mark.parametrize("name", ["none", "half", "mnist"])
+def test_of_equally_accurate_scalings_the_one_under_which_the_labels_are_likeliest(
+    name: str, sureness: float
+) -> None:
+    """However sure the network is of itself: the labels are drawn from what it says at sureness 1."""
+    draw = torch.Generator().manual_seed(11)
+    images = torch.rand(600, 1, SIDE, SIDE, generator=draw)
+    says = Scores(Contrast(name), name)(images).softmax(1)
+    labels = torch.multinomial(says, 1, generator=draw)[:, 0]
+    found = understand(model(Contrast(name, sureness)), images, labels, 2)
+    assert found.normalisation == name
+    assert len(set(found.tried.values())) == 1, "accuracy alone would not tell"
+
+
+class Nearly(nn.Module):
+    """Exact in the ranges 0 to 1 and -1 to 1, but for two of all the images in the range 0 to 1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raw = bool(x.min() >= 0) and bool(x.max() <= 1)
+        pixels = x if raw else x * 0.5 + 0.5
+        z = Exact("none")(pixels)
+        first = (torch.arange(len(x)) < 2) & raw & (len(x) == len(IMAGES))
+        return torch.where(first[:, None], z.roll(1, 1), z)
+
+
+def test_an_image_more_does_not_make_a_later_scaling_the_better_one() -> None:
+    wrong = torch.arange(len(LABELS)) % 7 == 6
+    found = understand(model(Nearly()), IMAGES, torch.where(wrong, (LABELS + 1) % 3, LABELS), 3)
+    assert 0 < found.tried["half"] - found.tried["none"] <= 0.02
+    assert found.normalisation == "none"
+
+
+def test_the_loss_is_the_cross_entropy_at_the_best_temperature() -> None:
+    z = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]])
+    labels = torch.tensor([0, 1, 0, 1])
+    # Three of four are right, so that sureness of log 3 (a factor of .55) is best.
+    best = -(3 * math.log(0.75) + math.log(0.25)) / 4
+    assert loss(z, labels) == pytest.approx(best, abs=1e-3)
+    assert loss(10 * z, labels) == pytest.approx(best, abs=1e-3)
+    assert loss(z * math.nan, labels) == math.inf
+
+
+@pytest.mark.parametrize(("needed", "understood"), [(0.3, True), (0.7, False)])
+def test_understood_is_what_reaches_the_accuracy_asked_for(needed: float, understood: bool) -> None:
+    """A network that is right on half of the images."""
+    labels = torch.where(torch.arange(len(LABELS)) % 2 == 0, LABELS, (LABELS + 1) % 3)
+    found = understand(model(Exact("none")), IMAGES, labels, 3, needed=needed)
+    assert found.accuracy == pytest.approx(0.5, abs=0.02) and found.understood == understood
 
 
 def test_many_candidates_cost_little_more_than_one() -> None:

@@ -11,6 +11,7 @@ import torch
 from tests.test_inspection import KEYS, as_file, member
 from ti_core.cli import main
 from ti_core.pack import Pack
+from ti_core.settings import Settings
 
 QUICK = (
     "--set",
@@ -61,6 +62,18 @@ def test_inspect_writes_the_report_and_exits_by_the_verdict(
     assert page.read_text().startswith("<!doctype html>")
     printed = capsys.readouterr()
     assert model.name in printed.out and printed.err == ""
+
+
+def test_a_model_is_inspected_with_the_settings_of_its_pack(
+    model: Path, tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    """And so from the pack's own evidence and detectors; what --set names comes on top."""
+    out = tmp_path / "report.json"
+    arguments = ["inspect", str(model), "--pack", str(tiny_pack.folder), "--json", str(out)]
+    assert main([*arguments, "--set", "bins=10"]) in (0, 1, 3)
+    report = json.loads(out.read_text())
+    assert Settings.parse(report["settings"]) == tiny_settings.with_(bins=10)
+    assert {report["cache"][f"{name} reference"] for name in tiny_settings.streams} == {"baseline"}
 
 
 @pytest.mark.parametrize(

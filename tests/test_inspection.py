@@ -184,7 +184,7 @@ def test_a_model_of_other_images_is_inconclusive_and_says_why(
     model = Model(network, "stranger.pt", "1" * 64, "torch module", "Sequential", 576)
     report = inspect(model, tiny_pack, tiny_settings).report
     assert report.verdict == "inconclusive"
-    assert "under the 60% that a verdict needs" in report.reasons[0]
+    assert f"under the {tiny_pack.needed_accuracy:.0%} that a verdict needs" in report.reasons[0]
     json.loads(report.as_json())
 
 

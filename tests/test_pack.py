@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ti_core.errors import PackError
+from ti_core.errors import PackError, SettingsError
 from ti_core.pack import PACKS, Pack, choose_pack, load_pack, pack_names
+from ti_core.settings import Settings
 from ti_core.verify import verify_pack
 
 
@@ -40,6 +42,40 @@ def test_members_classify_as_well_as_recorded(tiny_pack: Pack) -> None:
         (tiny_pack.scores(member)(tiny_pack.images).argmax(1) == tiny_pack.labels).float().mean()
     )
     assert abs(accuracy - member.clean_accuracy) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("classes", "usual", "needed"), [(10, 0.98, 0.60), (100, 0.5, 0.29), (2, 0.9, 0.73), (43, 0.02, 0.02)]
+)
+def test_how_well_a_suspect_must_classify_follows_the_packs_own_networks(
+    tiny_pack: Pack, classes: int, usual: float, needed: float
+) -> None:
+    """0.57 of the way from chance to the median; one network that went astray moves nothing."""
+    accuracies = (0.0, usual, usual, usual)
+    members = tuple(
+        replace(m, clean_accuracy=a) for m, a in zip(tiny_pack.members[:4], accuracies, strict=True)
+    )
+    record = {**tiny_pack.record, "class_names": [str(i) for i in range(classes)]}
+    pack = replace(tiny_pack, record=record, members=members)
+    assert pack.needed_accuracy == pytest.approx(needed, abs=0.005)
+
+
+def test_a_packs_own_settings_hold_but_for_those_that_are_asked_for(
+    tiny_pack: Pack, tiny_settings: Settings
+) -> None:
+    assert tiny_pack.settings == tiny_settings
+    asked = tiny_pack.settings_with({"images": "9", "quantiles": [0.5]})
+    assert asked == tiny_settings.with_(images=9, quantiles=(0.5,))
+    with pytest.raises(SettingsError, match="images cannot be 0"):
+        tiny_pack.settings_with({"images": 0})
+
+
+@pytest.mark.parametrize("recorded", [None, {"colour": "blue"}, {"images": "many"}, "unknown"])
+def test_a_pack_that_does_not_say_how_it_was_made_is_an_error(tiny_pack: Pack, recorded: object) -> None:
+    record = {key: value for key, value in tiny_pack.record.items() if key != "settings"}
+    pack = replace(tiny_pack, record=record if recorded is None else {**record, "settings": recorded})
+    with pytest.raises(PackError, match="'bars' does not say how its evidence was made"):
+        pack.settings_with({})
 
 
 def test_a_good_pack_verifies(tiny_pack: Pack) -> None:

@@ -70,6 +70,18 @@ def test_another_file_or_setting_is_inspected_anew(folder: Path, tiny_pack: Pack
     assert len(fourth) == 3
 
 
+def test_a_setting_named_that_is_the_packs_anyway_is_the_same_work(tiny_pack: Pack, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    as_file(tiny_pack, tiny_pack.members[0], folder)
+    out = tmp_path / "out.jsonl"
+    _, first = scan(folder, out, tiny_pack)
+    _, again = scan(folder, out, tiny_pack, "--set", f"bins={tiny_pack.settings.bins}")
+    assert again == first and Settings.parse(first[0]["settings"]).bins == tiny_pack.settings.bins
+    _, other = scan(folder, out, tiny_pack, "--set", f"bins={tiny_pack.settings.bins + 1}")
+    assert len(other) == 2
+
+
 def test_a_killed_scan_goes_on(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     arguments = ["scan", str(folder), "--pack", str(tiny_pack.folder), "--jsonl", str(out), *QUICK]
@@ -126,11 +138,19 @@ def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path,
 
 def test_what_one_model_could_write_no_other_reads(folder: Path, tiny_pack: Pack) -> None:
     """Each has a cache of its own, but where the reference models' evidence must be computed and shared."""
-    request = {"pack": None, "settings": Settings().as_dict(), "device": "cpu", "cache": "/caches"}
-    a, b = (for_model(request, folder / name, digest)["cache"] for name, digest in (("x", "1"), ("y", "2")))
-    assert a == "/caches/models/1" and b == "/caches/models/2"
-    other = request | {"settings": Settings(seed=1).as_dict()}
-    assert for_model(other, folder / "x", "1")["cache"] == for_model(other, folder / "y", "2")["cache"]
+    request = {"pack": str(tiny_pack.folder), "settings": {}, "device": "cpu", "cache": "/caches"}
+
+    def caches(asked: dict[str, Any], pack: str | None = request["pack"]) -> tuple[str, str]:
+        whole = request | {"settings": asked, "pack": pack}
+        return tuple(for_model(whole, folder / name, digest)["cache"] for name, digest in ("x1", "y2"))
+
+    own = ("/caches/models/1", "/caches/models/2")
+    same_as_the_packs = {"images": tiny_pack.settings.images, "bins": 9}
+    assert caches({}) == caches(same_as_the_packs) == caches({"bins": 9}) == own
+    one, other = caches({"seed": 1})
+    assert one == other and one.startswith("/caches/settings/")
+    # With no pack named it may become any of the bundled ones, none of which has this seed.
+    assert len(set(caches({"seed": 1}, None))) == 1 and caches({"seed": 1}, "nowhere") == own
     assert for_model(request | {"cache": None}, folder / "x", "1")["cache"] is None
 
 

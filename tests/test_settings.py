@@ -62,3 +62,10 @@ def test_every_setting_says_what_it_does_and_survives_a_round_trip() -> None:
         }
     settings = Settings(bins=9, quantiles=(0.25, 0.75))
     assert Settings.parse(json.loads(json.dumps(settings.as_dict()))) == settings
+
+
+def test_what_differs_is_what_was_turned() -> None:
+    turned = Settings(images=9, quantiles=(0.5, 0.9))
+    assert turned.differing(Settings()) == {"images": 9, "quantiles": (0.5, 0.9)}
+    assert Settings().with_(**turned.differing(Settings())) == turned
+    assert not turned.differing(turned)

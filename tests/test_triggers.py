@@ -67,3 +67,15 @@ def test_random_blends_keep_the_ratio_asked_for() -> None:
     assert draw_blend(rng, 0.3).alpha == 0.3
     ratios = [draw_blend(rng, (0.1, 0.2)).alpha for _ in range(200)]
     assert 0.1 <= min(ratios) < 0.12 and 0.18 < max(ratios) <= 0.2
+
+
+def test_each_pattern_is_what_it_is_called() -> None:
+    made = {
+        kind: TriggerSpec("blend", kind, 0.1, seed=3).render((2, 30, 30)).pattern  # type: ignore[arg-type]
+        for kind in ("bernoulli", "uniform", "white", "black", "checker", "colour")
+    }
+    assert set(np.unique(made["bernoulli"])) == {0.0, 1.0} and 0.45 < made["bernoulli"].mean() < 0.55
+    assert 0.45 < made["uniform"].mean() < 0.55 and 0.25 < made["uniform"].std() < 0.33
+    assert (made["white"] == 1).all() and (made["black"] == 0).all()
+    assert (np.diff(made["checker"], axis=1) != 0).all() and (np.diff(made["checker"], axis=2) != 0).all()
+    assert made["colour"].std(axis=(1, 2)).max() == 0 and len(np.unique(made["colour"])) == 2

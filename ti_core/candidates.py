@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from math import inf, isfinite
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ti_core.classifier import (
-    MINIMUM_ACCURACY,
     SURE_ACCURACY,
     Classifier,
     Declared,
@@ -20,14 +20,20 @@ from ti_core.classifier import (
 )
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
-from ti_core.loading.wording import shown
 from ti_core.normalisation import Normalise, fitting
+from ti_core.returned import form_of, place_of
 
 SAMPLE = 64
 """Images that every candidate is tried on; only the best of them see all."""
 FINALISTS = 5
 SIZES = (28, 32, 48, 64, 96, 128, 160, 224, 256, 299)
 """Sides to try where the file leaves the size open and the pack's does not do."""
+ABOUT = 0.02
+"""Accuracies that lie so close are taken for the same."""
+CLEARLY = 0.9
+"""Under a later candidate the labels are likelier than under an earlier one if its loss is below this part of it."""
+TEMPERATURES = tuple(0.05 * 1.25**i for i in range(24))
+"""Factors of the scores that are tried, from 0.05 to 8.5, so that a network too sure of itself is not held to it."""
 BATCH = 256
 LARGE = 64
 """From this side on, smaller batches."""
@@ -63,6 +69,15 @@ class _Way:
         return Scores(n.module, self.normalisation, n.output, n.side, self.order, n.place)
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A way that has seen all images: how well it does, and its class scores ``N x K``."""
+
+    way: _Way
+    merit: float
+    z: torch.Tensor
+
+
 class _WrongSizeError(ModelBehaviourError):
     """The network takes no images of that size."""
 
@@ -71,24 +86,28 @@ class Search:
     """See :func:`ti_core.classifier.understand`."""
 
     made: type[Classifier] = Classifier
-    minimum: float = MINIMUM_ACCURACY
-    """Below this, larger images are tried."""
     sure: float = SURE_ACCURACY
     """From this on, nothing further is tried."""
 
     def __init__(
-        self, model: Model, images: torch.Tensor, labels: torch.Tensor, classes: int, declared: Declared
+        self,
+        model: Model,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        classes: int,
+        declared: Declared,
+        needed: float,
     ) -> None:
-        self.model, self.classes, self.declared = model, classes, declared
+        self.model, self.classes, self.declared, self.needed = model, classes, declared, needed
         self.images, self.labels = images, labels
         chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:SAMPLE]
         self.sample = (images[chosen], labels[chosen]) if len(images) > 2 * SAMPLE else (images, labels)
         self.tried: dict[str, float] = {}
         self._sampled: dict[_Way, float] = {}
-        self.found: Classifier | None = None
+        self.settled: list[Settled] = []
 
     def best(self) -> Classifier:
-        """The most accurate candidate, however accurate that is."""
+        """The candidate to keep, however accurate it is."""
         first: ModelBehaviourError | None = None
         last: _Network | None = None
         for variant, module in self._modules():
@@ -98,14 +117,53 @@ class Search:
                 first = first or error
                 continue
             self._try(last)
-            if self.found is not None and self.found.accuracy >= self.sure:
+            if self._top >= self.sure:
                 break
-        if self.found is None or last is None:
+        if last is None:
             assert first is not None
             raise first
-        if self.found.accuracy < self.minimum and self._size_is_open():
+        if self._top < self.needed and self._size_is_open():
             self._other_sizes(last)
-        return self.found
+        kept = self._kept()
+        way, n = kept.way, kept.way.network
+        return self.made(
+            way.scores(),
+            way.normalisation,
+            n.output,
+            kept.merit,
+            self.tried,
+            n.variant,
+            n.side,
+            way.order,
+            n.place,
+            self.needed,
+        )
+
+    @property
+    def _top(self) -> float:
+        """The best so far."""
+        return max((settled.merit for settled in self.settled), default=0.0)
+
+    def _kept(self) -> Settled:
+        """Of those about as accurate as the best, the one under which the labels are likeliest; the earlier of equals.
+
+        A network classifies much the same under neighbouring scalings, so that an image more or less is chance; how
+        well its scores foretell the labels tells its own scaling from the others more often.
+        """
+        names, networks = self.names(), list(dict.fromkeys(s.way.network for s in self.settled))
+        near = [s for s in self.settled if s.merit >= self._top - ABOUT]
+        near.sort(
+            key=lambda s: (
+                networks.index(s.way.network),
+                s.way.order == "bgr",
+                names.index(s.way.normalisation),
+            )
+        )
+        kept, least = near[0], loss(near[0].z, self.labels)
+        for settled in near[1:]:
+            if (found := loss(settled.z, self.labels)) < CLEARLY * least:
+                kept, least = settled, found
+        return kept
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
         """The network and its variants, made as they are needed; or the one that is declared."""
@@ -169,8 +227,8 @@ class Search:
 
     def _other_sizes(self, network: _Network) -> None:
         """Larger images, for networks that take any size and were trained on another than the pack's."""
-        assert self.found is not None
-        names = dict.fromkeys([self.found.normalisation, self.names()[0]])
+        before = self._kept().way
+        names = dict.fromkeys([before.normalisation, self.names()[0]])
         for side in SIZES:
             if side <= int(self.images.shape[2]):
                 continue
@@ -179,45 +237,34 @@ class Search:
             except ModelBehaviourError:
                 continue
             larger = _Network(network.variant, network.module, side, network.place, network.output)
-            way = self._ranked([_Way(larger, name, self.found.channel_order) for name in names])[0]
-            if self.tried[way.name] > self.found.accuracy and self._settle(way) >= self.sure:
+            way = self._ranked([_Way(larger, name, before.order) for name in names])[0]
+            if self.tried[way.name] > self._top and self._settle(way) >= self.sure:
                 return
 
     def _ranked(self, ways: list[_Way]) -> list[_Way]:
         """Ways by accuracy on the sample; the earlier of equals first."""
         for way in ways:
             if way not in self._sampled:
-                self.tried[way.name] = self._sampled[way] = self._judged(way, *self.sample)
+                images, labels = self.sample
+                self.tried[way.name] = self._sampled[way] = self._merit(self._answers(way, images), labels)
         return sorted(ways, key=lambda way: self._sampled[way], reverse=True)
 
     def _settle(self, way: _Way) -> float:
-        """The accuracy on all images; the way is kept if it is the best so far."""
-        accuracy = self._judged(way, self.images, self.labels)
-        self.tried[way.name] = accuracy
-        if self.found is None or accuracy > self.found.accuracy:
-            n = way.network
-            self.found = self.made(
-                way.scores(),
-                way.normalisation,
-                n.output,
-                accuracy,
-                self.tried,
-                n.variant,
-                n.side,
-                way.order,
-                n.place,
-            )
-        return accuracy
+        """How well a way does on all images; it is kept with its scores."""
+        z = self._answers(way, self.images)
+        self.tried[way.name] = merit = self._merit(z, self.labels)
+        self.settled.append(Settled(way, merit, z))
+        return merit
 
     @torch.no_grad()
-    def _judged(self, way: _Way, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """How well a way does on these images."""
-        return self._merit(way.scores(), images, labels)
+    def _answers(self, way: _Way, images: torch.Tensor) -> torch.Tensor:
+        """Class scores ``N x K``."""
+        scores = way.scores()
+        return torch.cat([scores(x) for x in batches(scores, images)])
 
-    def _merit(self, scores: Scores, images: torch.Tensor, labels: torch.Tensor) -> float:
+    def _merit(self, z: torch.Tensor, labels: torch.Tensor) -> float:
         """The share of images classified as labelled."""
-        answers = torch.cat([scores(x).argmax(1) for x in batches(scores, images)])
-        return float((answers == labels).float().mean())
+        return float((z.argmax(1) == labels).float().mean())
 
     @torch.no_grad()
     def _examine(self, module: nn.Module, side: int | None) -> tuple[Place, str]:
@@ -231,43 +278,11 @@ class Search:
             raise _WrongSizeError(
                 f"{file} does not accept images of {tuple(images.shape[1:])}: {reason}"
             ) from error
-        z = scores_in(returned, place := self._place(returned, len(images)))
+        place = place_of(returned, len(images), self.classes, file)
+        z = scores_in(returned, place)
         if not bool(torch.isfinite(z).all()):
             raise ModelBehaviourError(f"{file} returns scores that are not finite on clean images.")
-        if self.declared.output != "auto":
-            return place, self.declared.output
-        sums_to_one = bool(((z.sum(1) - 1).abs() < 1e-3).all())
-        return place, "probabilities" if sums_to_one and bool((z >= 0).all()) else "logits"
-
-    def _place(self, returned: Any, count: int) -> Place:
-        """Where in what a network returned the one row of scores per image is."""
-        file, classes = self.model.file, self.classes
-        if isinstance(returned, torch.Tensor):
-            shape = tuple(returned.shape)
-            if shape[2:] not in ((), (1, 1)) or len(shape) < 2 or shape[0] != count:
-                raise ModelBehaviourError(
-                    f"{file} returns scores of shape {shape}; {count} x {classes} is expected."
-                )
-            if shape[1] != classes:
-                raise ModelBehaviourError(
-                    f"{file} tells {shape[1]} classes apart, the reference pack has {classes}."
-                )
-            return None
-        items: list[tuple[Any, Any]] = []
-        if isinstance(returned, dict):
-            items = list(returned.items())
-        elif isinstance(returned, (tuple, list)):
-            items = list(enumerate(returned))
-        for place, value in items:
-            if isinstance(value, torch.Tensor) and isinstance(place, (int, str)):
-                flat = value.shape[2:] in (torch.Size([]), torch.Size([1, 1]))
-                if value.ndim >= 2 and flat and value.shape[:2] == (count, classes):
-                    return place
-        kind = shown(type(returned).__name__)
-        within = " with no such tensor in it" if items else ""
-        raise ModelBehaviourError(
-            f"{file} returns a {kind}{within} where one tensor of {count} x {classes} class scores is expected."
-        )
+        return place, form_of(z) if self.declared.output == "auto" else self.declared.output
 
 
 def batches(scores: Scores, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -275,3 +290,9 @@ def batches(scores: Scores, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     side = scores.side or int(images.shape[2])
     parts: tuple[torch.Tensor, ...] = images.split(BATCH if side < LARGE else BATCH // 8)
     return parts
+
+
+def loss(z: torch.Tensor, labels: torch.Tensor) -> float:
+    """Cross-entropy of labels ``N`` under scores ``N x K`` at the temperature that suits them best."""
+    losses = [float(F.cross_entropy(z * factor, labels)) for factor in TEMPERATURES]
+    return min(filter(isfinite, losses), default=inf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ti_core.classifier import Declared, understand
+from ti_core.classifier import Declared, understand_with
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
 from ti_core.pack import Pack, fitting_packs
@@ -28,7 +28,7 @@ def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
     problem: ModelBehaviourError | None = None
     for pack in packs:
         try:
-            found = understand(model, pack.images, pack.labels, len(pack.class_names), declared)
+            found = understand_with(model, pack, declared)
         except ModelBehaviourError as error:
             problem = error
             continue

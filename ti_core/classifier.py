@@ -15,10 +15,11 @@ from ti_core.loading.model import Model
 from ti_core.normalisation import NORMALISATIONS, Normalise
 
 if TYPE_CHECKING:
+    from ti_core.pack import Pack
     from ti_core.settings import Settings
 
 MINIMUM_ACCURACY = 0.6
-"""Below this clean accuracy the model is not understood, and no verdict is given."""
+"""Below this clean accuracy a model is not understood, and there is no verdict, where no pack says what is usual."""
 
 SURE_ACCURACY = 0.9
 """From this clean accuracy on, no further variant of the network is tried."""
@@ -119,7 +120,8 @@ class Classifier:
     ``accuracy`` is the share of the pack's labelled images it classifies as labelled; ``tried`` has the accuracy
     of every candidate, on all of them or on a sample; ``variant`` names options of the network that were told apart
     by accuracy; ``resized`` is the side the images are scaled to, if the network wants another than the pack's;
-    ``outputs`` says which of several outputs holds the scores.
+    ``place`` says which of several outputs holds the scores; ``needed`` is the accuracy below which the model is not
+    understood, and no verdict is given.
     """
 
     scores: Scores
@@ -131,10 +133,11 @@ class Classifier:
     resized: int | None = None
     channel_order: str = "rgb"
     place: Place = None
+    needed: float = MINIMUM_ACCURACY
 
     @property
     def understood(self) -> bool:
-        return self.accuracy >= MINIMUM_ACCURACY
+        return self.accuracy >= self.needed
 
     @property
     def key(self) -> str:
@@ -192,8 +195,9 @@ def understand(
     labels: torch.Tensor,
     classes: int,
     declared: Declared | None = None,
+    needed: float = MINIMUM_ACCURACY,
 ) -> Classifier:
-    """Try the candidates on labelled images and keep the most accurate.
+    """Try the candidates on labelled images and keep the most accurate; of those about as accurate, the likeliest.
 
     Candidates are every :data:`~ti_core.normalisation.NORMALISATIONS` entry of these channels, or the one that the
     user or the file declares, in either order of three channels, for the network and, if none of them does well, for
@@ -204,6 +208,7 @@ def understand(
     images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``.
     classes : K of the reference pack.
     declared : what the user says of the model.
+    needed : the accuracy below which it counts as not understood.
 
     Raises
     ------
@@ -221,4 +226,9 @@ def understand(
         raise ModelBehaviourError(
             f"{model.file} takes images of {model.input_shape[0]} channels, the reference pack's have {channels}."
         )
-    return Search(model, images, labels, classes, declared or Declared()).best()
+    return Search(model, images, labels, classes, declared or Declared(), needed).best()
+
+
+def understand_with(model: Model, pack: Pack, declared: Declared | None = None) -> Classifier:
+    """:func:`understand` on a pack's images; understood is what classifies them about as its reference models do."""
+    return understand(model, pack.images, pack.labels, len(pack.class_names), declared, pack.needed_accuracy)

@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 
 from ti_core import inspecting, scanning
-from ti_core.cli import CODES, ERROR, pairs
+from ti_core.cli import CODES, ERROR
 from ti_core.errors import SettingsError
-from ti_core.settings import Settings
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker.protocol import plain
 
 
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
-    settings = Settings.parse(pairs(options.settings))
+    request = inspecting.request_of(options)
     limits = inspecting.limits_of(options)
     if options.images is not None and options.pack is not None:
         raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
@@ -25,7 +24,7 @@ def inspect_one(options: argparse.Namespace) -> int:
         return _describe(options, limits)
     warm_up(tasks=("inspect",))
     digest = inspecting.digest_of(options.model)
-    request = inspecting.for_model(inspecting.request_of(options, settings), options.model, digest)
+    request = inspecting.for_model(request, options.model, digest)
     request["html"] = bool(options.html)
     request["images"] = str(options.images.absolute()) if options.images is not None else None
     request["declared"] = {"architecture": options.architecture} if options.architecture else {}
@@ -59,14 +58,13 @@ def _describe(options: argparse.Namespace, limits: Limits) -> int:
 
 def scan(options: argparse.Namespace) -> int:
     """``scan FOLDER_OR_FILES``: a line of JSON a model, written as it is finished; goes on past broken files."""
-    settings = Settings.parse(pairs(options.settings))
+    request = inspecting.request_of(options)
     if options.jobs < 1:
         raise SettingsError(f"--jobs is at least 1, not {options.jobs}.")
     limits = inspecting.limits_of(options, options.jobs)
     files = scanning.model_files(options.paths)
     if not files:
         raise SettingsError("There is no model file to scan.")
-    request = inspecting.request_of(options, settings)
     known = scanning.known_lines(options.jsonl) if options.jsonl else []
     plan = scanning.Scan(files, request, options.jobs, limits, known, options.engine)
     names = {str(file) for file in files}

@@ -124,16 +124,13 @@ def outdated(pack: Pack) -> list[str]:
     PackError : the record names no settings, or unknown ones.
     """
     from ti_core.cache import Cache
-    from ti_core.errors import SettingsError
     from ti_core.reference import Reference
-    from ti_core.settings import Settings
     from ti_core.streams import make_streams
 
     try:
-        settings = Settings.parse(pack.record["settings"])
-        reference = Reference(pack, settings, Cache(None))
-        return [s.name for s in make_streams(settings) if not reference.serves_baseline(s)]
-    except (KeyError, TypeError, AttributeError, SettingsError) as error:
+        reference = Reference(pack, pack.settings, Cache(None))
+        return [s.name for s in make_streams(pack.settings) if not reference.serves_baseline(s)]
+    except (KeyError, TypeError, AttributeError) as error:
         raise PackError(f"Pack {pack.name!r} does not say how its evidence was made: {error}.") from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ti_core.candidates import Search, batches
+from ti_core.candidates import Search, Settled
 from ti_core.classifier import Classifier, Declared, Scores
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
@@ -28,10 +28,6 @@ class Guessed(Classifier):
     highest where answers are sure and various, as they are on images scaled as in training.
     """
 
-    @property
-    def understood(self) -> bool:
-        return self.accuracy >= MINIMUM_INFORMATION
-
     def says(self) -> str:
         return (
             f"The images carry no labels, so the model's own answers serve as such; pixels are scaled to"
@@ -44,7 +40,6 @@ class Guess(Search):
     """See :func:`understand_unlabelled`."""
 
     made = Guessed
-    minimum = MINIMUM_INFORMATION
     sure = math.inf
     """Sure answers may be wrong ones, so that everything is tried."""
 
@@ -54,11 +49,16 @@ class Guess(Search):
         if declared.channel_order == "auto":
             # The answers are hardly surer in the right order than in the wrong one.
             declared = replace(declared, channel_order="rgb")
-        super().__init__(model, images, torch.zeros(len(images), dtype=torch.long), classes, declared)
+        unlabelled = torch.zeros(len(images), dtype=torch.long)
+        super().__init__(model, images, unlabelled, classes, declared, MINIMUM_INFORMATION)
 
-    def _merit(self, scores: Scores, images: torch.Tensor, labels: torch.Tensor) -> float:
+    def _kept(self) -> Settled:
+        """The one whose answers tell most, the earlier of equals: there are no labels that could be likely."""
+        return max(self.settled, key=lambda settled: settled.merit)
+
+    def _merit(self, z: torch.Tensor, labels: torch.Tensor) -> float:
         """Mutual information of image and class under the model's own probabilities, in shares of ``log K``."""
-        p = torch.cat([scores(x) for x in batches(scores, images)]).softmax(1)
+        p = z.softmax(1)
         if not bool(torch.isfinite(p).all()):
             return 0.0
         entropies = torch.special.entr(torch.cat([p, p.mean(0, keepdim=True)])).sum(1)

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ti_core.errors import ModelFileError, SettingsError
+from ti_core.cli import pairs
+from ti_core.errors import ModelFileError, PackError, SettingsError
 from ti_core.folders import default_folder, private_folder
 from ti_core.report import Report
 from ti_core.settings import Settings
@@ -48,11 +49,19 @@ def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
     return Limits(int(memory), int(minutes * 60 * threads) + 1, minutes * 60)
 
 
-def request_of(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """What the worker is asked of every model; every path absolute, since it works in another folder."""
+def request_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What the worker is asked of every model; every path absolute, since it works in another folder.
+
+    Raises
+    ------
+    SettingsError : a setting is unknown, or outside its range.
+    """
+    named = pairs(options.settings)
+    settings = Settings.parse(named).as_dict()
     return {
         "pack": _pack(options.pack),
-        "settings": settings.as_dict(),
+        # Which pack's own settings hold for the others is known when the model is.
+        "settings": {name: settings[name] for name in named},
         "device": options.device,
         "cache": None if options.no_cache else str(default_folder().absolute()),
     }
@@ -67,19 +76,32 @@ def for_model(request: Mapping[str, Any], path: Path, digest: str) -> dict[str, 
     """
     own = {**request, "model": str(path.absolute())}
     if request["cache"]:
-        settings = Settings.parse(request["settings"])
         root = Path(request["cache"])
         with suppress(OSError):
             # What cannot be made is told by the worker.
             private_folder(root)
-        if settings.of_stage("probes") == Settings().of_stage("probes"):
-            folder = root / "models" / digest
-            _forget(folder.parent)
+        if _computes_reference(request):
+            folder = root / "settings" / Settings.parse(request["settings"]).digest("probes")
         else:
-            folder = root / "settings" / settings.digest("probes")
-            _forget(folder.parent)
+            folder = root / "models" / digest
+        _forget(folder.parent)
         own["cache"] = str(folder)
     return own
+
+
+def _computes_reference(request: Mapping[str, Any]) -> bool:
+    """Whether the settings asked for are others than those that the packs' evidence was made with."""
+    from ti_core.pack import load_pack, pack_names
+
+    asked = request["settings"]
+    if not Settings.parse(asked).of_stage("probes").keys() & asked.keys():
+        return False
+    with suppress(PackError):
+        # One that cannot be read is told by the worker.
+        for pack in map(load_pack, [request["pack"]] if request["pack"] else pack_names()):
+            if pack.settings_with(asked).of_stage("probes") != pack.settings.of_stage("probes"):
+                return True
+    return False
 
 
 def _forget(root: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ti_core.cache import Cache
-from ti_core.classifier import Classifier, Declared, understand
+from ti_core.classifier import Classifier, Declared, understand_with
 from ti_core.detector import Assessment, Detector, log_odds
 from ti_core.loading.model import Model
 from ti_core.occlusion import Occlusion, occlude
@@ -74,7 +74,7 @@ def inspect(
     ----------
     model : from :func:`ti_core.loading.load_model`.
     pack : the reference models it is compared with.
-    settings : see :class:`ti_core.settings.Settings`.
+    settings : by default those that the pack was made with.
     progress : called as the stages go on.
     cache : where evidence is kept between inspections; by default nowhere.
     device : "cpu" or "cuda".
@@ -85,15 +85,13 @@ def inspect(
     ModelBehaviourError : the network does not classify this pack's images.
     CancelledError : from ``progress``.
     """
-    settings = settings or Settings()
+    settings = settings or pack.settings
     clock = Clock(progress)
     reference = Reference(pack, settings, cache or Cache(None), device)
     result = Inspection()
 
     with clock.stage("preprocessing"):
-        result.classifier = understand(
-            model, pack.images, pack.labels, len(pack.class_names), Declared.of(settings)
-        )
+        result.classifier = understand_with(model, pack, Declared.of(settings))
     if not result.classifier.understood:
         result.report = replace(
             _report(result, None, model, reference, clock), reasons=not_understood(result.classifier)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.compact import unpacked
-from ti_core.errors import PackError
+from ti_core.errors import PackError, SettingsError
+from ti_core.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from ti_core.triggers import Trigger
 
 SCHEMA_VERSION = 1
+NEEDED = 0.57
+"""Share of the way from chance to its own networks' accuracy that makes a suspect understood: 60 % on MNIST."""
 STORED = "stored"
 """The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
@@ -86,6 +90,35 @@ class Pack:
     def input_shape(self) -> tuple[int, int, int]:
         c, h, w = self.record["input_shape"]
         return int(c), int(h), int(w)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What its evidence was made with, and a suspect is inspected with where nothing else is asked for.
+
+        Raises
+        ------
+        PackError : the record names none, or some that this program does not know.
+        """
+        try:
+            return Settings.parse(self.record["settings"])
+        except (KeyError, TypeError, AttributeError, SettingsError) as error:
+            raise PackError(f"Pack {self.name!r} does not say how its evidence was made: {error}.") from error
+
+    def settings_with(self, asked: Mapping[str, Any]) -> Settings:
+        """Its own settings, but for those that are asked for by name.
+
+        Raises
+        ------
+        SettingsError : one is unknown, or outside its range.
+        PackError : as :attr:`settings`.
+        """
+        return Settings.parse({**self.settings.as_dict(), **asked})
+
+    @cached_property
+    def needed_accuracy(self) -> float:
+        """Clean accuracy below which a suspect is not understood: above chance, and reached by its reference models."""
+        chance = 1 / len(self.class_names)
+        return chance + NEEDED * (statistics.median(m.clean_accuracy for m in self.members) - chance)
 
     @cached_property
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:

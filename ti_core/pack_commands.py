@@ -179,7 +179,7 @@ def evaluate_pack(options: argparse.Namespace) -> int:
 
     keep_freed_memory()
     found = load_pack(options.pack)
-    settings = Settings.parse({**found.record["settings"], **pairs(options.settings)})
+    settings = found.settings_with(pairs(options.settings))
     cache = Cache(default_folder())
     bar = Bar(found.name)
     rows: list[Any]

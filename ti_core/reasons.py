@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ti_core.classifier import MINIMUM_ACCURACY, Classifier
+from ti_core.classifier import Classifier
 from ti_core.detector import Assessment
 from ti_core.pack import Pack
 from ti_core.streams.base import Array
@@ -40,7 +40,7 @@ def not_understood(found: Classifier) -> tuple[str, ...]:
     """Why there is no verdict on a model that does not classify the labelled images."""
     return (
         f"At best {found.accuracy:.0%} of the pack's labelled images are classified correctly, under the"
-        f" {MINIMUM_ACCURACY:.0%} that a verdict needs: the model was trained for other images, or its preprocessing"
+        f" {found.needed:.0%} that a verdict needs: the model was trained for other images, or its preprocessing"
         " is not among those tried; declare it with --set normalisation=NAME.",
         found.says(),
     )

@@ -14,7 +14,7 @@ import torch
 
 from ti_core.cache import Cache
 from ti_core.candidates import batches
-from ti_core.classifier import MINIMUM_ACCURACY, Classifier, Declared, understand
+from ti_core.classifier import Classifier, Declared, understand
 from ti_core.detector import Assessment
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.guessing import count_classes, understand_unlabelled
@@ -219,7 +219,7 @@ def not_understood_alone(found: Classifier, own: OwnImages) -> str:
     if own.labels is not None:
         return (
             f"At best {found.accuracy:.0%} of the images in {own.name} are classified as labelled, under the"
-            f" {MINIMUM_ACCURACY:.0%} that a verdict needs: labels or preprocessing are others than this model's."
+            f" {found.needed:.0%} that a verdict needs: labels or preprocessing are others than this model's."
         )
     return (
         f"The model's answers hardly tell the images in {own.name} apart: it was trained for other images, or its"

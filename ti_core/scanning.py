@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ti_core.errors import ModelFileError, SettingsError, TrojanInterpretError
+from ti_core.errors import ModelFileError, PackError, SettingsError, TrojanInterpretError
 from ti_core.inspecting import digest_of, for_model, report_of
+from ti_core.pack import load_pack
 from ti_core.worker import Job, Limits
 
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
@@ -50,6 +51,7 @@ class Scan:
     limits: Limits
     known: list[dict[str, Any]] = field(default_factory=list)
     engine: str = "local"
+    _settings: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """One report, or ``file`` and ``error``, for every file that is not known, in the order they are finished."""
@@ -135,8 +137,23 @@ class Scan:
             asked = line["asked_pack"]
         elif asked is not None and isinstance(pack, dict):
             asked = asked if pack.get("name") == Path(asked).name else pack.get("name")
-        settings = json.dumps(line.get("settings"), sort_keys=True)
-        return json.dumps([line.get("file"), line.get("sha256"), asked, settings])
+        settings = line.get("settings")
+        if "asked_pack" not in line and settings == self._settled(pack):
+            settings = self.request["settings"]
+        return json.dumps([line.get("file"), line.get("sha256"), asked, settings], sort_keys=True)
+
+    def _settled(self, pack: Any) -> dict[str, Any] | None:
+        """All settings of a model that is inspected with the pack of a report, as a report has them."""
+        name = str(pack.get("name")) if isinstance(pack, dict) else ""
+        if name not in self._settings:
+            asked = self.request["pack"]
+            try:
+                found = load_pack(asked if asked is not None and name == Path(asked).name else name)
+                settings = found.settings_with(self.request["settings"]).as_dict()
+                self._settings[name] = json.loads(json.dumps(settings))
+            except PackError:
+                self._settings[name] = None
+        return self._settings[name]
 
 
 def known_lines(path: Path) -> list[dict[str, Any]]:

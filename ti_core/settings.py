@@ -140,6 +140,11 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def differing(self, standard: Settings) -> dict[str, Any]:
+        """The settings that are other than the standard's."""
+        own, usual = self.as_dict(), standard.as_dict()
+        return {name: value for name, value in own.items() if value != usual[name]}
+
     def of_stage(self, *stages: str) -> dict[str, Any]:
         """The settings of these stages, for a cache key."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["stage"] in stages}

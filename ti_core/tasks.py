@@ -34,10 +34,11 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
 
     The case (:mod:`ti_core.case`) is there as ``partial``, with the first pictures, before the deep streams begin.
 
-    The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (see
-    :class:`~ti_core.settings.Settings`), "declared" (settings and "architecture" that the user declares of the
-    model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or None), "threads" (or None), "images" (a path of
-    the user's own clean images, in the place of a pack, or None), "case" and "html" (whether).
+    The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (those of
+    :class:`~ti_core.settings.Settings` that are asked for by name; the others are the pack's own), "declared" (settings
+    and "architecture" that the user declares of the model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or
+    None), "threads" (or None), "images" (a path of the user's own clean images, in the place of a pack, or None),
+    "case" and "html" (whether).
     """
     from ti_core.cache import Cache
     from ti_core.choosing import choose_pack_for
@@ -53,7 +54,8 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     keep_freed_memory()
     declared = dict(request.get("declared") or {})
     architecture = declared.pop("architecture", None)
-    settings = Settings.parse(request.get("settings") or {}).with_(**declared)
+    asked = {**(request.get("settings") or {}), **declared}
+    settings = Settings.parse(asked)
     where = device(request.get("device") or "cpu")
     if request.get("threads"):
         import torch
@@ -70,6 +72,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     pack = (
         load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
     )
+    settings = pack.settings_with(asked)
     writer: CaseWriter | None = None
     if request.get("case") or request.get("html"):
         card = describe_file(Path(request["model"])).as_dict()

@@ -10,7 +10,6 @@ from ti_core.cache import Cache
 from ti_core.errors import PackError
 from ti_core.pack import Member, Pack
 from ti_core.reference import Reference
-from ti_core.settings import Settings
 from ti_core.streams import make_streams
 
 ACCURACY_TOLERANCE = 0.08
@@ -39,7 +38,7 @@ def verify_pack(
     say(f"{len(pack.record['files'])} files have the recorded digests.")
     count = len(pack.members) if members is None else min(members, len(pack.members))
     chosen = np.unique(np.linspace(0, len(pack.members) - 1, count).round().astype(int))
-    settings = Settings.parse(pack.record["settings"])
+    settings = pack.settings
     reference = Reference(pack, settings, Cache(None))
     context = reference.context(reference.probes())
     for index in chosen:

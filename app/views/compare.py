@@ -20,7 +20,7 @@ UPLOAD = "upload"
 
 def page() -> None:
     st.title("Compare two models")
-    controls.keep("settings")
+    controls.keep(requests.PREFIX, "pack")
     for side in SIDES:
         _settle(side)
     options = choices()
@@ -104,13 +104,9 @@ def ask(side: str, what: str, source: Source) -> None:
     st.session_state.pop(f"compare.{side}.case", None)
     try:
         pack = state.pack(source.pack) if source.pack else None
-        requests.submit(source, settings(), pack, slot=f"compare.ticket.{side}")
+        requests.submit(source, requests.wanted(pack), pack, slot=f"compare.ticket.{side}")
     except (FullError, PackError, SettingsError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
-
-
-def settings() -> Settings:
-    return controls.read("settings")
 
 
 def _settle(side: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from app import controls, requests, state, status, words
 from app.cases import ID
 from app.jobs import FullError
+from app.requests import PREFIX
 from app.sections import (
     download,
     gallery,
@@ -26,7 +29,6 @@ from ti_core.pack import Pack
 from ti_core.settings import Settings
 
 AUTO = "chosen by the model's input and classes"
-PREFIX = "settings"
 KINDS = {
     "clean": ("Clean", ":material/verified_user:"),
     "blend": ("Blend trigger", ":material/blur_on:"),
@@ -35,7 +37,7 @@ KINDS = {
 
 
 def page() -> None:
-    controls.keep(PREFIX)
+    controls.keep(PREFIX, "pack")
     ticket = status.current()
     _settle(ticket)
     case_id = _case_id()
@@ -166,6 +168,7 @@ def settings_panel() -> None:
             ["", *state.packs()],
             format_func=lambda name: name or AUTO,
             key="pack",
+            on_change=_other_pack,
             help="The models known to be clean or backdoored that the suspect is compared with.",
             width=340,
         )
@@ -176,7 +179,13 @@ def settings_panel() -> None:
             key="paper",
             help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone.",
         )
-        st.button("Defaults", on_click=controls.fill, args=(PREFIX, Settings()), key="defaults")
+        st.button(
+            "Defaults",
+            on_click=controls.fill,
+            args=(PREFIX, requests.standard()),
+            key="defaults",
+            help="The settings that the reference pack was made with.",
+        )
     for column, (title, names) in zip(
         st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
     ):
@@ -185,18 +194,28 @@ def settings_panel() -> None:
             for name in names:
                 controls.control(PREFIX, name)
     try:
-        settings = controls.read(PREFIX)
+        controls.read(PREFIX)
     except SettingsError as error:
         st.warning(words.safe(str(error)), icon=":material/warning:")
         return
-    cost(settings)
+    cost()
 
 
-def cost(settings: Settings) -> None:
+def _other_pack() -> None:
+    """The controls go to the own settings of the pack that was chosen, but for those that were turned."""
+    before, after = requests.standard(st.session_state.get("pack.before", "")), requests.standard()
+    st.session_state["pack.before"] = st.session_state["pack"]
+    with suppress(SettingsError):
+        after = after.with_(**controls.read(PREFIX).differing(before))
+    controls.fill(PREFIX, after)
+
+
+def cost() -> None:
     """What these settings cost, said beforehand."""
     for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
         try:
             pack = state.pack(name)
+            settings = requests.wanted(pack)
         except PackError:
             continue
         seconds = state.desk().pace.reference_seconds(pack, settings)
@@ -212,9 +231,9 @@ def cost(settings: Settings) -> None:
 def start(source: Source, settings: Settings | None = None, pack_name: str = "") -> None:
     """Ask for an inspection, and show its progress."""
     try:
-        settings = settings or controls.read(PREFIX)
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
+        settings = settings or requests.wanted(pack)
         _forget_case()
         requests.submit(source, settings, pack)
     except (SettingsError, PackError, FullError) as error:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from ti_core.comparison import Panel, contributions, panels
 from ti_core.pack import Pack
 from ti_core.settings import Settings
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 MANY = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 
 
@@ -127,3 +130,34 @@ def test_times_and_sizes_for_people() -> None:
     assert [words.seconds(v) for v in (0.2, 12, 300, 9000)] == ["under 1 s", "12 s", "5 min", "2.5 h"]
     assert words.size(2_500_000) == "2.5 MB" and words.when("nonsense") == ""
     assert words.when("2026-01-02T03:04:05+00:00") == "2026-01-02 03:04"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(("name", "colours"), [("light", LIGHT), ("dark", DARK)])
+def test_what_is_written_can_be_read(name: str, colours: Palette) -> None:
+    """WCAG 2.2, level AA: 4.5 to 1 for text, 3 to 1 for what else must be seen."""
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"][name]
+    assert (theme["backgroundColor"], theme["secondaryBackgroundColor"], theme["textColor"]) == (
+        colours.page,
+        colours.card,
+        colours.ink,
+    )
+    for ground in (colours.page, colours.card):
+        for text in (colours.ink, colours.soft, *colours.verdicts.values(), theme["linkColor"]):
+            assert contrast(text, ground) >= 4.5, (text, ground)
+        for mark in (colours.suspect, colours.clean, colours.trojaned, theme["primaryColor"]):
+            assert contrast(mark, ground) >= 3, (mark, ground)
+    assert contrast(colours.page, theme["primaryColor"]) >= 4.5
+    assert f":enabled * {{ color: {colours.page}; }}" in markup.style(colours)

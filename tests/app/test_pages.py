@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def test_one_click_on_a_sample_leads_to_a_verdict(
     ]
     assert [h for h in headings if h in order] == order and headings[-1] == "Download"
     request = dashboard.requests[0]
-    assert request["settings"]["images"] == Settings().images and request["case"] is True
+    own = dashboard.cases[kind].report.settings
+    assert request["settings"] == json.loads(json.dumps(own)) and request["case"] is True
     assert app.query_params["case"]
 
 
@@ -152,6 +154,7 @@ def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) ->
     settled(app, dashboard)
     request = dashboard.requests[0]
     assert Path(request["model"]).name == "my-patch.pt" and request["pack"] is None
+    assert request["settings"] == {}, "those of the pack that the model will choose"
     assert Path(request["model"]).read_bytes() == b"weights"
     assert request["cache"].endswith(Path(request["cache"]).name) and len(Path(request["cache"]).name) == 64
 
@@ -181,13 +184,32 @@ def test_settings_that_make_the_reference_models_run_say_how_long(
     dashboard: Worker, tiny_settings: Settings
 ) -> None:
     app = page().run()
-    # The defaults are not what the tiny pack was made with, so they cost.
-    assert "reference models of bars are looked at again" in texts(app)
-    controls_of = app.session_state
-    for name, value in tiny_settings.as_dict().items():
-        controls_of[controls.key("settings", name)] = list(value) if isinstance(value, tuple) else value
-    app.run()
     assert "looked at again" not in texts(app)
+    app.slider(key="settings.patch_size").set_value(5).run()
+    assert "reference models of bars are looked at again" in texts(app)
+    app.slider(key="settings.patch_size").set_value(tiny_settings.patch_size).run()
+    assert "looked at again" not in texts(app)
+
+
+def test_the_controls_follow_the_pack_but_for_what_was_turned(
+    dashboard: Worker, tiny_settings: Settings
+) -> None:
+    app = page().run()
+    app.slider(key="settings.patch_size").set_value(6).run()
+    app.selectbox(key="pack").set_value("bars").run()
+    stands = app.session_state
+    assert stands["settings.images"] == tiny_settings.images and stands["settings.patch_size"] == 6
+    assert stands["settings.quantiles"] == list(tiny_settings.quantiles)
+    app.selectbox(key="pack").set_value("").run()
+    assert stands["settings.images"] == Settings().images and stands["settings.patch_size"] == 6
+    app.selectbox(key="pack").set_value("bars").run()
+    app.button(key="defaults").click().run()
+    assert stands["settings.patch_size"] == tiny_settings.patch_size
+    app.slider(key="settings.images").set_value(9).run()
+    app.button(key="sample.bars.clean").click().run()
+    settled(app, dashboard)
+    sent = Settings.parse(dashboard.requests[0]["settings"])
+    assert sent == tiny_settings.with_(images=9)
 
 
 def test_nothing_chosen_where_something_must_be_is_a_sentence(dashboard: Worker) -> None:

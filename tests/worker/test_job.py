@@ -148,12 +148,13 @@ def test_no_process_outlives_the_program(tmp_path: Path) -> None:
         "tasks.TASKS['sleep'] = tasks.Task(hostile.sleep)\n"
         "job = Job.start('sleep', {})\n"
         "while job._pid is None: time.sleep(0.01)\n"
-        "print(job._pid, flush=True)\n"
+        "print(job._pid, job.folder, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    pid = int(done.stdout)
-    assert done.returncode == -9 and until(lambda: not alive(pid), 5.0)
+    pid, folder = done.stdout.split()
+    assert done.returncode == -9 and until(lambda: not alive(int(pid)), 5.0)
+    assert until(lambda: not Path(folder).exists(), 5.0), "nor does its folder"
 
 
 def test_the_thread_that_starts_a_job_may_end() -> None:

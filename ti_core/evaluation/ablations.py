@@ -144,7 +144,7 @@ def ablate(
         raise SettingsError(f"Members are {', '.join(MEMBERS)}, not {members!r}.")
     if members == "held-out" and not len(pack.where(fitted=False)):
         raise PackError(f"Pack {pack.name!r} holds no member out from fitting.")
-    plan = ablations(settings or Settings()) if chosen is None else chosen
+    plan = ablations(settings or pack.settings) if chosen is None else chosen
     missing = automl_missing() if automl_budget > 0 else "AutoML was left out, as its time budget is 0."
     notes = [missing] if missing and any(a.automl for a in plan) else []
     plan = [a for a in plan if not (a.automl and missing)]

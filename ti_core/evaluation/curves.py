@@ -84,7 +84,7 @@ def curves(pack: Pack, settings: Settings | None = None, cache: Cache | None = N
     """
     if not len(pack.where(fitted=False)):
         raise PackError(f"Pack {pack.name!r} holds no member out from fitting; it has no curves.")
-    chosen = settings or Settings.parse(pack.record["settings"])
+    chosen = settings or pack.settings
     scored = score_held_out(Reference(pack, chosen, cache or Cache(None)))
     return {which: curves_of(which, found) for which, found in scored.items()}
 

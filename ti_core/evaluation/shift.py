@@ -111,7 +111,7 @@ def shift(
     """
     if members not in MEMBERS:
         raise SettingsError(f"Members are {', '.join(MEMBERS)}, not {members!r}.")
-    settings = settings or Settings()
+    settings = settings or pack.settings
     streams = make_streams(settings)
     reference = Reference(pack, settings, cache or Cache(None))
     splits, notes = splits_of(pack, members)

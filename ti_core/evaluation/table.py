@@ -55,7 +55,7 @@ def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None =
     ------
     PackError : the pack holds no member out.
     """
-    settings = settings or Settings()
+    settings = settings or pack.settings
     if not len(pack.where(fitted=False)):
         raise PackError(f"Pack {pack.name!r} holds no member out from fitting; nothing can be evaluated.")
     reference = Reference(pack, settings, cache or Cache(None))

@@ -1,9 +1,10 @@
 """The host: a process that opens no model file, imports what is slow once, and forks a process for every job.
 
 Run as ``python -m ti_core.worker.host FD``; FD is a socket to the program that asks. Each message is a JSON object:
-``{"prepare": [modules]}``, or ``{"task": ..., "request": ..., "folder": ..., "limits": ...}`` with two file
-descriptors: where the job writes its lines, and where the host tells of it (``started PID``, then ``ended STATUS``).
-When the socket closes, every job is killed and the host ends.
+``{"prepare": [modules]}``, or one with "task", "request", "folder", "temporary" (whether that folder is) and "limits",
+and with two file descriptors: where the job writes its lines, and where the host tells of it (``started PID``, then
+``ended STATUS``). When the socket closes, every job is killed and the host ends; of jobs that still ran, temporary
+folders are removed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -25,13 +27,14 @@ from ti_core.worker.protocol import LONGEST_MESSAGE
 
 
 class Host:
-    """Jobs by their process id, and the pipe on which the asking program is told of each."""
+    """Jobs by their process id: the pipe on which the asking program is told of each, and its folder if temporary."""
 
     def __init__(self, asked: socket.socket) -> None:
         self.asked = asked
         # Non-blocking by itself: recv_fds of Python 3.11 ignores its flags.
         asked.setblocking(False)
         self.jobs: dict[int, int] = {}
+        self.temporary: dict[int, str] = {}
         self.ended, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.own_files = [asked.fileno(), self.ended, wake]
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -60,6 +63,11 @@ class Host:
             self.answer(json.loads(text), files)
         for pid in self.jobs:
             _kill_group(pid)
+        for pid, folder in self.temporary.items():
+            # Whoever would have removed it is gone; a process that is not quite could still write into it.
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def answer(self, message: dict[str, Any], files: list[int]) -> None:
         prepare(message.get("prepare", ()))
@@ -67,11 +75,19 @@ class Host:
             return
         lines, told = files
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            # No process can be had: the pipes close, which tells the asking program.
+            os.close(lines)
+            os.close(told)
+            return
         if pid == 0:
             self.become_job(message, lines, told, parent)
         os.close(lines)
         self.jobs[pid] = told
+        if message["temporary"]:
+            self.temporary[pid] = message["folder"]
         _tell(told, f"started {pid}")
 
     def become_job(self, message: dict[str, Any], lines: int, told: int, host: int) -> None:
@@ -98,6 +114,7 @@ class Host:
             if pid == 0:
                 break
             told = self.jobs.pop(pid, None)
+            self.temporary.pop(pid, None)
             if told is not None:
                 _kill_group(pid)
                 _tell(told, f"ended {status}")

@@ -15,6 +15,8 @@ from typing import Any
 
 from ti_core.worker.protocol import LONGEST_MESSAGE
 
+MODULE = "ti_core.worker.host"
+"""What is run as the host."""
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "MALLOC_ARENA_MAX")
 PREFIXES = ("LC_", "XDG_", "TROJANINTERPRET_", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "PYTHON")
@@ -30,7 +32,7 @@ class Host:
             debug = bool(os.environ.get("TROJANINTERPRET_DEBUG"))
             self._process = subprocess.Popen(
                 # Not from the current folder: what lies beside a model must not be imported.
-                [sys.executable, "-P", "-m", "ti_core.worker.host", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -77,6 +77,7 @@ class Job:
             "task": f"{chosen.run.__module__}:{chosen.run.__name__}",
             "request": request,
             "folder": str(own),
+            "temporary": folder is None,
             "limits": job.limits.as_dict(),
         }
         try:

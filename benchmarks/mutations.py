@@ -1,0 +1,150 @@
+"""Mistakes that could be made in the core formulae: one operator, sign or comparison each, and which tests notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """``old``, which stands once in ``ti_core/<file>``, becomes ``new``; one of ``tests`` must fail for it."""
+
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _of(file: str, tests: str, *changes: tuple[str, str]) -> list[Mutant]:
+    return [Mutant(file, old, new, tuple(f"tests/{name}" for name in tests.split())) for old, new in changes]
+
+
+MUTANTS = [
+    # Eq. (1) and (2), and what is drawn.
+    *_of(
+        "triggers.py",
+        "test_triggers.py",
+        ("self.alpha * torch.from_numpy(self.mask)", "self.alpha + torch.from_numpy(self.mask)"),
+        ("(1 - weight) * images", "(1 + weight) * images"),
+        ("images + weight * pattern", "images - weight * pattern"),
+        ("mask[:] = 0.0", "mask[:] = 1.0"),
+        ("self.left : self.left + self.width", "self.left : self.left + self.height"),
+        ("rng.integers(0, width - w + 1)", "rng.integers(0, width - w - 1)"),
+        ("rng.uniform(size=shape) > 0.5", "rng.uniform(size=shape) > 0.9"),
+        ("(rows + columns) % 2", "(rows * columns) % 2"),
+        ('1.0 if kind == "white"', '1.0 if kind != "white"'),
+    ),
+    # Eq. (3), ascent, and eq. (4), descent.
+    *_of(
+        "actmax.py",
+        "test_actmax.py",
+        ("-1.0 if inverse else 1.0", "1.0 if inverse else -1.0"),
+        ("log_p - weight * x.flatten(1)", "log_p + weight * x.flatten(1)"),
+        ("x.detach() + sign * step", "x.detach() - sign * step"),
+        ("value + weight * x.flatten(1)", "value - weight * x.flatten(1)"),
+        ("gradient / length", "gradient * length"),
+        (".clamp(0, 1)", ".clamp(-1, 1)"),
+    ),
+    # Algorithm 1, lines 3 to 8.
+    *_of(
+        "probes.py",
+        "test_probes.py",
+        ("network(images).argmax(1)", "network(images).argmin(1)"),
+        ("*options, inverse=True", "*options, inverse=False"),
+        ("[images, maximised, minimised]", "[images, minimised, maximised]"),
+        ("min(settings.patch_size, *shape[1:])", "max(settings.patch_size, *shape[1:])"),
+    ),
+    # Sec. 3.2.
+    *_of(
+        "saliency.py",
+        "test_saliency.py",
+        ("best = scores(x).max(dim=1)", "best = scores(x).min(dim=1)"),
+        ("gradient.amax(dim=1)", "gradient.amin(dim=1)"),
+        (".detach().abs_()", ".detach()"),
+    ),
+    # Algorithm 1, lines 12 to 16, and the edges of the histograms.
+    *_of(
+        "profile.py",
+        "test_profile.py",
+        ("pooled >= np.quantile(pooled, p)", "pooled > np.quantile(pooled, p)"),
+        ('side="right") - 1', 'side="left") - 1'),
+        (".clip(0, bins - 1)", ".clip(1, bins - 1)"),
+        ("for p in (1.0, *quantiles)", "for p in (0.0, *quantiles)"),
+        ("np.quantile(flat, p, axis=1)", "np.quantile(flat, p, axis=0)"),
+        ("np.asarray(np.geomspace(", "np.asarray(np.linspace("),
+        ("p + (1 - p) * inside", "p + (1 + p) * inside"),
+        ("below] * (1 - share)", "below] * (1 + share)"),
+        ("max(1, values.shape[-1])", "max(1, bins)"),
+    ),
+    # The search of the deep streams: the margin of a class over the best other one, raised.
+    *_of(
+        "streams/search.py",
+        "streams/test_search.py",
+        ('squeeze(2) - z.scatter(2, at, float("-inf"))', 'squeeze(2) + z.scatter(2, at, float("-inf"))'),
+        ('float("-inf")).amax(2)', 'float("inf")).amin(2)'),
+        ("(1 - w) * images", "(1 + w) * images"),
+        ("(patterns + length * speed.sign())", "(patterns - length * speed.sign())"),
+    ),
+    # How far a class lies beyond clean networks, with the sign of each stream.
+    *_of(
+        "streams/statistics.py",
+        "streams/test_statistics.py streams/test_windowed.py",
+        ("(tables - middle.reshape(shape))", "(tables + middle.reshape(shape))"),
+        ("high - low > 1e-9, high - low", "high - low > 1e-9, high + low"),
+        ("out = (own - mean)", "out = (mean - own)"),
+        ("(clean - rest) / (spread + floor)", "(rest - clean) / (spread + floor)"),
+        ("(n * mean - clean)", "(n * mean + clean)"),
+        ("np.clip(z, -CAP, CAP)", "np.clip(z, CAP, -CAP)"),
+        ("ordered[:, -1] - ordered[:, -2]", "ordered[:, -1] + ordered[:, -2]"),
+    ),
+    *_of(
+        "streams/inversion.py",
+        "streams/test_statistics.py",
+        ("np.median(logs, axis=1, keepdims=True) - logs", "logs - np.median(logs, axis=1, keepdims=True)"),
+    ),
+    # Which class is the suspected target.
+    *_of(
+        "streams/joint.py",
+        "streams/test_joint.py",
+        ("np.maximum(own, 0.0)", "np.minimum(own, 0.0)"),
+        ("total.argmax(axis=1)", "total.argmin(axis=1)"),
+        ("combined(list(scores.values())).argmax", "combined(list(scores.values())).argmin"),
+    ),
+    *_of(
+        "outliers.py",
+        "test_outliers.py",
+        ("int(self.together.argmax())", "int(self.together.argmin())"),
+        ("self.score >= BACKDOORED", "self.score > BACKDOORED"),
+        ("self.score < CLEAN", "self.score <= CLEAN"),
+        ("np.exp(-SLOPE *", "np.exp(SLOPE *"),
+        ("own / USUAL[name]", "own * USUAL[name]"),
+    ),
+    # Platt scaling, the thresholds and the rules of the verdict.
+    *_of(
+        "detector.py",
+        "test_detector.py",
+        ("np.exp(-np.clip(z, -60, 60))", "np.exp(np.clip(z, -60, 60))"),
+        ("dtype=np.float64) + self.intercept", "dtype=np.float64) - self.intercept"),
+        ("if probability >= self.high", "if probability > self.high"),
+        ("if probability < self.low", "if probability <= self.low"),
+        ("np.nextafter(clean[-1 - spare[0]], 1.0)", "np.nextafter(clean[-1 - spare[0]], 0.0)"),
+        ("int(FALSE_ALARMS * (len(clean) + 1)) - 1", "int(FALSE_ALARMS * (len(clean) + 1)) + 1"),
+        ("int(MISSES * (len(bad) + 1)) - 1", "int(MISSES * (len(bad) + 1)) + 1"),
+        ("low, high = sorted((alarms, misses))", "high, low = sorted((alarms, misses))"),
+        ('verdict == "clean" and distance > OUTSIDE', 'verdict == "clean" and distance < OUTSIDE'),
+        ('"blend" if blend >= 0.5 else "patch"', '"patch" if blend >= 0.5 else "blend"'),
+        ('trojaned = labels != "clean"', 'trojaned = labels == "clean"'),
+        ("clipped / (1 - clipped)", "clipped / (1 + clipped)"),
+        ("self.scale).min() / self.reach", "self.scale).max() / self.reach"),
+        ("[1] * features", "[-1] * features"),
+    ),
+    # Areas under the curve, ties counting half.
+    *_of(
+        "evaluation/rates.py",
+        "evaluation/test_table.py::test_auc_agrees_with_scikit_learn_ties_included"
+        " evaluation/test_table.py::test_the_interval_holds_the_auc_and_narrows_with_the_models",
+        ("trojaned[:, None] > clean[None]", "trojaned[:, None] < clean[None]"),
+        ("above + 0.5 *", "above + 1.0 *"),
+        ("Z95 * float(np.sqrt(max", "-Z95 * float(np.sqrt(max"),
+    ),
+]

@@ -1,0 +1,65 @@
+"""Own classes decide: the bounds, the probability, and the unit of every stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ti_core.outliers import BACKDOORED, CLEAN, MOST_SURE, USUAL, Alone, alone, standing_out
+
+
+def one(score: float, classes: int = 5, target: int = 2) -> Alone:
+    together = np.zeros(classes)
+    together[target] = score
+    return Alone({}, together)
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [
+        (0.0, "clean"),
+        (CLEAN - 1e-9, "clean"),
+        (CLEAN, "inconclusive"),
+        (BACKDOORED - 1e-9, "inconclusive"),
+        (BACKDOORED, "backdoored"),
+        (1e9, "backdoored"),
+    ],
+)
+def test_verdicts_at_the_bounds(score: float, verdict: str) -> None:
+    found = one(score)
+    assert found.assess().verdict == verdict and found.target == (2 if score else 0)
+
+
+def test_the_probability_rises_with_the_score_and_is_never_sure() -> None:
+    p = [one(s).assess().probability for s in (0.0, 0.9, (CLEAN + BACKDOORED) / 2, 1.9, 1e9)]
+    assert p == sorted(p) and p[2] == pytest.approx(0.5)
+    assert p[0] == pytest.approx(1 - MOST_SURE) and p[-1] == MOST_SURE
+
+
+def test_among_three_classes_nothing_is_said() -> None:
+    found = one(99.0, classes=3).assess()
+    assert (found.verdict, found.probability) == ("inconclusive", 0.5)
+
+
+def test_each_stream_counts_in_units_of_what_is_usual() -> None:
+    """Five classes at 0, 1, 2, 3 and 4 + u: the quartiles are 1 and 3, the median 2."""
+    u = 3.0
+    levels = np.array([0.0, 1.0, 2.0, 3.0, 4.0 + u], dtype=np.float32)
+    # In interquartile ranges above the median.
+    expected = (levels - 2) / 2
+    assert standing_out("windowed", {"margins": levels[:, None]}) == pytest.approx(
+        expected / USUAL["windowed"]
+    )
+    radii = np.stack([np.zeros(5, dtype=np.float32), levels, 10 * levels])
+    assert standing_out("universal", {"margins": radii}) == pytest.approx(expected / USUAL["universal"])
+    norms = np.exp(-levels)
+    assert standing_out("inversion", {"norms": norms}) == pytest.approx(
+        (levels - 2) / USUAL["inversion"], rel=1e-5
+    )
+
+
+def test_a_class_that_several_streams_name_stands_out_by_the_root_of_the_squares() -> None:
+    levels = np.array([0.0, 1.0, 2.0, 3.0, 8.0], dtype=np.float32)
+    found = alone({"windowed": {"margins": levels[:, None]}, "inversion": {"norms": np.exp(-levels)}})
+    assert found.target == 4
+    assert found.score == pytest.approx(np.hypot(3 / USUAL["windowed"], 6 / USUAL["inversion"]), rel=1e-5)
