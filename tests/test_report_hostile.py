@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -118,7 +119,7 @@ def test_the_command_can_be_copied(name: str, tiny_cases: dict[str, Case], tmp_p
 
 @pytest.mark.parametrize("kind", ["../../evil", "a/b", "", "a b", ".."])
 def test_names_that_become_files_are_names(kind: str, tiny_cases: dict[str, Case]) -> None:
-    record = tiny_cases["patch"].as_dict() | {"arrays_sha256": "0" * 64}
+    record = json.loads(json.dumps(tiny_cases["patch"].as_dict() | {"arrays_sha256": "0" * 64}))
     check_record(record)
     with pytest.raises(CaseError):
         check_record(record | {"kinds": [kind]})
