@@ -20,10 +20,10 @@ def add_report_arguments(commands: Any) -> None:
     verify.add_argument(
         "--model",
         type=Path,
-        nargs="+",
+        action="append",
         default=[],
         metavar="FILE",
-        help="the model file (and an ONNX graph's weight files, in the order of the graph)",
+        help="the model file; repeated, an ONNX graph's weight files after it in the order of the graph",
     )
     verify.add_argument("--pack", metavar="NAME", help="the reference pack, a bundled one or a folder")
     verify.add_argument(
