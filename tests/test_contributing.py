@@ -59,7 +59,7 @@ class Even(nn.Module):
 def test_the_stream_reads_what_it_says(examples: dict[str, Any]) -> None:
     from ti_core.settings import Settings
 
-    stream = examples["Confidence"]()
+    stream = examples["Confidence"](Settings())
     context = Context(torch.rand(6, 1, 4, 4), torch.zeros(6, dtype=torch.long), 3, Settings())
     own = stream.evidence(Scores(Sure(), "none"), context)
     clean = stack([stream.evidence(Scores(Even(), "none"), context) for _ in range(4)])

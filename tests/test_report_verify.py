@@ -10,15 +10,19 @@ from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests import test_reference_free as reference_free
 from ti_core import report_verify
 from ti_core.case import Case
 from ti_core.cli import main
 from ti_core.comparison import panels
 from ti_core.errors import ReportError
 from ti_core.html import html_report, report_json
+from ti_core.own_case import case_alone
 from ti_core.pack import Pack
+from ti_core.reference_free import inspect_alone
 from ti_core.report_verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
 from ti_core.sealing import seal, unsealed
 from ti_core.settings import Settings
@@ -163,6 +167,21 @@ def test_another_model_and_another_pack_are_noticed(
     assert states(verify_report(path, images=tmp_path))["images"] == DIFFERS
 
 
+def test_images_of_ones_own_are_compared(tmp_path: Path) -> None:
+    own = reference_free.own()
+    result = inspect_alone(
+        reference_free.model(reference_free.hidden_pixel(), 6), own, Settings(normalisation="none")
+    )
+    path = tmp_path / "report.html"
+    path.write_text(html_report(case_alone(result, own)), encoding="utf-8")
+    np.savez(tmp_path / "mine.npz", images=own.pixels[:, 0])
+    np.savez(tmp_path / "others.npz", images=255 - own.pixels[:, 0])
+    assert states(verify_report(path))["images"] == NOT_COMPARED and verify_report(path).state == HOLDS
+    assert states(verify_report(path, images=tmp_path / "mine.npz"))["images"] == HOLDS
+    assert states(verify_report(path, images=tmp_path / "others.npz"))["images"] == DIFFERS
+    assert states(verify_report(path, pack="mnist"))["pack"] == DIFFERS
+
+
 def test_weights_beside_a_graph_count(
     path: Path, page: str, tmp_path: Path, tiny_models: dict[str, Path]
 ) -> None:
@@ -279,7 +298,7 @@ def test_a_damaged_json_is_no_report(name: str, tiny_cases: dict[str, Case], tmp
 def test_the_command_says_it_by_its_exit_code(
     path: Path, page: str, tmp_path: Path, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", "verify", str(path), "--model", str(tiny_models["patch"])]) == 0
+    assert main(["report", "verify", "--model", str(tiny_models["patch"]), str(path)]) == 0
     said = capsys.readouterr().out
     assert "holds         text" in said and "not compared  pack" in said and "signature" in said
     assert main(["report", "verify", str(path), "--json"]) == 0

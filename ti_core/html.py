@@ -116,8 +116,8 @@ def document(report: Report, created: str, pictures: Mapping[str, str]) -> str:
         '<div class="whole"><h2>Digests (SHA-256)</h2>',
         _digest_table(report),
         '<p class="note"><code>python -m ti_core report verify FILE</code> compares them with this page, and with the'
-        " model and the pack where it is given them. Digests show that nothing was changed on the way; who vouches for"
-        " the report is shown by a signature.</p>",
+        " model and the pack where it is given them. Digests show what was changed by accident or unknowingly; who"
+        " vouches for the report, only a signature shows.</p>",
         '<div class="signature"><div>Reviewed by</div><div>Date and signature</div></div>',
         f"<footer><p>{_colophon(report, created)}</p></footer></div>",
         '<details class="json"><summary>This report as JSON</summary>'
