@@ -21,6 +21,7 @@ from app.pace import Pace, progress, seconds_left
 from app.tickets import Launch, Running, Ticket
 from ti_core.case import load_case
 from ti_core.errors import CaseError
+from ti_core.report import versions
 
 TICK = 0.05
 """Seconds between two looks at the running job."""
@@ -204,8 +205,9 @@ class Desk:
     def _keep(self, ticket: Ticket, job: Running) -> None:
         try:
             case = load_case(job.folder)
-            # What confined the process is for this one to say.
-            case = replace(case, report=replace(case.report, isolation=dict(job.isolation)))
+            # What confined the process, and which program this is, is for this one to say.
+            told = replace(case.report, isolation=dict(job.isolation), versions=versions())
+            case = replace(case, report=told)
             ticket.case_id = self.store.keep(case)
         except CaseError as error:
             self._end(ticket, "failed", f"The process that opened the file left no valid result. {error}")

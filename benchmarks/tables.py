@@ -1,8 +1,8 @@
 """Write the tables that the documentation quotes between their markers.
 
-``python -m benchmarks.tables`` rewrites README.md, docs/table-1.md and docs/settings.md from the packs' records and the
-settings schema; with ``--check`` it changes nothing and fails if they differ. ``--shift`` (half a minute a pack) and
-``--ablations`` (minutes, and FLAML) also make those tables anew.
+``python -m benchmarks.tables`` rewrites README.md, docs/table-1.md, docs/settings.md and docs/report-schema.md from the
+packs' records, the settings schema and the report's; with ``--check`` it changes nothing and fails if they differ.
+``--shift`` (half a minute a pack) and ``--ablations`` (minutes, and FLAML) also make those tables anew.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ti_core import report_schema
 from ti_core.pack import Pack, load_pack, pack_names
 from ti_core.settings import Settings
 from ti_core.tables import PAPER_AUC, STREAM_TITLES
@@ -121,7 +122,8 @@ def settings() -> str:
             else ""
         )
         default = ",".join(map(str, f.default)) if isinstance(f.default, tuple) else f.default
-        lines.append(f"| `{f.name}` | `{default}` | {span} | {m['says']} |")
+        says = m["says"].replace("|", r"\|")
+        lines.append(f"| `{f.name}` | `{default}` | {span} | {says} |")
     return "\n".join(lines)
 
 
@@ -129,10 +131,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "table-1": table_1,
     "table-1-whole": table_1_whole,
     "settings": settings,
+    "report-schema": report_schema.table,
 }
 SLOW: dict[str, Callable[[], str]] = {"shift": shift_table, "ablations": ablation_table}
 """Made anew only when they are asked for."""
-PAGES = ("README.md", "docs/table-1.md", "docs/settings.md")
+PAGES = ("README.md", "docs/table-1.md", "docs/settings.md", "docs/report-schema.md")
 
 
 def filled(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:

@@ -11,8 +11,9 @@ from PIL import Image
 from ti_core.case import Case
 from ti_core.comparison import panels
 from ti_core.figures import all_figures, archive
-from ti_core.html import command, digests, html_report
+from ti_core.html import digests, html_report
 from ti_core.pack import Pack
+from ti_core.repeating import command
 from ti_core.settings import Settings
 
 HOSTILE = '<script>alert(1)</script>"&.pt'
@@ -83,8 +84,8 @@ def test_the_report_holds_what_a_reviewer_signs(tiny_cases: dict[str, Case], tin
         "Digests",
     ):
         assert f">{title}" in page
-    assert all(digest in page for digest in digests(case).values())
-    assert len(digests(case)["program (source files)"]) == 64
+    assert all(digest in page for digest in digests(case.report).values())
+    assert len(digests(case.report)["program (source files)"]) == 64
     assert "@media print" in page
 
 

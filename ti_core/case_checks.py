@@ -112,18 +112,22 @@ def check_record(values: Any, alone: bool = False) -> None:
     for key in ("class_names", "kinds", "attributions", "notes"):
         _must(all(isinstance(v, str) for v in values[key]), key)
     _must(1 <= len(values["class_names"]) <= 10_000, "class_names")
+    # They become names of files.
+    _must(all(map(NAME.fullmatch, values["kinds"])), "kinds")
     for decision in values["decisions"].values():
         _types(decision, {"names": list, "low": (int, float), "high": (int, float)}, "decision")
         _must(all(isinstance(name, str) for name in decision["names"]), "feature names")
         _must(0 <= decision["low"] <= decision["high"] <= 1, "thresholds")
     _must(set(values["decisions"]) <= {"saliency", "joint"}, "decisions")
-    _check_report(values["report"], len(values["class_names"]), alone)
+    check_report(values["report"], len(values["class_names"]), alone)
 
 
-def _check_report(report: dict[str, Any], classes: int, alone: bool) -> None:
+def check_report(report: dict[str, Any], classes: int, alone: bool) -> None:
+    """Raise :class:`CaseError` unless ``report`` is a report; ``alone``: of an inspection without a pack, too."""
     from ti_core.report import SCHEMA_VERSION
     from ti_core.settings import Settings
 
+    _plain(report, 1)
     _types(report, REPORT_TYPES, "report")
     _must(report["schema_version"] == SCHEMA_VERSION, "the report's version")
     _must(report["verdict"] in ("clean", "backdoored", "inconclusive"), "the verdict")
@@ -133,6 +137,7 @@ def _check_report(report: dict[str, Any], classes: int, alone: bool) -> None:
     _must(target is None or 0 <= target < classes, "the target class")
     _must(all(isinstance(r, str) for r in report["reasons"]), "the reasons")
     _must(all(isinstance(s, dict) for s in report["streams"].values()), "the streams")
+    _must(all(map(NAME.fullmatch, report["streams"])), "the streams' names")
     _must(all(isinstance(s.get("sentence", ""), str) for s in report["streams"].values()), "the streams")
     _must(all(_number(v) and v >= 0 for v in report["timings"].values()), "the timings")
     for key in ("cache", "versions", "isolation"):

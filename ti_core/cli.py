@@ -1,6 +1,7 @@
 """The command line: ``python -m ti_core``, also installed as ``trojaninterpret``.
 
-Exit codes: 0 clean, 1 backdoored, 2 error, 3 inconclusive. Nothing slow is imported before a command is known to be
+Exit codes: 0 clean, 1 backdoored, 2 error, 3 inconclusive; of ``report verify`` 0 for a report that holds, 1 for one
+that does not, 3 for one that could not be compared in full. Nothing slow is imported before a command is known to be
 well formed.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from ti_core import __version__
 from ti_core.errors import SettingsError, TrojanInterpretError
 from ti_core.pack_arguments import add_pack_commands
+from ti_core.report_arguments import add_report_arguments
 
 CLEAN, BACKDOORED, ERROR, INCONCLUSIVE = 0, 1, 2, 3
 CODES = {"clean": CLEAN, "backdoored": BACKDOORED, "inconclusive": INCONCLUSIVE}
@@ -58,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     _common(scan)
 
     add_pack_commands(commands)
+    add_report_arguments(commands)
     return top
 
 
@@ -98,6 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from ti_core import commands, pack_commands
 
+    if options.command == "report":
+        from ti_core.report_commands import verify
+
+        return verify(options)
     run = {
         "inspect": commands.inspect_one,
         "scan": commands.scan,

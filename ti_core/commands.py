@@ -25,7 +25,7 @@ def inspect_one(options: argparse.Namespace) -> int:
     warm_up(tasks=("inspect",))
     digest = inspecting.digest_of(options.model)
     request = inspecting.for_model(request, options.model, digest)
-    request["html"] = bool(options.html)
+    request["case"] = bool(options.html)
     request["images"] = str(options.images.absolute()) if options.images is not None else None
     request["declared"] = {"architecture": options.architecture} if options.architecture else {}
     with Job.start("inspect", request, limits=limits) as job:
@@ -34,13 +34,14 @@ def inspect_one(options: argparse.Namespace) -> int:
             inspecting.follow(job, bar)
         finally:
             bar.close()
-        report = inspecting.report_of(job)
+        case = inspecting.case_of(job, options.images is not None) if options.html else None
+        report = case.report if case else inspecting.report_of(job)
         if "problem" in report.cache:
             print(f"trojaninterpret: {plain(str(report.cache['problem']), 500)}", file=sys.stderr)
         if options.json:
             _write(options.json, report.as_json() + "\n")
-        if options.html:
-            _write(options.html, inspecting.page_of(job))
+    if case:
+        _write(options.html, inspecting.page_of(case, request["pack"]))
     print(inspecting.printed(report))
     return CODES[report.verdict]
 
@@ -48,7 +49,7 @@ def inspect_one(options: argparse.Namespace) -> int:
 def _describe(options: argparse.Namespace, limits: Limits) -> int:
     with Job.start("describe", {"model": str(options.model.absolute())}, limits=limits) as job:
         inspecting.follow(job, lambda stage, share: None)
-        found = job.result_json("file.json", inspecting.LARGEST_PAGE)
+        found = job.result_json("file.json", inspecting.LARGEST_DESCRIPTION)
     if options.json:
         _write(options.json, json.dumps(found, indent=2) + "\n")
     for sentence in found.get("sentences", []):

@@ -1,4 +1,7 @@
-"""Charts as SVG: for the report and for files, where no script may run. Every text is escaped."""
+"""Charts as SVG: for the report and for files, where no script may run.
+
+Every text is escaped, and what is not printable (and no XML may hold) is spelt out.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.comparison import Panel
+from ti_core.loading.wording import shown
 
 Array = NDArray[np.floating]
 
@@ -23,7 +27,7 @@ def svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
     """A drawing on white, so that it is legible on any page and on paper."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        f' role="img" font-family="system-ui, sans-serif" font-size="11"><title>{escape(title)}</title>'
+        f' role="img" font-family="system-ui, sans-serif" font-size="11"><title>{escape(shown(title))}</title>'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>' + "".join(parts) + "</svg>"
     )
 
@@ -45,7 +49,7 @@ def text(
     weight = ' font-weight="600"' if bold else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}" font-size="{size}"{weight}>'
-        f"{escape(words)}</text>"
+        f"{escape(shown(words))}</text>"
     )
 
 

@@ -10,6 +10,7 @@
     ├── SettingsError             a setting is unknown or outside its range
     ├── PackError                 a reference pack is missing, altered or does not fit
     ├── CaseError                 a kept case is damaged or was tampered with
+    ├── ReportError               a file is no report, or a damaged one
     ├── DataError                 training images cannot be read or do not fit
     └── CancelledError            the caller asked the work to stop
 """
@@ -47,6 +48,10 @@ class PackError(TrojanInterpretError):
 
 class CaseError(TrojanInterpretError):
     """A kept case is missing, damaged, or not what this program writes."""
+
+
+class ReportError(TrojanInterpretError):
+    """A file is not a report that this program writes."""
 
 
 class DataError(TrojanInterpretError):

@@ -5,11 +5,9 @@ This is the last step inside the worker process; what comes out is plain data (:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from ti_core.inspection import Inspection
 from ti_core.pack import Member, Pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
+from ti_core.source import code_digest
 from ti_core.streams import STREAMS
 from ti_core.trigger_exhibits import floats, half, trigger_arrays
 
@@ -191,16 +190,6 @@ def card(file: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-@cache
-def code_digest() -> str:
-    """SHA-256 over the names and contents of this program's own source files."""
-    root = Path(__file__).resolve().parent
-    total = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return total.hexdigest()
-
-
 class CaseWriter:
     """Writes the case of an inspection into a folder as it goes on: ``partial`` first, ``case`` at the end.
 
@@ -240,11 +229,3 @@ class CaseWriter:
         save_case(case, self._folder)
         self._progress("case", 1.0)
         return case
-
-
-def page(case: Case, pack: Pack) -> str:
-    """The HTML report of a case, with its histograms at its own settings."""
-    from ti_core.comparison import panels
-    from ti_core.html import html_report
-
-    return html_report(case, panels(case, pack, Settings.parse(case.report.settings)))

@@ -1,10 +1,13 @@
-"""The report as one HTML page that asks no other host for anything and runs no script."""
+"""The report as one HTML page that asks no other host for anything and runs no script.
+
+All its text follows from the report's own JSON, which it holds as inert text, and from the time of the inspection; only
+the pictures come from elsewhere. So :mod:`ti_core.report_verify` can write the page anew and compare.
+"""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -20,35 +23,26 @@ from ti_core.figures import (
     verdict_figures,
     why_figures,
 )
-from ti_core.report import Report
+from ti_core.html_style import POLICY, STYLE, SYMBOLS
+from ti_core.loading.wording import shown
+from ti_core.repeating import command
+from ti_core.report import LONGEST_NAME, Report
+from ti_core.sealing import UNSEALED, json_digest, seal
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-SYMBOLS = {"clean": "✓", "backdoored": "✗", "inconclusive": "?"}
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2733; --soft: #5a6775; --line: #d6dde4; --card: #f6f8fa; --page: #fff;
-  --clean: #0b6b78; --backdoored: #b03a12; --inconclusive: #7a5b00; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #a3b0bd; --line: #33404d; --card: #1a232c;
-  --page: #11181f; --clean: #5fc9d6; --backdoored: #ff9d7a; --inconclusive: #e8c547; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 56rem;
-  margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem;
-  border-bottom: 1px solid var(--line); }
-.verdict { border-left: .4rem solid; padding: .75rem 1rem; background: var(--card); font-size: 1.15rem;
-  overflow-wrap: anywhere; }
-.clean { border-color: var(--clean); } .backdoored { border-color: var(--backdoored); }
-.inconclusive { border-color: var(--inconclusive); }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; } td, th { text-align: left; vertical-align: top;
-  padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 500; width: 14rem; } td:only-child { width: auto; }
-img { max-width: 100%; height: auto; image-rendering: pixelated; } img.drawing { image-rendering: auto; }
-figcaption, footer { color: var(--soft); font-size: .85rem; } figure { margin: 1rem 0; }
-code { overflow-wrap: anywhere; } .signature { display: flex; gap: 2rem; margin: 2.5rem 0 1rem; }
-.signature div { flex: 1; border-top: 1px solid var(--ink); padding-top: .25rem; color: var(--soft);
-  font-size: .85rem; }
-@media print { :root { --ink: #000; --soft: #444; --line: #bbb; --card: #f4f4f4; --page: #fff; --clean: #0b6b78;
-  --backdoored: #b03a12; --inconclusive: #7a5b00; } body { margin: 0; max-width: none; font-size: 11pt; }
-  h2 { break-after: avoid; } figure, tr, .verdict, .signature { break-inside: avoid; } }
-"""
+LONGEST = 4000
+"""Characters of any one text that are shown; the JSON in the page has the whole."""
+GAUGE = "Probability"
+RATES = {
+    "clean": "clean",
+    "trojaned": "trojaned",
+    "auc": "AUC",
+    "low": "from",
+    "high": "to",
+    "found": "found",
+    "false_alarms": "false alarms",
+    "target": "target right",
+}
+"""What the page shows of a pack's performance, and under which heading."""
 LIMITS = (
     "A verdict of “clean” says that no trigger of the kinds this pack was measured on was found, at the rates above.",
     "Triggers of other kinds may pass: those that warp the image, that depend on the image, that are part of the scene,"
@@ -75,51 +69,85 @@ def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
     ----------
     panels : of :func:`ti_core.comparison.panels`, at the case's own settings; without them no histograms are shown.
     """
-    report = case.report
-    title = f"Inspection of {report.model['file']}"
+    sections = {
+        GAUGE: verdict_figures(case),
+        "Recovered trigger": trigger_figures(case),
+        "Class by class": stream_figures(case),
+        "Saliency": saliency_figures(case),
+        "Activation maximisation": actmax_figures(case),
+        "Histograms of saliency": histogram_figures(case, panels),
+        "Why": why_figures(case),
+    }
+    pictures = {title: _section(title, figures) for title, figures in sections.items() if figures}
+    return seal(document(case.report, case.created, pictures))
+
+
+def document(report: Report, created: str, pictures: Mapping[str, str]) -> str:
+    """The page, not yet sealed.
+
+    Parameters
+    ----------
+    created : time of the inspection, ISO 8601, or "".
+    pictures : by title of its section, the section as mark-up.
+    """
+    title = f"Inspection of {shown(report.model['file'], LONGEST_NAME)}"
     images = report.pack.get("images")
+    detects = report.pack.get("detects") or {}
+    rest = {k: v for k, v in (images or report.pack).items() if k != "detects"}
+    drawn = [pictures[k] for k in pictures if k != GAUGE]
     parts = [
-        f'<p class="verdict {report.verdict}"><strong>{SYMBOLS[report.verdict]} {report.verdict.capitalize()}.</strong>'
-        f" {escape(report.sentence())}</p>",
-        *_figures(verdict_figures(case)),
+        verdict_line(report),
+        pictures.get(GAUGE, ""),
         "<h2>Reasons</h2>",
-        "<ul>" + "".join(f"<li>{escape(r)}</li>" for r in report.reasons) + "</ul>",
-        *_section("Recovered trigger", trigger_figures(case)),
-        *_section("Class by class", stream_figures(case)),
-        *_section("Saliency", saliency_figures(case)),
-        *_section("Activation maximisation", actmax_figures(case)),
-        *_section("Histograms of saliency", histogram_figures(case, panels)),
-        *_section("Why", why_figures(case)),
+        _list(report.reasons),
+        *drawn,
         "<h2>Streams of evidence</h2>",
         _table({name: str(stream.get("sentence", "")) for name, stream in report.streams.items()}),
         "<h2>Model</h2>",
         _table(_flat(report.model)),
         f"<h2>{'Clean images, in the place of a reference pack' if images else 'Reference pack'}</h2>",
-        _table(_flat(images or report.pack)),
-        "<h2>Settings</h2>",
-        _table(_flat(report.settings)),
-        "<h2>Limits of the method</h2>",
-        "<ul>"
-        + "".join(f"<li>{escape(line)}</li>" for line in (LIMITS_ALONE if images else LIMITS))
-        + "</ul>",
-        f"<h2>How to repeat it</h2><p><code>{escape(command(report))}</code></p>",
-        "<h2>Digests (SHA-256)</h2>",
-        _table(digests(case)),
+        _table(_flat(rest)),
+        _rates(detects),
+        f'<h2>Settings</h2><div class="columns">{_table(_flat(report.settings))}</div>',
+        '<div class="whole"><h2>Limits of the method</h2>',
+        _list(LIMITS_ALONE if images else LIMITS) + "</div>",
+        '<div class="whole"><h2>How to repeat it</h2>',
+        f"<p><code>{_text(command(report))}</code></p></div>",
+        '<div class="whole"><h2>Digests (SHA-256)</h2>',
+        _digest_table(report),
+        '<p class="note"><code>python -m ti_core report verify FILE</code> compares them with this page, and with the'
+        " model and the pack where it is given them. Digests show what was changed by accident or unknowingly; who"
+        " vouches for the report, only a signature shows.</p>",
         '<div class="signature"><div>Reviewed by</div><div>Date and signature</div></div>',
+        f"<footer><p>{_colophon(report, created)}</p></footer></div>",
+        '<details class="json"><summary>This report as JSON</summary>'
+        f'<pre id="report-json">{escape(report_json(report))}</pre></details>',
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        + "\n".join(parts)
-        + f"<footer><p>{escape(_colophon(case))}</p></footer></body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>\n"
+        + "\n".join(part for part in parts if part)
+        + "</body></html>\n"
     )
 
 
-def digests(case: Case) -> dict[str, str]:
+def report_json(report: Report) -> str:
+    """The report's own JSON, byte for byte what ``--json`` writes; it is plain ASCII."""
+    return report.as_json() + "\n"
+
+
+def verdict_line(report: Report) -> str:
+    """The first thing on the page."""
+    return (
+        f'<p class="verdict {report.verdict}"><strong>{SYMBOLS[report.verdict]} {report.verdict.capitalize()}.</strong>'
+        f" {_text(report.sentence())}</p>"
+    )
+
+
+def digests(report: Report) -> dict[str, str]:
     """What the report stands on, by digest: the model, the pack, the program, and the report's own JSON."""
-    report = case.report
     images = report.pack.get("images")
     beside = (
         f"clean images {images['file']}" if images else f"reference pack {report.pack['name']} (pack.json)"
@@ -127,40 +155,29 @@ def digests(case: Case) -> dict[str, str]:
     return {
         "model file": report.model["sha256"],
         beside: (images or report.pack)["sha256"],
-        "program (source files)": case.code or "not recorded",
-        "this report as JSON": hashlib.sha256(report.as_json().encode()).hexdigest(),
+        "program (source files)": report.versions.get("source", "not recorded"),
+        "this report as JSON": json_digest(report_json(report)),
     }
 
 
-def command(report: Report) -> str:
-    """The command that inspects the same model with the same settings."""
-    from shlex import quote
-
-    from ti_core.settings import Settings
-
-    standard = Settings().as_dict()
-    changed = [
-        f" --set {key}={','.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
-        for key, value in report.settings.items()
-        if (tuple(value) if isinstance(value, list) else value) != standard[key]
-    ]
-    file = quote(report.model["file"])
-    file = f"./{file}" if file.startswith("-") else file
-    images = report.pack.get("images")
-    beside = f"--images {quote(images['file'])}" if images else f"--pack {report.pack['name']}"
-    return f"python -m ti_core inspect {file} {beside}" + "".join(changed)
+def _digest_table(report: Report) -> str:
+    rows = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in digests(report).items())
+    return f'<table class="digests">{rows}<tr><th>this page, itself left out</th>{UNSEALED}</tr></table>'
 
 
-def _section(title: str, figures: Sequence[Figure]) -> list[str]:
-    return [f"<h2>{escape(title)}</h2>", *_figures(figures)] if figures else []
-
-
-def _figures(figures: Sequence[Figure]) -> list[str]:
-    return [_figure(figure) for figure in figures]
+def _section(title: str, figures: Sequence[Figure]) -> str:
+    heading = "" if title == GAUGE else f"<h2>{escape(title)}</h2>"
+    # A heading stays on the page of its first figure.
+    first, *others = [_figure(figure) for figure in figures]
+    return (
+        f'<section class="pictures" title="{escape(title)}"><div class="whole">{heading}{first}</div>'
+        + "".join(others)
+        + "</section>"
+    )
 
 
 def _figure(figure: Figure) -> str:
-    words = escape(figure.caption)
+    words = _text(figure.caption)
     kind = "svg+xml" if figure.drawing else "png"
     style = ' class="drawing"' if figure.drawing else ""
     data = base64.b64encode(figure.data()).decode()
@@ -170,7 +187,12 @@ def _figure(figure: Figure) -> str:
     )
 
 
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
+def _text(value: str) -> str:
+    """Untrusted text as mark-up: what would hide or turn round other letters is spelt out."""
+    return escape(shown(value, LONGEST))
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:
     rows: dict[str, str] = {}
     for key, value in values.items():
         name = f"{before}{key}".replace("_", " ")
@@ -182,18 +204,43 @@ def _flat(values: dict[str, Any], before: str = "") -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _table(rows: dict[str, str]) -> str:
+def _list(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>"
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    cells = "".join(f"<tr><th>{_text(k)}</th><td>{_text(v)}</td></tr>" for k, v in rows.items())
+    return f"<table>{cells}</table>"
+
+
+def _rates(detects: Mapping[str, Any]) -> str:
+    """How well the pack detects each kind of trigger, on models that took no part in fitting."""
+    rows = [(kind, figures) for kind, figures in detects.items() if isinstance(figures, dict)]
+    if not rows:
+        return ""
+    head = "".join(f"<th>{words}</th>" for words in RATES.values())
+    body = "".join(
+        f"<tr><th>{_text(kind)}</th>"
+        + "".join(f"<td>{_text(_short(v.get(k)))}</td>" for k in RATES)
+        + "</tr>"
+        for kind, v in rows
+    )
     return (
-        "<table>"
-        + "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
-        + "</table>"
+        '<div class="whole"><p class="note">On models that took no part in fitting: how many, area under the ROC curve'
+        " with its 95 % interval, and shares found and falsely alarmed at the pack's threshold.</p>"
+        f'<table class="rates"><tr><th>trigger</th>{head}</tr>{body}</table></div>'
     )
 
 
-def _colophon(case: Case) -> str:
-    seconds = sum(case.report.timings.values())
-    versions = ", ".join(f"{name} {version}" for name, version in case.report.versions.items())
-    return f"{versions}; inspected {case.created or 'at a time not recorded'} in {seconds:.1f} s."
+def _colophon(report: Report, created: str) -> str:
+    seconds = sum(report.timings.values())
+    versions = ", ".join(f"{k} {v}" for k, v in report.versions.items() if k != "source")
+    when = f"inspected <time>{escape(created)}</time>" if created else "inspected at a time not recorded"
+    return f"{_text(versions)}; {when} in {seconds:.1f} s."

@@ -1,6 +1,6 @@
 """``inspect`` and ``scan`` of the command line: what is asked of the worker, and what is made of its answers.
 
-This process opens no model file and imports no torch.
+This process opens no model file, and imports no torch but to draw a page's histograms.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ import argparse
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.cli import pairs
-from ti_core.errors import ModelFileError, PackError, SettingsError
+from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
 from ti_core.folders import default_folder, private_folder
-from ti_core.report import Report
+from ti_core.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.worker import Event, Job, Limits
 from ti_core.worker.limits import GIB
 from ti_core.worker.protocol import plain
 from ti_core.worker.results import ResultError
 
+if TYPE_CHECKING:
+    from ti_core.case import Case
+
 LARGEST_REPORT = 20_000_000
-LARGEST_PAGE = 100_000_000
+LARGEST_DESCRIPTION = 100_000_000
 CACHES_KEPT = 256
 
 Tell = Callable[[str, float], None]
@@ -119,9 +123,19 @@ def digest_of(path: Path) -> str:
     ------
     OSError : it cannot be read.
     """
-    digest = hashlib.sha256()
     beside = [path.with_name(path.name + ending) for ending in (".data", "_data")]
-    for part in [path, *(other for other in beside if other.is_file())]:
+    return digest_of_all([path, *(other for other in beside if other.is_file())])
+
+
+def digest_of_all(paths: Sequence[Path]) -> str:
+    """SHA-256 of several files, one after the other.
+
+    Raises
+    ------
+    OSError : one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in paths:
         with part.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
@@ -165,29 +179,63 @@ def report_of(job: Job) -> Report:
     """
     record = job.result_json("report.json", LARGEST_REPORT)
     try:
-        # What confined it is this process's to say.
-        return Report.from_dict({**record, "isolation": job.isolation})
+        # What confined it, and which program this is, is this process's to say.
+        return Report.from_dict({**record, "isolation": job.isolation, "versions": versions()})
     except (ValueError, TypeError) as error:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
 
 
-def page_of(job: Job) -> str:
-    """The HTML report that a job left; the policy that forbids scripts stands before everything else in it.
+def case_of(job: Job, alone: bool) -> Case:
+    """The case that a job left, for a page that is made here: checked as a stranger's.
+
+    Parameters
+    ----------
+    alone : whether the user's own images took a pack's place.
 
     Raises
     ------
     ResultError : it left none, or not a proper one.
     """
-    from ti_core.html import POLICY
+    from ti_core.case import load_case
 
-    page = job.result("report.html", LARGEST_PAGE).decode("utf-8", "replace")
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    )
-    if not page.startswith(head):
-        raise ResultError("The result report.html is not readable.")
-    return page
+    report = report_of(job)
+    try:
+        case = load_case(job.folder, alone=alone)
+    except CaseError as error:
+        raise ResultError(f"The process that opened the file left no valid case. {error}") from error
+    told = replace(case.report, isolation=report.isolation, versions=report.versions)
+    if told.as_json() != report.as_json():
+        raise ResultError("The process that opened the file left a case that is not its report's.")
+    return replace(case, report=report)
+
+
+def page_of(case: Case, pack: str | None) -> str:
+    """The HTML report of a case, made in this process from plain data; only this imports torch, for the histograms.
+
+    Parameters
+    ----------
+    pack : name or folder of the pack that was asked for, None where it was chosen from the model.
+
+    Raises
+    ------
+    PackError : there is no such pack, or it is another than the one that the report names.
+    """
+    from ti_core.comparison import panels
+    from ti_core.html import html_report
+    from ti_core.pack import load_pack, pack_names
+
+    report = case.report
+    if report.pack.get("images"):
+        return html_report(case)
+    chosen = report.pack["name"] if pack is None else pack
+    if pack is None and chosen not in pack_names():
+        raise PackError("The report names a reference pack that is not bundled; choose one with --pack.")
+    found = load_pack(chosen)
+    if found.sha256 != report.pack["sha256"]:
+        raise PackError(
+            f"Reference pack {found.name!r} has changed during the inspection; inspect the model again."
+        )
+    return html_report(case, panels(case, found, Settings.parse(report.settings)))
 
 
 def printed(report: Report) -> str:

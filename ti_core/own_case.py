@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ti_core.case import Array, Case
-from ti_core.exhibits import card, code_digest
+from ti_core.exhibits import card
 from ti_core.inspection import Inspection
 from ti_core.own_images import OwnImages
+from ti_core.source import code_digest
 from ti_core.trigger_exhibits import trigger_arrays
 
 LOOKED_AT = 64

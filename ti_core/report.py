@@ -11,10 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ti_core import __version__
+from ti_core.loading.wording import shown
+from ti_core.source import code_digest
 
 SCHEMA_VERSION = 1
 VERDICTS = ("clean", "backdoored", "inconclusive")
 KINDS = ("blend", "patch", None)
+LONGEST_NAME = 120
+"""Characters of a file's or a class's name that a sentence shows."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Report:
     cache : which stages were "computed", read from the "cache", or from the pack's "baseline".
     isolation : what kept the process that opened the file from network, files and other processes; empty if it was
         opened in the caller's own.
+    versions : of the program and of what its figures depend on; "source" is the digest of the program's source files.
     """
 
     verdict: str
@@ -88,10 +93,11 @@ class Report:
 
     def sentence(self) -> str:
         """The verdict as one sentence."""
-        file = self.model["file"]
+        file = shown(self.model["file"], LONGEST_NAME)
         if self.verdict == "backdoored":
             kind = f" with a {self.trigger_kind} trigger" if self.trigger_kind else ""
-            target = f" for class {self.target_class_name}" if self.target_class is not None else ""
+            name = shown(str(self.target_class_name), LONGEST_NAME)
+            target = f" for class {name}" if self.target_class is not None else ""
             return f"{file} is backdoored{kind}{target}: probability {percent(self.probability)}."
         if self.verdict == "clean":
             return f"{file} looks clean: probability of a backdoor {percent(self.probability)}."
@@ -105,8 +111,8 @@ def percent(probability: float) -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of the program and of what its figures depend on."""
-    found = {"ti_core": __version__, "python": platform.python_version()}
+    """Versions of the program and of what its figures depend on; "source" is the digest of its source files."""
+    found = {"ti_core": __version__, "source": code_digest(), "python": platform.python_version()}
     for name in ("torch", "captum", "catboost", "numpy"):
         try:
             found[name] = version(name)

@@ -30,7 +30,7 @@ class Task:
 
 
 def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
-    """Inspect one model: ``report.json``, its case and ``report.html`` where they are asked for.
+    """Inspect one model: ``report.json``, and its case where that is asked for.
 
     The case (:mod:`ti_core.case`) is there as ``partial``, with the first pictures, before the deep streams begin.
 
@@ -38,13 +38,13 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     :class:`~ti_core.settings.Settings` that are asked for by name; the others are the pack's own), "declared" (settings
     and "architecture" that the user declares of the model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or
     None), "threads" (or None), "images" (a path of the user's own clean images, in the place of a pack, or None),
-    "case" and "html" (whether).
+    "case" (whether).
     """
     from ti_core.cache import Cache
     from ti_core.choosing import choose_pack_for
     from ti_core.classifier import Declared
     from ti_core.devices import device
-    from ti_core.exhibits import CaseWriter, page
+    from ti_core.exhibits import CaseWriter
     from ti_core.inspection import inspect as inspect_model
     from ti_core.loading import describe_file, load_model
     from ti_core.memory import keep_freed_memory
@@ -74,7 +74,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     )
     settings = pack.settings_with(asked)
     writer: CaseWriter | None = None
-    if request.get("case") or request.get("html"):
+    if request.get("case"):
         card = describe_file(Path(request["model"])).as_dict()
         writer = CaseWriter(folder, pack, settings, card, progress, partial)
     inspection = inspect_model(
@@ -83,10 +83,9 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     cache.close()
     report = replace(inspection.report, isolation=request.get("isolation", {}))
     inspection.report = report
-    case = writer.finish(inspection) if writer else None
+    if writer:
+        writer.finish(inspection)
     (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
-    if request.get("html") and case is not None:
-        (folder / "report.html").write_text(page(case, pack), encoding="utf-8")
 
 
 def _inspect_alone(
@@ -100,7 +99,6 @@ def _inspect_alone(
 ) -> None:
     """:func:`inspect` with the user's own clean images in the place of a pack; no case comes before the end."""
     from ti_core.case import save_case
-    from ti_core.html import html_report
     from ti_core.loading import describe_file
     from ti_core.own_case import case_alone
     from ti_core.own_images import load_own_images
@@ -110,12 +108,10 @@ def _inspect_alone(
     inspection = inspect_alone(model, own, settings, progress, cache, where)
     cache.close()
     inspection.report = replace(inspection.report, isolation=request.get("isolation", {}))
-    if request.get("case") or request.get("html"):
+    if request.get("case"):
         progress("case", 0.0)
         case = case_alone(inspection, own, describe_file(Path(request["model"])).as_dict(), where)
         save_case(case, folder)
-        if request.get("html"):
-            (folder / "report.html").write_text(html_report(case), encoding="utf-8")
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
@@ -136,5 +132,5 @@ TASKS: dict[str, Task] = {
     "describe": Task(describe, ("ti_core.loading",)),
 }
 
-WARM = ("captum.attr", "catboost", "diskcache", "ti_core.html", "ti_core.detector", "ti_core.streams")
+WARM = ("captum.attr", "catboost", "diskcache", "ti_core.detector", "ti_core.streams")
 """What else a process that is kept ready has imported: one that starts cold imports these as it comes to need them."""

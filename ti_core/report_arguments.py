@@ -1,0 +1,39 @@
+"""Arguments of ``report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+STDOUT = Path("-")
+
+
+def add_report_arguments(commands: Any) -> None:
+    """Add ``report`` to the sub-commands of the command line."""
+    verbs = commands.add_parser("report", help="check a report").add_subparsers(
+        dest="verb", required=True, metavar="VERB"
+    )
+    verify = verbs.add_parser(
+        "verify", help="whether a report's digests hold, and whether it says what its JSON says"
+    )
+    verify.add_argument("file", type=Path, metavar="FILE", help="the HTML page, or the JSON")
+    verify.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the model file; repeated, an ONNX graph's weight files after it in the order of the graph",
+    )
+    verify.add_argument("--pack", metavar="NAME", help="the reference pack, a bundled one or a folder")
+    verify.add_argument(
+        "--images", type=Path, metavar="FOLDER_OR_NPZ", help="the clean images that took a pack's place"
+    )
+    verify.add_argument(
+        "--digest",
+        metavar="SHA256",
+        help="what the digest of the report's JSON should be, from a printed page",
+    )
+    verify.add_argument(
+        "--json", type=Path, nargs="?", const=STDOUT, metavar="FILE", help="write the result as JSON"
+    )
