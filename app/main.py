@@ -1,4 +1,8 @@
-"""The dashboard's entry: ``streamlit run app/main.py`` from the repository's root."""
+"""The dashboard's entry: ``streamlit run app/main.py`` from the repository's root.
+
+Streamlit reads this file twice: once as a module, for ``app``, which is the server, and then as the script of every
+visitor's page.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ if ROOT not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app import markup, state, status  # noqa: E402
+from app import markup, server, state, status  # noqa: E402
 from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
 
 
@@ -56,4 +60,7 @@ def main() -> None:
     chosen.run()
 
 
-main()
+if __name__ == "__main__":
+    main()
+else:
+    app = st.App(__file__, middleware=[server.guard()], on_script_error=server.failed)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import streamlit as st
 
 from app import controls, requests, state, status, words
@@ -20,11 +23,16 @@ from app.sections import (
 )
 from app.sources import Source, samples
 from app.tickets import Ticket
+from app.uploads import let_go
 from ti_core.case import Case
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
 from ti_core.pack import Pack
 from ti_core.settings import Settings
 
+LOST = (
+    "The server was started anew since this inspection began, so it has no result; ask for it again. Finished cases"
+    " are kept."
+)
 AUTO = "chosen by the model's input and classes"
 PREFIX = "settings"
 KINDS = {
@@ -36,6 +44,7 @@ KINDS = {
 
 def page() -> None:
     controls.keep(PREFIX)
+    lost = _find_ticket()
     ticket = status.current()
     _settle(ticket)
     case_id = _case_id()
@@ -59,7 +68,22 @@ def page() -> None:
     )
     if ticket is not None and ticket.state in ("failed", "cancelled"):
         _ended(ticket)
+    elif lost:
+        st.info(LOST, icon=":material/restart_alt:")
     chooser()
+
+
+def _find_ticket() -> bool:
+    """After a reload the address names the inspection that goes on; whether it was lost with the server that had it."""
+    named = st.query_params.get("ticket", "")
+    if not named or st.session_state.get("ticket") == named:
+        return False
+    st.query_params.pop("ticket", None)
+    ticket = state.desk().hand_over(named, state.session_id())
+    if ticket is None:
+        return True
+    st.session_state["ticket"] = st.query_params["ticket"] = named
+    return False
 
 
 def _settle(ticket: Ticket | None) -> None:
@@ -68,6 +92,7 @@ def _settle(ticket: Ticket | None) -> None:
         st.session_state["settled"] = ticket.id
         st.session_state["case"] = ticket.case_id
         st.query_params["case"] = ticket.case_id
+        st.query_params.pop("ticket", None)
 
 
 def _case_id() -> str:
@@ -98,11 +123,13 @@ def _bar(case: Case) -> None:
 def _working(ticket: Ticket) -> None:
     st.markdown(f"### {words.safe(ticket.title, 80)}")
     status.follow()
-    if ticket.partial is not None:
-        result(ticket.partial, ticket.id, f"partial-{ticket.id}")
+    partial = ticket.partial
+    if partial is not None:
+        result(partial, ticket.id, f"partial-{ticket.id}")
 
 
 def _ended(ticket: Ticket) -> None:
+    st.query_params.pop("ticket", None)
     if ticket.state == "cancelled":
         st.info("The inspection was stopped. Nothing of it was kept.", icon=":material/cancel:")
         return
@@ -141,19 +168,18 @@ def chooser() -> None:
             key="upload",
             help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files.",
         )
-        st.caption("safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB. The file stays on this machine.")
+        st.caption(
+            "safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB together. The file stays on this machine."
+        )
         if st.button(
             "Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not uploads
         ):
             try:
-                start(state.shelf().put(uploads))
+                start(state.shelf().put(uploads), uploads=uploads)
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
-                st.warning(
-                    f"The file cannot be kept ({words.safe(error.strerror or '')}); free some space and try again.",
-                    icon=":material/block:",
-                )
+                st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
     with st.expander("Settings", icon=":material/tune:"):
         settings_panel()
 
@@ -209,17 +235,24 @@ def cost(settings: Settings) -> None:
             )
 
 
-def start(source: Source, settings: Settings | None = None, pack_name: str = "") -> None:
-    """Ask for an inspection, and show its progress."""
+def start(
+    source: Source, settings: Settings | None = None, pack_name: str = "", uploads: Sequence[Any] = ()
+) -> None:
+    """Ask for an inspection, and show its progress; the page's own copy of what was handed in goes."""
     try:
         settings = settings or controls.read(PREFIX)
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
         _forget_case()
-        requests.submit(source, settings, pack)
+        ticket = requests.submit(source, settings, pack)
     except (SettingsError, PackError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
+    except OSError as error:
+        st.warning(f"The inspection cannot be started: {words.reason(error)}", icon=":material/warning:")
+        return
+    st.query_params["ticket"] = ticket.id
+    let_go(uploads)
     st.rerun()
 
 
