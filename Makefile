@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app demo test bench evaluate audit sbom clean
+.PHONY: app demo test faults bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,9 @@ test: $(VENV)/.ready  ## style, types and tests
 	$(BIN)/ruff format --check ti_core app tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files damaged: nothing is lost (needs chromium)
+	$(BIN)/python -m pytest -m faults tests/app/test_faults.py
 
 bench: $(VENV)/.ready  ## the figures that the documentation quotes
 	$(BIN)/python -m benchmarks.saliency

@@ -33,6 +33,9 @@ def warm() -> None:
 
         with suppress(OSError, TrojanInterpretError):
             warm_up(2)
+            # Tables import it when the first of them is drawn.
+            import pandas  # noqa: F401
+
             import ti_core.streams.saliency  # noqa: F401
 
             for name in state.packs():

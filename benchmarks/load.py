@@ -29,7 +29,7 @@ LOOK = 0.25
 MB = 1e6
 
 
-@dataclass
+@dataclass(eq=False)
 class Memory(threading.Thread):
     """Looks at what a process and everything it started hold, twice a second.
 
