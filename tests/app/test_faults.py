@@ -5,9 +5,11 @@ Whatever happens: a visitor reads a sentence, the next inspection goes through, 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 
 from app.cases import CaseStore
-from tests.app.serving import Server
+from tests.app.serving import ROOT, Server, without_rights
 from tests.app.test_browser import CHROMIUM, SAMPLES, Visitor, browser
 from tests.disks import fill
 from ti_core.pack import pack_names
@@ -164,3 +166,31 @@ def test_damaged_files_are_a_sentence_and_a_damaged_cache_is_nothing(browser: An
     again = [e for e in CaseStore(server.home).entries() if e.id != entry.id]
     assert [e.verdict for e in again] == ["backdoored"] and again[0].probability == entry.probability
     visitor.context.close()
+
+
+def test_it_runs_without_rights_on_a_read_only_root(browser: Any) -> None:
+    """As in the container, whose only writable folders are /tmp (in memory) and its volume."""
+    confined = without_rights()
+    tried = subprocess.run(
+        [*confined, "sh", "-c", f"! touch /x {ROOT}/x && touch /tmp/x /mnt/x"], check=False
+    )
+    if tried.returncode != 0:
+        pytest.skip("this user may not make a read-only root")
+    server = Server(Path("/mnt/data"), *confined).start()
+    try:
+        status = Path(f"/proc/{server.process.pid}/status").read_text() if server.process else ""
+        assert re.search(r"^Uid:\s+10001\s+10001", status, re.MULTILINE)
+        assert re.search(r"^CapBnd:\s+0+$", status, re.MULTILINE) and re.search(
+            r"^NoNewPrivs:\s+1$", status, re.M
+        )
+        visitor = Visitor(browser, server.address)
+        visitor.upload(SAMPLES / "mnist-patch.safetensors")
+        assert visitor.verdict() == "Backdoored"
+        with visitor.page.expect_download() as waiting:
+            visitor.page.get_by_role("button", name="JSON").click()
+        report = json.loads(Path(waiting.value.path()).read_text())
+        assert report["isolation"]["network"].startswith("None:")
+        assert "problem" not in report["cache"]
+        visitor.context.close()
+    finally:
+        server.stop()
