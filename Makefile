@@ -43,12 +43,13 @@ evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detecto
 	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) --shift || exit 2; echo; \
 	done
 
-audit: $(VENV)/.ready  ## the pinned packages against known advisories (asks PyPI)
-	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit
-	build/audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
+audit: $(VENV)/.ready  ## every installed package against known advisories (asks PyPI); one it cannot ask about fails
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip freeze --disable-pip-version-check --exclude-editable | sed 's/+[a-z0-9.]*$$//' > build/installed.txt
+	build/audit/bin/pip-audit --requirement build/installed.txt --no-deps --disable-pip --strict
 
 sbom: $(VENV)/.ready  ## a software bill of materials in build/sbom.json (CycloneDX)
-	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet cyclonedx-bom
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom
 	build/audit/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
 
 clean:

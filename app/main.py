@@ -9,8 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Streamlit puts the script's own folder on the path; the packages lie beside it.
-ROOT = str(Path(__file__).resolve().parent.parent)
+# Streamlit puts the script's own folder on the path; the packages lie beside it, and within it there are modules that
+# have the names of others (requests).
+HERE = Path(__file__).resolve().parent
+ROOT = str(HERE.parent)
+sys.path[:] = [place for place in sys.path if place != str(HERE)]
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 

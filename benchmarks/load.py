@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import threading
 import time
+import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,13 @@ def _kilobytes(path: Path, name: str) -> float:
             if line.startswith(name):
                 return float(line.split()[1]) * 1.024
     return 0.0
+
+
+def held_files(address: str) -> float:
+    """Megabytes of handed-in files that are in the server's memory, as it says itself."""
+    with urllib.request.urlopen(f"{address}/_stcore/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if "UploadedFileManager" in line) / MB
 
 
 def processor_seconds(pid: int) -> float:
@@ -253,7 +261,8 @@ def main() -> None:
                 after = memory.look()
                 print(
                     f"  memory: server at most {peak[0]:.0f} MB, {after[0]:.0f} MB after; its workers at most"
-                    f" {peak[1]:.0f} MB, {after[1]:.0f} MB after; at most {memory.processes} processes"
+                    f" {peak[1]:.0f} MB, {after[1]:.0f} MB after; at most {memory.processes} processes;"
+                    f" {held_files(address):.1f} MB of files still held"
                 )
                 print(f"  the server itself used {own:.1f} s of processor time in {spent:.0f} s", flush=True)
         finally:
