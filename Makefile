@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app demo test coverage mutants bench evaluate audit sbom clean
+.PHONY: app demo test coverage mutants faults bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,9 @@ coverage: $(VENV)/.ready  ## the share of ti_core's lines and branches that the 
 mutants: $(VENV)/.ready  ## mistakes made in the core formulae, one at a time: each must be noticed by a test
 	$(BIN)/python -m benchmarks.mutants
 
+faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files damaged: nothing is lost (needs chromium)
+	$(BIN)/python -m pytest -m faults tests/app/test_faults.py
+
 bench: $(VENV)/.ready  ## the figures that the documentation quotes
 	$(BIN)/python -m benchmarks.saliency
 	$(BIN)/python -m benchmarks.start
@@ -49,12 +52,13 @@ evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detecto
 	  $(BIN)/python -m ti_core evaluate --pack $$(basename $$pack) --shift || exit 2; echo; \
 	done
 
-audit: $(VENV)/.ready  ## the pinned packages against known advisories (asks PyPI)
-	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit
-	build/audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip
+audit: $(VENV)/.ready  ## every installed package against known advisories (asks PyPI); one it cannot ask about fails
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip freeze --disable-pip-version-check --exclude-editable | sed 's/+[a-z0-9.]*$$//' > build/installed.txt
+	build/audit/bin/pip-audit --requirement build/installed.txt --no-deps --disable-pip --strict
 
 sbom: $(VENV)/.ready  ## a software bill of materials in build/sbom.json (CycloneDX)
-	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet cyclonedx-bom
+	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom
 	build/audit/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
 
 clean:

@@ -7,7 +7,10 @@ import os
 import re
 import secrets
 import shutil
+import threading
+import time
 import zipfile
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,10 @@ from ti_core.case import Case, load_case, read_case_json, save_case
 from ti_core.errors import CaseError
 from ti_core.settings import Settings
 
+LEFT_AFTER = 3600.0
+"""Seconds after which something half-written is what a server left that was killed."""
+OPEN_BYTES = 256 << 20
+"""What opened cases may hold in memory together, beside the one that was opened last."""
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{12}-[0-9a-f]{8}")
 
 
@@ -65,14 +72,30 @@ class CaseStore:
         self.folder = root / "cases"
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._entries: dict[str, Entry] = {}
+        for left in [*self.folder.glob(".*.part"), *self.folder.glob(".*.gone")]:
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > LEFT_AFTER:
+                    shutil.rmtree(left)
 
     def keep(self, case: Case) -> str:
-        """Write a case and return its id. It appears under its id only when it is complete."""
+        """Write a case and return its id. It appears under its id only when all of it is on the disk.
+
+        Raises
+        ------
+        OSError : it cannot be written; nothing of it is left then.
+        """
         stamp = re.sub(r"\D", "", case.created)[:14].ljust(14, "0")
         name = f"{stamp[:8]}-{stamp[8:]}-{case.report.model['sha256'][:12]}-{secrets.token_hex(4)}"
         part = self.folder / f".{name}.part"
-        save_case(case, part)
-        part.replace(self.folder / name)
+        try:
+            save_case(case, part)
+            for path in [*part.iterdir(), part]:
+                _to_disk(path)
+            part.replace(self.folder / name)
+            _to_disk(self.folder)
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
         return name
 
     def load(self, name: str) -> Case:
@@ -86,7 +109,10 @@ class CaseStore:
 
     def entries(self) -> list[Entry]:
         """All cases, the latest first."""
-        found = sorted((p.name for p in self.folder.iterdir() if ID.fullmatch(p.name)), reverse=True)
+        try:
+            found = sorted((p.name for p in self.folder.iterdir() if ID.fullmatch(p.name)), reverse=True)
+        except FileNotFoundError:
+            found = []
         for name in set(self._entries) - set(found):
             self._entries.pop(name, None)
         return [self._entry(name) for name in found]
@@ -105,7 +131,8 @@ class CaseStore:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in names:
-                for path in sorted(self._path(name).iterdir()):
+                # Somebody else may have deleted it meanwhile.
+                for path in sorted(self._path(name).glob("*")):
                     if path.is_file() and not path.is_symlink():
                         archive.writestr(f"{name}/{path.name}", path.read_bytes())
         return buffer.getvalue()
@@ -126,6 +153,50 @@ class CaseStore:
             except CaseError as error:
                 return Entry(name, problem=str(error))
         return self._entries[name]
+
+
+class OpenCases:
+    """Opened cases, by id: shared by all tabs, the longest unused let go of when they hold too much memory."""
+
+    def __init__(self, store: CaseStore, most: int = OPEN_BYTES) -> None:
+        self._store = store
+        self._most = most
+        self._cases: OrderedDict[str, Case] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Case:
+        """The case of that id; cases never change, so their id is the whole key.
+
+        Raises
+        ------
+        CaseError : there is none, or it is damaged.
+        """
+        with self._lock:
+            if name not in self._cases:
+                self._cases[name] = self._store.load(name)
+            self._cases.move_to_end(name)
+            held = sum(map(_weight, self._cases.values()))
+            while len(self._cases) > 1 and held > self._most:
+                held -= _weight(self._cases.popitem(last=False)[1])
+            return self._cases[name]
+
+    def forget(self, name: str) -> None:
+        """Let go of a case that was deleted."""
+        with self._lock:
+            self._cases.pop(name, None)
+
+
+def _weight(case: Case) -> int:
+    return sum(array.nbytes for array in case.arrays.values())
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the file (or the folder's list of names) would outlive a loss of power."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _entry_of(name: str, record: dict[str, object]) -> Entry:

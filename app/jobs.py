@@ -6,7 +6,6 @@ A ticket whose browser tab has been closed ends by itself.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,8 @@ from uuid import uuid4
 from app.cases import CaseStore
 from app.pace import Pace, progress, seconds_left
 from app.tickets import Launch, Running, Ticket
+from app.words import reason
+from app.workroom import Workroom
 from ti_core.case import load_case
 from ti_core.errors import CaseError
 from ti_core.report import versions
@@ -29,8 +30,12 @@ GRACE = 4.0
 """Seconds that a closed tab's ticket goes on, since a reload closes one connection before it opens the next."""
 MOST_WAITING = 16
 MOST_OF_ONE = 3
+MODESTY = 120.0
+"""Seconds by which a tab's further requests stand back behind those of other tabs."""
 ENDED_KEPT = 64
 """Tickets that ended are forgotten beyond this many."""
+PICTURES_KEPT = 2
+"""First pictures of tickets that ended are let go of beyond this many: they may be large."""
 
 FULL = "Too many inspections are waiting already; try again in a few minutes."
 FULL_FOR_YOU = "This tab already has several inspections waiting; let one finish or cancel it."
@@ -61,6 +66,7 @@ class Desk:
     ) -> None:
         self.store = store
         self.work = work
+        self._room = Workroom(work)
         self.pace = pace or Pace()
         self._launch = launch
         self._alive = alive
@@ -70,8 +76,6 @@ class Desk:
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._closing = False
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._thread = threading.Thread(target=self._serve, daemon=True, name="desk")
         self._thread.start()
 
@@ -93,12 +97,14 @@ class Desk:
             waiting = [t for t in self._tickets.values() if t.active]
             if len(waiting) >= MOST_WAITING:
                 raise FullError(FULL)
-            if sum(t.session == session for t in waiting) >= MOST_OF_ONE:
+            own = sum(t.session == session for t in waiting)
+            if own >= MOST_OF_ONE:
                 raise FullError(FULL_FOR_YOU)
             ticket = Ticket(uuid4().hex, session, title, task, request, expected)
             ticket.left = sum(expected.values())
+            ticket.due = ticket.submitted + own * MODESTY
             self._tickets[ticket.id] = ticket
-            self._order.append(ticket.id)
+            self._order = sorted([*self._order, ticket.id], key=lambda name: self._tickets[name].due)
             self._forget()
         self._wake.set()
         return ticket
@@ -106,6 +112,13 @@ class Desk:
     def ticket(self, name: str) -> Ticket | None:
         """The ticket of that id, if it is still known."""
         return self._tickets.get(name)
+
+    def hand_over(self, name: str, session: str) -> Ticket | None:
+        """The ticket of that id, which this session goes on watching: a page that was reloaded is another session."""
+        ticket = self._tickets.get(name)
+        if ticket is not None:
+            ticket.watchers |= {session}
+        return ticket
 
     def place(self, ticket: Ticket) -> int:
         """How many are before this ticket: 0 when it runs or comes next."""
@@ -150,7 +163,7 @@ class Desk:
         """One look: closed tabs, the running job, the next in the queue."""
         now = time.monotonic()
         for ticket in [t for t in list(self._tickets.values()) if t.active]:
-            if self._alive(ticket.session):
+            if any(map(self._alive, (ticket.session, *ticket.watchers))):
                 ticket.missed_since = None
             elif ticket.missed_since is None:
                 ticket.missed_since = now
@@ -163,19 +176,22 @@ class Desk:
 
     def _next(self) -> None:
         with self._lock:
-            ticket = next(
-                (self._tickets[i] for i in self._order if self._tickets[i].state == "waiting"), None
-            )
-            if ticket is None:
+            if not self._order:
                 return
-            self._order.remove(ticket.id)
-            ticket.state, ticket.started = "running", time.monotonic()
-        folder = self.work / ticket.id
-        folder.mkdir(mode=0o700, exist_ok=True)
-        job = self._launch(ticket.task, ticket.request, folder)
+            ticket = self._tickets[self._order[0]]
+        try:
+            job = self._launch(ticket.task, ticket.request, self._room.open(ticket.id))
+        except Exception as error:
+            self._room.close(ticket.id)
+            why = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}; try again."
+            self._end(ticket, "failed", f"The inspection could not be started: {why}")
+            return
         with self._lock:
             self._job = (ticket, job)
-        if ticket.state == "cancelled":
+            if ticket.active:
+                self._order.remove(ticket.id)
+                ticket.state, ticket.started = "running", time.monotonic()
+        if not ticket.active:
             job.cancel()
 
     def _follow(self, ticket: Ticket, job: Running) -> None:
@@ -198,7 +214,7 @@ class Desk:
             self._end(ticket, state, job.error or "The inspection ended without a result; try again.")
         with suppress(OSError):
             job.close()
-        shutil.rmtree(self.work / ticket.id, ignore_errors=True)
+        self._room.close(ticket.id)
         with self._lock:
             self._job = None
 
@@ -213,8 +229,7 @@ class Desk:
             self._end(ticket, "failed", f"The process that opened the file left no valid result. {error}")
             return
         except OSError as error:
-            reason = error.strerror or str(error)
-            self._end(ticket, "failed", f"The case cannot be kept ({reason}); free some space and try again.")
+            self._end(ticket, "failed", f"The case cannot be kept: {reason(error)}")
             return
         self.pace.learn(case.report.pack["name"], case.report.timings)
         self._end(ticket, "done", "")
@@ -235,12 +250,15 @@ class Desk:
             self._end(
                 ticket, "failed", f"The inspection could not be followed ({type(error).__name__}); try again."
             )
+            self._room.close(ticket.id)
         if job:
             with suppress(Exception):
                 job[1].cancel()
 
     def _forget(self) -> None:
         ended = sorted((t for t in self._tickets.values() if not t.active), key=lambda t: t.ended)
+        for ticket in ended[:-PICTURES_KEPT]:
+            ticket.partial = None
         for ticket in ended[:-ENDED_KEPT]:
             self._tickets.pop(ticket.id, None)
 

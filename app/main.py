@@ -1,18 +1,25 @@
-"""The dashboard's entry: ``streamlit run app/main.py`` from the repository's root."""
+"""The dashboard's entry: ``streamlit run app/main.py`` from the repository's root.
+
+Streamlit reads this file twice: once as a module, for ``app``, which is the server, and then as the script of every
+visitor's page.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-# Streamlit puts the script's own folder on the path; the packages lie beside it.
-ROOT = str(Path(__file__).resolve().parent.parent)
+# Streamlit puts the script's own folder on the path; the packages lie beside it, and within it there are modules that
+# have the names of others (requests).
+HERE = Path(__file__).resolve().parent
+ROOT = str(HERE.parent)
+sys.path[:] = [place for place in sys.path if place != str(HERE)]
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 import streamlit as st  # noqa: E402
 
-from app import markup, state, status  # noqa: E402
+from app import markup, server, state, status  # noqa: E402
 from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
 
 
@@ -29,6 +36,9 @@ def warm() -> None:
 
         with suppress(OSError, TrojanInterpretError):
             warm_up(2)
+            # Tables import it when the first of them is drawn.
+            import pandas  # noqa: F401
+
             import ti_core.streams.saliency  # noqa: F401
 
             for name in state.packs():
@@ -56,4 +66,7 @@ def main() -> None:
     chosen.run()
 
 
-main()
+if __name__ == "__main__":
+    main()
+else:
+    app = st.App(__file__, middleware=[server.guard()], on_script_error=server.failed)

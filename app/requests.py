@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ti_core.settings import Settings
 PREFIX = "settings"
 """Of the controls on the page Inspect."""
 MOST_CACHES = 64
+CACHE_BYTES = 4 * 1024**3
+"""What the other models' caches may hold on the disk together."""
 
 
 def standard(name: str | None = None) -> Settings:
@@ -48,6 +51,7 @@ def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "t
     Raises
     ------
     FullError : too many are waiting.
+    OSError : the folder of its cache cannot be made.
     """
     desk = state.desk()
     before = desk.ticket(st.session_state.get(slot, ""))
@@ -88,12 +92,20 @@ def _pack(pack: Pack) -> str:
 
 
 def _cache(source: Source) -> Path:
-    """The folder of this model's own cache; the longest unused go."""
+    """The folder of this model's own cache; the longest unused go, by number and by what they hold."""
     root = home() / "cache"
     folder = root / source.digest
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.touch()
-    others = sorted((p for p in root.iterdir() if p != folder), key=lambda p: p.stat().st_mtime, reverse=True)
-    for old in others[MOST_CACHES:]:
-        shutil.rmtree(old, ignore_errors=True)
+    others: list[tuple[float, int, Path]] = []
+    for path in root.iterdir():
+        # Another tab may remove it meanwhile.
+        with suppress(OSError):
+            if path != folder:
+                others.append((path.stat().st_mtime, sum(f.stat().st_size for f in path.iterdir()), path))
+    held = 0
+    for number, (_, size, old) in enumerate(sorted(others, reverse=True)):
+        held += size
+        if number >= MOST_CACHES or held > CACHE_BYTES:
+            shutil.rmtree(old, ignore_errors=True)
     return folder

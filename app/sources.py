@@ -22,6 +22,10 @@ MOST_BYTES = 128 * 1024**2
 """What a visitor may hand in at once; the server's own limit (``.streamlit/config.toml``) is the same."""
 SHELF_BYTES = 2 * 1024**3
 """Models on the shelf beyond this go, the longest unused first."""
+MOST_SHELF = 2 * SHELF_BYTES
+"""What the shelf may hold at all, since models that were just handed in are about to be opened and stay."""
+JUST_NOW = 3600.0
+"""Seconds."""
 KIND_ORDER = ("clean", "blend", "patch")
 
 
@@ -74,14 +78,19 @@ class ModelShelf:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
+        for left in folder.glob("*/.*.part"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > JUST_NOW:
+                    left.unlink()
 
     def put(self, uploads: Sequence[Upload]) -> Source:
         """Keep the files of one model.
 
         Raises
         ------
-        ModelFileError : nothing was handed in, the files are too large together, two of them have the same name, or
-            they are several models.
+        ModelFileError : nothing was handed in, the files are too large together, two of them have the same name,
+            they are several models, or the shelf is full of models that were handed in a moment ago.
+        OSError : they cannot be written; nothing of them is left then.
         """
         if not uploads:
             raise ModelFileError("No file was handed in; choose one.")
@@ -99,13 +108,20 @@ class ModelShelf:
         for upload, _ in sorted(zip(uploads, names, strict=True), key=lambda pair: pair[1] != names[main]):
             digest.update(upload.getbuffer())
         folder = self.folder / digest.hexdigest()
-        folder.mkdir(exist_ok=True, mode=0o700)
+        if self._tidy(keep=folder) + total > MOST_SHELF:
+            raise ModelFileError("This server was handed very many models just now; try again in an hour.")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for upload, name in zip(uploads, names, strict=True):
             part = folder / f".{name}.part"
-            part.write_bytes(upload.getbuffer())
-            part.replace(folder / name)
+            try:
+                part.write_bytes(upload.getbuffer())
+                part.replace(folder / name)
+            except OSError:
+                part.unlink(missing_ok=True)
+                with suppress(OSError):
+                    folder.rmdir()
+                raise
         folder.touch()
-        self._tidy(keep=folder)
         paths = [folder / name for name in names]
         return Source(
             plain(names[main], 120), paths[main], tuple(p for i, p in enumerate(paths) if i != main)
@@ -119,7 +135,7 @@ class ModelShelf:
                     return source
         for path in self.folder.glob(f"*/{_glob(file_name(name))}"):
             if _digest(path) == sha256:
-                others = tuple(p for p in sorted(path.parent.iterdir()) if p != path)
+                others = tuple(p for p in sorted(path.parent.glob("[!.]*")) if p != path)
                 return Source(path.name, path, others)
         return None
 
@@ -129,17 +145,23 @@ class ModelShelf:
             if path.is_file() and _digest(path) == sha256:
                 shutil.rmtree(path.parent, ignore_errors=True)
 
-    def _tidy(self, keep: Path) -> None:
-        folders = sorted((p for p in self.folder.iterdir() if p != keep), key=lambda p: p.stat().st_mtime)
-        held = {p: sum(f.stat().st_size for f in p.iterdir()) for p in folders}
-        spare = sum(held.values()) - SHELF_BYTES
-        for path in folders:
+    def _tidy(self, keep: Path) -> int:
+        """Make room; returns the bytes of the other models that stay."""
+        held: dict[Path, tuple[float, int]] = {}
+        for path in self.folder.glob("*"):
+            # Another tab may delete it meanwhile.
+            with suppress(OSError):
+                if path != keep:
+                    held[path] = path.stat().st_mtime, sum(f.stat().st_size for f in path.iterdir())
+        total = sum(count for _, count in held.values())
+        for path, (when, count) in sorted(held.items(), key=lambda item: item[1]):
             # One that has just been handed in may be about to be opened.
-            if spare <= 0 or time.time() - path.stat().st_mtime < 3600:
+            if total <= SHELF_BYTES or time.time() - when < JUST_NOW:
                 break
-            spare -= held[path]
             with suppress(OSError):
                 shutil.rmtree(path)
+                total -= count
+        return total
 
 
 def file_name(name: str) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.cases import CaseStore, home
+from app.cases import CaseStore, OpenCases, home
 from app.jobs import Desk, launch_worker
 from app.sources import ModelShelf
 from app.theme import Palette, palette
@@ -43,15 +43,19 @@ def session_id() -> str:
     return context.session_id if context else ""
 
 
-@st.cache_resource(show_spinner=False, max_entries=12)
+@st.cache_resource(show_spinner=False)
+def open_cases() -> OpenCases:
+    return OpenCases(store())
+
+
 def case(name: str) -> Case:
-    """A kept case; cases never change, so their id is the whole key.
+    """A kept case.
 
     Raises
     ------
     CaseError : there is none, or it is damaged.
     """
-    return store().load(name)
+    return open_cases().get(name)
 
 
 @lru_cache(maxsize=16)

@@ -38,6 +38,8 @@ class Ticket:
         and the seconds left.
     partial : the unfinished case once the first pictures are there; case_id : the finished one's, once it is kept.
     error : one sentence if it failed.
+    watchers : other sessions that look at it; it goes on as long as any of them, or its own, has its tab open.
+    due : its place among the waiting ones, as a time; the earliest is next.
     """
 
     id: str
@@ -59,6 +61,8 @@ class Ticket:
     first_pictures: float = 0.0
     ended: float = 0.0
     missed_since: float | None = None
+    watchers: frozenset[str] = frozenset()
+    due: float = 0.0
 
     @property
     def active(self) -> bool:

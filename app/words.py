@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import unicodedata
 from datetime import datetime
@@ -31,6 +32,17 @@ def for_the_page(text: str) -> str:
     for before, after in _FOR_THE_PAGE:
         text = text.replace(before, after)
     return text
+
+
+def reason(error: OSError) -> str:
+    """What the system refuses, and what helps, in one sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space and try again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "the folder of this server's data cannot be written to; see that it may, and try again."
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):
+        return "the machine is short of memory or of open files; try again in a few minutes."
+    return f"the system answered {plain(error.strerror or type(error).__name__, 120)}; try again."
 
 
 def seconds(value: float) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import random
 import sqlite3
 import stat
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from diskcache.core import MODE_PICKLE
 
+from tests.disks import fill
 from ti_core.cache import BytesDisk, Cache
 
 
@@ -109,6 +111,64 @@ def test_a_damaged_database_does_not_stop_the_work(tmp_path: Path) -> None:
     assert cache.problem is not None and "computed anew" in cache.problem
 
 
+def test_a_damaged_database_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"rubbish" * 1000)
+    first = Cache(tmp_path)
+    first.keep("key", arrays())
+    first.close()
+    again = Cache(tmp_path)
+    assert again.problem is None and again.find("key") is not None
+
+
+def test_a_changed_byte_within_an_array_is_not_believed(tmp_path: Path) -> None:
+    """Neither SQLite nor safetensors would notice, and a verdict would rest on it."""
+    cache = Cache(tmp_path)
+    cache.keep("key", arrays())
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache.db") as db:
+        (row,) = db.execute("SELECT value FROM Cache").fetchone()
+        db.execute("UPDATE Cache SET value = ?", (row[:-1] + bytes([row[-1] ^ 1]),))
+    db.close()
+    cache = Cache(tmp_path)
+    assert np.array_equal(cache.arrays("key", arrays)["a"], arrays()["a"]) and cache.misses == ["key"]
+
+
+def test_a_row_under_another_key_is_not_believed(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.keep("key of a clean model", arrays())
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache.db") as db:
+        db.execute("UPDATE Cache SET key = 'another'")
+    db.close()
+    assert Cache(tmp_path).find("another") is None
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_whatever_is_damaged_the_arrays_are_right(tmp_path: Path, seed: int) -> None:
+    """Bytes changed, a page overwritten, the end cut off: nothing is raised and nothing wrong is read, ever."""
+    cache = Cache(tmp_path)
+    for key in "abcd":
+        cache.keep(key, arrays())
+    cache.close()
+    rng = random.Random(seed)
+    data = bytearray((tmp_path / "cache.db").read_bytes())
+    place = rng.randrange(len(data))
+    if seed % 3 == 0:
+        for _ in range(rng.choice((1, 30, 300))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+    elif seed % 3 == 1:
+        data[place : place + 4096] = rng.randbytes(min(4096, len(data) - place))
+    else:
+        del data[place:]
+    (tmp_path / "cache.db").write_bytes(data)
+    for _ in range(2):
+        cache = Cache(tmp_path)
+        for key in "abcd":
+            assert np.array_equal(cache.arrays(key, arrays)["a"], arrays()["a"])
+        assert cache.problem is None or cache.problem.isprintable()
+        cache.close()
+
+
 def test_a_folder_that_cannot_be_made_does_not_stop_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     cache = Cache(tmp_path / "file" / "cache")
@@ -125,6 +185,15 @@ def test_a_full_disk_does_not_stop_the_work(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(diskcache.Cache, "set", full)
     assert np.array_equal(cache.arrays("key", arrays)["a"], arrays()["a"])
     assert cache.problem is not None and "full" in cache.problem
+
+
+def test_a_disk_that_is_really_full_does_not_stop_the_work(small_disk: Path) -> None:
+    cache = Cache(small_disk / "cache")
+    fill(small_disk)
+    for key in "ab":
+        assert cache.arrays(key, lambda: {"a": np.ones(100_000)})["a"].shape == (100_000,)
+    assert cache.problem is not None and "computed anew" in cache.problem
+    cache.close()
 
 
 def test_a_read_only_database_does_not_stop_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,34 @@ def test_truncated_arrays_are_refused(kept: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     tampered(kept, lambda values: values.update(arrays_sha256=digest))
     with pytest.raises(CaseError, match="cannot be read"):
+        load_case(kept)
+
+
+@pytest.mark.parametrize("name", ["case.json", "case.safetensors"])
+def test_whatever_is_damaged_it_is_a_sentence_or_the_same_case(kept: Path, name: str) -> None:
+    """Bytes changed, a part overwritten, the end cut off, the file gone: never anything but a CaseError."""
+    whole, right = (kept / name).read_bytes(), load_case(kept)
+    rng = random.Random(name)
+    for turn in range(120):
+        data, place = bytearray(whole), rng.randrange(len(whole))
+        if turn % 3 == 0:
+            data[place] = rng.randrange(256)
+        elif turn % 3 == 1:
+            data[place : place + 50] = rng.randbytes(50)
+        else:
+            del data[place:]
+        (kept / name).write_bytes(data)
+        try:
+            case = load_case(kept)
+        except CaseError as error:
+            assert str(error).endswith(("inspect the model again.", "; it is not read.")) or "valid" in str(
+                error
+            )
+        else:
+            assert case.report.model["sha256"] == right.report.model["sha256"] or name == "case.json"
+            assert all(np.array_equal(case.arrays[k], v) for k, v in right.arrays.items())
+    (kept / name).unlink()
+    with pytest.raises(CaseError):
         load_case(kept)
 
 

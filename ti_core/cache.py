@@ -1,9 +1,11 @@
-"""The staged cache: bytes in, bytes out, and nothing is ever unpickled."""
+"""The staged cache: bytes in, the same bytes out or none, and nothing is ever unpickled."""
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +73,24 @@ class Cache:
         self.hits: list[str] = []
         self.misses: list[str] = []
         self._store: diskcache.Cache | None = None
+        self._folder = folder
         if folder is None:
             return
-        try:
-            private_folder(folder)
-            self._store = diskcache.Cache(
-                str(folder),
-                disk=BytesDisk,
-                size_limit=SIZE_LIMIT,
-                eviction_policy="least-recently-stored",
-                timeout=5,
-            )
-        except (OSError, sqlite3.Error, diskcache.Timeout, RefusedRowError) as error:
-            self._give_up(error)
+        for _ in range(2):
+            try:
+                private_folder(folder)
+                self._store = diskcache.Cache(
+                    str(folder),
+                    disk=BytesDisk,
+                    size_limit=SIZE_LIMIT,
+                    eviction_policy="least-recently-stored",
+                    timeout=5,
+                )
+                return
+            except UNUSABLE as error:
+                self._give_up(error)
+                if not _damaged(error):
+                    return
 
     def arrays(self, key: str, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
         """The arrays under ``key``, computed and kept if they are not there (or not readable)."""
@@ -103,14 +110,14 @@ class Cache:
         if self._store is None:
             return None
         try:
-            blob = self._store.get(key)
-            if blob is None:
+            row = self._store.get(key)
+            if row is None:
                 return None
-            arrays: dict[str, NDArray[Any]] = load(blob)
+            arrays: dict[str, NDArray[Any]] = load(_unsealed(row, key))
         except (RefusedRowError, SafetensorError, ValueError, TypeError):
             self._forget(key)
             return None
-        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+        except UNUSABLE as error:
             self._give_up(error)
             return None
         self.hits.append(key)
@@ -122,22 +129,59 @@ class Cache:
         if self._store is None:
             return
         try:
-            self._store.set(key, save(dict(values)))
-        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            self._store.set(key, _sealed(save(dict(values)), key))
+        except UNUSABLE as error:
             self._give_up(error)
 
     def _forget(self, key: str) -> None:
         try:
             if self._store is not None:
                 self._store.delete(key)
-        except (OSError, sqlite3.Error, diskcache.Timeout, RefusedRowError) as error:
+        except UNUSABLE as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        self.problem = f"The cache folder cannot be used ({error}); everything is computed anew."
-        self._store = None
+        # A damaged database may be quoted in it.
+        words = "".join(c if c.isprintable() else " " for c in str(error)[:200])
+        self.problem = f"The cache folder cannot be used ({words}); everything is computed anew."
+        self.close()
+        if self._folder is not None and _damaged(error):
+            # Nothing in it is worth more than the time to compute it; the next one to come begins anew.
+            for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
+                with suppress(OSError):
+                    (self._folder / name).unlink()
 
     def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            with suppress(OSError, sqlite3.Error):
+                store.close()
+
+
+UNUSABLE = (OSError, sqlite3.Error, diskcache.Timeout, RefusedRowError, ValueError, TypeError, AttributeError)
+"""What diskcache raises on a database that it cannot work with, or whose own settings are no longer what it wrote."""
+
+
+def _damaged(error: Exception) -> bool:
+    """Whether the database itself is broken, other than full, locked or not to be written."""
+    return not isinstance(error, (OSError, sqlite3.OperationalError, diskcache.Timeout))
+
+
+def _sealed(blob: bytes, key: str) -> bytes:
+    """A row: the digest of what it holds and of its key, then what it holds."""
+    return hashlib.sha256(key.encode() + b"\0" + blob).digest() + blob
+
+
+def _unsealed(row: bytes, key: str) -> bytes:
+    """What a row holds.
+
+    Neither SQLite nor safetensors notices a changed byte within an array, and a verdict would rest on it.
+
+    Raises
+    ------
+    RefusedRowError : it is not what was stored under that key.
+    """
+    blob = row[32:]
+    if _sealed(blob, key) != row:
+        raise RefusedRowError("The cache holds a damaged row; it is computed anew.")
+    return blob

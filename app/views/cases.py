@@ -123,6 +123,7 @@ def remove(entry: Entry) -> None:
     """Delete a case; and the model that was handed in, if no other case is of it."""
     store = state.store()
     store.delete(entry.id)
+    state.open_cases().forget(entry.id)
     if st.session_state.get("case") == entry.id:
         st.session_state.pop("case")
     if entry.sha256 and not store.uses(entry.sha256):

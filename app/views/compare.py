@@ -9,6 +9,7 @@ from app.jobs import FullError
 from app.markup import Picture
 from app.sections import gallery, histograms, verdict
 from app.sources import Source, samples
+from app.uploads import let_go
 from ti_core.case import Case
 from ti_core.comparison import differences
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
@@ -84,22 +85,29 @@ def choose(side: str, options: dict[str, str]) -> None:
         if st.session_state.get(f"{key}.asked") != chosen:
             ask(side, chosen, samples()[pack][kind])
     elif chosen == UPLOAD:
-        uploads = st.file_uploader("Model file", accept_multiple_files=True, key=f"{key}.upload")
+        # What was handed in is let go of once it is asked for, and the next one has an uploader of its own.
+        turn = st.session_state.setdefault(f"{key}.turn", 0)
+        uploads = st.file_uploader("Model file", accept_multiple_files=True, key=f"{key}.upload.{turn}")
         if st.button("Inspect", key=f"{key}.go", disabled=not uploads):
             try:
                 source = state.shelf().put(uploads)
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
+            except OSError as error:
+                st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
             else:
-                ask(side, f"file:{source.digest}", source)
+                if ask(side, f"file:{source.digest}", source):
+                    st.session_state[f"{key}.turn"] += 1
+                    let_go(uploads)
+                    st.rerun()
     else:
         st.session_state.pop(f"{key}.case", None)
     if not chosen.startswith("sample:"):
         st.session_state.pop(f"{key}.asked", None)
 
 
-def ask(side: str, what: str, source: Source) -> None:
-    """Inspect one side's model under the settings of the page Inspect."""
+def ask(side: str, what: str, source: Source) -> bool:
+    """Inspect one side's model under the settings of the page Inspect; whether it is in the queue."""
     st.session_state[f"compare.{side}.asked"] = what
     st.session_state.pop(f"compare.{side}.case", None)
     try:
@@ -107,6 +115,11 @@ def ask(side: str, what: str, source: Source) -> None:
         requests.submit(source, requests.wanted(pack), pack, slot=f"compare.ticket.{side}")
     except (FullError, PackError, SettingsError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
+    except OSError as error:
+        st.warning(f"The inspection cannot be started: {words.reason(error)}", icon=":material/warning:")
+    else:
+        return True
+    return False
 
 
 def _settle(side: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import streamlit as st
 
@@ -23,11 +25,16 @@ from app.sections import (
 )
 from app.sources import Source, samples
 from app.tickets import Ticket
+from app.uploads import let_go
 from ti_core.case import Case
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
 from ti_core.pack import Pack
 from ti_core.settings import Settings
 
+LOST = (
+    "The server was started anew since this inspection began, so it has no result; ask for it again. Finished cases"
+    " are kept."
+)
 AUTO = "chosen by the model's input and classes"
 KINDS = {
     "clean": ("Clean", ":material/verified_user:"),
@@ -38,6 +45,7 @@ KINDS = {
 
 def page() -> None:
     controls.keep(PREFIX, "pack")
+    lost = _find_ticket()
     ticket = status.current()
     _settle(ticket)
     case_id = _case_id()
@@ -61,7 +69,22 @@ def page() -> None:
     )
     if ticket is not None and ticket.state in ("failed", "cancelled"):
         _ended(ticket)
+    elif lost:
+        st.info(LOST, icon=":material/restart_alt:")
     chooser()
+
+
+def _find_ticket() -> bool:
+    """After a reload the address names the inspection that goes on; whether it was lost with the server that had it."""
+    named = st.query_params.get("ticket", "")
+    if not named or st.session_state.get("ticket") == named:
+        return False
+    st.query_params.pop("ticket", None)
+    ticket = state.desk().hand_over(named, state.session_id())
+    if ticket is None:
+        return True
+    st.session_state["ticket"] = st.query_params["ticket"] = named
+    return False
 
 
 def _settle(ticket: Ticket | None) -> None:
@@ -70,6 +93,7 @@ def _settle(ticket: Ticket | None) -> None:
         st.session_state["settled"] = ticket.id
         st.session_state["case"] = ticket.case_id
         st.query_params["case"] = ticket.case_id
+        st.query_params.pop("ticket", None)
 
 
 def _case_id() -> str:
@@ -100,11 +124,13 @@ def _bar(case: Case) -> None:
 def _working(ticket: Ticket) -> None:
     st.markdown(f"### {words.safe(ticket.title, 80)}")
     status.follow()
-    if ticket.partial is not None:
-        result(ticket.partial, ticket.id, f"partial-{ticket.id}")
+    partial = ticket.partial
+    if partial is not None:
+        result(partial, ticket.id, f"partial-{ticket.id}")
 
 
 def _ended(ticket: Ticket) -> None:
+    st.query_params.pop("ticket", None)
     if ticket.state == "cancelled":
         st.info("The inspection was stopped. Nothing of it was kept.", icon=":material/cancel:")
         return
@@ -143,19 +169,18 @@ def chooser() -> None:
             key="upload",
             help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files.",
         )
-        st.caption("safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB. The file stays on this machine.")
+        st.caption(
+            "safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB together. The file stays on this machine."
+        )
         if st.button(
             "Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not uploads
         ):
             try:
-                start(state.shelf().put(uploads))
+                start(state.shelf().put(uploads), uploads=uploads)
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
-                st.warning(
-                    f"The file cannot be kept ({words.safe(error.strerror or '')}); free some space and try again.",
-                    icon=":material/block:",
-                )
+                st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
     with st.expander("Settings", icon=":material/tune:"):
         settings_panel()
 
@@ -228,17 +253,24 @@ def cost() -> None:
             )
 
 
-def start(source: Source, settings: Settings | None = None, pack_name: str = "") -> None:
-    """Ask for an inspection, and show its progress."""
+def start(
+    source: Source, settings: Settings | None = None, pack_name: str = "", uploads: Sequence[Any] = ()
+) -> None:
+    """Ask for an inspection, and show its progress; the page's own copy of what was handed in goes."""
     try:
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
         settings = settings or requests.wanted(pack)
         _forget_case()
-        requests.submit(source, settings, pack)
+        ticket = requests.submit(source, settings, pack)
     except (SettingsError, PackError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
+    except OSError as error:
+        st.warning(f"The inspection cannot be started: {words.reason(error)}", icon=":material/warning:")
+        return
+    st.query_params["ticket"] = ticket.id
+    let_go(uploads)
     st.rerun()
 
 

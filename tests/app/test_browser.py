@@ -75,7 +75,7 @@ def browser() -> Iterator[Any]:
 
 
 class Visitor:
-    """One browser session, and every request it made to another host."""
+    """One browser session, every request it made to another host, and what the page's own policy made it refuse."""
 
     def __init__(self, browser: Any, address: str) -> None:
         self.address = address
@@ -83,12 +83,19 @@ class Visitor:
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
         self.elsewhere: list[str] = []
+        self.refused: list[str] = []
         self.page.on("request", lambda r: self._note(r.url))
+        self.page.on("console", lambda message: self._hear(message.text))
+        self.page.on("pageerror", lambda error: self.refused.append(str(error)))
         self.go("/")
 
     def _note(self, url: str) -> None:
         if not url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:")):
             self.elsewhere.append(url)
+
+    def _hear(self, text: str) -> None:
+        if "Content Security Policy" in text or "Permissions-Policy" in text:
+            self.refused.append(text)
 
     def go(self, path: str) -> None:
         self.page.goto(self.address + path)
@@ -114,6 +121,7 @@ def visitor(browser: Any, server: str) -> Iterator[Visitor]:
     found = Visitor(browser, server)
     yield found
     assert not found.elsewhere, "no request goes to another host"
+    assert not found.refused, "the content security policy forbids nothing that the page does"
     found.context.close()
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from app.cases import CaseStore, home
+from app.cases import CaseStore, OpenCases, home
+from tests.disks import fill
 from ti_core.case import Case
 from ti_core.errors import CaseError
 
@@ -79,3 +81,55 @@ def test_a_half_written_case_is_not_listed(store: CaseStore, tiny_cases: dict[st
     name = store.keep(tiny_cases["clean"])
     (store.folder / name).rename(store.folder / f".{name}.part")
     assert store.entries() == []
+
+
+def test_a_full_disk_loses_no_case_and_leaves_no_half_one(
+    small_disk: Path, tiny_cases: dict[str, Case]
+) -> None:
+    store = CaseStore(small_disk)
+    name = store.keep(tiny_cases["clean"])
+    ballast = fill(small_disk)
+    with pytest.raises(OSError, match="No space left"):
+        store.keep(tiny_cases["patch"])
+    assert [p.name for p in store.folder.iterdir()] == [name]
+    assert CaseStore(small_disk).load(name).report.model == tiny_cases["clean"].report.model
+    ballast.unlink()
+    assert store.load(store.keep(tiny_cases["patch"])).finished
+
+
+def test_what_a_killed_server_half_wrote_is_removed_in_time(
+    store: CaseStore, tiny_cases: dict[str, Case], tmp_path: Path
+) -> None:
+    name = store.keep(tiny_cases["clean"])
+    for left in (".old.part", ".old.gone", ".young.part"):
+        (store.folder / left).mkdir()
+        (store.folder / left / "case.json").write_text("{")
+    for left in (".old.part", ".old.gone"):
+        os.utime(store.folder / left, (0, 0))
+    CaseStore(tmp_path)
+    assert {p.name for p in store.folder.iterdir()} == {name, ".young.part"}
+
+
+def test_a_folder_that_was_removed_is_an_empty_list(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
+    store.folder.rmdir()
+    assert store.entries() == []
+    assert [e.id for e in store.entries()] == [] and store.keep(tiny_cases["clean"])
+    assert len(store.entries()) == 1
+
+
+def test_opened_cases_hold_no_more_than_they_may(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
+    names = [store.keep(tiny_cases["clean"]) for _ in range(4)]
+    weight = sum(a.nbytes for a in store.load(names[0]).arrays.values())
+    opened = OpenCases(store, most=2 * weight)
+    first = opened.get(names[0])
+    assert opened.get(names[0]) is first
+    for name in names[1:]:
+        opened.get(name)
+    assert list(opened._cases) == names[2:]
+    assert opened.get(names[0]).report == first.report and opened.get(names[0]) is not first
+    alone = OpenCases(store, most=0)
+    assert alone.get(names[1]) is alone.get(names[1])
+    store.delete(names[1])
+    alone.forget(names[1])
+    with pytest.raises(CaseError):
+        alone.get(names[1])

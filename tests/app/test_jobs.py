@@ -12,6 +12,7 @@ from app.jobs import Desk, FullError
 from app.pace import progress, seconds_left
 from app.tickets import Ticket
 from tests.app.conftest import FakeJob, Worker
+from tests.disks import fill
 
 EXPECTED = {"opening": 1.0, "probes": 1.0, "windowed": 2.0}
 
@@ -58,6 +59,73 @@ def test_jobs_run_one_at_a_time_in_the_order_they_came(desk: Desk, worker: Worke
     until(lambda: not any(t.active for t in tickets))
     assert [t.state for t in tickets] == ["done"] * 3
     assert tickets[0].ended <= tickets[1].started and tickets[1].ended <= tickets[2].started
+
+
+def test_a_tabs_second_request_stands_back_behind_other_tabs(desk: Desk, worker: Worker) -> None:
+    worker.seconds = 0.3
+    first, second, other = ask(desk, "one"), ask(desk, "one"), ask(desk, "two")
+    until(lambda: first.state == "running")
+    assert [desk.place(t) for t in (other, second)] == [1, 2]
+    until(lambda: not any(t.active for t in (first, second, other)))
+    assert first.ended <= other.started and other.ended <= second.started
+
+
+def test_a_reloaded_page_goes_on_watching(
+    desk: Desk, worker: Worker, open_tabs: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "GRACE", 0.2)
+    worker.seconds = 60.0
+    ticket = ask(desk)
+    until(lambda: ticket.state == "running")
+    assert desk.hand_over(ticket.id, "three") is ticket and desk.hand_over("0" * 32, "three") is None
+    open_tabs ^= {"one", "three"}
+    time.sleep(0.6)
+    assert ticket.active
+    open_tabs.discard("three")
+    until(lambda: ticket.state == "cancelled")
+
+
+def test_first_pictures_are_not_kept_for_ever(desk: Desk, worker: Worker) -> None:
+    tickets = []
+    for _ in range(jobs.PICTURES_KEPT + 2):
+        tickets.append(ask(desk))
+        until(lambda: not tickets[-1].active)
+    ask(desk)
+    assert [t.partial is None for t in tickets] == [True, True] + [False] * jobs.PICTURES_KEPT
+
+
+def test_what_a_killed_server_left_is_removed_and_a_running_one_is_left_alone(
+    desk: Desk, worker: Worker, open_tabs: set[str]
+) -> None:
+    worker.seconds = 60.0
+    ticket = ask(desk)
+    until(lambda: ticket.state == "running")
+    (desk.work / "left").mkdir()
+    (desk.work / "left" / "partial.json").write_text("{}")
+    (desk.work / "file").write_text("")
+    other = Desk(CaseStore(desk.store.folder.parent), desk.work, worker, open_tabs.__contains__)
+    other.close()
+    assert [p.name for p in desk.work.iterdir()] == [ticket.id]
+    assert (desk.work / ticket.id / "case.json").exists()
+
+
+def test_a_full_disk_is_a_sentence_and_the_next_one_runs_when_there_is_room(
+    small_disk: Path, worker: Worker, open_tabs: set[str]
+) -> None:
+    desk = Desk(CaseStore(small_disk), small_disk / "work", worker, open_tabs.__contains__)
+    kept = ask(desk)
+    until(lambda: not kept.active)
+    ballast = fill(small_disk)
+    full = ask(desk)
+    until(lambda: not full.active)
+    assert full.state == "failed" and "the disk is full; free some space and try again." in full.error
+    until(lambda: not list(desk.work.iterdir()))
+    ballast.unlink()
+    again = ask(desk)
+    until(lambda: not again.active)
+    desk.close()
+    assert again.state == "done"
+    assert {e.id for e in CaseStore(small_disk).entries()} == {kept.case_id, again.case_id}
 
 
 def test_cancel_stops_the_work_within_a_second_and_the_next_one_runs(desk: Desk, worker: Worker) -> None:

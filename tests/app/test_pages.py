@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from pathlib import Path
@@ -128,6 +129,52 @@ def test_a_refusal_is_a_sentence_and_the_session_goes_on(dashboard: Worker, sent
     dashboard.fails = None
     app.button(key="sample.bars.clean").click().run()
     assert "Download" in texts(settled(app, dashboard))
+
+
+def test_an_inspection_that_was_lost_with_its_server_is_a_sentence(dashboard: Worker) -> None:
+    app = page()
+    app.query_params["ticket"] = "0" * 32
+    app.run()
+    assert not app.exception and "started anew since this inspection began" in texts(app)
+    assert "ticket" not in app.query_params
+    app.button(key="sample.bars.clean").click().run()
+    assert app.query_params["ticket"]
+    app = settled(app, dashboard)
+    assert "Download" in texts(app) and "ticket" not in app.query_params and app.query_params["case"]
+
+
+def test_a_reloaded_page_finds_its_inspection(dashboard: Worker) -> None:
+    from app import state
+
+    dashboard.seconds = 60.0
+    app = page().run()
+    app.button(key="sample.bars.patch").click().run()
+    again = page()
+    (again.query_params["ticket"],) = state.desk()._tickets
+    again.run()
+    assert not again.exception and "bars\\-patch" in texts(again)
+    again.button(key="ticket.cancel").click().run()
+    assert dashboard.jobs[0].cancelled and len(dashboard.jobs) == 1
+
+
+@pytest.mark.parametrize("sample", [True, False])
+def test_a_full_disk_is_a_sentence(dashboard: Worker, sample: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from app import requests
+    from app.sources import ModelShelf
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(requests, "_cache", full)
+    monkeypatch.setattr(ModelShelf, "put", full)
+    app = page().run()
+    if sample:
+        app.button(key="sample.bars.clean").click().run()
+    else:
+        app.get("file_uploader")[0].set_value([("m.pt", b"x", "application/octet-stream")]).run()
+        app.button(key="inspect").click().run()
+    assert not app.exception and "the disk is full; free some space and try again." in texts(app)
+    assert not dashboard.requests
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from app import sources
 from app.sources import ModelShelf, file_name, samples
+from tests.disks import fill
 from ti_core.errors import ModelFileError
 
 
@@ -91,3 +93,41 @@ def test_the_bundled_samples_are_one_of_each_kind() -> None:
     for pack, kinds in found.items():
         assert list(kinds) == ["clean", "blend", "patch"]
         assert all(s.path.is_file() and s.pack == pack for s in kinds.values())
+
+
+def test_a_full_disk_leaves_nothing_half_written(small_disk: Path) -> None:
+    shelf = ModelShelf(small_disk / "models")
+    kept = shelf.put([File("a.pt", b"a")])
+    ballast = fill(small_disk)
+    with pytest.raises(OSError, match="No space left"):
+        shelf.put([File("b.pt", b"b" * 100_000)])
+    assert [p.name for p in shelf.folder.glob("*/*")] == ["a.pt"] and kept.path.read_bytes() == b"a"
+    assert len(list(shelf.folder.iterdir())) == 1
+    ballast.unlink()
+    assert shelf.put([File("b.pt", b"b" * 100_000)]).path.stat().st_size == 100_000
+
+
+def test_what_a_killed_server_half_wrote_is_no_companion_and_goes(tmp_path: Path) -> None:
+    shelf = ModelShelf(tmp_path / "models")
+    source = shelf.put([File("net.onnx", b"g"), File("net.data", b"d")])
+    left = source.path.parent / ".net.data.part"
+    left.write_bytes(b"x")
+    found = shelf.find(source.digest, "net.onnx")
+    assert found is not None and [p.name for p in found.companions] == ["net.data"]
+    os.utime(left, (0, 0))
+    ModelShelf(tmp_path / "models")
+    assert not left.exists() and source.path.exists()
+
+
+def test_the_shelf_is_never_larger_than_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "SHELF_BYTES", 100)
+    monkeypatch.setattr(sources, "MOST_SHELF", 200)
+    shelf = ModelShelf(tmp_path / "models")
+    put = [shelf.put([File("m.pt", bytes([i]) * 60)]) for i in range(3)]
+    with pytest.raises(ModelFileError, match="try again in an hour"):
+        shelf.put([File("m.pt", b"z" * 60)])
+    assert all(s.path.exists() for s in put), "what was just handed in is about to be opened"
+    for source in put[:2]:
+        os.utime(source.path.parent, (1, 1))
+    shelf.put([File("m.pt", b"z" * 60)])
+    assert [s.path.exists() for s in put] == [False, False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -68,6 +69,8 @@ def sentence(error: BaseException) -> str:
         return "The file needs more memory than it may use; allow more, if you trust it to need that much."
     if isinstance(error, RecursionError):
         return "The file is nested too deeply to be read."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full, so the results could not be written; free some space and try again."
     if isinstance(error, OSError):
         name = f"{Path(str(error.filename)).name}: " if error.filename else ""
         return f"{name}{error.strerror or error}."

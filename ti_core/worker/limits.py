@@ -15,13 +15,18 @@ MAPPED = 4 * GIB + (os.cpu_count() or 1) * GIB // 8
 OPEN_FILES = 512
 
 
-def default_memory() -> int:
-    """Three quarters of the machine's (or the container's) memory, between 2 and 16 GiB."""
+def total_memory() -> int:
+    """Bytes of the machine's (or the container's) memory."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
             total = min(total, int(Path(path).read_text()))
-    return min(max(total * 3 // 4, 2 * GIB), 16 * GIB)
+    return total
+
+
+def default_memory() -> int:
+    """Three quarters of the memory, between 2 and 16 GiB."""
+    return min(max(total_memory() * 3 // 4, 2 * GIB), 16 * GIB)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,43 @@
+"""How the server is put together: what stands before Streamlit, and what a visitor reads when a page fails."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config, file_util
+
+from app.guard import Guard
+from app.headers import security_headers
+from app.uploads import Held, most_held
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def guard() -> Middleware:
+    """The middleware of this server (:mod:`app.guard`)."""
+    index = Path(file_util.get_static_dir()) / "index.html"
+    origins = frozenset(o.rstrip("/") for o in config.get_option("server.corsAllowedOrigins") or ())
+    return Middleware(Guard, headers=security_headers(index), held=Held(most=most_held()), origins=origins)
+
+
+def failed(error: Exception) -> bool:
+    """Show a sentence in the place of a page that could not be drawn; what went wrong is for the log alone."""
+    logging.getLogger("app").error("A page could not be drawn.", exc_info=error)
+    st.error(sentence(error), icon=":material/error:")
+    return True
+
+
+def sentence(error: Exception) -> str:
+    """What a visitor reads of an error that nobody foresaw."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return (
+            "The disk of this machine is full; free some space and reload the page. Finished cases are kept."
+        )
+    return (
+        f"This page could not be drawn ({type(error).__name__}); reload it. Finished cases are kept, and the server's"
+        " log says what happened."
+    )

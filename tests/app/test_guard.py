@@ -1,0 +1,168 @@
+"""What stands before Streamlit: headers, other origins, and how much may be handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from streamlit import file_util
+
+from app import guard, server, uploads, words
+from app.guard import Guard, same_origin
+from app.headers import security_headers
+
+HEADERS = {"X-Content-Type-Options": "nosniff"}
+PATH = "/_stcore/upload_file/tab/file"
+
+
+class Holding:
+    """What the server's memory holds, as the test says."""
+
+    most_of_one, most = 1_000_000, 3_000_000
+
+    def __init__(self, **held: int) -> None:
+        self.held = held
+
+    def of(self, session: str) -> int:
+        return self.held.get(session, 0)
+
+    def total(self) -> int:
+        return sum(self.held.values())
+
+
+async def _read(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+def asked(
+    held: Holding,
+    body: list[bytes],
+    method: str = "PUT",
+    path: str = PATH,
+    declared: int | None = None,
+) -> tuple[int, dict[str, str], str]:
+    """Status, headers and text of the answer to one request that arrives in these pieces."""
+    app = Guard(Starlette(routes=[Route("/{rest:path}", _read, methods=[method])]), HEADERS, held)  # type: ignore[arg-type]
+    headers = [] if declared is None else [(b"content-length", str(declared).encode())]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": headers,
+    }
+    pieces, sent = list(body), []
+
+    async def receive() -> dict[str, Any]:
+        data = pieces.pop(0) if pieces else b""
+        return {"type": "http.request", "body": data, "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert not app._arriving, "what has arrived is no longer on its way"
+    told = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+    return sent[0]["status"], told, b"".join(m.get("body", b"") for m in sent[1:]).decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/_stcore/health"])
+def test_every_answer_has_the_headers(path: str) -> None:
+    status, headers, _ = asked(Holding(), [], "GET", path)
+    assert status == 200 and headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_file_that_has_room_passes() -> None:
+    assert asked(Holding(), [b"x" * 400_000] * 2)[::2] == (200, "800000")
+    assert asked(Holding(other=2_000_000), [b"x" * 400_000] * 2, declared=800_000)[0] == 200
+
+
+@pytest.mark.parametrize("declared", [None, 1_200_000, 5])
+def test_a_tab_may_hold_no_more_than_one_model(declared: int | None) -> None:
+    """Said beforehand, not said, or said wrongly."""
+    status, headers, text = asked(Holding(tab=500_000), [b"x" * 300_000] * 4, declared=declared)
+    assert status == 413 and text == guard.TOO_LARGE and headers["x-content-type-options"] == "nosniff"
+
+
+def test_all_tabs_together_are_bounded() -> None:
+    status, _, text = asked(Holding(a=1_000_000, b=1_000_000, c=900_000), [b"x" * 200_000])
+    assert status == 413 and text == guard.NO_ROOM
+
+
+def test_other_requests_are_not_counted() -> None:
+    assert asked(Holding(tab=9_000_000), [b"x" * 10], "POST", "/_stcore/other")[0] == 200
+    assert asked(Holding(tab=9_000_000), [], "DELETE")[0] == 200
+
+
+def connected(tabs: int, headers: list[tuple[bytes, bytes]]) -> list[dict[str, Any]]:
+    """What is sent to a page that connects while so many tabs are open."""
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+
+    app = Guard(inside, HEADERS, Holding())  # type: ignore[arg-type]
+    app._tabs = tabs
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/_stcore/stream", "headers": headers}
+    asyncio.run(app(scope, None, send))  # type: ignore[arg-type]
+    assert app._tabs == tabs
+    return sent
+
+
+def test_a_page_of_another_origin_may_not_connect() -> None:
+    host = (b"host", b"127.0.0.1:8501")
+    own = [host, (b"origin", b"http://127.0.0.1:8501")]
+    assert connected(0, own) == connected(0, [host]) == [{"type": "websocket.accept"}]
+    for origin in (b"http://evil.example", b"http://127.0.0.1:9999", b"null", b"http://[", b""):
+        assert connected(0, [host, (b"origin", origin)]) == [{"type": "websocket.close", "code": 1008}]
+    headers = {"host": "inner:8501", "origin": "https://outer.example"}
+    assert same_origin(headers, frozenset({"https://outer.example"})) and not same_origin(headers)
+
+
+def test_tabs_are_bounded() -> None:
+    host = [(b"host", b"127.0.0.1:8501")]
+    assert connected(guard.MOST_TABS - 1, host) == [{"type": "websocket.accept"}]
+    assert connected(guard.MOST_TABS, host) == [{"type": "websocket.close", "code": 1013}]
+
+
+def test_only_the_script_that_stands_in_the_page_may_run() -> None:
+    index = Path(file_util.get_static_dir()) / "index.html"
+    headers = security_headers(index)
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    script = index.read_text().split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["object-src"] == "'none'"
+    assert "http:" not in headers["Content-Security-Policy"] and "*" not in headers["Content-Security-Policy"]
+
+
+def test_what_nobody_foresaw_is_a_sentence_without_its_text() -> None:
+    told = server.sentence(ValueError("/home/somebody/secret"))
+    assert "ValueError" in told and "secret" not in told and told.endswith(".")
+    assert "disk of this machine is full" in server.sentence(OSError(errno.ENOSPC, "No space left on device"))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EMFILE, errno.EIO])
+def test_what_the_system_refuses_is_a_sentence(code: int) -> None:
+    told = words.reason(OSError(code, "the system's words"))
+    assert told.endswith(("try again.", "in a few minutes.")) and "Errno" not in told
+
+
+def test_all_uploads_together_take_a_part_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, most in ((64, 8 * 128), (4, 512), (0.5, 128)):
+        monkeypatch.setattr(uploads, "total_memory", lambda memory=memory: int(memory * 1024**3))
+        assert uploads.most_held() == most * 1024**2
