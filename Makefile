@@ -28,11 +28,8 @@ test: $(VENV)/.ready  ## style, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.ready  ## the figures that the documentation quotes
-	$(BIN)/python -m benchmarks.saliency
-	$(BIN)/python -m benchmarks.start
-	$(BIN)/python -m benchmarks.worker
-	$(BIN)/python -m benchmarks.onnx_import
+bench: $(VENV)/.ready  ## every benchmark, and the table of docs/performance.md from their figures
+	$(BIN)/python -m benchmarks.table
 
 evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detector is worth on what it was not fitted to
 	@for pack in assets/packs/*/; do \

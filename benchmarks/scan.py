@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.memory import held
-from benchmarks.table import KEPT, ROOT, Row, told
+from benchmarks.table import ROOT, Row, told
 
 LOOK = 0.05
 
@@ -152,7 +152,7 @@ def main() -> None:
         told("scan_ray", [])
         return
     until = time.monotonic() + 60 * given.minutes
-    folder = (given.folder or KEPT / f"scan-{given.engine}-{given.count}").absolute()
+    folder = (given.folder or ROOT / "build" / f"scan-{given.engine}-{given.count}").absolute()
     models, out, kept = folder / "models", folder / "lines.jsonl", folder / "marks.json"
     make_models(models, given.count, given.pack)
     state = json.loads(kept.read_text()) if kept.exists() else {"kills": 0, "marks": []}

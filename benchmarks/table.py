@@ -1,14 +1,15 @@
 """The table of ``docs/performance.md``: what every benchmark gives to it, and how it is put together.
 
 ``python -m benchmarks.table`` (``make bench``) runs every benchmark of :data:`MODULES` in a process of its own, keeps
-the rows of each in ``build/bench/`` as it ends, and writes the table between its markers. ``--only NAME`` (may be
-repeated) runs some anew and takes the others' rows from there; ``--write`` runs none.
+the rows of each in ``docs/performance.json`` as it ends, and writes the table between its markers. ``--only NAME`` (may
+be repeated) runs some anew and takes the others' rows from there; ``--write`` runs none.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,10 +17,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "performance.md"
+KEPT = PAGE.with_suffix(".json")
 MODULES = {
     "saliency": "Saliency",
     "start": "An inspection from the command line",
@@ -69,25 +71,30 @@ class Times:
     processor: list[float] = field(default_factory=list)
 
     def row(self, what: str, of: str) -> Row:
-        busy = statistics.median(self.processor)
-        return Row(what, f"{middle(self.clock, 's')}; {busy:.2f} s of the processor", of)
+        """Processor seconds first: beside other work, seconds on the clock are mostly waiting."""
+        return Row(
+            what,
+            f"{middle(self.processor, 's')} of the processor; {middle(self.clock, 's')} on the clock",
+            of,
+        )
 
 
 def told(name: str, rows: Iterable[Row]) -> None:
-    """Print a benchmark's rows, and keep them for the table."""
+    """Print a benchmark's rows, and keep them for the table with the machine's load of the last minutes."""
     found = list(rows)
     for row in found:
         print(f"  {row.what}: {row.result}; {row.of}", flush=True)
-    KEPT.mkdir(parents=True, exist_ok=True)
-    part = KEPT / f"{name}.part"
-    part.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
-    part.replace(KEPT / f"{name}.json")
+    around = {"cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)}
+    everything = kept() | {name: around | {"rows": [asdict(row) for row in found]}}
+    part = KEPT.with_suffix(".part")
+    part.write_text(json.dumps({k: everything[k] for k in MODULES if k in everything}, indent=1) + "\n")
+    part.replace(KEPT)
 
 
-def kept(name: str) -> list[Row]:
-    """A benchmark's rows when it ran last; none if it never did, or had none to give on this machine."""
-    path = KEPT / f"{name}.json"
-    return [Row(**row) for row in json.loads(path.read_text())] if path.exists() else []
+def kept() -> dict[str, Any]:
+    """Rows and load of every benchmark when it ran last."""
+    found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    return found
 
 
 def command(name: str) -> str:
@@ -98,11 +105,11 @@ def command(name: str) -> str:
 def table() -> str:
     """All kept rows as a Markdown table."""
     lines = ["| | result | of |", "| --- | --- | --- |"]
-    for name, title in MODULES.items():
-        rows = kept(name)
-        if rows:
-            lines.append(f"| **{title}** | | `python -m {command(name)}` |")
-            lines += [f"| {row.what} | {row.result} | {row.of} |" for row in rows]
+    found = kept()
+    for name in [name for name in MODULES if found.get(name, {}).get("rows")]:
+        around = f"{found[name]['cores']} cores, load {found[name]['load']}"
+        lines.append(f"| **{MODULES[name]}** | `python -m {command(name)}` | {around} |")
+        lines += [f"| {row['what']} | {row['result']} | {row['of']} |" for row in found[name]["rows"]]
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ from tests.test_inspection import as_file
 from ti_core.cli import main
 from ti_core.errors import SettingsError
 from ti_core.inspecting import digest_of, for_model
-from ti_core.ledger import known_lines, outcome, worst
+from ti_core.ledger import known_lines
 from ti_core.pack import Pack
 from ti_core.scanning import Scan, model_files
 from ti_core.settings import Settings
@@ -105,13 +105,6 @@ def test_every_model_file_once_and_no_other(tmp_path: Path) -> None:
     named = tmp_path / "a" / "z.txt"
     found = model_files([tmp_path, tmp_path / "a" / "x.pt", named])
     assert [p.name for p in found] == ["x.pt", "y.ONNX", "w.safetensors", "z.txt"]
-
-
-def test_the_worst_outcome_decides() -> None:
-    assert outcome({"error": "no"}) == "error" and outcome({"verdict": "clean"}) == "clean"
-    assert worst(["clean"]) == "clean" and worst(["clean", "inconclusive"]) == "inconclusive"
-    assert worst(["inconclusive", "error"]) == "error" and worst(["error", "backdoored"]) == "backdoored"
-    assert worst([]) == "clean"
 
 
 def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path, tiny_pack: Pack) -> None:
