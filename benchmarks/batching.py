@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections import defaultdict
-from collections.abc import Callable
 
 import torch
 from torch.func import functional_call, stack_module_state, vmap
 
+from benchmarks.saliency import seconds
 from benchmarks.table import Row, told
 from ti_core.cache import Cache
 from ti_core.classifier import Scores
@@ -57,16 +56,10 @@ def alike(members: tuple[Member, ...], most: int) -> list[list[Member]]:
     return [own for own in largest.values() if len(own) > 1]
 
 
-def processor(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pack", default="mnist")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--most", type=int, default=6, help="networks in one pass")
     given = options.parse_args()
     torch.set_num_threads(1)
@@ -74,7 +67,7 @@ def main() -> None:
     pack = load_pack(given.pack)
     probes = Reference(pack, Settings(), Cache(None)).probes().flat
     rows = []
-    for images in (8, 64, len(probes)):
+    for images in (8, 64, 192):
         shown, found = probes[:images], {}
         for members in alike(pack.members, given.most):
             networks = [pack.scores(m) for m in members]
@@ -86,8 +79,8 @@ def main() -> None:
                 atol=1e-3,
             )
             ratios = [
-                processor(lambda s=stacked, i=shown, b=batch: s.maps(i, b))
-                / processor(lambda n=networks, i=shown: [saliency_maps(one, i) for one in n])
+                seconds(lambda s=stacked, i=shown, b=batch: s.maps(i, b))
+                / seconds(lambda n=networks, i=shown: [saliency_maps(one, i) for one in n])
                 for _ in range(given.rounds)
             ]
             found[members[0].architecture] = statistics.median(ratios)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
 
 from benchmarks.neural_cleanse import BATCHES, smallest_mask
+from benchmarks.saliency import seconds
 from benchmarks.table import Row, middle, told
 from ti_core.cache import Cache
 from ti_core.memory import keep_freed_memory
@@ -22,12 +21,6 @@ from ti_core.pack import load_pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
-
-
-def processor(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def main() -> None:
@@ -45,9 +38,9 @@ def main() -> None:
         member = next(m for m in pack.members if m.held_out and m.label == label)
         scores, target = pack.scores(member), member.target_class or 0
         generator = torch.Generator().manual_seed(0)
-        ours.append(processor(lambda s=scores: [stream.evidence(s, context) for stream in streams]))
+        ours.append(seconds(lambda s=scores: [stream.evidence(s, context) for stream in streams]))
         theirs.append(
-            processor(
+            seconds(
                 lambda s=scores, t=target, g=generator: smallest_mask(s, context.images, t, given.batches, g)
             )
         )
