@@ -17,7 +17,7 @@ from ti_core.cache import Cache
 from ti_core.memory import keep_freed_memory
 from ti_core.pack import load_pack
 from ti_core.reference import Reference
-from ti_core.saliency import saliency_maps
+from ti_core.saliency import BATCH_VALUES, SMALLEST_BATCH, saliency_maps
 from ti_core.settings import Settings
 
 
@@ -29,8 +29,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def bare_pass(scores: torch.nn.Module, probes: torch.Tensor) -> None:
-    """Forward and backward over the probes, and nothing else."""
-    for batch in probes.split(256):
+    """Forward and backward over the probes in the same batches, and nothing else."""
+    for batch in probes.split(max(SMALLEST_BATCH, BATCH_VALUES // probes[:1].numel())):
         x = batch.clone().requires_grad_(True)
         torch.autograd.grad(scores(x).amax(1).sum(), x)
 
