@@ -179,23 +179,24 @@ def main() -> None:
         print(f"  {whole_lines(out)} of {given.count} are done; the same command goes on.")
         return
     verdicts = check(out, models, given.count)
-    last = marks[-1]
+    last, local = marks[-1], given.engine == "local"
+    each = f", {last.busy / last.lines:.2f} s of the processor each" if local else ""
     of = f"{given.count} models, {given.jobs} at once, killed {state['kills']} times"
     rows = [
         Row(
             f"the paper's stream of {given.count} models ({given.engine})",
-            f"{last.lines / last.seconds:.2f} models a second, {last.busy / last.lines:.2f} s of the processor each;"
+            f"{last.lines / last.seconds:.2f} models a second{each};"
             f" every model has exactly one whole line, {verdicts['error']} of them errors",
             of,
         ),
         Row("peak of the scanning process in the first and the last tenth", tenths(marks, "asking"), of),
     ]
-    if given.engine == "local":
+    if local:
         rows += [
             Row("the same of the worker's host", tenths(marks, "host"), of),
             Row("the same of the largest job", tenths(marks, "job"), of),
         ]
-    told("scan" if given.engine == "local" else "scan_ray", rows)
+    told("scan" if local else "scan_ray", rows)
     shutil.rmtree(folder, ignore_errors=True)
 
 
