@@ -109,13 +109,16 @@ class Host:
 def prepare(modules: list[str]) -> None:
     """Import modules ahead of the jobs that need them; one that cannot be imported is the job's own matter."""
     missing = [name for name in modules if name not in sys.modules]
+    if not missing:
+        return
+    # Nearly all that importing makes stays: to look for garbage on the way takes a fifth of its time.
+    gc.disable()
     for name in missing:
         with suppress(Exception):
             importlib.import_module(name)
-    if missing:
-        # What is here stays shared with every job: the collector need not touch, and so copy, its pages.
-        gc.collect()
-        gc.freeze()
+    # What is here stays shared with every job: the collector need not touch, and so copy, its pages.
+    gc.freeze()
+    gc.enable()
 
 
 def _children() -> set[int]:
