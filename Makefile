@@ -40,11 +40,8 @@ mutants: $(VENV)/.ready  ## mistakes made in the core formulae, one at a time: e
 faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files damaged: nothing is lost (needs chromium)
 	$(BIN)/python -m pytest -m faults tests/app/test_faults.py
 
-bench: $(VENV)/.ready  ## the figures that the documentation quotes
-	$(BIN)/python -m benchmarks.saliency
-	$(BIN)/python -m benchmarks.start
-	$(BIN)/python -m benchmarks.worker
-	$(BIN)/python -m benchmarks.onnx_import
+bench: $(VENV)/.ready  ## every benchmark, and the table of docs/performance.md from their figures
+	$(BIN)/python -m benchmarks.table
 
 evaluate: $(VENV)/.ready  ## Table 1 of every bundled pack, and what its detector is worth on what it was not fitted to
 	@for pack in assets/packs/*/; do \

@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmarks.table import Row, told
 from ti_core.loading.onnx import load_onnx
 
 
@@ -130,6 +131,7 @@ def main() -> None:
         "small convnet, 32 x 1 x 28 x 28": (small_convnet(), torch.rand(32, 1, 28, 28)),
         "small convnet, 1 x 1 x 28 x 28": (small_convnet(), torch.rand(1, 1, 28, 28)),
     }
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, (module, images) in networks.items():
             module.eval().requires_grad_(False)
@@ -147,6 +149,14 @@ def main() -> None:
                     f"opened in {opened:.2f} s ({busy:.2f} s of processor time)",
                     flush=True,
                 )
+                rows.append(
+                    Row(
+                        f"{name}, batch norms {kind}: imported against its own network",
+                        f"{ratio:.2f} times, opened in {busy:.2f} s of the processor",
+                        f"median of {rounds if 'ResNet' in name else 10 * rounds} rounds, one thread",
+                    )
+                )
+    told("onnx_import", rows)
 
 
 if __name__ == "__main__":

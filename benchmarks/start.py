@@ -1,13 +1,15 @@
 """How long ``inspect`` takes on a bundled sample, from the start of the process to its end.
 
 ``python -m benchmarks.start``: with the pack's baseline and an empty cache, again from the cache, and at a seed that
-the pack's baseline does not serve.
+the pack's baseline does not serve; and beside it, in the same run, a bare forward and backward pass of the same
+network over the same probes.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -15,14 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.table import ROOT, Row, Times, middle, told
+
 SAMPLES = sorted((ROOT / "assets" / "samples").glob("mnist-*.safetensors"))
 SALIENCY = ("--set", "streams=saliency")
 
 
-def run(sample: Path, cache: str, *extra: str) -> float:
-    """Seconds for one process."""
-    start = time.perf_counter()
+def run(times: Times, sample: Path, cache: str, *extra: str) -> None:
+    """One process."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "ti_core", "inspect", str(sample), *extra],
         cwd=ROOT,
@@ -32,29 +35,64 @@ def run(sample: Path, cache: str, *extra: str) -> float:
     )
     if done.returncode == 2:
         raise SystemExit(done.stderr)
-    return time.perf_counter() - start
+    times.clock.append(time.perf_counter() - start)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    times.processor.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def bare_passes(sample: Path, rounds: int = 5) -> float:
+    """Processor seconds of a bare forward and backward pass of the sample over the pack's probes."""
+    import torch
+
+    from benchmarks.saliency import bare_pass, seconds
+    from ti_core.cache import Cache
+    from ti_core.choosing import choose_pack_for
+    from ti_core.classifier import understand
+    from ti_core.loading import load_model
+    from ti_core.reference import Reference
+    from ti_core.settings import Settings
+
+    torch.set_num_threads(1)
+    model = load_model(sample)
+    pack = choose_pack_for(model)
+    scores = understand(model, pack.images, pack.labels, len(pack.class_names)).scores
+    probes = Reference(pack, Settings(), Cache(None)).probes().flat
+    bare_pass(scores, probes)
+    return statistics.median(seconds(lambda: bare_pass(scores, probes)) for _ in range(rounds))
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--rounds", type=int, default=2)
     rounds = options.parse_args().rounds
-    figures: dict[str, list[float]] = {}
+    paper, everything, again, other = Times(), Times(), Times(), Times()
+    bare, beyond = [], []
     for _ in range(rounds):
         for sample in SAMPLES:
             with tempfile.TemporaryDirectory() as cache:
-                for name, extra in (
-                    ("paper's stream, pack's baseline", SALIENCY),
-                    ("all streams, pack's baseline", ()),
-                    ("all streams, same model again", ()),
-                    ("paper's stream, reference computed (another seed)", (*SALIENCY, "--set", "seed=1")),
-                ):
-                    figures.setdefault(name, []).append(run(sample, cache, *extra))
-    print(
-        f"seconds from process start to end, {len(SAMPLES)} samples, {rounds} rounds, {os.cpu_count()} cores"
-    )
-    for name, seconds in figures.items():
-        print(f"  {name}: median {statistics.median(seconds):.1f}, longest {max(seconds):.1f}")
+                run(paper, sample, cache, *SALIENCY)
+            bare.append(bare_passes(sample))
+            beyond.append(paper.processor[-1] - 1.25 * bare[-1])
+    with tempfile.TemporaryDirectory() as cache:
+        run(everything, SAMPLES[-1], cache)
+        run(again, SAMPLES[-1], cache)
+        run(other, SAMPLES[-1], cache, *SALIENCY, "--set", "seed=1")
+    runs, once = f"{len(SAMPLES)} samples, {rounds} rounds", "one sample"
+    rows = [
+        paper.row(
+            "the paper's stream, empty cache, the pack's baseline, from the process's start to its end", runs
+        ),
+        Row(
+            "a bare forward and backward pass of the same networks over the probes",
+            middle(bare, "s", 3),
+            runs,
+        ),
+        Row("the paper's stream beyond 1.25 bare passes", f"{middle(beyond, 's')} of the processor", runs),
+        everything.row("all streams, empty cache, the pack's baseline", once),
+        again.row("all streams, the same model again", once),
+        other.row("the paper's stream, the reference models' evidence computed (another seed)", once),
+    ]
+    told("start", rows)
 
 
 if __name__ == "__main__":

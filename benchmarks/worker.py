@@ -1,23 +1,26 @@
 """How long the confined process costs: a job from its start to its end, and stopping one.
 
 ``python -m benchmarks.worker``: a job that describes a small file, in a host that has to be started, and in one that is
-warm; an inspection of a bundled sample's saliency in a warm host; from cancelling to the process being gone. It prints
-what keeps the jobs from network, files and processes on this machine.
+warm; an inspection of the bundled samples' saliency in a warm host, as the dashboard's server has it; the same samples,
+all streams and pictures, opened again; from cancelling to the process being gone. It prints what keeps the jobs from
+network, files and processes on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.start import SAMPLES
+from benchmarks.table import Row, Times, middle, told
 from ti_core.settings import Settings
 from ti_core.worker import Job, warm_up
-from ti_core.worker.hosts import close_host
+from ti_core.worker.hosts import close_host, running_host
 
 
 def described() -> float:
@@ -30,21 +33,33 @@ def described() -> float:
         return time.perf_counter() - start
 
 
-def inspected(first: list[float]) -> float:
-    """Seconds for the paper's stream on a sample; the seconds to its first sign are put into ``first``."""
-    start = time.perf_counter()
-    request = {
-        "model": str(SAMPLES[0]),
-        "settings": Settings(streams=("saliency",)).as_dict(),
-        "device": "cpu",
-    }
-    with Job.start("inspect", request) as job:
+def inspected(sample: Path, times: Times, **request: Any) -> float:
+    """One inspection, put into ``times``; seconds to its first sign."""
+    before, start = of_jobs(), time.perf_counter()
+    whole = {"model": str(sample), "settings": {}, "device": "cpu"} | request
+    with Job.start("inspect", whole) as job:
         seen: list[float] = []
         job.wait(lambda event: seen.append(time.perf_counter() - start))
         if job.state != "done":
             raise SystemExit(job.error)
-        first.append(seen[0])
-        return time.perf_counter() - start
+        times.clock.append(time.perf_counter() - start)
+    times.processor.append(of_jobs() - before)
+    return seen[0]
+
+
+def of_jobs() -> float:
+    """Seconds of the processor that the host's ended jobs have used together."""
+    fields = Path(f"/proc/{running_host()._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
+def opened_again(sample: Path, times: Times, rounds: int) -> None:
+    """All streams and the pictures of a sample that was inspected before with this cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        request = {"cache": cache, "case": True}
+        inspected(sample, Times(), **request)
+        for _ in range(rounds):
+            inspected(sample, times, **request)
 
 
 def stopped() -> float:
@@ -61,37 +76,41 @@ def stopped() -> float:
         return time.perf_counter() - start
 
 
-def told(name: str, seconds: list[float]) -> None:
-    print(f"  {name}: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s", flush=True)
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=5)
     rounds = options.parse_args().rounds
 
-    def times(run: Callable[[], float]) -> list[float]:
-        return [run() for _ in range(rounds)]
-
     with Job.start("describe", {"model": str(SAMPLES[0])}) as job:
         job.wait()
         for name, sentence in job.isolation.items():
             print(f"{name}: {sentence}")
-    print(f"{rounds} rounds, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+
+    def times(run: Callable[[], float]) -> list[float]:
+        return [run() for _ in range(rounds)]
 
     def cold() -> float:
         close_host()
         return described()
 
-    told("a small job, the host started for it", times(cold))
+    started = times(cold)
     warm_up()
-    inspected([])
-    told("a small job in a warm host", times(described))
-    first: list[float] = []
-    whole = times(lambda: inspected(first))
-    told("an inspection in a warm host, to its first sign", first)
-    told("an inspection in a warm host, the paper's stream", whole)
-    told("from cancelling to the process being gone", times(stopped))
+    settings = Settings(streams=("saliency",)).as_dict()
+    inspected(SAMPLES[0], Times(), settings=settings)
+    small, paper, again = times(described), Times(), Times()
+    signs = [inspected(sample, paper, settings=settings) for sample in SAMPLES for _ in range(rounds)]
+    for sample in SAMPLES:
+        opened_again(sample, again, rounds)
+    many, few = f"{len(SAMPLES)} samples, {rounds} rounds", f"{rounds} rounds"
+    rows = [
+        Row("a small job, the worker's host started for it", middle(started, "s"), few),
+        Row("a small job in a warm host", middle(small, "s", 3), few),
+        Row("the paper's stream in a warm host, to its first sign", middle(signs, "s", 3), many),
+        paper.row("the paper's stream in a warm host, no cache, to its verdict", many),
+        again.row("the same model opened again: all streams, pictures, recovered trigger", many),
+        Row("from cancelling to the process being gone", middle(times(stopped), "s", 3), few),
+    ]
+    told("worker", rows)
 
 
 if __name__ == "__main__":

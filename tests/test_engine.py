@@ -104,8 +104,12 @@ print("whole")
 @pytest.mark.ray
 @pytest.mark.slow
 def test_ray_is_reached_from_this_machine_only(tmp_path: Path) -> None:
-    """No process of the cluster listens on an address that others reach; it has no dashboard, and sends no usage."""
+    """No process of the cluster listens on an address that others reach; it has no dashboard, and sends no usage.
+
+    Not even where something else, as FLAML does, imported Ray before, when it took itself to be reachable.
+    """
     body = """
+import ray
 import os
 from pathlib import Path
 from tests.test_engine import square
@@ -136,7 +140,6 @@ loopback = ("0100007F:", "00000000000000000000000001000000:", "0000000000000000F
 strange = [a for a, inode in opened if not a.startswith(loopback)]
 assert not strange, strange
 assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-import ray
 assert not ray._private.worker._global_node.webui_url
 list(work)
 assert not ray.is_initialized()

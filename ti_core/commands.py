@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ti_core import inspecting, scanning
+from ti_core import inspecting, ledger, scanning
 from ti_core.cli import CODES, ERROR
 from ti_core.errors import SettingsError
 from ti_core.worker import Job, Limits, warm_up
@@ -66,23 +66,19 @@ def scan(options: argparse.Namespace) -> int:
     files = scanning.model_files(options.paths)
     if not files:
         raise SettingsError("There is no model file to scan.")
-    known = scanning.known_lines(options.jsonl) if options.jsonl else []
+    known = ledger.known_lines(options.jsonl) if options.jsonl else ()
     plan = scanning.Scan(files, request, options.jobs, limits, known, options.engine)
-    names = {str(file) for file in files}
-    seen = [line for line in known if line["file"] in names]
     out = options.jsonl.open("a") if options.jsonl else sys.stdout
     bar = Bar("scan")
     try:
         for line in plan.lines():
             print(json.dumps(line, allow_nan=False), file=out, flush=True)
-            seen = [before for before in seen if before["file"] != line["file"]] + [line]
-            done = min(len(seen), len(files))
-            bar(f"{done} of {len(files)}", done / len(files))
+            bar(f"{len(plan.outcomes)} of {len(files)}", len(plan.outcomes) / len(files))
     finally:
         bar.close()
         if options.jsonl:
             out.close()
-    return CODES.get(scanning.worst(seen), ERROR)
+    return CODES.get(ledger.worst(plan.outcomes.values()), ERROR)
 
 
 def _write(path: Path, text: str) -> None:

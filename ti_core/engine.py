@@ -119,9 +119,8 @@ def _keep_quiet(ray: Any) -> None:
 
 def _start(ray: Any, jobs: int) -> None:
     """A cluster of this machine alone; tried again where a busy machine was too slow for Ray's own time limits."""
-    if getattr(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False):
-        # Another part of this process imported Ray before, with its defaults.
-        raise _reachable()
+    # What Ray read of the environment if another part of this process imported it before, as FLAML does.
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     for attempt in range(STARTS):
         try:
             # "local": never a cluster that somebody else left running on this machine.
@@ -154,7 +153,7 @@ def _cluster(jobs: int) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:
         # Ray puts a reachable address in the place of 127.0.0.1, and then listens on every one, unless it takes
-        # itself to be on a machine that knows no clusters. It reads this as it is imported.
+        # itself to be on a machine that knows no clusters. Its processes read this as they start.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     # Ray's workers find this very package, not one that may be installed besides.
     package = str(Path(__file__).resolve().parent.parent)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from ti_core.cache import Cache
 from ti_core.classifier import Classifier, Declared, understand_with
 from ti_core.detector import Assessment, Detector, log_odds
+from ti_core.kept_trigger import Found, kept_trigger
 from ti_core.loading.model import Model
 from ti_core.occlusion import Occlusion, occlude
 from ti_core.pack import Pack
@@ -139,9 +140,7 @@ def inspect(
     assert assessment is not None
     if assessment.verdict == "backdoored":
         with clock.stage("trigger"):
-            result.trigger = _recover(result, reference)
-            if result.trigger is not None:
-                result.occlusion = occlude(scores, reference.context(None).images, result.trigger)
+            result.trigger, result.occlusion = _recover(model, result, reference, clock)
             assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, assessment, model, reference, clock)
     return result
@@ -166,13 +165,23 @@ def _suspect_evidence(
     return arrays
 
 
-def _recover(result: Inspection, reference: Reference) -> RecoveredTrigger | None:
-    """The trigger of the suspected class, made and tried on different images."""
-    target = target_of(result.class_scores)
-    if target is None or result.classifier is None:
-        return None
+def _recover(model: Model, result: Inspection, reference: Reference, clock: Clock) -> Found:
+    """The trigger of the suspected class, made and tried on different images, and where its decision hangs."""
+    target, found = target_of(result.class_scores), result.classifier
+    if target is None or found is None:
+        return None, None
     shown, windowed = reference.context(None), result.evidence.get("windowed")
-    return recover_trigger(result.classifier.scores, shown.images, shown.labels, target, windowed)
+
+    def search() -> Found:
+        trigger = recover_trigger(found.scores, shown.images, shown.labels, target, windowed)
+        return trigger, None if trigger is None else occlude(found.scores, shown.images, trigger)
+
+    before = len(reference.cache.hits)
+    images = reference.pack.record["files"]["images.npz"]
+    version = {s.name: s.version for s in make_streams(reference.settings)}.get("windowed")
+    kept = kept_trigger(reference.cache, f"{model.sha256}/{found.key}", images, target, version, search)
+    clock.source("trigger", "cache" if len(reference.cache.hits) > before else "computed")
+    return kept
 
 
 def _report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import deque
@@ -11,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ti_core.errors import ModelFileError, PackError, SettingsError, TrojanInterpretError
+from ti_core.errors import ModelFileError, TrojanInterpretError
 from ti_core.inspecting import digest_of, for_model, report_of
-from ti_core.pack import load_pack
-from ti_core.worker import Job, Limits
+from ti_core.ledger import Ledger, outcome
+from ti_core.worker import Job, Limits, warm_up
 
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
 """Files that a scan takes for models; other files of a folder are passed over."""
@@ -33,91 +32,45 @@ def model_files(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-@dataclass
-class Scan:
-    """The files of a scan and how they are inspected.
+@dataclass(frozen=True)
+class Work:
+    """How each file of a scan is inspected; small, so that it can be sent to another machine with every file.
 
     Parameters
     ----------
     request : what the worker is asked of every file; "model" is put in.
-    jobs, limits : processes at once, and what each may use.
-    known : lines of an earlier scan; a file whose name, digest, settings and pack are among them is passed over.
-    engine : "local" or "ray", see :mod:`ti_core.engine`.
+    limits : what each process may use.
+    threads : of each process.
     """
 
-    files: list[Path]
     request: Mapping[str, Any]
-    jobs: int
     limits: Limits
-    known: list[dict[str, Any]] = field(default_factory=list)
-    engine: str = "local"
-    _settings: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    threads: int
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """One report, or ``file`` and ``error``, for every file that is not known, in the order they are finished."""
-        return self._with_ray() if self.engine == "ray" else self._here()
-
-    def _here(self) -> Iterator[dict[str, Any]]:
-        before = {self._key(line) for line in self.known}
-        waiting = deque(self.files)
-        running: list[tuple[Path, str, Job]] = []
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.jobs:
-                    path = waiting.popleft()
-                    digest, problem = self._seen(path)
-                    if problem:
-                        yield problem
-                    elif self._key(self._failed(path, digest, "")) not in before:
-                        running.append((path, digest, self._start(path, digest)))
-                ended = [item for item in running if item[2].state != "running"]
-                for path, digest, job in ended:
-                    running.remove((path, digest, job))
-                    line = self._line(path, digest, job)
-                    job.close()
-                    yield line
-                if not ended:
-                    time.sleep(LOOK)
-        finally:
-            for _, _, job in running:
-                job.close()
-
-    def _with_ray(self) -> Iterator[dict[str, Any]]:
-        """The same on the machines of a cluster, each of which sees the files and starts its own processes."""
-        from ti_core.engine import run_many
-
-        before = {self._key(line) for line in self.known}
-        seen = ((path, *self._seen(path)) for path in self.files)
-        todo = [
-            path
-            for path, digest, problem in seen
-            if problem or self._key(self._failed(path, digest, "")) not in before
-        ]
-        for _, line in run_many(self.one, todo, self.jobs, "ray"):
-            yield line
-
-    def one(self, path: Path) -> dict[str, Any]:
-        """The line of one file."""
-        digest, problem = self._seen(path)
+    def line(self, path: Path) -> dict[str, Any]:
+        """The report of one file, or ``file`` and ``error``."""
+        digest, problem = self.seen(path)
         if problem:
             return problem
-        with self._start(path, digest) as job:
-            return self._line(path, digest, job)
+        with self.start(path, digest) as job:
+            job.wait()
+            return self.line_of(path, digest, job)
 
-    def _seen(self, path: Path) -> tuple[str, dict[str, Any] | None]:
+    def seen(self, path: Path) -> tuple[str, dict[str, Any] | None]:
         """The digest of a file, and the line for one that cannot be read."""
         try:
             return digest_of(path), None
         except OSError as error:
             return "", self._failed(path, "", f"The file cannot be read: {error.strerror or error}.")
 
-    def _start(self, path: Path, digest: str) -> Job:
-        threads = max(1, (os.cpu_count() or 1) // self.jobs)
-        request = for_model(self.request, path, digest) | {"threads": threads}
+    def start(self, path: Path, digest: str) -> Job:
+        """Begin with one file, in a process that has everything imported."""
+        warm_up()
+        request = for_model(self.request, path, digest) | {"threads": self.threads}
         return Job.start("inspect", request, limits=self.limits)
 
-    def _line(self, path: Path, digest: str, job: Job) -> dict[str, Any]:
-        job.wait()
+    def line_of(self, path: Path, digest: str, job: Job) -> dict[str, Any]:
+        """The line of a job that has ended."""
         try:
             if job.state != "done":
                 raise ModelFileError(job.error or "The work ended without a result.")
@@ -130,61 +83,78 @@ class Scan:
         asked = {"settings": self.request["settings"], "asked_pack": self.request["pack"]}
         return {"file": str(path), "error": error, "sha256": digest} | asked
 
-    def _key(self, line: Mapping[str, Any]) -> str:
-        """What makes two lines the same work."""
-        pack, asked = line.get("pack"), self.request["pack"]
-        if "asked_pack" in line:
-            asked = line["asked_pack"]
-        elif asked is not None and isinstance(pack, dict):
-            asked = asked if pack.get("name") == Path(asked).name else pack.get("name")
-        settings = line.get("settings")
-        if "asked_pack" not in line and settings == self._settled(pack):
-            settings = self.request["settings"]
-        return json.dumps([line.get("file"), line.get("sha256"), asked, settings], sort_keys=True)
 
-    def _settled(self, pack: Any) -> dict[str, Any] | None:
-        """All settings of a model that is inspected with the pack of a report, as a report has them."""
-        name = str(pack.get("name")) if isinstance(pack, dict) else ""
-        if name not in self._settings:
-            asked = self.request["pack"]
-            try:
-                found = load_pack(asked if asked is not None and name == Path(asked).name else name)
-                settings = found.settings_with(self.request["settings"]).as_dict()
-                self._settings[name] = json.loads(json.dumps(settings))
-            except PackError:
-                self._settings[name] = None
-        return self._settings[name]
+@dataclass
+class Scan:
+    """The files of a scan and how they are inspected.
 
+    Parameters
+    ----------
+    request : what the worker is asked of every file; "model" is put in.
+    jobs, limits : processes at once, and what each may use.
+    known : lines of an earlier scan; a file whose name, digest, settings and pack are among them is passed over.
+    engine : "local" or "ray", see :mod:`ti_core.engine`.
 
-def known_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of an earlier scan; one that a kill cut short is taken out of the file.
-
-    Raises
-    ------
-    SettingsError : the file holds something else.
+    Attributes
+    ----------
+    outcomes : by file, what it came to (:func:`ti_core.ledger.outcome`), also of those passed over.
     """
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    *whole, rest = data.split(b"\n")
-    lines: list[dict[str, Any]] = []
-    for number, text in enumerate(whole, 1):
-        if not text.strip():
-            continue
+
+    files: list[Path]
+    request: Mapping[str, Any]
+    jobs: int
+    limits: Limits
+    known: Iterable[Mapping[str, Any]] = ()
+    engine: str = "local"
+    outcomes: dict[str, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A piece of work on a cluster is given one core.
+        threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.engine == "local" else 1
+        self._work = Work(self.request, self.limits, threads)
+        self._ledger = Ledger(self.request, self.known)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """One report, or ``file`` and ``error``, for every file that is not known, in the order they are finished."""
+        for line in self._with_ray() if self.engine == "ray" else self._here():
+            self.outcomes[line["file"]] = outcome(line)
+            yield line
+
+    def _here(self) -> Iterator[dict[str, Any]]:
+        waiting = deque(self.files)
+        running: list[tuple[Path, str, Job]] = []
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            line = None
-        if not isinstance(line, dict) or "file" not in line:
-            raise SettingsError(f"{path.name} is no output of scan (line {number}); choose another file.")
-        lines.append(line)
-    if rest:
-        with path.open("r+b") as file:
-            file.truncate(len(data) - len(rest))
-    return lines
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    path = waiting.popleft()
+                    digest, problem = self._work.seen(path)
+                    if problem:
+                        yield problem
+                    elif not self._is_known(path, digest):
+                        running.append((path, digest, self._work.start(path, digest)))
+                ended = [item for item in running if item[2].state != "running"]
+                for path, digest, job in ended:
+                    running.remove((path, digest, job))
+                    line = self._work.line_of(path, digest, job)
+                    job.close()
+                    yield line
+                if not ended:
+                    time.sleep(LOOK)
+        finally:
+            for _, _, job in running:
+                job.close()
 
+    def _with_ray(self) -> Iterator[dict[str, Any]]:
+        """The same on the machines of a cluster, each of which sees the files and starts its own processes."""
+        from ti_core.engine import run_many
 
-def worst(lines: Iterable[Mapping[str, Any]]) -> str:
-    """The weightiest outcome: "backdoored", "error", "inconclusive" or "clean"."""
-    found = {str(line.get("verdict", "error")) for line in lines}
-    return next((v for v in ("backdoored", "error", "inconclusive") if v in found), "clean")
+        # Every file is read again where it is inspected; here only where there is something to be known of it.
+        todo = [p for p in self.files if not (self._ledger and self._is_known(p, self._work.seen(p)[0]))]
+        for _, line in run_many(self._work.line, todo, self.jobs, "ray"):
+            yield line
+
+    def _is_known(self, path: Path, digest: str) -> bool:
+        found = self._ledger.outcome(path, digest)
+        if found is not None:
+            self.outcomes[str(path)] = found
+        return found is not None

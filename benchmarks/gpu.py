@@ -1,0 +1,101 @@
+"""Evidence on a GPU beside the CPU: seconds, and the share of them that the card computes.
+
+``python -m benchmarks.gpu``: every stream's evidence of one held-out member on both, the arrays compared; on a machine
+without a GPU it says so and gives no rows. Mixed precision is shown with how far it moves the saliency's quantile
+functions; the product does not use it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks.table import Row, told
+from ti_core.cache import Cache
+from ti_core.pack import Member, Pack, load_pack
+from ti_core.reference import Reference
+from ti_core.settings import Settings
+from ti_core.streams import Evidence, Stream, make_streams
+
+
+def seconds(work: Callable[[], object], rounds: int = 3) -> float:
+    """The shortest of several runs, the card's work waited for."""
+    times = []
+    for _ in range(rounds + 1):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def computing(work: Callable[[], object]) -> float:
+    """Seconds in which the card computes, by its own profile."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as found:
+        work()
+        torch.cuda.synchronize()
+    return sum(event.self_device_time_total for event in found.key_averages()) / 1e6
+
+
+def farthest(a: Evidence, b: Evidence) -> float:
+    """The largest difference of two arrays of the same name, over the largest value there."""
+    return max(float(np.abs(a[k] - b[k]).max() / max(np.abs(a[k]).max(), 1e-9)) for k in a)
+
+
+def on(pack: Pack, member: Member, stream: Stream, device: str) -> Callable[[], Evidence]:
+    """The stream's evidence of a member on a device, its networks and images there already."""
+    reference = Reference(pack, Settings(), Cache(None), device)
+    scores, context = reference.scores(member), reference.context(reference.probes())
+    return lambda: stream.evidence(scores, context)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pack", default="mnist")
+    given = options.parse_args()
+    if not torch.cuda.is_available():
+        print("  There is no GPU on this machine: the rows of one are left out.")
+        told("gpu", [])
+        return
+    torch.backends.cudnn.allow_tf32 = False
+    pack = load_pack(given.pack)
+    member = next(m for m in pack.members if m.held_out)
+    card, rows = torch.cuda.get_device_name(), []
+    for stream in make_streams(Settings()):
+        there, here = on(pack, member, stream, "cuda"), on(pack, member, stream, "cpu")
+        start = time.perf_counter()
+        own = here()
+        slow, fast = time.perf_counter() - start, seconds(there)
+        share = computing(there) / fast
+        result = (
+            f"{fast:.3f} s, {slow / fast:.1f} times as fast as the CPU; the card computes {share:.0%} of it;"
+            f" evidence differs by {farthest(own, there()):.1e}"
+        )
+        rows.append(Row(f"{stream.name} stream", result, f"one member of {pack.name}, {card}"))
+    rows.append(half(pack, member))
+    told("gpu", rows)
+
+
+def half(pack: Pack, member: Member) -> Row:
+    """The saliency stream in bfloat16, beside single precision."""
+    (stream,) = (s for s in make_streams(Settings()) if s.name == "saliency")
+    single = on(pack, member, stream, "cuda")
+
+    def mixed() -> Evidence:
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            return single()
+
+    ratio, moved = seconds(mixed) / seconds(single), farthest(single(), mixed())
+    result = f"{ratio:.2f} times the time of single precision; evidence differs by {moved:.1e}"
+    return Row("saliency stream in mixed precision (not used)", result, f"one member of {pack.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The table of ``docs/performance.md``: what every benchmark gives to it, and how it is put together.
+
+``python -m benchmarks.table`` (``make bench``) runs every benchmark of :data:`MODULES` in a process of its own, keeps
+the rows of each in ``docs/performance.json`` as it ends, and writes the table between its markers. ``--only NAME`` (may
+be repeated) runs some anew and takes the others' rows from there; ``--write`` runs none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+KEPT = PAGE.with_suffix(".json")
+MODULES = {
+    "saliency": "Saliency",
+    "start": "An inspection from the command line",
+    "worker": "An inspection on a warm server",
+    "profile": "Quantiles and bins changed",
+    "batching": "A zoo's evidence, many networks in one pass",
+    "costs": "What the cost grows with",
+    "memory": "Memory",
+    "cleansing": "Against Neural Cleanse",
+    "scan": "A scan of many models",
+    "scan_ray": "A scan on a Ray cluster of this machine",
+    "onnx_import": "Networks opened from ONNX",
+    "gpu": "On a GPU",
+}
+"""Benchmarks in the order of the table, and what they are about; each is run as :func:`command` says."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Parameters
+    ----------
+    what : is measured.
+    result : the figure, with its unit.
+    of : how many runs, networks or models it is of.
+    """
+
+    what: str
+    result: str
+    of: str
+
+
+def middle(values: Sequence[float], unit: str, digits: int = 2) -> str:
+    """The median, and the span where there are several."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f} {unit}"
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+@dataclass
+class Times:
+    """Seconds on the clock, and of the processor in all processes together, of every run of one kind."""
+
+    clock: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def row(self, what: str, of: str) -> Row:
+        """Processor seconds first: beside other work, seconds on the clock are mostly waiting."""
+        return Row(
+            what,
+            f"{middle(self.processor, 's')} of the processor; {middle(self.clock, 's')} on the clock",
+            of,
+        )
+
+
+def told(name: str, rows: Iterable[Row]) -> None:
+    """Print a benchmark's rows, and keep them for the table with the machine's load of the last minutes."""
+    found = list(rows)
+    for row in found:
+        print(f"  {row.what}: {row.result}; {row.of}", flush=True)
+    around = {"cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)}
+    everything = kept() | {name: around | {"rows": [asdict(row) for row in found]}}
+    part = KEPT.with_suffix(".part")
+    part.write_text(json.dumps({k: everything[k] for k in MODULES if k in everything}, indent=1) + "\n")
+    part.replace(KEPT)
+
+
+def kept() -> dict[str, Any]:
+    """Rows and load of every benchmark when it ran last."""
+    found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    return found
+
+
+def command(name: str) -> str:
+    """What runs a benchmark."""
+    return "benchmarks.scan --engine ray --count 12" if name == "scan_ray" else f"benchmarks.{name}"
+
+
+def table() -> str:
+    """All kept rows as a Markdown table."""
+    lines = ["| | result | of |", "| --- | --- | --- |"]
+    found = kept()
+    for name in [name for name in MODULES if found.get(name, {}).get("rows")]:
+        around = f"{found[name]['cores']} cores, load {found[name]['load']}"
+        lines.append(f"| **{MODULES[name]}** | `python -m {command(name)}` | {around} |")
+        lines += [f"| {row['what']} | {row['result']} | {row['of']} |" for row in found[name]["rows"]]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    from benchmarks.tables import filled
+
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument(
+        "--only", action="append", choices=list(MODULES), help="run this one; may be repeated"
+    )
+    options.add_argument("--write", action="store_true", help="run none")
+    given = options.parse_args()
+    failed = []
+    for name in () if given.write else given.only or MODULES:
+        begin = time.monotonic()
+        print(f"{MODULES[name]} (python -m {command(name)})", flush=True)
+        done = subprocess.run([sys.executable, "-m", *command(name).split()], cwd=ROOT)
+        if done.returncode:
+            failed.append(name)
+        print(f"  [{time.monotonic() - begin:.0f} s]", flush=True)
+    PAGE.write_text(filled(PAGE.read_text(), {"benchmarks": table}))
+    if failed:
+        print(f"Ended with an error: {', '.join(failed)}; the table has their rows of before.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

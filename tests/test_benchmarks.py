@@ -1,0 +1,71 @@
+"""The benchmarks' own arithmetic: a figure in the documentation is no better than what computed it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import table
+from benchmarks.batching import Stacked, alike
+from benchmarks.costs import exponent
+from benchmarks.scan import check, make_models
+from benchmarks.table import MODULES, PAGE, Row
+from ti_core.inspecting import digest_of
+from ti_core.pack import Pack
+from ti_core.saliency import saliency_maps
+
+
+def test_the_exponent_of_a_power_law_is_found() -> None:
+    sizes = [1.0, 2.0, 5.0, 9.0]
+    assert exponent(sizes, [3 * s**1.5 for s in sizes]) == pytest.approx(1.5)
+
+
+def test_a_benchmark_that_runs_again_replaces_its_rows_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "KEPT", tmp_path / "performance.json")
+    table.told("start", [Row("a start", "9 s", "1 run")])
+    table.told("saliency", [Row("maps", "1.01 times", "5 rounds")])
+    table.told("start", [Row("a start", "2 s", "1 run")])
+    table.told("gpu", [])
+    lines = table.table().splitlines()
+    assert [line for line in lines if "9 s" in line] == []
+    assert lines.index("| maps | 1.01 times | 5 rounds |") < lines.index("| a start | 2 s | 1 run |")
+    assert not any(MODULES["gpu"] in line for line in lines), "without a GPU its rows are left out"
+
+
+def test_the_page_has_a_place_for_the_table_and_every_benchmark_exists() -> None:
+    page = PAGE.read_text()
+    assert page.count("<!-- benchmarks -->\n") == 1 and "<!-- /benchmarks -->" in page
+    root = Path(table.__file__).parent
+    for name in MODULES:
+        module = table.command(name).split()[0].removeprefix("benchmarks.")
+        assert (root / f"{module}.py").is_file(), name
+
+
+def test_models_of_a_scan_differ_and_every_one_needs_one_line(tiny_pack: Pack, tmp_path: Path) -> None:
+    count = len(tiny_pack.members) + 3
+    make_models(tmp_path / "models", count, str(tiny_pack.folder))
+    files = sorted((tmp_path / "models").glob("*.safetensors"))
+    assert len({digest_of(f) for f in files}) == len(files) == count
+    out = tmp_path / "lines.jsonl"
+    lines = [json.dumps({"file": str(f), "verdict": "clean"}) for f in files]
+    out.write_text("\n".join(lines) + "\n")
+    assert check(out, tmp_path / "models", count) == {"clean": count}
+    out.write_text("\n".join(lines[1:]) + "\n")
+    with pytest.raises(SystemExit, match="1 models have no line"):
+        check(out, tmp_path / "models", count)
+    out.write_text("\n".join([*lines, lines[0]]) + "\n")
+    with pytest.raises(SystemExit, match="1 have several"):
+        check(out, tmp_path / "models", count)
+
+
+def test_networks_in_one_pass_have_the_maps_that_each_has_alone(tiny_pack: Pack) -> None:
+    members = max(alike(tiny_pack.members, 3), key=len)
+    networks = [tiny_pack.scores(m) for m in members]
+    shown = tiny_pack.images[:5]
+    alone = torch.stack([saliency_maps(n, shown) for n in networks])
+    torch.testing.assert_close(Stacked(networks).maps(shown, 2), alone, rtol=1e-4, atol=1e-5)
