@@ -7,7 +7,7 @@ adversarially trained clean networks, whose classes are hard to reach for other 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -119,16 +119,23 @@ def plan_harder(
 
 
 def train_harder(
-    data_path: Path, out: Path, count: int = 6, seed: int = SEED, families: Sequence[Harder] = FAMILIES
+    data_path: Path,
+    out: Path,
+    count: int = 6,
+    seed: int = SEED,
+    families: Sequence[Harder] = FAMILIES,
+    enough: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
     """Train the networks of :func:`plan_harder` into ``out``, one after the other, one thread; finished ones stay.
 
+    Families come by turns, and ``enough`` is asked before every network whether to stop there.
     Every network leaves ``<id>.safetensors`` and then ``<id>.json`` with its recipe, clean accuracy and attack success.
     """
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path)
-    records = []
-    for planned in plan_harder(count, data.image_shape, data.classes, seed, families):
+    records: list[dict[str, Any]] = []
+    planned_all = plan_harder(count, data.image_shape, data.classes, seed, families)
+    for planned in sorted(planned_all, key=lambda h: h.recipe.id.rpartition("-")[2]):
         path = out / f"{planned.recipe.id}.json"
         plan_record = _plain(planned)
         if path.exists():
@@ -136,6 +143,8 @@ def train_harder(
             if record["planned"] == plan_record:
                 records.append(record)
                 continue
+        if enough():
+            continue
         records.append(_train_one(planned, data, out) | {"planned": plan_record})
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(records[-1], indent=1))
