@@ -119,9 +119,7 @@ def gauge(
 def class_bars(
     names: Sequence[str],
     values: Array,
-    low: Array,
-    middle: Array,
-    high: Array,
+    band: Sequence[Array],
     unit: str,
     suspected: int | None,
     colours: Palette,
@@ -130,13 +128,18 @@ def class_bars(
 
     Parameters
     ----------
-    values, low, middle, high : ``K`` each.
+    values : ``K``.
+    band : low, middle and high of each class, ``K`` each; where it is empty, the values are in units of what is usual,
+        and a line stands at 1.
     suspected : the class that stands out, drawn full and marked; the others are hatched lighter.
     """
     x = [escape(str(n)[:24]) for n in names]
     at = np.arange(len(x))
     figure = go.Figure()
-    if len(x) <= 300:
+    if not band:
+        figure.add_hline(1.0, line={"color": colours.clean, "dash": "dash", "width": 1.5})
+    low, middle, high = band or ((),) * 3
+    if band and len(x) <= 300:
         figure.add_trace(
             go.Bar(
                 x=at,
@@ -149,16 +152,17 @@ def class_bars(
                 customdata=high,
             )
         )
-    figure.add_trace(
-        go.Scatter(
-            x=at,
-            y=middle,
-            mode="markers",
-            name="median",
-            marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
-            hovertemplate="clean median: %{y:.2f}<extra></extra>",
+    if band:
+        figure.add_trace(
+            go.Scatter(
+                x=at,
+                y=middle,
+                mode="markers",
+                name="median",
+                marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
+                hovertemplate="clean median: %{y:.2f}<extra></extra>",
+            )
         )
-    )
     figure.add_trace(
         go.Scatter(
             x=at,

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from app.cases import CaseStore
-from app.pace import Pace, progress, seconds_left
+from app.pace import ALONE, Pace, progress, seconds_left
 from app.tickets import Launch, Running, Ticket
 from ti_core.case import load_case
 from ti_core.errors import CaseError
@@ -81,8 +81,13 @@ class Desk:
         request: dict[str, Any],
         expected: Mapping[str, float],
         task: str = "inspect",
+        attached: Path | None = None,
     ) -> Ticket:
         """Put a request in the queue.
+
+        Parameters
+        ----------
+        attached : a folder with files for this request alone; it is removed when the request has ended.
 
         Raises
         ------
@@ -94,7 +99,7 @@ class Desk:
                 raise FullError(FULL)
             if sum(t.session == session for t in waiting) >= MOST_OF_ONE:
                 raise FullError(FULL_FOR_YOU)
-            ticket = Ticket(uuid4().hex, session, title, task, request, expected)
+            ticket = Ticket(uuid4().hex, session, title, task, request, expected, attached)
             ticket.left = sum(expected.values())
             self._tickets[ticket.id] = ticket
             self._order.append(ticket.id)
@@ -203,7 +208,8 @@ class Desk:
 
     def _keep(self, ticket: Ticket, job: Running) -> None:
         try:
-            case = load_case(job.folder)
+            alone = bool(ticket.request.get("images"))
+            case = load_case(job.folder, alone=alone)
             # What confined the process is for this one to say.
             case = replace(case, report=replace(case.report, isolation=dict(job.isolation)))
             ticket.case_id = self.store.keep(case)
@@ -214,7 +220,7 @@ class Desk:
             reason = error.strerror or str(error)
             self._end(ticket, "failed", f"The case cannot be kept ({reason}); free some space and try again.")
             return
-        self.pace.learn(case.report.pack["name"], case.report.timings)
+        self.pace.learn(ALONE if alone else case.report.pack["name"], case.report.timings)
         self._end(ticket, "done", "")
 
     def _end(self, ticket: Ticket, state: str, error: str) -> None:
@@ -223,6 +229,8 @@ class Desk:
                 ticket.state, ticket.error, ticket.ended = state, error, time.monotonic()
             if ticket.id in self._order:
                 self._order.remove(ticket.id)
+        if ticket.attached is not None:
+            shutil.rmtree(ticket.attached, ignore_errors=True)
 
     def _give_up(self, error: Exception) -> None:
         """A fault of the desk itself must not end the desk: the ticket fails, the next one is served."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import streamlit as st
 
-from app import state
+from app import clean_images, state
 from app.cases import home
-from app.sources import Source
+from app.sources import Source, Upload
 from app.tickets import Ticket
 from ti_core.pack import PACKS, Pack
 from ti_core.settings import Settings
@@ -36,6 +38,35 @@ def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "t
         desk.pace.expected(pack, settings),
     )
     st.session_state[slot] = ticket.id
+    return ticket
+
+
+def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -> Ticket:
+    """Ask for an inspection on the visitor's own clean images, in the place of a pack; they go when it has ended.
+
+    Raises
+    ------
+    DataError : these are no images that could serve, or too many bytes.
+    FullError : too many are waiting.
+    """
+    desk = state.desk()
+    before = desk.ticket(st.session_state.get("ticket", ""))
+    if before is not None and before.active:
+        desk.cancel(before)
+    folder = desk.work / f"{uuid4().hex}.images"
+    try:
+        path = clean_images.put(images, folder)
+        ticket = desk.submit(
+            state.session_id(),
+            source.name,
+            request_of(source, settings, None) | {"images": str(path.absolute())},
+            desk.pace.expected(None, settings, alone=True),
+            attached=folder,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    st.session_state["ticket"] = ticket.id
     return ticket
 
 

@@ -22,7 +22,7 @@ from ti_core.inspection import Clock, Inspection, Progress, silent
 from ti_core.loading.model import Model
 from ti_core.occlusion import occlude
 from ti_core.outliers import BACKDOORED, CLEAN, FEWEST_CLASSES, USUAL, alone, read_alone
-from ti_core.own_images import OwnImages
+from ti_core.own_images import WEAKER, OwnImages
 from ti_core.reasons import target_of, trigger_sentence, with_recovered
 from ti_core.records import model_record, stream_records
 from ti_core.report import Report, versions
@@ -30,11 +30,6 @@ from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, make_streams
 from ti_core.streams.base import Array
 from ti_core.streams.recovery import recover_trigger
-
-WEAKER = (
-    "No reference models took part: this verdict only says how far one of the model's own classes stands apart from its"
-    " others. It is weaker than one with a reference pack, and says nothing of backdoors that lead to every class."
-)
 
 
 def inspect_alone(

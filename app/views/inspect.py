@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import streamlit as st
 
 from app import controls, requests, state, status, words
@@ -12,21 +15,27 @@ from app.sections import (
     gallery,
     histograms,
     model_file,
+    own_images,
     streams,
     strip,
     trigger,
     verdict,
     why,
 )
-from app.sources import Source, samples
+from app.sources import Source, Upload, samples
 from app.tickets import Ticket
 from ti_core.case import Case
-from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
-from ti_core.pack import Pack
+from ti_core.errors import CaseError, DataError, ModelFileError, PackError, SettingsError
+from ti_core.pack import NONE_FITS, Pack
 from ti_core.settings import Settings
 
 AUTO = "chosen by the model's input and classes"
 PREFIX = "settings"
+GROUNDS = {
+    "pack": "Reference models",
+    "alone": "Only its own classes, on my images",
+}
+"""What a model can be compared with."""
 KINDS = {
     "clean": ("Clean", ":material/verified_user:"),
     "blend": ("Blend trigger", ":material/blur_on:"),
@@ -112,6 +121,11 @@ def _ended(ticket: Ticket) -> None:
         st.markdown(words.safe(first, 1500))
         if rest:
             st.code("\n".join(words.plain(line, 400) for line in rest), language=None, wrap_lines=True)
+    source = Source(
+        ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
+    )
+    if first.startswith(NONE_FITS) and source.path.is_file():
+        own_images.offer(source, f"ended.{ticket.id}", start_alone)
 
 
 def chooser() -> None:
@@ -142,11 +156,25 @@ def chooser() -> None:
             help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files.",
         )
         st.caption("safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB. The file stays on this machine.")
-        if st.button(
-            "Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not uploads
-        ):
+        ground = st.segmented_control(
+            "Compare it with",
+            list(GROUNDS),
+            default="pack",
+            format_func=GROUNDS.__getitem__,
+            required=True,
+            key="ground",
+            help="Models known to be clean or backdoored, of the same kind of images; or, where there are none, clean"
+            " images of your own.",
+        )
+        images = own_images.choose("images") if ground == "alone" else ()
+        ready = bool(uploads) and (ground == "pack" or bool(images))
+        if st.button("Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not ready):
             try:
-                start(state.shelf().put(uploads))
+                source = state.shelf().put(uploads)
+                if ground == "alone":
+                    start_alone(source, images)
+                else:
+                    start(source)
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
@@ -223,9 +251,29 @@ def start(source: Source, settings: Settings | None = None, pack_name: str = "")
     st.rerun()
 
 
+def start_alone(source: Source, images: Sequence[Upload]) -> None:
+    """Ask for an inspection without reference models, and show its progress."""
+    try:
+        settings = controls.read(PREFIX)
+        _forget_case()
+        requests.submit_alone(source, settings, images)
+    except (SettingsError, DataError, FullError) as error:
+        st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
+        return
+    except OSError as error:
+        st.warning(
+            f"The images cannot be kept ({words.safe(error.strerror or '')}); free some space and try again.",
+            icon=":material/block:",
+        )
+        return
+    st.rerun()
+
+
 def result(case: Case, case_id: str, key: str) -> None:
     """Everything there is to see of a case, in the order in which it is asked for."""
     verdict.show(case, key)
+    if case.finished and not case.understood and not case.alone:
+        elsewhere(case, key)
     trigger.show(case)
     streams.show(case, key)
     gallery.show(case, key)
@@ -237,6 +285,13 @@ def result(case: Case, case_id: str, key: str) -> None:
         download.show(case, case_id, key)
     if asked is not None:
         again(case, asked)
+
+
+def elsewhere(case: Case, key: str) -> None:
+    """A model that a pack fits in shape but not in what it was trained on, if it is still here."""
+    source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
+    if source is not None:
+        own_images.offer(source, key, start_alone)
 
 
 def again(case: Case, settings: Settings) -> None:
