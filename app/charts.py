@@ -54,12 +54,12 @@ def gauge(
             type="line",
             x0=position,
             x1=position,
-            y0=-0.5,
+            y0=-0.5 if reference else 1.55,
             y1=2.05,
             line={"color": colours.soft, "dash": "dot"},
         )
     for name, start, end in zones:
-        if end - start > 0.16:
+        if end - start > 0.022 * len(name):
             figure.add_annotation(
                 x=(start + end) / 2,
                 y=1.8,
@@ -96,7 +96,7 @@ def gauge(
     )
     figure.update_layout(
         template=template(colours),
-        height=190,
+        height=190 if reference else 110,
         showlegend=False,
         margin={"l": 8, "r": 16, "t": 8, "b": 8},
         xaxis={
@@ -106,7 +106,7 @@ def gauge(
             "showgrid": False,
         },
         yaxis={
-            "range": [-0.6, 2.8],
+            "range": [-0.6 if reference else 1.4, 2.8],
             "tickvals": [2.35, *(0.9 - 0.9 * i for i in range(len(reference)))],
             "ticktext": ["this model", *(f"{n} references" for n in reference)],
             "showgrid": False,

@@ -55,7 +55,8 @@ def images_for(member: Member, pack: Pack, count: int, labelled: bool) -> OwnIma
     for c in range(len(pack.class_names)):
         own = order[labels[order] == c]
         place[own] = np.arange(len(own))
-    chosen = np.sort(order[np.argsort(place[order], kind="stable")][:count])
+    # Mixed again, as the images of a stranger are.
+    chosen = rng.permutation(order[np.argsort(place[order], kind="stable")][:count])
     pixels = (255 * pack.images[chosen]).round().byte().numpy()
     return OwnImages("drawn", pixels, labels[chosen] if labelled else None)
 

@@ -20,6 +20,11 @@ def pixels(count: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, size=(count, *shape), dtype=np.uint8)
 
 
+def mixed(x: np.ndarray) -> np.ndarray:
+    """In the order in which as many images are taken."""
+    return x[np.random.default_rng(0).permutation(len(x))]
+
+
 def saved(folder: Path, **arrays: np.ndarray) -> Path:
     path = folder / "mine.npz"
     np.savez(path, **arrays)
@@ -30,10 +35,10 @@ def test_layouts_of_an_npz_give_the_same_pixels(tmp_path: Path) -> None:
     x = pixels(60, 8, 8, 3)
     for layout in (x, x.transpose(0, 3, 1, 2), x / 255.0):
         found = load_own_images(saved(tmp_path, images=layout))
-        np.testing.assert_array_equal(found.pixels, x.transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(found.pixels, mixed(x.transpose(0, 3, 1, 2)))
         assert found.labels is None and float(found.images.max()) <= 1
     grey = pixels(60, 8, 8)
-    np.testing.assert_array_equal(load_own_images(saved(tmp_path, x=grey)).pixels[:, 0], grey)
+    np.testing.assert_array_equal(load_own_images(saved(tmp_path, x=grey)).pixels[:, 0], mixed(grey))
 
 
 def test_labels_and_names_come_along(tmp_path: Path) -> None:
@@ -43,7 +48,7 @@ def test_labels_and_names_come_along(tmp_path: Path) -> None:
     )
     assert (
         found.labels is not None
-        and found.labels.tolist() == y.tolist()
+        and found.labels.tolist() == mixed(y).tolist()
         and found.class_names == ("a", "b", "c")
     )
 
@@ -124,7 +129,7 @@ def zipped(folder: Path, files: Mapping[str, bytes]) -> Path:
 def test_a_zip_archive_is_read_like_the_folder_it_was_made_from(tmp_path: Path) -> None:
     images = pixels(60, 8, 8, 3)
     flat = load_own_images(zipped(tmp_path, {f"{i:02d}.png": png(x) for i, x in enumerate(images)}))
-    np.testing.assert_array_equal(flat.pixels, images.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(flat.pixels, mixed(images.transpose(0, 3, 1, 2)))
     assert flat.labels is None and flat.name == "mine.zip"
     files = {f"mine/{('dog', 'cat')[i % 2]}/{i:02d}.png": png(x) for i, x in enumerate(images)}
     beside = {
@@ -134,8 +139,17 @@ def test_a_zip_archive_is_read_like_the_folder_it_was_made_from(tmp_path: Path) 
     }
     sorted_ = load_own_images(zipped(tmp_path, files | beside))
     assert sorted_.class_names == ("cat", "dog") and sorted_.labels is not None
-    np.testing.assert_array_equal(sorted_.labels, np.repeat([0, 1], 30))
-    np.testing.assert_array_equal(sorted_.pixels[:30], images[1::2].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(sorted_.labels, mixed(np.repeat([0, 1], 30)))
+    by_class = np.concatenate([images[1::2], images[::2]])
+    np.testing.assert_array_equal(sorted_.pixels, mixed(by_class.transpose(0, 3, 1, 2)))
+
+
+def test_images_sorted_by_class_are_mixed(tmp_path: Path) -> None:
+    """Streams fit to the first images and measure on the last: both need every class."""
+    y = np.repeat(np.arange(6), 10)
+    found = load_own_images(saved(tmp_path, images=pixels(60, 8, 8), labels=y))
+    assert found.labels is not None
+    assert set(found.labels[:30]) == set(found.labels[30:]) == set(range(6))
 
 
 def test_pictures_of_several_sizes_are_brought_to_one(tmp_path: Path) -> None:
@@ -183,7 +197,7 @@ def test_a_hostile_archive_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytes
     whole = path.read_bytes()
     with monkeypatch.context() as m:
         m.setattr(own_pictures, "MOST_BYTES", 100)
-        with pytest.raises(DataError, match=r"00\.png unpacks to more than"):
+        with pytest.raises(DataError, match=r"\d\d\.png unpacks to more than"):
             load_own_images(path)
     with monkeypatch.context() as m:
         m.setattr(own_pictures, "MOST_ENTRIES", 59)
@@ -197,7 +211,7 @@ def test_a_hostile_archive_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytes
     locked[6] |= 1
     locked[whole.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(locked)
-    with pytest.raises(DataError, match=r"00\.png cannot be read"):
+    with pytest.raises(DataError, match=r"\d\d\.png cannot be read"):
         load_own_images(path)
     with pytest.raises(DataError, match="holds 0 images"):
         load_own_images(zipped(tmp_path, {"notes.txt": b"words"}))

@@ -87,7 +87,7 @@ def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed:
     Parameters
     ----------
     shape : (C, H, W) that the model takes, 0 where it does not tell; images are scaled to it.
-    seed : of the draw, where there are more than :data:`MOST`.
+    seed : of the order that they are mixed in, and so of the draw where there are more than :data:`MOST`.
 
     Raises
     ------
@@ -118,12 +118,15 @@ def _of_pictures(name: str, found: Found, shape: tuple[int, int, int] | None, se
 
 
 def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
+    """Which images are taken, in mixed order.
+
+    The streams fit to the first and measure on the last: sorted by class, those would be of different classes.
+    """
     if count < FEWEST:
         raise DataError(
             f"{name} holds {count} images; at least {FEWEST} clean ones are needed without a reference pack."
         )
-    order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[:MOST]) if count > MOST else np.arange(count)
+    return np.random.default_rng(seed).permutation(count)[:MOST]
 
 
 def _from_npz(path: Path, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:

@@ -33,7 +33,7 @@ AUTO = "chosen by the model's input and classes"
 PREFIX = "settings"
 GROUNDS = {
     "pack": "Reference models",
-    "alone": "Only its own classes, on my images",
+    "alone": "My own images",
 }
 """What a model can be compared with."""
 KINDS = {
