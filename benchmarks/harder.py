@@ -41,6 +41,11 @@ def inspected(record: dict[str, Any], folder: Path, pack: Pack) -> dict[str, Any
     return found
 
 
+def learnt(record: dict[str, Any]) -> bool:
+    """Whether the network does what its family says; few poisoned images do not always teach it."""
+    return record["attack_success"] is None or record["attack_success"] >= SUCCESS
+
+
 def right_target(record: dict[str, Any], report: dict[str, Any]) -> bool:
     """Every class is a target of an all-to-all backdoor."""
     return record["family"] == "all to all" or report["target_class"] == record["recipe"]["target"]
@@ -83,25 +88,27 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--count", type=int, default=6, help="networks of every family")
     options.add_argument("--family", action="append", choices=FAMILIES, help="only this one; may be repeated")
     options.add_argument(
-        "--minutes", type=float, default=float("inf"), help="train no further after that long"
+        "--minutes", type=float, default=float("inf"), help="begin no other network after that long"
     )
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
     keep_freed_memory()
     families = [f for f in FAMILIES if not given.family or f in given.family]
     until = time.monotonic() + 60 * given.minutes
-    records = train_harder(
-        given.data, given.out, given.count, families=families, enough=lambda: time.monotonic() > until
-    )
-    wanted = given.count * len(families)
-    if len(records) < wanted:
-        print(f"{len(records)} of {wanted} networks are trained; run the same command again to go on.")
-    pack = load_pack(given.pack)
+    pack, wanted = load_pack(given.pack), given.count * len(families)
+    records: list[dict[str, Any]] = []
+    for record in train_harder(given.data, given.out, given.count, families=families):
+        if learnt(record):
+            inspected(record, given.out, pack)
+        records.append(record)
+        if time.monotonic() > until and len(records) < wanted:
+            print(f"{len(records)} of {wanted} networks are done; run the same command again to go on.")
+            break
     clean = held_out_clean(pack)
     print(f"pack {pack.name} {pack.sha256[:12]}, {len(clean)} held-out clean members beside them")
     for family in families:
         own = [r for r in records if r["family"] == family]
-        kept = [r for r in own if r["attack_success"] is None or r["attack_success"] >= SUCCESS]
+        kept = [r for r in own if learnt(r)]
         if kept:
             print("  " + says(family, kept, [inspected(r, given.out, pack) for r in kept], clean))
         if len(kept) < len(own):

@@ -113,8 +113,8 @@ def anomaly_index(norms: list[float]) -> float:
 
 def measured(
     member: Member, pack: Pack, streams: list[Stream], batches: int, out: Path, until: float
-) -> dict[str, Any] | None:
-    """Both methods on one member: times and scores; None where time was up before the last class.
+) -> dict[str, Any]:
+    """Both methods on one member: times and scores, of fewer "classes" where time was up before the last.
 
     What was made before is taken from the folder.
     """
@@ -136,16 +136,21 @@ def measured(
             },
             "classes": [],
         }
+        keep(record, path)
     while len(record["classes"]) < context.classes:
         if time.monotonic() > until:
-            return None
+            break
         theirs = Watch()
         norm, steps = class_norm(scores, context.images, len(record["classes"]), batches)
         record["classes"].append({"norm": norm, "steps": steps} | theirs.times())
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(record))
-        partial.replace(path)
+        keep(record, path)
     return record
+
+
+def keep(record: dict[str, Any], path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record))
+    partial.replace(path)
 
 
 class Watch:
@@ -221,7 +226,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     records = []
     for member in members:
         record = measured(member, pack, streams, given.batches, given.out, until)
-        if record is None:
+        if len(record["classes"]) < len(pack.class_names):
+            begun(record, len(pack.class_names))
             break
         records.append(record)
         print(
@@ -233,6 +239,17 @@ def main(arguments: Iterable[str] | None = None) -> None:
         print(f"{len(records)} of {len(members)} members are done; run the same command again to go on.")
     if records:
         tell(records, pack, streams, given.threads)
+
+
+def begun(record: dict[str, Any], classes: int) -> None:
+    """How far a member is that is not finished, and what the classes so far say of the time for all."""
+    done = len(record["classes"])
+    if done:
+        ratio = theirs(record, "cpu") / done * classes / record["ours"]["cpu"]
+        print(
+            f"  {record['id']}: {done} of {classes} classes so far, at a pace at which the deep streams are"
+            f" {ratio:.0f} times as fast by processor time"
+        )
 
 
 def tell(records: list[dict[str, Any]], pack: Pack, streams: list[Stream], threads: int) -> None:
