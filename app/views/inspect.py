@@ -124,7 +124,8 @@ def _ended(ticket: Ticket) -> None:
     source = Source(
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )
-    if first.startswith(NONE_FITS) and source.path.is_file():
+    unfit = first.startswith(NONE_FITS) or bool(ticket.request.get("images"))
+    if unfit and source.path.is_file():
         own_images.offer(source, f"ended.{ticket.id}", start_alone)
 
 
@@ -243,20 +244,18 @@ def start(source: Source, settings: Settings | None = None, pack_name: str = "")
         settings = settings or controls.read(PREFIX)
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
-        _forget_case()
         requests.submit(source, settings, pack)
     except (SettingsError, PackError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
+    _forget_case()
     st.rerun()
 
 
 def start_alone(source: Source, images: Sequence[Upload]) -> None:
     """Ask for an inspection without reference models, and show its progress."""
     try:
-        settings = controls.read(PREFIX)
-        _forget_case()
-        requests.submit_alone(source, settings, images)
+        requests.submit_alone(source, controls.read(PREFIX), images)
     except (SettingsError, DataError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
@@ -266,6 +265,7 @@ def start_alone(source: Source, images: Sequence[Upload]) -> None:
             icon=":material/block:",
         )
         return
+    _forget_case()
     st.rerun()
 
 

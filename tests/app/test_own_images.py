@@ -205,6 +205,17 @@ def test_where_no_pack_fits_images_are_asked_for_and_the_model_need_not_be_hande
     assert first["model"] == second["model"] and second["images"] and "images" not in first
 
 
+def test_images_that_the_worker_refuses_can_be_replaced(answering: Worker) -> None:
+    answering.fails = "mine.zip holds 12 images; at least 50 clean ones are needed without a reference pack."
+    app = settled(asked([archive()]), answering)
+    assert "holds 12 images" in texts(app).replace("\\", "")
+    answering.fails = None
+    key = next(e.key for e in app.get("file_uploader") if e.key.startswith("ended."))
+    uploader(app, key).set_value(pictures(60)).run()
+    button = next(b for b in app.button if b.key.endswith(".alone"))
+    assert WEAKER in texts(settled(button.click().run(), answering))
+
+
 def test_another_failure_asks_for_no_images(answering: Worker) -> None:
     answering.fails = "The file is nested too deeply to be read."
     app = page().run()
@@ -223,6 +234,9 @@ def test_a_model_of_other_images_than_the_packs_can_be_seen_on_ones_own(
     app = opened(CaseStore(home).keep(blind))
     assert not app.exception and "without reference models, on clean images" in texts(app)
     key = next(e.key for e in app.get("file_uploader") if e.key.endswith(".images"))
+    uploader(app, key).set_value(pictures(12)).run()
+    next(b for b in app.button if b.key.endswith(".alone")).click().run()
+    assert "12 pictures were handed in" in texts(app), "the case stays, and the files can be replaced"
     uploader(app, key).set_value([archive()]).run()
     button = next(b for b in app.button if b.key.endswith(".alone"))
     app = settled(button.click().run(), answering)
