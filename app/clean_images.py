@@ -17,7 +17,7 @@ MOST_PICTURES = 5000
 
 
 def put(uploads: Sequence[Upload], folder: Path) -> Path:
-    """Write the files into a new folder, and return what the worker is to read: an archive, or a folder of pictures.
+    """Write the files into an empty folder, and return what the worker is to read: an archive, or a folder of pictures.
 
     Raises
     ------
@@ -51,7 +51,6 @@ def put(uploads: Sequence[Upload], folder: Path) -> Path:
         raise DataError(
             f"{len(uploads):,} pictures were handed in; {MOST_PICTURES:,} are the most, and fewer do."
         )
-    folder.mkdir(mode=0o700, parents=True)
     if archives:
         path = folder / names[0]
         path.write_bytes(uploads[0].getbuffer())

@@ -87,7 +87,7 @@ class Desk:
 
         Parameters
         ----------
-        attached : a folder with files for this request alone; it is removed when the request has ended.
+        attached : from :meth:`attach`, with files for this request alone; it is removed when the request has ended.
 
         Raises
         ------
@@ -106,6 +106,21 @@ class Desk:
             self._forget()
         self._wake.set()
         return ticket
+
+    def attach(self) -> Path:
+        """A new folder for files that go with a request; who does not :meth:`submit` it calls :meth:`detach`.
+
+        Raises
+        ------
+        OSError : it cannot be made.
+        """
+        folder = self.work / f"{uuid4().hex}.attached"
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def detach(self, folder: Path) -> None:
+        """Remove such a folder."""
+        shutil.rmtree(folder, ignore_errors=True)
 
     def ticket(self, name: str) -> Ticket | None:
         """The ticket of that id, if it is still known."""
@@ -230,7 +245,7 @@ class Desk:
             if ticket.id in self._order:
                 self._order.remove(ticket.id)
         if ticket.attached is not None:
-            shutil.rmtree(ticket.attached, ignore_errors=True)
+            self.detach(ticket.attached)
 
     def _give_up(self, error: Exception) -> None:
         """A fault of the desk itself must not end the desk: the ticket fails, the next one is served."""

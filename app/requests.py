@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import streamlit as st
 
@@ -48,12 +47,13 @@ def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -
     ------
     DataError : these are no images that could serve, or too many bytes.
     FullError : too many are waiting.
+    OSError : they cannot be written.
     """
     desk = state.desk()
     before = desk.ticket(st.session_state.get("ticket", ""))
     if before is not None and before.active:
         desk.cancel(before)
-    folder = desk.work / f"{uuid4().hex}.images"
+    folder = desk.attach()
     try:
         path = clean_images.put(images, folder)
         ticket = desk.submit(
@@ -64,7 +64,7 @@ def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -
             attached=folder,
         )
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        desk.detach(folder)
         raise
     st.session_state["ticket"] = ticket.id
     return ticket

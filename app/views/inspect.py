@@ -16,6 +16,7 @@ from app.sections import (
     histograms,
     model_file,
     own_images,
+    settings_panel,
     streams,
     strip,
     trigger,
@@ -29,7 +30,6 @@ from ti_core.errors import CaseError, DataError, ModelFileError, PackError, Sett
 from ti_core.pack import NONE_FITS, Pack
 from ti_core.settings import Settings
 
-AUTO = "chosen by the model's input and classes"
 PREFIX = "settings"
 GROUNDS = {
     "pack": "Reference models",
@@ -184,58 +184,7 @@ def chooser() -> None:
                     icon=":material/block:",
                 )
     with st.expander("Settings", icon=":material/tune:"):
-        settings_panel()
-
-
-def settings_panel() -> None:
-    """Every setting, with what a change costs."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox(
-            "Reference pack",
-            ["", *state.packs()],
-            format_func=lambda name: name or AUTO,
-            key="pack",
-            help="The models known to be clean or backdoored that the suspect is compared with.",
-            width=340,
-        )
-        st.button(
-            "The paper's settings",
-            on_click=controls.fill,
-            args=(PREFIX, controls.paper()),
-            key="paper",
-            help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone.",
-        )
-        st.button("Defaults", on_click=controls.fill, args=(PREFIX, Settings()), key="defaults")
-    for column, (title, names) in zip(
-        st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
-    ):
-        with column:
-            st.markdown(f"**{title}**")
-            for name in names:
-                controls.control(PREFIX, name)
-    try:
-        settings = controls.read(PREFIX)
-    except SettingsError as error:
-        st.warning(words.safe(str(error)), icon=":material/warning:")
-        return
-    cost(settings)
-
-
-def cost(settings: Settings) -> None:
-    """What these settings cost, said beforehand."""
-    for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
-        try:
-            pack = state.pack(name)
-        except PackError:
-            continue
-        seconds = state.desk().pace.reference_seconds(pack, settings)
-        if seconds:
-            members = sum(not m.held_out for m in pack.members)
-            st.info(
-                f"At these settings the {members} reference models of {words.safe(name)} are looked at again, once for"
-                f" this model: about {words.seconds(seconds)}.",
-                icon=":material/schedule:",
-            )
+        settings_panel.show(PREFIX)
 
 
 def start(source: Source, settings: Settings | None = None, pack_name: str = "") -> None:

@@ -164,7 +164,7 @@ def test_images_of_ones_own_take_the_place_of_a_pack(visitor: Visitor, home: Pat
     visitor.upload(SAMPLES / "mnist-patch.safetensors")
     assert visitor.verdict() == "Backdoored"
     page.get_by_text("No reference models took part").wait_for()
-    assert not list((home / "work").glob("*.images"))
+    assert not list((home / "work").glob("*.attached"))
 
 
 def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:

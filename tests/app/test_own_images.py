@@ -141,13 +141,9 @@ def test_images_that_cannot_do_are_refused_in_a_sentence(
 ) -> None:
     app = asked(images)
     assert not app.exception and says in texts(app).replace("\\", "") and not answering.requests
-    assert not list(Path(answering_work()).glob("*.images"))
-
-
-def answering_work() -> Path:
     from app import state
 
-    return state.desk().work
+    assert not list(state.desk().work.iterdir())
 
 
 class Bytes:
@@ -170,20 +166,20 @@ class Bytes:
 )
 def test_every_refusal_of_files_is_a_sentence(tmp_path: Path, names: list[str], says: str) -> None:
     with pytest.raises(DataError, match=says):
-        clean_images.put([Bytes(name) for name in names], tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+        clean_images.put([Bytes(name) for name in names], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_many_bytes_are_refused_and_names_cannot_leave_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [Bytes("../../same.png") for _ in range(60)]
-    path = clean_images.put(files, tmp_path / "new")
+    path = clean_images.put(files, tmp_path)
     assert sorted(p.name for p in path.iterdir()) == [f"{i:04d}-same.png" for i in range(60)]
-    assert clean_images.put([Bytes("../up.zip")], tmp_path / "two") == tmp_path / "two" / "up.zip"
+    assert clean_images.put([Bytes("../up.zip")], tmp_path) == tmp_path / "up.zip"
     monkeypatch.setattr(clean_images, "MOST_BYTES", 10)
     with pytest.raises(DataError, match="60 bytes, more than the 10 bytes"):
-        clean_images.put(files, tmp_path / "three")
+        clean_images.put(files, tmp_path)
 
 
 def test_where_no_pack_fits_images_are_asked_for_and_the_model_need_not_be_handed_in_again(
