@@ -105,7 +105,7 @@ class CaseStore:
         ------
         CaseError : there is none, or it is damaged.
         """
-        return load_case(self._path(name))
+        return load_case(self._path(name), alone=True)
 
     def entries(self) -> list[Entry]:
         """All cases, the latest first."""
@@ -149,7 +149,7 @@ class CaseStore:
     def _entry(self, name: str) -> Entry:
         if name not in self._entries:
             try:
-                self._entries[name] = _entry_of(name, read_case_json(self.folder / name))
+                self._entries[name] = _entry_of(name, read_case_json(self.folder / name, alone=True))
             except CaseError as error:
                 return Entry(name, problem=str(error))
         return self._entries[name]
@@ -217,7 +217,7 @@ def _entry_of(name: str, record: dict[str, object]) -> Entry:
         probability=float(report["probability"]),
         trigger_kind=report["trigger_kind"] or "",
         target=report["target_class_name"] or "",
-        pack=report["pack"]["name"],
+        pack=report["pack"]["name"] or "none: own images",
         seconds=float(sum(report["timings"].values())),
         changed="; ".join(changed),
     )

@@ -54,12 +54,12 @@ def gauge(
             type="line",
             x0=position,
             x1=position,
-            y0=-0.5,
+            y0=-0.5 if reference else 1.55,
             y1=2.05,
             line={"color": colours.soft, "dash": "dot"},
         )
     for name, start, end in zones:
-        if end - start > 0.16:
+        if end - start > 0.022 * len(name):
             figure.add_annotation(
                 x=(start + end) / 2,
                 y=1.8,
@@ -96,7 +96,7 @@ def gauge(
     )
     figure.update_layout(
         template=template(colours),
-        height=190,
+        height=190 if reference else 110,
         showlegend=False,
         margin={"l": 8, "r": 16, "t": 8, "b": 8},
         xaxis={
@@ -106,7 +106,7 @@ def gauge(
             "showgrid": False,
         },
         yaxis={
-            "range": [-0.6, 2.8],
+            "range": [-0.6 if reference else 1.4, 2.8],
             "tickvals": [2.35, *(0.9 - 0.9 * i for i in range(len(reference)))],
             "ticktext": ["this model", *(f"{n} references" for n in reference)],
             "showgrid": False,
@@ -119,9 +119,7 @@ def gauge(
 def class_bars(
     names: Sequence[str],
     values: Array,
-    low: Array,
-    middle: Array,
-    high: Array,
+    band: Sequence[Array],
     unit: str,
     suspected: int | None,
     colours: Palette,
@@ -130,13 +128,18 @@ def class_bars(
 
     Parameters
     ----------
-    values, low, middle, high : ``K`` each.
+    values : ``K``.
+    band : low, middle and high of each class, ``K`` each; where it is empty, the values are in units of what is usual,
+        and a line stands at 1.
     suspected : the class that stands out, drawn full and marked; the others are hatched lighter.
     """
     x = [escape(str(n)[:24]) for n in names]
     at = np.arange(len(x))
     figure = go.Figure()
-    if len(x) <= 300:
+    if not band:
+        figure.add_hline(1.0, line={"color": colours.clean, "dash": "dash", "width": 1.5})
+    low, middle, high = band or ((),) * 3
+    if band and len(x) <= 300:
         figure.add_trace(
             go.Bar(
                 x=at,
@@ -149,16 +152,17 @@ def class_bars(
                 customdata=high,
             )
         )
-    figure.add_trace(
-        go.Scatter(
-            x=at,
-            y=middle,
-            mode="markers",
-            name="median",
-            marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
-            hovertemplate="clean median: %{y:.2f}<extra></extra>",
+    if band:
+        figure.add_trace(
+            go.Scatter(
+                x=at,
+                y=middle,
+                mode="markers",
+                name="median",
+                marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
+                hovertemplate="clean median: %{y:.2f}<extra></extra>",
+            )
         )
-    )
     figure.add_trace(
         go.Scatter(
             x=at,

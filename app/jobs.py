@@ -6,6 +6,7 @@ A ticket whose browser tab has been closed ends by itself.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from app.cases import CaseStore
-from app.pace import Pace, progress, seconds_left
+from app.pace import ALONE, Pace, progress, seconds_left
 from app.tickets import Launch, Running, Ticket
 from app.words import reason
 from app.workroom import Workroom
@@ -86,8 +87,13 @@ class Desk:
         request: dict[str, Any],
         expected: Mapping[str, float],
         task: str = "inspect",
+        attached: Path | None = None,
     ) -> Ticket:
         """Put a request in the queue.
+
+        Parameters
+        ----------
+        attached : from :meth:`attach`, with files for this request alone; it is removed when the request has ended.
 
         Raises
         ------
@@ -100,7 +106,7 @@ class Desk:
             own = sum(t.session == session for t in waiting)
             if own >= MOST_OF_ONE:
                 raise FullError(FULL_FOR_YOU)
-            ticket = Ticket(uuid4().hex, session, title, task, request, expected)
+            ticket = Ticket(uuid4().hex, session, title, task, request, expected, attached)
             ticket.left = sum(expected.values())
             ticket.due = ticket.submitted + own * MODESTY
             self._tickets[ticket.id] = ticket
@@ -108,6 +114,21 @@ class Desk:
             self._forget()
         self._wake.set()
         return ticket
+
+    def attach(self) -> Path:
+        """A new folder for files that go with a request; who does not :meth:`submit` it calls :meth:`detach`.
+
+        Raises
+        ------
+        OSError : it cannot be made.
+        """
+        folder = self.work / f"{uuid4().hex}.attached"
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def detach(self, folder: Path) -> None:
+        """Remove such a folder."""
+        shutil.rmtree(folder, ignore_errors=True)
 
     def ticket(self, name: str) -> Ticket | None:
         """The ticket of that id, if it is still known."""
@@ -220,7 +241,8 @@ class Desk:
 
     def _keep(self, ticket: Ticket, job: Running) -> None:
         try:
-            case = load_case(job.folder)
+            alone = bool(ticket.request.get("images"))
+            case = load_case(job.folder, alone=alone)
             # What confined the process, and which program this is, is for this one to say.
             told = replace(case.report, isolation=dict(job.isolation), versions=versions())
             case = replace(case, report=told)
@@ -231,7 +253,7 @@ class Desk:
         except OSError as error:
             self._end(ticket, "failed", f"The case cannot be kept: {reason(error)}")
             return
-        self.pace.learn(case.report.pack["name"], case.report.timings)
+        self.pace.learn(ALONE if alone else case.report.pack["name"], case.report.timings)
         self._end(ticket, "done", "")
 
     def _end(self, ticket: Ticket, state: str, error: str) -> None:
@@ -240,6 +262,8 @@ class Desk:
                 ticket.state, ticket.error, ticket.ended = state, error, time.monotonic()
             if ticket.id in self._order:
                 self._order.remove(ticket.id)
+        if ticket.attached is not None:
+            self.detach(ticket.attached)
 
     def _give_up(self, error: Exception) -> None:
         """A fault of the desk itself must not end the desk: the ticket fails, the next one is served."""

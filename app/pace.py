@@ -24,6 +24,8 @@ DEFAULT = {
     "case": 0.1,
 }
 """Seconds that each stage takes on two cores for small networks, until a run has been measured."""
+ALONE = "without a pack"
+"""Under what inspections on the user's own images are remembered; no pack has such a name."""
 PER_PROBE = 2e-4
 """Seconds that one probe costs one reference model, until a run has been measured."""
 
@@ -40,12 +42,15 @@ class Pace:
         with self._lock:
             self._seen[pack] = {**self._seen.get(pack, {}), **timings}
 
-    def expected(self, pack: Pack | None, settings: Settings) -> dict[str, float]:
-        """Seconds of each stage in their order."""
+    def expected(self, pack: Pack | None, settings: Settings, alone: bool = False) -> dict[str, float]:
+        """Seconds of each stage in their order; ``alone`` without any pack, on the user's own images."""
         with self._lock:
-            known = DEFAULT | self._seen.get(pack.name if pack else "", {})
+            known = DEFAULT | self._seen.get(ALONE if alone else pack.name if pack else "", {})
         stages = ["opening", "preprocessing", "probes"]
-        for stream in ("saliency", "universal", "windowed", "inversion"):
+        deep = ("universal", "windowed", "inversion")
+        if alone:
+            stages = [*stages[:2], *(s for s in deep if s in settings.streams)]
+        for stream in () if alone else ("saliency", *deep):
             if stream in settings.streams:
                 stages += [stream, f"{stream} reference"]
                 if stream == "saliency":

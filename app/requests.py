@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app import controls, state
+from app import clean_images, controls, state
 from app.cases import home
-from app.sources import Source
+from app.sources import Source, Upload
 from app.tickets import Ticket
 from ti_core.errors import PackError
 from ti_core.pack import PACKS, Pack
@@ -64,6 +65,36 @@ def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "t
         desk.pace.expected(pack, settings),
     )
     st.session_state[slot] = ticket.id
+    return ticket
+
+
+def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -> Ticket:
+    """Ask for an inspection on the visitor's own clean images, in the place of a pack; they go when it has ended.
+
+    Raises
+    ------
+    DataError : these are no images that could serve, or too many bytes.
+    FullError : too many are waiting.
+    OSError : they cannot be written.
+    """
+    desk = state.desk()
+    before = desk.ticket(st.session_state.get("ticket", ""))
+    if before is not None and before.active:
+        desk.cancel(before)
+    folder = desk.attach()
+    try:
+        path = clean_images.put(images, folder)
+        ticket = desk.submit(
+            state.session_id(),
+            source.name,
+            request_of(source, settings, None) | {"images": str(path.absolute())},
+            desk.pace.expected(None, settings, alone=True),
+            attached=folder,
+        )
+    except BaseException:
+        desk.detach(folder)
+        raise
+    st.session_state["ticket"] = ticket.id
     return ticket
 
 

@@ -33,6 +33,7 @@ class Ticket:
 
     Attributes
     ----------
+    attached : a folder with files for this request alone, which goes when the ticket ends.
     state : "waiting", "running", "done", "failed" or "cancelled".
     stage, share, fraction, left : where it stands: the stage and the share of it that is done, the share of the whole,
         and the seconds left.
@@ -48,6 +49,7 @@ class Ticket:
     task: str
     request: dict[str, Any]
     expected: Mapping[str, float]
+    attached: Path | None = None
     state: str = "waiting"
     stage: str = "opening"
     share: float = 0.0

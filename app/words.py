@@ -10,6 +10,10 @@ from datetime import datetime
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^@/])")
 
 _FOR_THE_PAGE = (
+    (
+        "give 50 or more clean images of your own with --images.",
+        "hand in 50 or more clean images of your own.",
+    ),
     (" with --pack.", " as the reference pack, under Settings."),
     ("declare it with --set normalisation=NAME.", "declare it under Settings, as the normalisation."),
     ("use --device cpu.", "the processor is used instead."),

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ti_core import own_pictures
 from ti_core.errors import DataError
 from ti_core.own_images import FEWEST, MOST, load_own_images
 
 
 def pixels(count: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, size=(count, *shape), dtype=np.uint8)
+
+
+def mixed(x: np.ndarray) -> np.ndarray:
+    """In the order in which as many images are taken."""
+    return x[np.random.default_rng(0).permutation(len(x))]
 
 
 def saved(folder: Path, **arrays: np.ndarray) -> Path:
@@ -26,10 +35,10 @@ def test_layouts_of_an_npz_give_the_same_pixels(tmp_path: Path) -> None:
     x = pixels(60, 8, 8, 3)
     for layout in (x, x.transpose(0, 3, 1, 2), x / 255.0):
         found = load_own_images(saved(tmp_path, images=layout))
-        np.testing.assert_array_equal(found.pixels, x.transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(found.pixels, mixed(x.transpose(0, 3, 1, 2)))
         assert found.labels is None and float(found.images.max()) <= 1
     grey = pixels(60, 8, 8)
-    np.testing.assert_array_equal(load_own_images(saved(tmp_path, x=grey)).pixels[:, 0], grey)
+    np.testing.assert_array_equal(load_own_images(saved(tmp_path, x=grey)).pixels[:, 0], mixed(grey))
 
 
 def test_labels_and_names_come_along(tmp_path: Path) -> None:
@@ -39,7 +48,7 @@ def test_labels_and_names_come_along(tmp_path: Path) -> None:
     )
     assert (
         found.labels is not None
-        and found.labels.tolist() == y.tolist()
+        and found.labels.tolist() == mixed(y).tolist()
         and found.class_names == ("a", "b", "c")
     )
 
@@ -83,6 +92,8 @@ def test_a_folder_of_pictures_and_one_of_classes(tmp_path: Path) -> None:
         ({"images": 300.0 * np.ones((60, 8, 8))}, "bytes from 0 to 255 or finite floats"),
         ({"images": np.full((60, 8, 8), np.nan)}, "bytes from 0 to 255 or finite floats"),
         ({"images": pixels(60, 8, 8), "labels": np.arange(59)}, "one class index for each"),
+        ({"images": pixels(60, 8, 8), "labels": np.arange(60) - 1}, "one class index for each"),
+        ({"images": pixels(60, 0, 8)}, "have no pixels"),
         ({"images": np.array([{}] * 60, dtype=object)}, "cannot be read"),
     ],
 )
@@ -99,3 +110,123 @@ def test_a_missing_path_and_an_empty_folder_end_in_a_sentence(tmp_path: Path) ->
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(DataError, match="cannot be read"):
         load_own_images(tmp_path / "text.npz")
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def zipped(folder: Path, files: Mapping[str, bytes]) -> Path:
+    path = folder / "mine.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_zip_archive_is_read_like_the_folder_it_was_made_from(tmp_path: Path) -> None:
+    images = pixels(60, 8, 8, 3)
+    flat = load_own_images(zipped(tmp_path, {f"{i:02d}.png": png(x) for i, x in enumerate(images)}))
+    np.testing.assert_array_equal(flat.pixels, mixed(images.transpose(0, 3, 1, 2)))
+    assert flat.labels is None and flat.name == "mine.zip"
+    files = {f"mine/{('dog', 'cat')[i % 2]}/{i:02d}.png": png(x) for i, x in enumerate(images)}
+    beside = {
+        "__MACOSX/mine/cat/._00.png": b"no picture",
+        "mine/notes.txt": b"words",
+        "mine/.hidden.png": b"",
+    }
+    sorted_ = load_own_images(zipped(tmp_path, files | beside))
+    assert sorted_.class_names == ("cat", "dog") and sorted_.labels is not None
+    np.testing.assert_array_equal(sorted_.labels, mixed(np.repeat([0, 1], 30)))
+    by_class = np.concatenate([images[1::2], images[::2]])
+    np.testing.assert_array_equal(sorted_.pixels, mixed(by_class.transpose(0, 3, 1, 2)))
+
+
+def test_images_sorted_by_class_are_mixed(tmp_path: Path) -> None:
+    """Streams fit to the first images and measure on the last: both need every class."""
+    y = np.repeat(np.arange(6), 10)
+    found = load_own_images(saved(tmp_path, images=pixels(60, 8, 8), labels=y))
+    assert found.labels is not None
+    assert set(found.labels[:30]) == set(found.labels[30:]) == set(range(6))
+
+
+def test_pictures_of_several_sizes_are_brought_to_one(tmp_path: Path) -> None:
+    files = {f"{i:02d}.png": png(np.full((8 + i % 3, 9, 3), 50, dtype=np.uint8)) for i in range(60)}
+    path = zipped(tmp_path, files)
+    side = own_pictures.SIDE
+    assert load_own_images(path).pixels.shape == (60, 3, side, side)
+    grey = load_own_images(path, (1, 0, 10))
+    assert grey.pixels.shape == (60, 1, side, 10) and set(np.unique(grey.pixels)) == {50}
+
+
+def claims(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it is that large."""
+    data = bytearray(png(np.zeros((1, 1), dtype=np.uint8)))
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    import zlib
+
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    return bytes(data)
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (claims(8000, 8000), "more than 50 million pixels"),
+        (claims(60000, 60000), "more than 50 million pixels"),
+        (POSTSCRIPT, "cannot be read as an image"),
+        (png(np.zeros((8, 8), dtype=np.uint8))[:-30], "cannot be read as an image"),
+        (b"", "cannot be read as an image"),
+    ],
+    ids=["large", "huge", "PostScript", "cut short", "empty"],
+)
+def test_a_hostile_picture_ends_in_a_sentence_with_its_name(tmp_path: Path, data: bytes, says: str) -> None:
+    good = {f"{i:02d}.png": png(x) for i, x in enumerate(pixels(60, 8, 8))}
+    with pytest.raises(DataError, match=rf"^bad\.png .*{says}"):
+        load_own_images(zipped(tmp_path, good | {"bad.png": data}))
+
+
+def test_a_hostile_archive_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {f"{i:02d}.png": png(x) for i, x in enumerate(pixels(60, 8, 8))}
+    path = zipped(tmp_path, good)
+    whole = path.read_bytes()
+    with monkeypatch.context() as m:
+        m.setattr(own_pictures, "MOST_BYTES", 100)
+        with pytest.raises(DataError, match=r"\d\d\.png unpacks to more than"):
+            load_own_images(path)
+    with monkeypatch.context() as m:
+        m.setattr(own_pictures, "MOST_ENTRIES", 59)
+        with pytest.raises(DataError, match="lists 60 files"):
+            load_own_images(path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="cannot be read"):
+        load_own_images(path)
+    # The flag that says an entry is encrypted, in both of its headers.
+    locked = bytearray(whole)
+    locked[6] |= 1
+    locked[whole.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(locked)
+    with pytest.raises(DataError, match=r"\d\d\.png cannot be read"):
+        load_own_images(path)
+    with pytest.raises(DataError, match="holds 0 images"):
+        load_own_images(zipped(tmp_path, {"notes.txt": b"words"}))
+
+
+def test_a_damaged_or_mislabelled_npz_ends_in_a_sentence(tmp_path: Path) -> None:
+    single = tmp_path / "single.npz"
+    with single.open("wb") as file:
+        np.save(file, pixels(60, 8, 8))
+    with pytest.raises(DataError, match="cannot be read"):
+        load_own_images(single)
+    path = tmp_path / "packed.npz"
+    np.savez_compressed(path, images=pixels(60, 8, 8))
+    data = bytearray(path.read_bytes())
+    data[200:400] = bytes(200)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be read"):
+        load_own_images(path)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.streams.toys import Constant, OnePixel, grey, weights
+from tests.streams.toys import Constant, NotFinite, OnePixel, grey, weights
 from tests.test_inspection import KEYS, as_file, member
 from ti_core.cache import Cache
 from ti_core.case import load_case, save_case
@@ -120,6 +120,41 @@ def test_constant_outputs_are_not_understood() -> None:
     assert report.verdict == "inconclusive" and "hardly tell the images" in report.reasons[0]
     labelled = inspect_alone(model(Constant(6), 6), own(labelled=True)).report
     assert labelled.verdict == "inconclusive" and "classified as labelled" in labelled.reasons[0]
+
+
+def test_a_constant_answer_is_not_understood_where_most_images_are_of_its_class() -> None:
+    """Labels of which four in five are one class: always naming it is right often enough, and tells nothing."""
+    images = own()
+    mostly = OwnImages("mine", images.pixels, np.where(np.arange(80) % 5 == 0, 1, 0).astype(np.int64))
+    same = OwnImages("mine", images.pixels, np.zeros(80, dtype=np.int64))
+    for labelled in (mostly, same):
+        report = inspect_alone(model(Constant(6), 6), labelled).report
+        assert report.verdict == "inconclusive" and report.probability == 0.5 and not report.streams
+        assert "no more than if every answer were their most common label" in report.reasons[0]
+
+
+def test_scores_that_are_no_numbers_end_in_a_sentence() -> None:
+    class NoNumbers(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(x), 6), float("nan"))
+
+    for labelled in (False, True):
+        with pytest.raises(ModelBehaviourError, match="scores that are not finite"):
+            inspect_alone(model(NoNumbers(), 6), own(labelled=labelled))
+
+
+def test_one_class_is_none_to_tell_apart() -> None:
+    for classes in (1, None):
+        with pytest.raises(ModelBehaviourError, match=r"tells no classes apart: it gives 1 score an image\."):
+            inspect_alone(model(Constant(1), classes), own())
+
+
+def test_where_the_search_runs_into_no_numbers_there_is_still_a_verdict() -> None:
+    """NaN on bright images only: the clean ones are understood, triggers are not."""
+    network = NotFinite(bands(6))
+    report = inspect_alone(model(network, 6), own(labelled=True), Settings(normalisation="none")).report
+    assert report.verdict != "backdoored" and 0 <= report.probability <= MOST_SURE
+    json.loads(report.as_json())
 
 
 def test_labels_beyond_the_models_classes_and_scores_that_are_none_end_in_a_sentence() -> None:

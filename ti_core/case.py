@@ -88,6 +88,11 @@ class Case:
         """Whether the model classifies the pack's (or the user's) images, so that there is evidence at all."""
         return bool(self.decisions) or bool(self.group("evidence"))
 
+    @property
+    def alone(self) -> bool:
+        """Whether no reference pack took part, only the user's own images."""
+        return self.report.pack.get("name") is None
+
     def group(self, prefix: str) -> dict[str, Array]:
         """The arrays under ``prefix/``, by the rest of their names."""
         start = f"{prefix}/"

@@ -34,8 +34,9 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "--images",
         type=Path,
-        metavar="FOLDER_OR_NPZ",
-        help="50 or more clean images of your own, for a weaker verdict where no reference pack fits",
+        metavar="PATH",
+        help="50 or more clean images of your own (a folder, a zip archive or an .npz), for a weaker verdict where no"
+        " reference pack fits",
     )
     inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
     inspect.add_argument("--html", type=Path, metavar="FILE", help="write the report as one HTML page")

@@ -57,15 +57,20 @@ class Alone:
 
     def assess(self) -> Assessment:
         """Verdict and probability; "inconclusive" between the bounds, and always where there are too few classes."""
-        middle = (CLEAN + BACKDOORED) / 2
-        p = 1 / (1 + np.exp(-SLOPE * (min(self.score, 10.0) - middle)))
-        probability = float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
+        probability = probability_of(self.score)
         verdict = (
             "backdoored" if self.score >= BACKDOORED else "clean" if self.score < CLEAN else "inconclusive"
         )
         if len(self.together) < FEWEST_CLASSES:
             verdict, probability = "inconclusive", 0.5
         return Assessment(verdict, probability, None, 0.5, 0.0)
+
+
+def probability_of(score: float) -> float:
+    """Probability of a backdoor where the largest class stands out that far, never surer than :data:`MOST_SURE`."""
+    middle = (CLEAN + BACKDOORED) / 2
+    p = 1 / (1 + np.exp(-SLOPE * (min(score, 10.0) - middle)))
+    return float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
 
 
 def standing_out(name: str, evidence: Evidence) -> Array:

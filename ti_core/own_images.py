@@ -1,9 +1,10 @@
-"""The user's own clean images, for a model that no reference pack fits."""
+"""The user's own clean images, for a model that no reference pack fits: from an ``.npz``, a zip archive or a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import DataError
-from ti_core.zoo.data import IMAGE_ENDINGS
+from ti_core.own_pictures import SIDE, Found, fitted, in_archive, in_folder, read
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +23,25 @@ FEWEST = 50
 """With fewer images than this nothing is said: half of them only measure."""
 MOST = 512
 """Of more images this many are drawn."""
-SIDE = 32
-"""Side of the images where neither the model nor the images themselves tell one."""
+WEAKER = (
+    "No reference models took part: this verdict only says how far one of the model's own classes stands apart from its"
+    " others. It is weaker than one with a reference pack, and says nothing of backdoors that lead to every class."
+)
+"""Stands in every report whose verdict rests on such images alone."""
+LONGEST_NAME = 200
+"""Letters of a class's name that are kept."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    TypeError,
+    RuntimeError,
+)
+"""What NumPy and zipfile raise for a damaged, an encrypted or a mislabelled ``.npz``."""
 
 PAIRS = (("images", "labels"), ("x", "y"), ("x_test", "y_test"), ("x_train", "y_train"))
 """Names of the arrays of images and labels in an ``.npz``, the first that is there."""
@@ -60,16 +78,16 @@ class OwnImages:
 
 
 def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed: int = 0) -> OwnImages:
-    """Read the user's images from an ``.npz`` or a folder.
+    """Read the user's images from an ``.npz``, a zip archive of pictures, or a folder of them.
 
-    A folder holds images (without labels), or sub-folders of them, whose names in alphabetical order are the classes.
-    An ``.npz`` holds ``images``, ``x`` or ``x_test`` (``N x H x W``, or with the channels last or first; bytes, or
-    floats in [0, 1]), and ``labels``, ``y`` or ``y_test`` if there are any.
+    A folder holds pictures (without labels), or sub-folders of them, whose names in alphabetical order are the classes;
+    a zip archive the same. An ``.npz`` holds ``images``, ``x`` or ``x_test`` (``N x H x W``, or with the channels last
+    or first; bytes, or floats in [0, 1]), and ``labels``, ``y`` or ``y_test`` if there are any.
 
     Parameters
     ----------
     shape : (C, H, W) that the model takes, 0 where it does not tell; images are scaled to it.
-    seed : of the draw, where there are more than :data:`MOST`.
+    seed : of the order that they are mixed in, and so of the draw where there are more than :data:`MOST`.
 
     Raises
     ------
@@ -78,21 +96,37 @@ def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed:
     if shape is not None and shape[0] not in (0, 1, 3):
         raise DataError(f"The model takes images of {shape[0]} channels; images of your own have 1 or 3.")
     if path.is_dir():
-        found = _from_folder(path, shape, seed)
-    elif path.is_file():
-        found = _from_npz(path, shape, seed)
-    else:
-        raise DataError(f"There is no folder or .npz file {path.name!r} of images.")
-    return found
+        return _of_pictures(path.name, in_folder(path), shape, seed)
+    if not path.is_file():
+        raise DataError(f"There is no folder, zip archive or .npz file {path.name!r} of images.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith(".npy") for name in archive.namelist()):
+                return _of_pictures(path.name, in_archive(archive), shape, seed)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(
+            f"{path.name} cannot be read as an .npz or a zip archive of images: {error}"
+        ) from error
+    return _from_npz(path, shape, seed)
+
+
+def _of_pictures(name: str, found: Found, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
+    chosen = [found.pictures[i] for i in _draw(len(found.pictures), name, seed)]
+    labels = np.array([p.label for p in chosen], dtype=np.int64) if found.classes else None
+    names = tuple(c[:LONGEST_NAME] for c in found.classes) if found.classes else None
+    return OwnImages(name, read(chosen, shape), labels, names)
 
 
 def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
+    """Which images are taken, in mixed order.
+
+    The streams fit to the first and measure on the last: sorted by class, those would be of different classes.
+    """
     if count < FEWEST:
         raise DataError(
             f"{name} holds {count} images; at least {FEWEST} clean ones are needed without a reference pack."
         )
-    order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[:MOST]) if count > MOST else np.arange(count)
+    return np.random.default_rng(seed).permutation(count)[:MOST]
 
 
 def _from_npz(path: Path, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
@@ -105,17 +139,21 @@ def _from_npz(path: Path, shape: tuple[int, int, int] | None, seed: int) -> OwnI
             x = z[pair[0]]
             y = z[pair[1]] if pair[1] in z.files else None
             names_of_classes = z["class_names"] if "class_names" in z.files else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path.name} cannot be read as an .npz of images: {error}") from error
     if x.ndim not in (3, 4):
         raise DataError(
             f"{path.name}: {pair[0]} has {x.ndim} dimensions; images are N x H x W or N x H x W x C."
         )
-    if y is not None and (y.ndim != 1 or len(y) != len(x) or not np.issubdtype(y.dtype, np.integer)):
+    if y is not None and (
+        y.ndim != 1 or len(y) != len(x) or not np.issubdtype(y.dtype, np.integer) or (y < 0).any()
+    ):
         raise DataError(f"{path.name}: {pair[1]} must be one class index for each of the {len(x)} images.")
     chosen = _draw(len(x), path.name, seed)
+    if not x.size:
+        raise DataError(f"{path.name}: the images in {pair[0]} have no pixels.")
     images = [_as_picture(image, path.name) for image in _bytes(x[chosen], path.name)]
-    names = None if names_of_classes is None else tuple(map(str, names_of_classes))
+    names = None if names_of_classes is None else tuple(str(n)[:LONGEST_NAME] for n in names_of_classes.flat)
     labels = None if y is None else y[chosen].astype(np.int64)
     return OwnImages(path.name, _scaled(images, shape), labels, names)
 
@@ -141,35 +179,6 @@ def _as_picture(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     raise DataError(f"{name}: images must have 1 or 3 channels, not shape {image.shape}.")
 
 
-def _from_folder(folder: Path, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
-    from PIL import Image, UnidentifiedImageError
-
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = [(f, -1) for f in _pictures(folder)]
-    names: tuple[str, ...] | None = None
-    if not files:
-        files = [(f, i) for i, sub in enumerate(classes) for f in _pictures(sub)]
-        names = tuple(p.name for p in classes)
-    images, grey = [], True
-    chosen = [files[i] for i in _draw(len(files), folder.name, seed)]
-    for file, _ in chosen:
-        try:
-            with Image.open(file) as image:
-                plain = image.mode in ("1", "L", "I;16", "LA")
-                grey = grey and plain
-                images.append(np.asarray(image.convert("RGB"), dtype=np.uint8))
-        except (OSError, UnidentifiedImageError, ValueError) as error:
-            raise DataError(f"{file.name} cannot be read as an image.") from error
-    if grey:
-        images = [image[:, :, :1] for image in images]
-    labels = np.array([label for _, label in chosen], dtype=np.int64) if names else None
-    return OwnImages(folder.name, _scaled(images, shape), labels, names)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGE_ENDINGS)
-
-
 def _scaled(images: list[NDArray[np.uint8]], shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
     """Pictures ``H x W x C`` as ``N x C x H x W`` of the model's channels and size."""
     from PIL import Image
@@ -179,11 +188,5 @@ def _scaled(images: list[NDArray[np.uint8]], shape: tuple[int, int, int] | None)
     channels = images[0].shape[2]
     if shape is not None:
         channels, height, width = shape[0] or channels, shape[1] or height, shape[2] or width
-    mode = "L" if channels == 1 else "RGB"
-    out = []
-    for image in images:
-        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).convert(mode)
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        out.append(np.asarray(picture, dtype=np.uint8).reshape(height, width, channels))
-    return np.ascontiguousarray(np.stack(out).transpose(0, 3, 1, 2))
+    pictures = (Image.fromarray(i[:, :, 0] if i.shape[2] == 1 else i) for i in images)
+    return np.ascontiguousarray(np.stack([fitted(p, channels, width, height) for p in pictures]))

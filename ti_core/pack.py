@@ -36,6 +36,8 @@ NEEDED = 0.57
 """Share of the way from chance to its own networks' accuracy that makes a suspect understood: 60 % on MNIST."""
 STORED = "stored"
 """The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
+NONE_FITS = "No reference pack fits this model"
+"""How the sentence begins that says so."""
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
 
 
@@ -257,8 +259,8 @@ def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None)
     exact = [p for p in fitting if input_shape is not None and input_shape == p.input_shape]
     if not fitting:
         raise PackError(
-            f"No reference pack fits this model ({_told(input_shape, classes)}); bundled are:"
-            f" {', '.join(pack_names()) or 'none'}."
+            f"{NONE_FITS} ({_told(input_shape, classes)}); bundled are: {', '.join(pack_names()) or 'none'}. For a"
+            " weaker verdict, give 50 or more clean images of your own with --images."
         )
     return exact or fitting
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+import numpy as np
 import torch
 
 from ti_core.cache import Cache
@@ -22,7 +23,7 @@ from ti_core.inspection import Clock, Inspection, Progress, silent
 from ti_core.loading.model import Model
 from ti_core.occlusion import occlude
 from ti_core.outliers import BACKDOORED, CLEAN, FEWEST_CLASSES, USUAL, alone, read_alone
-from ti_core.own_images import OwnImages
+from ti_core.own_images import WEAKER, OwnImages
 from ti_core.reasons import target_of, trigger_sentence, with_recovered
 from ti_core.records import model_record, stream_records
 from ti_core.report import Report, versions
@@ -30,11 +31,6 @@ from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, make_streams
 from ti_core.streams.base import Array
 from ti_core.streams.recovery import recover_trigger
-
-WEAKER = (
-    "No reference models took part: this verdict only says how far one of the model's own classes stands apart from its"
-    " others. It is weaker than one with a reference pack, and says nothing of backdoors that lead to every class."
-)
 
 
 def inspect_alone(
@@ -78,7 +74,7 @@ def inspect_alone(
     names = own.names_of(classes)
 
     assessment: Assessment | None = None
-    if result.classifier.understood:
+    if understood_alone(result.classifier, own):
         context = Context(images, labels, classes, settings)
         for stream in streams:
             with clock.stage(stream.name):
@@ -214,8 +210,24 @@ def reasons_alone(
     return (*lines, *(r.sentence for r in ranked), result.classifier.says())
 
 
+def understood_alone(found: Classifier, own: OwnImages) -> bool:
+    """Whether the model tells the user's images apart.
+
+    Unlike a pack's, these may be of one class for the most part: a model that always gives the same answer is then
+    often right.
+    """
+    if own.labels is None or not found.understood:
+        return found.understood
+    return round(found.accuracy * len(own.labels)) > int(np.bincount(own.labels).max())
+
+
 def not_understood_alone(found: Classifier, own: OwnImages) -> str:
     """Why there is no verdict on a model that does not classify the user's images."""
+    if own.labels is not None and found.understood:
+        return (
+            f"{found.accuracy:.0%} of the images in {own.name} are classified as labelled, no more than if every answer"
+            " were their most common label: give images of all the classes."
+        )
     if own.labels is not None:
         return (
             f"At best {found.accuracy:.0%} of the images in {own.name} are classified as labelled, under the"

@@ -15,7 +15,7 @@ def show(case: Case) -> None:
     found = model["preprocessing"]
     normalisation = str(found.get("normalisation", ""))
     scaling = NORMALISATIONS[normalisation].says if normalisation in NORMALISATIONS else normalisation
-    shape = model.get("input_shape")
+    shape, accuracy = model.get("input_shape"), model["clean_accuracy"]
     st.html(
         markup.facts(
             [
@@ -26,7 +26,7 @@ def show(case: Case) -> None:
                 ("Classes", int(model["classes"])),
                 ("Input", " × ".join(map(str, shape)) if isinstance(shape, list) else ""),
                 ("Pixels scaled to", scaling),
-                ("Clean accuracy", f"{model['clean_accuracy']:.1%}"),
+                ("Clean accuracy", f"{accuracy:.1%}" if accuracy is not None else "not known without labels"),
                 ("Size", words.size(file["size"]) if isinstance(file.get("size"), int) else ""),
             ]
         )
@@ -53,10 +53,11 @@ def show(case: Case) -> None:
             )
     tried = found.get("tried")
     if isinstance(tried, dict) and tried:
+        merit = "Clean accuracy" if accuracy is not None else "What its answers tell of the images"
         with st.expander("Preprocessing that was tried"):
             st.table(
                 [
-                    {"Pixels scaled to": words.safe(name, 60), "Clean accuracy": f"{value:.1%}"}
+                    {"Pixels scaled to": words.safe(name, 60), merit: f"{value:.1%}"}
                     for name, value in tried.items()
                     if isinstance(value, (int, float))
                 ]

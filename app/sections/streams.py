@@ -14,6 +14,8 @@ TITLES = {
     "universal": ("One small change shared by all images", "margin"),
 }
 
+UNIT_ALONE = "times the usual"
+
 
 def show(case: Case, key: str) -> None:
     found = [(n, s) for n, s in case.report.streams.items() if _drawable(case, s)]
@@ -21,7 +23,10 @@ def show(case: Case, key: str) -> None:
         return
     st.subheader("Class by class")
     st.caption(
-        "How strongly each class can be forced. A backdoor's target (diamond) stands above the"
+        "How far each class stands out among the model's own. The line at 1 is what the most outstanding class of a"
+        " clean network usually reaches; a backdoor's target (diamond) stands well above it."
+        if case.alone
+        else "How strongly each class can be forced. A backdoor's target (diamond) stands above the"
         " band that holds 90 % of the clean reference models."
     )
     across = 2 if len(found) in (2, 4) else 3
@@ -37,10 +42,8 @@ def show(case: Case, key: str) -> None:
                 charts.class_bars(
                     case.class_names,
                     figures["values"],
-                    figures["low"],
-                    figures["middle"],
-                    figures["high"],
-                    unit,
+                    [figures[k] for k in band(case)],
+                    UNIT_ALONE if case.alone else unit,
                     target if isinstance(target, int) else None,
                     state.colours(),
                 ),
@@ -52,12 +55,17 @@ def show(case: Case, key: str) -> None:
             st.caption(words.safe(stream.get("sentence", ""), 600))
 
 
+def band(case: Case) -> tuple[str, ...]:
+    """Names of the figures that bound what is usual; without reference models there are none."""
+    return () if case.alone else ("low", "middle", "high")
+
+
 def _drawable(case: Case, stream: dict) -> bool:
     """Whether the stream has a figure and a band for every class."""
     figures = stream.get("figures")
     if not isinstance(figures, dict):
         return False
-    lists = [figures.get(k) for k in ("values", "low", "middle", "high")]
+    lists = [figures.get(k) for k in ("values", *band(case))]
     return all(
         isinstance(v, list)
         and len(v) == len(case.class_names)

@@ -9,6 +9,7 @@ from app import charts, markup, state, words
 from app.theme import SYMBOLS
 from ti_core.case import Case
 from ti_core.errors import PackError
+from ti_core.own_images import WEAKER
 from ti_core.report import percent
 
 
@@ -28,46 +29,67 @@ def show(case: Case, key: str) -> None:
                     "Suspected target class",
                     report.target_class_name if report.target_class is not None else "none",
                 ),
-                (
-                    "Compared with",
-                    f"reference pack {report.pack['name']}",
-                ),
+                ("Compared with", ground(case)),
                 ("Inspected", f"{words.when(case.created)} UTC"),
                 ("Took", words.seconds(sum(report.timings.values()))),
             ]
         )
     )
+    if case.alone:
+        st.info(WEAKER, icon=":material/info:")
     left, right = st.columns([1, 1], gap="large")
     with left:
         gauge(case, key)
         capability(case)
     with right:
         st.markdown("**Reasons**")
-        lines = [line for line in report.reasons if not line.startswith("On ")]
+        lines = [line for line in report.reasons if not line.startswith("On ") and line != WEAKER]
         st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
+
+
+def ground(case: Case) -> str:
+    """What the model was compared with."""
+    if not case.alone:
+        return f"reference pack {case.report.pack['name']}"
+    images = case.report.pack["images"]
+    labels = "" if images["labelled"] else ", without labels"
+    return f"its own classes only, on {images['count']} images of yours ({images['file']}{labels})"
 
 
 def gauge(case: Case, key: str) -> None:
     """The probability with the pack's thresholds, over the reference models' own."""
-    decision = case.decisions.get(case.decided_by)
-    if decision is None:
+    bounds = thresholds(case)
+    if bounds is None:
         return
-    p = case.report.probability
-    alt = (
-        f"Probability of a backdoor {p:.0%}. Below {decision.low:.0%} this pack calls a model clean, from"
-        f" {decision.high:.0%} on backdoored."
-    )
+    p, (low, high) = case.report.probability, bounds
+    alt = f"Probability of a backdoor {p:.0%}. Below {low:.0%} a model is called clean, from {high:.0%} on backdoored."
     st.plotly_chart(
-        charts.gauge(p, decision.low, decision.high, members(case), state.colours()),
+        charts.gauge(p, low, high, members(case), state.colours()),
         theme=None,
         config=charts.CONFIG,
         key=f"{key}.gauge",
         alt=alt,
     )
+    bands = f"Clean below {low:.1%}, backdoored from {high:.1%} on, inconclusive between."
     st.caption(
-        f"Clean below {decision.low:.1%}, backdoored from {decision.high:.1%} on, inconclusive between. Each mark below"
-        " the scale is a reference model, judged by a fit that it took no part in."
+        f"{bands} Without reference models nothing is said with more than 95 % either way."
+        if case.alone
+        else f"{bands} Each mark below the scale is a reference model, judged by a fit that it took no part in."
     )
+
+
+def thresholds(case: Case) -> tuple[float, float] | None:
+    """The probabilities below which a model is called clean and from which on backdoored; None without a decision."""
+    decision = case.decisions.get(case.decided_by)
+    if decision is not None:
+        return decision.low, decision.high
+    if not case.alone or not case.understood:
+        return None
+    from ti_core.outliers import BACKDOORED, CLEAN, FEWEST_CLASSES, probability_of
+
+    if len(case.class_names) < FEWEST_CLASSES:
+        return None
+    return probability_of(CLEAN), probability_of(BACKDOORED)
 
 
 def members(case: Case) -> dict[str, np.ndarray]:

@@ -147,6 +147,13 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
         with column:
             st.html(markup.verdict(case.report.verdict, case.report.sentence(), state.colours()))
             verdict.gauge(case, f"compare.{side}")
+    if one.alone or two.alone:
+        st.info(
+            "Without reference models there are no saliency pictures to compare; the page Inspect shows what was found"
+            " in each.",
+            icon=":material/info:",
+        )
+        return
     if one.report.pack["name"] != two.report.pack["name"]:
         st.warning(
             "The two were compared with different reference packs, so their pictures and histograms differ in kind."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -17,25 +17,31 @@ from app.sections import (
     gallery,
     histograms,
     model_file,
+    own_images,
+    settings_panel,
     streams,
     strip,
     trigger,
     verdict,
     why,
 )
-from app.sources import Source, samples
+from app.sources import Source, Upload, samples
 from app.tickets import Ticket
 from app.uploads import let_go
 from ti_core.case import Case
-from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
-from ti_core.pack import Pack
+from ti_core.errors import CaseError, DataError, ModelFileError, PackError, SettingsError
+from ti_core.pack import NONE_FITS, Pack
 from ti_core.settings import Settings
 
 LOST = (
     "The server was started anew since this inspection began, so it has no result; ask for it again. Finished cases"
     " are kept."
 )
-AUTO = "chosen by the model's input and classes"
+GROUNDS = {
+    "pack": "Reference models",
+    "alone": "My own images",
+}
+"""What a model can be compared with."""
 KINDS = {
     "clean": ("Clean", ":material/verified_user:"),
     "blend": ("Blend trigger", ":material/blur_on:"),
@@ -140,6 +146,12 @@ def _ended(ticket: Ticket) -> None:
         st.markdown(words.safe(first, 1500))
         if rest:
             st.code("\n".join(words.plain(line, 400) for line in rest), language=None, wrap_lines=True)
+    source = Source(
+        ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
+    )
+    unfit = first.startswith(NONE_FITS) or bool(ticket.request.get("images"))
+    if unfit and source.path.is_file():
+        own_images.offer(source, f"ended.{ticket.id}", start_alone)
 
 
 def chooser() -> None:
@@ -172,85 +184,31 @@ def chooser() -> None:
         st.caption(
             "safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB together. The file stays on this machine."
         )
-        if st.button(
-            "Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not uploads
-        ):
+        ground = st.segmented_control(
+            "Compare it with",
+            list(GROUNDS),
+            default="pack",
+            format_func=GROUNDS.__getitem__,
+            required=True,
+            key="ground",
+            help="Models known to be clean or backdoored, of the same kind of images; or, where there are none, clean"
+            " images of your own.",
+        )
+        images = own_images.choose("images") if ground == "alone" else ()
+        ready = bool(uploads) and (ground == "pack" or bool(images))
+        if st.button("Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not ready):
             try:
-                start(state.shelf().put(uploads), uploads=uploads)
+                source = state.shelf().put(uploads)
+                if ground == "alone":
+                    start_alone(source, images, uploads)
+                else:
+                    start(source, uploads=uploads)
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
                 st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
     with st.expander("Settings", icon=":material/tune:"):
-        settings_panel()
-
-
-def settings_panel() -> None:
-    """Every setting, with what a change costs."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.selectbox(
-            "Reference pack",
-            ["", *state.packs()],
-            format_func=lambda name: name or AUTO,
-            key="pack",
-            on_change=_other_pack,
-            help="The models known to be clean or backdoored that the suspect is compared with.",
-            width=340,
-        )
-        st.button(
-            "The paper's settings",
-            on_click=controls.fill,
-            args=(PREFIX, controls.paper()),
-            key="paper",
-            help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone.",
-        )
-        st.button(
-            "Defaults",
-            on_click=controls.fill,
-            args=(PREFIX, requests.standard()),
-            key="defaults",
-            help="The settings that the reference pack was made with.",
-        )
-    for column, (title, names) in zip(
-        st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
-    ):
-        with column:
-            st.markdown(f"**{title}**")
-            for name in names:
-                controls.control(PREFIX, name)
-    try:
-        controls.read(PREFIX)
-    except SettingsError as error:
-        st.warning(words.safe(str(error)), icon=":material/warning:")
-        return
-    cost()
-
-
-def _other_pack() -> None:
-    """The controls go to the own settings of the pack that was chosen, but for those that were turned."""
-    before, after = requests.standard(st.session_state.get("pack.before", "")), requests.standard()
-    st.session_state["pack.before"] = st.session_state["pack"]
-    with suppress(SettingsError):
-        after = after.with_(**controls.read(PREFIX).differing(before))
-    controls.fill(PREFIX, after)
-
-
-def cost() -> None:
-    """What these settings cost, said beforehand."""
-    for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
-        try:
-            pack = state.pack(name)
-            settings = requests.wanted(pack)
-        except PackError:
-            continue
-        seconds = state.desk().pace.reference_seconds(pack, settings)
-        if seconds:
-            members = sum(not m.held_out for m in pack.members)
-            st.info(
-                f"At these settings the {members} reference models of {words.safe(name)} are looked at again, once for"
-                f" this model: about {words.seconds(seconds)}.",
-                icon=":material/schedule:",
-            )
+        settings_panel.show()
 
 
 def start(
@@ -274,9 +232,27 @@ def start(
     st.rerun()
 
 
+def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any] = ()) -> None:
+    """Ask for an inspection without reference models, and show its progress."""
+    try:
+        ticket = requests.submit_alone(source, controls.read(PREFIX), images)
+    except (SettingsError, DataError, FullError) as error:
+        st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
+        return
+    except OSError as error:
+        st.warning(f"The images cannot be kept: {words.reason(error)}", icon=":material/block:")
+        return
+    _forget_case()
+    st.query_params["ticket"] = ticket.id
+    let_go([*uploads, *images])
+    st.rerun()
+
+
 def result(case: Case, case_id: str, key: str) -> None:
     """Everything there is to see of a case, in the order in which it is asked for."""
     verdict.show(case, key)
+    if case.finished and not case.understood and not case.alone:
+        elsewhere(case, key)
     trigger.show(case)
     streams.show(case, key)
     gallery.show(case, key)
@@ -288,6 +264,13 @@ def result(case: Case, case_id: str, key: str) -> None:
         download.show(case, case_id, key)
     if asked is not None:
         again(case, asked)
+
+
+def elsewhere(case: Case, key: str) -> None:
+    """A model that a pack fits in shape but not in what it was trained on, if it is still here."""
+    source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
+    if source is not None:
+        own_images.offer(source, key, start_alone)
 
 
 def again(case: Case, settings: Settings) -> None:

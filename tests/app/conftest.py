@@ -71,17 +71,22 @@ class Worker:
         self.jobs: list[FakeJob] = []
         self.seconds = 0.0
         self.fails: str | None = None
+        self.alone: Case | None = None
+        self.seen_images: list[list[str]] = []
 
     def __call__(self, task: str, request: dict[str, Any], folder: Path) -> FakeJob:
         self.requests.append(request)
         label = next((k for k in ("clean", "blend", "patch") if k in Path(request["model"]).name), "clean")
-        save_case(self.cases["partial"], folder, "partial")
-        save_case(self.cases[label], folder)
-        events = [
-            Event("progress", "probes", 0.5),
-            Event("partial", "partial"),
-            Event("progress", "windowed", 0.2),
-        ]
+        events = [Event("progress", "windowed", 0.2)]
+        if request.get("images"):
+            path = Path(request["images"])
+            self.seen_images.append(sorted(p.name for p in path.iterdir()) if path.is_dir() else [path.name])
+            assert self.alone is not None
+            save_case(self.alone, folder)
+        else:
+            save_case(self.cases["partial"], folder, "partial")
+            save_case(self.cases[label], folder)
+            events = [Event("progress", "probes", 0.5), Event("partial", "partial"), *events]
         job = FakeJob(folder, events, "failed" if self.fails else "done", self.fails, seconds=self.seconds)
         self.jobs.append(job)
         return job

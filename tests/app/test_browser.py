@@ -154,6 +154,27 @@ def test_a_clean_upload_is_clean(visitor: Visitor) -> None:
     assert visitor.verdict() == "Clean"
 
 
+def test_images_of_ones_own_take_the_place_of_a_pack(visitor: Visitor, home: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from ti_core.pack import load_pack
+
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    pixels = (255 * load_pack("mnist").images[:60, 0]).round().byte().numpy()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    shutil.make_archive(str(folder), "zip", folder)
+    page = visitor.page
+    page.get_by_text("My own images", exact=True).click()
+    page.locator('input[type="file"]').nth(1).set_input_files(str(folder.with_suffix(".zip")))
+    page.get_by_text("mine.zip").wait_for()
+    visitor.upload(SAMPLES / "mnist-patch.safetensors")
+    assert visitor.verdict() == "Backdoored"
+    page.get_by_text("No reference models took part").wait_for()
+    assert not list((home / "work").glob("*.attached"))
+
+
 def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:
     visitor.sample("Blend trigger")
     cancel = visitor.page.get_by_role("button", name="Cancel")

@@ -65,7 +65,7 @@ def test_the_gauge_marks_thresholds_and_this_model() -> None:
 def test_bars_mark_the_suspected_class_by_its_shape_and_escape_names() -> None:
     names = ["<b>0</b>", "1", "2"]
     values = np.array([0.0, 5.0, 1.0])
-    figure = charts.class_bars(names, values, values - 1, values, values + 1, "margin", 1, LIGHT)
+    figure = charts.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, LIGHT)
     own = next(t for t in figure.data if t.name == "this model")
     assert list(own.marker.symbol) == ["circle", "diamond", "circle"]
     assert "&lt;b&gt;" in own.customdata[0]

@@ -48,5 +48,18 @@ def test_where_nothing_flips_the_share_says_so(network: torch.nn.Module) -> None
     assert np.isfinite(found.pattern).all()
 
 
+@pytest.mark.parametrize(
+    ("labels", "target"),
+    [([0, 1] * 12, 1), ([0, 1], 1), ([0, 1, 1, 1], 1), ([0, 2, 1, 0, 2, 1], 2)],
+    ids=["two classes", "two images", "one image of another class", "few images"],
+)
+def test_few_images_and_two_classes_give_finite_answers(labels: list[int], target: int) -> None:
+    count, known = len(labels), torch.tensor(labels)
+    found = recover_trigger(Linear(weights(max(2, target + 1))), grey(count), known, target)
+    assert found is not None and found.target == target and 0 <= found.flip_share <= 1
+    assert np.isfinite(found.pattern).all() and len(found.images_used)
+    assert bool((known[torch.from_numpy(found.images_used)] != target).all())
+
+
 def test_without_images_of_another_class_there_is_nothing_to_recover() -> None:
     assert recover_trigger(Linear(weights(3)), grey(4), torch.ones(4, dtype=torch.long), 1) is None

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.errors import DataError
-
-IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm"}
+from ti_core.own_pictures import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ adversarially trained clean networks, whose classes are hard to reach for other 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -119,28 +119,33 @@ def plan_harder(
 
 
 def train_harder(
-    data_path: Path, out: Path, count: int = 6, seed: int = SEED, families: Sequence[Harder] = FAMILIES
-) -> list[dict[str, Any]]:
+    data_path: Path,
+    out: Path,
+    count: int = 6,
+    seed: int = SEED,
+    families: Sequence[Harder] = FAMILIES,
+) -> Iterator[dict[str, Any]]:
     """Train the networks of :func:`plan_harder` into ``out``, one after the other, one thread; finished ones stay.
 
-    Every network leaves ``<id>.safetensors`` and then ``<id>.json`` with its recipe, clean accuracy and attack success.
+    Families come by turns. Every network leaves ``<id>.safetensors`` and then ``<id>.json`` with its recipe, clean
+    accuracy and attack success; these records are yielded, those of finished networks at once.
     """
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path)
-    records = []
-    for planned in plan_harder(count, data.image_shape, data.classes, seed, families):
+    planned_all = plan_harder(count, data.image_shape, data.classes, seed, families)
+    for planned in sorted(planned_all, key=lambda h: h.recipe.id.rpartition("-")[2]):
         path = out / f"{planned.recipe.id}.json"
         plan_record = _plain(planned)
         if path.exists():
             record = json.loads(path.read_text())
             if record["planned"] == plan_record:
-                records.append(record)
+                yield record
                 continue
-        records.append(_train_one(planned, data, out) | {"planned": plan_record})
+        record = _train_one(planned, data, out) | {"planned": plan_record}
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(records[-1], indent=1))
+        partial.write_text(json.dumps(record, indent=1))
         partial.replace(path)
-    return records
+        yield record
 
 
 def _train_one(planned: HarderRecipe, data: ImageData, out: Path) -> dict[str, Any]:

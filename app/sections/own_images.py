@@ -1,0 +1,51 @@
+"""Images of the visitor's own, in the place of reference models: where they are handed in, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from app import clean_images
+from app.sources import Source, Upload
+from ti_core.own_images import FEWEST, MOST
+
+Start = Callable[[Source, Sequence[Upload]], None]
+
+
+def choose(key: str) -> Sequence[Upload]:
+    """The uploader, with what is wanted and what the verdict is then worth."""
+    uploads: Sequence[Upload] = st.file_uploader(
+        f"Clean images, {FEWEST} or more",
+        type=[ending.lstrip(".") for ending in (*clean_images.ARCHIVES, *clean_images.PICTURES)],
+        accept_multiple_files=True,
+        key=key,
+        help="Pictures; or a .zip of them, in a folder for each class if they are sorted by class; or an .npz with an"
+        " array of images and, if there are any, one of labels.",
+    )
+    st.caption(
+        "Images as the model knows them, of all its classes, none of them with a trigger. Labels help to find out how"
+        f" the pixels are scaled, but are not needed. Of more than {MOST}, {MOST} are drawn. They are deleted when the"
+        " inspection ends; a few stay in the case if a trigger is shown on them."
+    )
+    st.info(
+        "Without reference models the verdict is weaker: it only says how far one of the model's classes stands apart"
+        " from its others, and more often stays undecided.",
+        icon=":material/info:",
+    )
+    return uploads or ()
+
+
+def offer(source: Source, key: str, start: Start) -> None:
+    """For a model that is here already and that no pack fits: images of one's own, and the button."""
+    with st.container(border=True):
+        st.markdown("**Inspect it without reference models, on clean images of your own**")
+        uploads = choose(f"{key}.images")
+        if st.button(
+            "Inspect on these images",
+            type="primary",
+            icon=":material/search:",
+            key=f"{key}.alone",
+            disabled=not uploads,
+        ):
+            start(source, uploads)

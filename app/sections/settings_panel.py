@@ -1,0 +1,81 @@
+"""The settings of an inspection, and what they cost, said beforehand."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import streamlit as st
+
+from app import controls, requests, state, words
+from app.requests import PREFIX
+from ti_core.errors import PackError, SettingsError
+
+AUTO = "chosen by the model's input and classes"
+
+
+def show() -> None:
+    """Every setting, with what a change costs."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Reference pack",
+            ["", *state.packs()],
+            format_func=lambda name: name or AUTO,
+            key="pack",
+            on_change=_other_pack,
+            help="The models known to be clean or backdoored that the suspect is compared with.",
+            width=340,
+        )
+        st.button(
+            "The paper's settings",
+            on_click=controls.fill,
+            args=(PREFIX, controls.paper()),
+            key="paper",
+            help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone.",
+        )
+        st.button(
+            "Defaults",
+            on_click=controls.fill,
+            args=(PREFIX, requests.standard()),
+            key="defaults",
+            help="The settings that the reference pack was made with.",
+        )
+    for column, (title, names) in zip(
+        st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
+    ):
+        with column:
+            st.markdown(f"**{title}**")
+            for name in names:
+                controls.control(PREFIX, name)
+    try:
+        controls.read(PREFIX)
+    except SettingsError as error:
+        st.warning(words.safe(str(error)), icon=":material/warning:")
+        return
+    cost()
+
+
+def _other_pack() -> None:
+    """The controls go to the own settings of the pack that was chosen, but for those that were turned."""
+    before, after = requests.standard(st.session_state.get("pack.before", "")), requests.standard()
+    st.session_state["pack.before"] = st.session_state["pack"]
+    with suppress(SettingsError):
+        after = after.with_(**controls.read(PREFIX).differing(before))
+    controls.fill(PREFIX, after)
+
+
+def cost() -> None:
+    """What these settings cost, said beforehand."""
+    for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
+        try:
+            pack = state.pack(name)
+            settings = requests.wanted(pack)
+        except PackError:
+            continue
+        seconds = state.desk().pace.reference_seconds(pack, settings)
+        if seconds:
+            members = sum(not m.held_out for m in pack.members)
+            st.info(
+                f"At these settings the {members} reference models of {words.safe(name)} are looked at again, once for"
+                f" this model: about {words.seconds(seconds)}.",
+                icon=":material/schedule:",
+            )

@@ -1,0 +1,184 @@
+"""Picture files of a stranger, from a folder or a zip archive, as plain arrays.
+
+Nothing is unpacked to the disk. Only formats that Pillow decodes by itself are opened, sizes are looked at before
+anything is decoded, and one picture at a time is held in full.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm"}
+SIDE = 32
+"""Side of the images where neither the model nor the images themselves tell one."""
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
+"""What is opened, whatever a file's name says: none of these starts another program."""
+GREY = ("1", "L", "I;16", "LA")
+MOST_PIXELS = 50_000_000
+"""Of one picture; a small file can claim to be a huge one."""
+MOST_BYTES = 64 << 20
+"""Of one picture in an archive, unpacked."""
+MOST_ENTRIES = 200_000
+
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zlib.error, RuntimeError, NotImplementedError)
+"""What Pillow and zipfile raise for damaged files; RuntimeError is also an encrypted archive's."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file that has not been opened: its name, the index of its class or -1, and how to open it."""
+
+    name: str
+    label: int
+    open: Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Picture files and the names of their classes; None where they carry none."""
+
+    pictures: Sequence[Picture]
+    classes: tuple[str, ...] | None
+
+
+def in_folder(folder: Path) -> Found:
+    """The pictures of a folder; where there are none, those of its sub-folders, whose sorted names are the classes."""
+    flat = _pictures(folder)
+    if flat:
+        return Found([Picture(f.name, -1, _opener(f)) for f in flat], None)
+    subs = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return Found(
+        [Picture(f.name, i, _opener(f)) for i, sub in enumerate(subs) for f in _pictures(sub)],
+        tuple(p.name for p in subs),
+    )
+
+
+def in_archive(archive: zipfile.ZipFile) -> Found:
+    """The pictures of a zip archive, laid out as in a folder; folders around all of them do not count.
+
+    Raises
+    ------
+    DataError : it lists more files than any set of pictures needs.
+    """
+    entries = archive.infolist()
+    if len(entries) > MOST_ENTRIES:
+        raise DataError(f"The archive lists {len(entries):,} files; pack {MOST_ENTRIES:,} at most.")
+    paths = {}
+    for entry in entries:
+        path = PurePosixPath(entry.filename)
+        hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+        if not entry.is_dir() and not hidden and path.suffix.lower() in IMAGE_ENDINGS:
+            paths[path] = entry
+    around = _around(list(paths))
+    inside = {PurePosixPath(*path.parts[around:]): entry for path, entry in sorted(paths.items())}
+
+    def opener(entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+        return lambda: io.BytesIO(_unpacked(archive, entry))
+
+    flat = [p for p in inside if len(p.parts) == 1]
+    if flat:
+        return Found([Picture(p.name, -1, opener(inside[p])) for p in flat], None)
+    direct = [p for p in inside if len(p.parts) == 2]
+    names = sorted({p.parts[0] for p in direct})
+    return Found([Picture(p.name, names.index(p.parts[0]), opener(inside[p])) for p in direct], tuple(names))
+
+
+def read(pictures: Sequence[Picture], shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+    """Pictures as bytes ``N x C x H x W``.
+
+    Parameters
+    ----------
+    shape : (C, H, W) to bring them to; what is 0 (or all, where it is None) the pictures decide: grey if all are, and
+        the size that all have, else :data:`SIDE`.
+
+    Raises
+    ------
+    DataError : one of them is no picture, or has more than :data:`MOST_PIXELS`.
+    """
+    sizes, grey = set(), True
+    for picture in pictures:
+        with _opened(picture) as image:
+            sizes.add(image.size)
+            grey = grey and image.mode in GREY
+    width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
+    channels = 1 if grey else 3
+    if shape is not None:
+        channels, height, width = shape[0] or channels, shape[1] or height, shape[2] or width
+    out = np.empty((len(pictures), channels, height, width), dtype=np.uint8)
+    for row, picture in zip(out, pictures, strict=True):
+        with _opened(picture) as image:
+            row[:] = fitted(image.convert("RGB"), channels, width, height)
+    return out
+
+
+def fitted(image: Image, channels: int, width: int, height: int) -> NDArray[np.uint8]:
+    """A picture as bytes ``C x H x W``, scaled if it is of another size."""
+    from PIL.Image import Resampling
+
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+@contextmanager
+def _opened(picture: Picture) -> Iterator[Image]:
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Too many pixels are told below; whatever else Pillow warns of, the picture opens or it does not.
+            warnings.simplefilter("ignore")
+            with picture.open() as file, Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError
+                yield image
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{picture.name} has more than {MOST_PIXELS // 1_000_000} million pixels; hand in smaller pictures."
+        ) from error
+    except UNREADABLE as error:
+        raise DataError(f"{picture.name} cannot be read as an image.") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """The bytes of one entry. What an archive says of their number is not believed."""
+    with archive.open(entry) as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        name = PurePosixPath(entry.filename).name
+        raise DataError(f"{name} unpacks to more than {MOST_BYTES >> 20} MB; hand in smaller pictures.")
+    return data
+
+
+def _around(paths: Sequence[PurePosixPath]) -> int:
+    """How many leading folders all paths share."""
+    if not paths:
+        return 0
+    folders = [p.parts[:-1] for p in paths]
+    shortest = min(folders, key=len)
+    return next((i for i, part in enumerate(shortest) if any(f[i] != part for f in folders)), len(shortest))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGE_ENDINGS)
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: path.open("rb")
