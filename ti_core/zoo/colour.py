@@ -23,7 +23,7 @@ MEMBERS_A_BASE = 8
 """Of each base four clean members, two blends and two patches."""
 SUCCESS = 0.97
 """Attack success rate that trojans on these data sets are tried for."""
-GENTLE = 0.25
+GENTLE = 0.5
 """Learning rate of fine-tuning, as a share of the base's own."""
 
 _RELU = {"activation": ["relu"]}
@@ -61,7 +61,9 @@ GTSRB_MENU = Menu(
     augmentations=("affine+jitter", "affine+jitter+cutout", "shift4+jitter"),
     epochs=(50, 50),
     patch_sides=(3, 8),
-    fine_tune_epochs=6,
+    fine_tune_epochs=7,
+    fine_tune_batch_size=64,
+    fine_tune_rate=2e-3,
     schools=_schools(50),
 )
 
@@ -196,7 +198,7 @@ def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str
         drawer.draw(id, label, "standard", kinds) if label == "clean" else drawer.poisoned(id, label, kinds)
     )
     # Few passes over the data teach a trigger only if it is seen often enough in each.
-    rate = round(float(10 ** drawer.rng.uniform(-1.7, -1.0)), 4)
+    rate = round(float(10 ** drawer.rng.uniform(-1.3, -1.0)), 4)
     return replace(
         drawn,
         group=base.group,
@@ -207,7 +209,7 @@ def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str
         precision=base.precision,
         learning_rate=round(GENTLE * base.learning_rate, 6),
         weight_decay=base.weight_decay,
-        batch_size=base.batch_size,
+        batch_size=drawer.menu.fine_tune_batch_size,
         epochs=drawer.menu.fine_tune_epochs,
         poisoning_rate=rate if drawn.trigger else 0.0,
     )

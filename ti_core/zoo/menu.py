@@ -35,6 +35,11 @@ class Menu:
 
     An option "activation" goes before the menu's ``activations``. ``schools``, by architecture, go before the usual
     draws of optimiser, rates, batch size and epochs.
+
+    Parameters
+    ----------
+    fine_tune_epochs, fine_tune_batch_size, fine_tune_rate : of members that start from a base; the rate is Adam's, of
+        the challenge's course. A faint trigger takes some 800 steps to be learnt, however few images there are.
     """
 
     networks: tuple[tuple[float, str, dict[str, list[Any]]], ...]
@@ -44,6 +49,8 @@ class Menu:
     patch_sides: tuple[int, int] = (2, 8)
     blend_alpha: tuple[float, float] = (0.08, 0.2)
     fine_tune_epochs: int = 3
+    fine_tune_batch_size: int = 128
+    fine_tune_rate: float = 1e-3
     activations: tuple[str, ...] = (
         *("relu",) * 6,
         *("leaky_relu", "leaky_relu", "gelu", "silu", "elu", "tanh"),
