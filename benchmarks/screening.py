@@ -3,7 +3,9 @@
 ``python -m benchmarks.screening --out FOLDER``: members of a pack are searched both ways, whatever their class count,
 and compared: how often a trojan's target class is among those searched in full, the processor's seconds, and the areas
 under the ROC curve of the joint class scores, with 95 % intervals. Only members that the pack's detector was fitted to
-are taken. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place.
+are taken. What full effort finds in them is the pack's own baseline; the first ``--timed`` of them are searched in full
+again, for the time. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take
+their place; those have no baseline, so that areas for full effort need as many timed ones as there are networks.
 What is finished stays in ``--out``, so that a run that was stopped goes on; ``--seconds`` stops by itself.
 """
 
@@ -36,19 +38,25 @@ from ti_core.streams.windowed import Windowed
 
 NEVER = Screening(above=10**9)
 SECONDS = "seconds"
+Found = Mapping[str, Mapping[str, Array]]
+"""By stream, one network's evidence, with the seconds that it took."""
 
 
 @dataclass(frozen=True)
 class Models:
     """Networks to compare the two ways on.
 
-    ``name`` stands for the weights and images in the names of kept results.
+    Parameters
+    ----------
+    name : stands for the weights and images in the names of kept results.
+    baseline : by stream, the stacked evidence of the members searched in full, where it is known.
     """
 
     name: str
     members: tuple[Member, ...]
     context: Context
     scores: Callable[[Member], torch.nn.Module]
+    baseline: Mapping[str, Mapping[str, Array]] | None = None
 
 
 def of_pack(name: str) -> Models:
@@ -56,7 +64,12 @@ def of_pack(name: str) -> Models:
     pack = load_pack(name)
     reference = Reference(pack, Settings(), Cache(None))
     key = f"{pack.name}.{pack.record['files']['zoo.safetensors'][:12]}"
-    return Models(key, tuple(reference.fitted), reference.context(None), pack.scores)
+    baseline = None
+    if all(reference.serves_baseline(s) for s in streams_of(NEVER)) and not Screening().applies(
+        len(pack.class_names)
+    ):
+        baseline = {s.name: reference.evidence(s, None) for s in streams_of(NEVER)}
+    return Models(key, tuple(reference.fitted), reference.context(None), pack.scores, baseline)
 
 
 def of_zoo(folder: Path, data_path: Path) -> Models:
@@ -111,12 +124,13 @@ def streams_of(screening: Screening) -> list[Stream]:
     ]
 
 
-def measured(member: Member, models: Models, screening: Screening, out: Path) -> dict[str, dict[str, Array]]:
+def measured(member: Member, models: Models, screening: Screening, out: Path) -> Found:
     """By stream, one member's evidence and the processor's seconds for it; kept in the folder."""
     way = "full" if screening is NEVER else f"{screening.kept}+{screening.others}"
     path = out / f"{models.name}.{member.id}.{way}.npz"
     if not path.exists():
-        scores, arrays = models.scores(member), {}
+        scores = models.scores(member)
+        arrays: dict[str, Array] = {}
         for stream in streams_of(screening):
             start = time.process_time()
             evidence = stream.evidence(scores, models.context)
@@ -133,9 +147,7 @@ def measured(member: Member, models: Models, screening: Screening, out: Path) ->
     return found
 
 
-def joint_scores(
-    results: list[dict[str, dict[str, Array]]], clean: NDArray[np.bool_], streams: list[Stream]
-) -> Array:
+def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[Stream]) -> Array:
     """Class scores ``R x K`` of all streams together; a clean network is compared with the other clean ones only."""
     parts = []
     for stream in streams:
@@ -146,7 +158,7 @@ def joint_scores(
     return combined(parts)
 
 
-def recall_lines(members: list[Member], few: list[dict[str, dict[str, Array]]]) -> list[str]:
+def recall_lines(members: list[Member], few: list[Found]) -> list[str]:
     """How often the target class of a trojan is among those searched in full, by stream and by any of them."""
     lines = []
     for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
@@ -166,13 +178,15 @@ def recall_lines(members: list[Member], few: list[dict[str, dict[str, Array]]]) 
     return lines
 
 
-def auc_lines(members: list[Member], ways: Mapping[str, list[dict[str, dict[str, Array]]]]) -> list[str]:
+def auc_lines(members: list[Member], ways: Mapping[str, list[Found]]) -> list[str]:
     """Areas under the ROC curve of the largest joint class score, and right targets, both ways."""
     clean = np.array([not m.trojaned for m in members])
     if not clean.any():
         return ["  no clean networks yet: no AUC"]
     lines = []
     for way, results in ways.items():
+        if len(results) < len(members):
+            continue
         scores = joint_scores(results, clean, streams_of(NEVER))
         for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
             own = np.array([(m.label, m.family) == kind for m in members])
@@ -186,21 +200,25 @@ def auc_lines(members: list[Member], ways: Mapping[str, list[dict[str, dict[str,
     return lines
 
 
-def seconds_lines(ways: Mapping[str, list[dict[str, dict[str, Array]]]]) -> list[str]:
+def seconds_lines(ways: Mapping[str, list[Found]]) -> list[str]:
     """The median network's processor seconds by stream, and the ratio of the two ways."""
-    full, few = (
-        {name: np.array([r[name][SECONDS] for r in results]) for name in results[0]}
-        for results in ways.values()
-    )
-    lines = [
-        f"  {name}: {np.median(full[name]):.1f} s in full, {np.median(few[name]):.1f} s screened"
-        for name in full
-    ]
-    ratios = np.sum(list(full.values()), axis=0) / np.sum(list(few.values()), axis=0)
+    full, few = ways.values()
+    both = [(a, b) for a, b in zip(full, few, strict=False) if all(SECONDS in found for found in a.values())]
+    if not both:
+        return []
+    lines, ratios = [], [sum(_seconds(a)) / sum(_seconds(b)) for a, b in both]
+    for at, name in enumerate(full[0]):
+        long, short = (np.median([_seconds(pair[way])[at] for pair in both]) for way in (0, 1))
+        lines.append(f"  {name}: {long:.1f} s in full, {short:.1f} s screened")
     return [
         *lines,
-        f"  all: {np.median(ratios):.1f} times as fast ({ratios.min():.1f} to {ratios.max():.1f})",
+        f"  all, {len(both)} networks: {np.median(ratios):.1f} times as fast"
+        f" ({min(ratios):.1f} to {max(ratios):.1f}; the first stream's time has the short searches in it)",
     ]
+
+
+def _seconds(found: Found) -> list[float]:
+    return [float(arrays[SECONDS]) for arrays in found.values()]
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -212,6 +230,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--count", type=int, default=6, help="trojaned networks of every kind and family")
     options.add_argument("--kept", type=int, default=Screening().kept, help="classes that stand out most")
     options.add_argument("--others", type=int, default=Screening().others, help="classes of the rest")
+    options.add_argument("--timed", type=int, default=4, help="networks to search in full for the time")
     options.add_argument("--seconds", type=float, default=float("inf"), help="begin no network after so long")
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
@@ -224,12 +243,18 @@ def main(arguments: Iterable[str] | None = None) -> None:
     ways = {"in full": NEVER, "screened": few}
     begun = time.monotonic()
     done: list[Member] = []
-    results: dict[str, list[dict[str, dict[str, Array]]]] = {way: [] for way in ways}
+    results: dict[str, list[Found]] = {way: [] for way in ways}
     for member in sampled(models.members, given.count):
         if time.monotonic() - begun > given.seconds:
             break
-        for way, screening in ways.items():
-            results[way].append(measured(member, models, screening, given.out))
+        results["screened"].append(measured(member, models, few, given.out))
+        if len(done) < given.timed:
+            results["in full"].append(measured(member, models, NEVER, given.out))
+        elif models.baseline is not None:
+            at = models.members.index(member)
+            results["in full"].append(
+                {name: {k: v[at] for k, v in found.items()} for name, found in models.baseline.items()}
+            )
         done.append(member)
     print(
         f"{models.name}: {len(done)} networks of {models.context.classes} classes,"
