@@ -3,10 +3,11 @@
 ``python -m benchmarks.screening --out FOLDER``: members of a pack are searched both ways, whatever their class count,
 and compared: how often a trojan's target class is among those searched in full, the processor's seconds, and the areas
 under the ROC curve of the joint class scores, with 95 % intervals. Only members that the pack's detector was fitted to
-are taken. What full effort finds in them is the pack's own baseline; the first ``--timed`` of them are searched in full
-again, for the time. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take
-their place; those have no baseline, so that areas for full effort need as many timed ones as there are networks.
-What is finished stays in ``--out``, so that a run that was stopped goes on; ``--seconds`` stops by itself.
+are taken. What full effort finds is the pack's own baseline: no search for a class depends on another class, so that
+only the short searches are made, and for the first ``--timed`` members all of it again, for the time. With ``--zoo``
+and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place; those have no baseline, so
+that areas for full effort need as many timed ones as there are networks. What is finished stays in ``--out``, so that
+a run that was stopped goes on; ``--seconds`` stops by itself.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from ti_core.memory import keep_freed_memory
 from ti_core.pack import Member, load_pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
-from ti_core.streams import Context, Stream, stack
+from ti_core.streams import Context, Stream, stack, windowed
 from ti_core.streams.base import Array
 from ti_core.streams.inversion import Inversion
 from ti_core.streams.joint import combined
 from ti_core.streams.screening import SEARCHED, Screening
+from ti_core.streams.shortlist import Shortlist, shortlist
 from ti_core.streams.universal import Universal
 from ti_core.streams.windowed import Windowed
 
@@ -147,6 +149,36 @@ def measured(member: Member, models: Models, screening: Screening, out: Path) ->
     return found
 
 
+def of_baseline(member: Member, models: Models, screening: Screening, whole: Found, out: Path) -> Found:
+    """What screening leaves of a member's evidence: the rows of the classes on its shortlist, kept in the folder."""
+    path = out / f"{models.name}.{member.id}.{screening.kept}+{screening.others}.short.npz"
+    if not path.exists():
+        found = shortlist(models.scores(member), models.context, screening)
+        arrays = {f"universal/{k}": v for k, v in found.universal.items()}
+        arrays |= {f"windowed/{k}": v for k, v in found.windowed.items()}
+        arrays |= {"standing": found.standing, "chosen": found.chosen.astype(np.float32)}
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
+        partial.replace(path)
+    with np.load(path, allow_pickle=False) as z:
+        tables: dict[str, dict[str, Array]] = {"universal": {}, "windowed": {}}
+        for name in z.files:
+            if "/" in name:
+                tables[name.split("/")[0]][name.split("/")[1]] = z[name]
+        short = Shortlist(**tables, standing=z["standing"], chosen=z["chosen"].astype(np.intp))
+    size = (int(models.context.images.shape[2]), int(models.context.images.shape[3]))
+    windows = windowed.Protocol.for_images(*size, models.context.classes)
+    shares = windowed.shared_by(windows.short().masks(*size), windows.masks(*size))
+    universal = whole["universal"]
+    own = {k: universal[k][..., short.chosen] for k in ("margins", "success", "blended")}
+    rows = {name: {k: v[short.chosen] for k, v in whole[name].items()} for name in ("windowed", "inversion")}
+    return {
+        "universal": Universal(screening=screening).complete(short, own) | {"scale": universal["scale"]},
+        "windowed": Windowed(screening=screening).complete(short, rows["windowed"], shares),
+        "inversion": Inversion(screening=screening).complete(short, rows["inversion"]),
+    }
+
+
 def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[Stream]) -> Array:
     """Class scores ``R x K`` of all streams together; a clean network is compared with the other clean ones only."""
     parts = []
@@ -159,21 +191,14 @@ def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[S
 
 
 def recall_lines(members: list[Member], few: list[Found]) -> list[str]:
-    """How often the target class of a trojan is among those searched in full, by stream and by any of them."""
+    """How often the target class of a trojan is among those searched in full; all streams search the same ones."""
     lines = []
     for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
         rows = [i for i, m in enumerate(members) if (m.label, m.family) == kind]
-        hits = {
-            name: np.array([few[i][name][SEARCHED][members[i].target_class or 0] > 0 for i in rows])
-            for name in few[0]
-        }
-        hits["any"] = np.any(list(hits.values()), axis=0)
-        shares = []
-        for name, hit in hits.items():
-            low, high = share_interval(float(hit.mean()), len(hit))
-            shares.append(f"{name} {hit.mean():.0%} ({low:.0%} to {high:.0%})")
+        hits = [few[i]["windowed"][SEARCHED][members[i].target_class or 0] > 0 for i in rows]
+        low, high = share_interval(float(np.mean(hits)), len(hits))
         lines.append(
-            f"  target searched in full, {kind[0]} {kind[1]}, {len(rows)} networks: {', '.join(shares)}"
+            f"  target searched in full, {kind[0]} {kind[1]}: {sum(hits)} of {len(hits)} ({low:.0%} to {high:.0%})"
         )
     return lines
 
@@ -247,14 +272,15 @@ def main(arguments: Iterable[str] | None = None) -> None:
     for member in sampled(models.members, given.count):
         if time.monotonic() - begun > given.seconds:
             break
-        results["screened"].append(measured(member, models, few, given.out))
+        if len(done) < given.timed or models.baseline is None:
+            results["screened"].append(measured(member, models, few, given.out))
         if len(done) < given.timed:
             results["in full"].append(measured(member, models, NEVER, given.out))
         elif models.baseline is not None:
             at = models.members.index(member)
-            results["in full"].append(
-                {name: {k: v[at] for k, v in found.items()} for name, found in models.baseline.items()}
-            )
+            whole = {name: {k: v[at] for k, v in found.items()} for name, found in models.baseline.items()}
+            results["in full"].append(whole)
+            results["screened"].append(of_baseline(member, models, few, whole, given.out))
         done.append(member)
     print(
         f"{models.name}: {len(done)} networks of {models.context.classes} classes,"
