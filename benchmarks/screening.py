@@ -7,7 +7,8 @@ are taken. What full effort finds is the pack's own baseline: no search for a cl
 only the short searches are made, and for the first ``--timed`` members all of it again, for the time. With ``--zoo``
 and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place; those have no baseline, so
 that areas for full effort need as many timed ones as there are networks. What is finished stays in ``--out``, so that
-a run that was stopped goes on; ``--seconds`` stops by itself.
+a run that was stopped goes on; ``--seconds`` stops by itself. ``--work 43`` counts the images that go through a network
+of so many classes both ways, which takes no trained ones.
 """
 
 from __future__ import annotations
@@ -226,24 +227,68 @@ def auc_lines(members: list[Member], ways: Mapping[str, list[Found]]) -> list[st
 
 
 def seconds_lines(ways: Mapping[str, list[Found]]) -> list[str]:
-    """The median network's processor seconds by stream, and the ratio of the two ways."""
+    """Processor seconds of the median network, by stream, of those that were timed, and the ratio of the two ways.
+
+    The short searches are in the first stream's time.
+    """
     full, few = ways.values()
-    both = [(a, b) for a, b in zip(full, few, strict=False) if all(SECONDS in found for found in a.values())]
-    if not both:
-        return []
-    lines, ratios = [], [sum(_seconds(a)) / sum(_seconds(b)) for a, b in both]
-    for at, name in enumerate(full[0]):
-        long, short = (np.median([_seconds(pair[way])[at] for pair in both]) for way in (0, 1))
-        lines.append(f"  {name}: {long:.1f} s in full, {short:.1f} s screened")
-    return [
-        *lines,
-        f"  all, {len(both)} networks: {np.median(ratios):.1f} times as fast"
-        f" ({min(ratios):.1f} to {max(ratios):.1f}; the first stream's time has the short searches in it)",
+    lines = []
+    for way, results in ways.items():
+        timed = [_seconds(r) for r in results if all(SECONDS in found for found in r.values())]
+        if timed:
+            parts = (
+                f"{name} {np.median(own):.1f}"
+                for name, own in zip(few[0], zip(*timed, strict=True), strict=True)
+            )
+            total = np.median([sum(own) for own in timed])
+            lines.append(f"  {way}, {len(timed)} timed: {total:.1f} s ({', '.join(parts)})")
+    ratios = [
+        sum(_seconds(a)) / sum(_seconds(b))
+        for a, b in zip(full, few, strict=False)
+        if all(SECONDS in found for r in (a, b) for found in r.values())
     ]
+    if ratios:
+        lines.append(
+            f"  screened, {np.median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f})"
+        )
+    return lines
 
 
 def _seconds(found: Found) -> list[float]:
     return [float(arrays[SECONDS]) for arrays in found.values()]
+
+
+class Counting(torch.nn.Module):
+    """A random linear network that counts images, those without gradients at two fifths of those with."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.linear = torch.nn.Linear(int(np.prod(shape)), classes)
+        self.linear.weight.data = 0.05 * torch.randn(self.linear.weight.shape, generator=generator)
+        self.images = 0.0
+
+    def __deepcopy__(self, memo: object) -> Counting:
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.images += len(x) * (1.0 if torch.is_grad_enabled() else 0.4)
+        z: torch.Tensor = self.linear(x.flatten(1))
+        return z - z.mean(1, keepdim=True)
+
+
+def work_line(classes: int) -> str:
+    """Images that go forward and back both ways, for 32 x 32 colour images; it does not depend on the network."""
+    count = max(256 // classes, 4) * classes
+    images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    shown = Context(images, torch.arange(count) % classes, classes, Settings())
+    done = []
+    for screening in (NEVER, Screening()):
+        network = Counting((3, 32, 32), classes)
+        for stream in streams_of(screening):
+            stream.evidence(network, shown)
+        done.append(network.images)
+    return f"{classes} classes: {done[0]:,.0f} images in full, {done[1]:,.0f} screened, {done[0] / done[1]:.1f} to 1"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -251,7 +296,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--pack", default="mnist")
     options.add_argument("--zoo", type=Path, help="folder of finished networks, in the place of a pack")
     options.add_argument("--data", type=Path, help="the data set that those networks were trained on")
-    options.add_argument("--out", type=Path, required=True, help="folder of what is finished")
+    options.add_argument("--out", type=Path, help="folder of what is finished")
+    options.add_argument("--work", type=int, action="append", help="only count the work for so many classes")
     options.add_argument("--count", type=int, default=6, help="trojaned networks of every kind and family")
     options.add_argument("--kept", type=int, default=Screening().kept, help="classes that stand out most")
     options.add_argument("--others", type=int, default=Screening().others, help="classes of the rest")
@@ -260,6 +306,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
     keep_freed_memory()
+    if given.work:
+        print("\n".join(map(work_line, given.work)))
+        return
+    if given.out is None:
+        options.error("--out is needed: a folder of what is finished.")
     given.out.mkdir(parents=True, exist_ok=True)
     if given.zoo is not None and given.data is None:
         options.error("--zoo needs --data: the images come from the data set's test images.")
