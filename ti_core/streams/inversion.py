@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Protocol:
     """How masks and patterns are optimised.
 
-    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better, and
-    stopping a class once its mask shrinks no more saves a tenth of it at most: masks still shrink in the last steps.
+    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better.
+    No class is stopped early: masks still shrink in the last steps.
 
     Parameters
     ----------
