@@ -3,8 +3,12 @@
 ``python -m benchmarks.screening --out FOLDER``: members of a pack are searched both ways, whatever their class count,
 and compared: how often a trojan's target class is among those searched in full, the processor's seconds, and the areas
 under the ROC curve of the joint class scores, with 95 % intervals. Only members that the pack's detector was fitted to
-are taken. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place.
-What is finished stays in ``--out``, so that a run that was stopped goes on; ``--seconds`` stops by itself.
+are taken. What full effort finds is the pack's own baseline: no search for a class depends on another class, so that
+only the short searches are made, and for the first ``--timed`` members all of it again, for the time. With ``--zoo``
+and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place; those have no baseline, so
+that areas for full effort need as many timed ones as there are networks. What is finished stays in ``--out``, so that
+a run that was stopped goes on; ``--seconds`` stops by itself. ``--work 43`` counts the images that go through a network
+of so many classes both ways, which takes no trained ones.
 """
 
 from __future__ import annotations
@@ -26,29 +30,36 @@ from ti_core.memory import keep_freed_memory
 from ti_core.pack import Member, load_pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
-from ti_core.streams import Context, Stream, stack
+from ti_core.streams import Context, Stream, stack, windowed
 from ti_core.streams.base import Array
 from ti_core.streams.inversion import Inversion
 from ti_core.streams.joint import combined
 from ti_core.streams.screening import SEARCHED, Screening
+from ti_core.streams.shortlist import Shortlist, shortlist
 from ti_core.streams.universal import Universal
 from ti_core.streams.windowed import Windowed
 
 NEVER = Screening(above=10**9)
 SECONDS = "seconds"
+Found = Mapping[str, Mapping[str, Array]]
+"""By stream, one network's evidence, with the seconds that it took."""
 
 
 @dataclass(frozen=True)
 class Models:
     """Networks to compare the two ways on.
 
-    ``name`` stands for the weights and images in the names of kept results.
+    Parameters
+    ----------
+    name : stands for the weights and images in the names of kept results.
+    baseline : by stream, the stacked evidence of the members searched in full, where it is known.
     """
 
     name: str
     members: tuple[Member, ...]
     context: Context
     scores: Callable[[Member], torch.nn.Module]
+    baseline: Mapping[str, Mapping[str, Array]] | None = None
 
 
 def of_pack(name: str) -> Models:
@@ -56,7 +67,12 @@ def of_pack(name: str) -> Models:
     pack = load_pack(name)
     reference = Reference(pack, Settings(), Cache(None))
     key = f"{pack.name}.{pack.record['files']['zoo.safetensors'][:12]}"
-    return Models(key, tuple(reference.fitted), reference.context(None), pack.scores)
+    baseline = None
+    if all(reference.serves_baseline(s) for s in streams_of(NEVER)) and not Screening().applies(
+        len(pack.class_names)
+    ):
+        baseline = {s.name: reference.evidence(s, None) for s in streams_of(NEVER)}
+    return Models(key, tuple(reference.fitted), reference.context(None), pack.scores, baseline)
 
 
 def of_zoo(folder: Path, data_path: Path) -> Models:
@@ -111,12 +127,13 @@ def streams_of(screening: Screening) -> list[Stream]:
     ]
 
 
-def measured(member: Member, models: Models, screening: Screening, out: Path) -> dict[str, dict[str, Array]]:
+def measured(member: Member, models: Models, screening: Screening, out: Path) -> Found:
     """By stream, one member's evidence and the processor's seconds for it; kept in the folder."""
     way = "full" if screening is NEVER else f"{screening.kept}+{screening.others}"
     path = out / f"{models.name}.{member.id}.{way}.npz"
     if not path.exists():
-        scores, arrays = models.scores(member), {}
+        scores = models.scores(member)
+        arrays: dict[str, Array] = {}
         for stream in streams_of(screening):
             start = time.process_time()
             evidence = stream.evidence(scores, models.context)
@@ -133,9 +150,37 @@ def measured(member: Member, models: Models, screening: Screening, out: Path) ->
     return found
 
 
-def joint_scores(
-    results: list[dict[str, dict[str, Array]]], clean: NDArray[np.bool_], streams: list[Stream]
-) -> Array:
+def of_baseline(member: Member, models: Models, screening: Screening, whole: Found, out: Path) -> Found:
+    """What screening leaves of a member's evidence: the rows of the classes on its shortlist, kept in the folder."""
+    path = out / f"{models.name}.{member.id}.{screening.kept}+{screening.others}.short.npz"
+    if not path.exists():
+        found = shortlist(models.scores(member), models.context, screening)
+        arrays = {f"universal/{k}": v for k, v in found.universal.items()}
+        arrays |= {f"windowed/{k}": v for k, v in found.windowed.items()}
+        arrays |= {"standing": found.standing, "chosen": found.chosen.astype(np.float32)}
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
+        partial.replace(path)
+    with np.load(path, allow_pickle=False) as z:
+        tables: dict[str, dict[str, Array]] = {"universal": {}, "windowed": {}}
+        for name in z.files:
+            if "/" in name:
+                tables[name.split("/")[0]][name.split("/")[1]] = z[name]
+        short = Shortlist(**tables, standing=z["standing"], chosen=z["chosen"].astype(np.intp))
+    size = (int(models.context.images.shape[2]), int(models.context.images.shape[3]))
+    windows = windowed.Protocol.for_images(*size, models.context.classes)
+    shares = windowed.shared_by(windows.short().masks(*size), windows.masks(*size))
+    universal = whole["universal"]
+    own = {k: universal[k][..., short.chosen] for k in ("margins", "success", "blended")}
+    rows = {name: {k: v[short.chosen] for k, v in whole[name].items()} for name in ("windowed", "inversion")}
+    return {
+        "universal": Universal(screening=screening).complete(short, own) | {"scale": universal["scale"]},
+        "windowed": Windowed(screening=screening).complete(short, rows["windowed"], shares),
+        "inversion": Inversion(screening=screening).complete(short, rows["inversion"]),
+    }
+
+
+def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[Stream]) -> Array:
     """Class scores ``R x K`` of all streams together; a clean network is compared with the other clean ones only."""
     parts = []
     for stream in streams:
@@ -146,33 +191,28 @@ def joint_scores(
     return combined(parts)
 
 
-def recall_lines(members: list[Member], few: list[dict[str, dict[str, Array]]]) -> list[str]:
-    """How often the target class of a trojan is among those searched in full, by stream and by any of them."""
+def recall_lines(members: list[Member], few: list[Found]) -> list[str]:
+    """How often the target class of a trojan is among those searched in full; all streams search the same ones."""
     lines = []
     for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
         rows = [i for i, m in enumerate(members) if (m.label, m.family) == kind]
-        hits = {
-            name: np.array([few[i][name][SEARCHED][members[i].target_class or 0] > 0 for i in rows])
-            for name in few[0]
-        }
-        hits["any"] = np.any(list(hits.values()), axis=0)
-        shares = []
-        for name, hit in hits.items():
-            low, high = share_interval(float(hit.mean()), len(hit))
-            shares.append(f"{name} {hit.mean():.0%} ({low:.0%} to {high:.0%})")
+        hits = [few[i]["windowed"][SEARCHED][members[i].target_class or 0] > 0 for i in rows]
+        low, high = share_interval(float(np.mean(hits)), len(hits))
         lines.append(
-            f"  target searched in full, {kind[0]} {kind[1]}, {len(rows)} networks: {', '.join(shares)}"
+            f"  target searched in full, {kind[0]} {kind[1]}: {sum(hits)} of {len(hits)} ({low:.0%} to {high:.0%})"
         )
     return lines
 
 
-def auc_lines(members: list[Member], ways: Mapping[str, list[dict[str, dict[str, Array]]]]) -> list[str]:
+def auc_lines(members: list[Member], ways: Mapping[str, list[Found]]) -> list[str]:
     """Areas under the ROC curve of the largest joint class score, and right targets, both ways."""
     clean = np.array([not m.trojaned for m in members])
     if not clean.any():
         return ["  no clean networks yet: no AUC"]
     lines = []
     for way, results in ways.items():
+        if len(results) < len(members):
+            continue
         scores = joint_scores(results, clean, streams_of(NEVER))
         for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
             own = np.array([(m.label, m.family) == kind for m in members])
@@ -186,21 +226,69 @@ def auc_lines(members: list[Member], ways: Mapping[str, list[dict[str, dict[str,
     return lines
 
 
-def seconds_lines(ways: Mapping[str, list[dict[str, dict[str, Array]]]]) -> list[str]:
-    """The median network's processor seconds by stream, and the ratio of the two ways."""
-    full, few = (
-        {name: np.array([r[name][SECONDS] for r in results]) for name in results[0]}
-        for results in ways.values()
-    )
-    lines = [
-        f"  {name}: {np.median(full[name]):.1f} s in full, {np.median(few[name]):.1f} s screened"
-        for name in full
+def seconds_lines(ways: Mapping[str, list[Found]]) -> list[str]:
+    """Processor seconds of the median network, by stream, of those that were timed, and the ratio of the two ways.
+
+    The short searches are in the first stream's time.
+    """
+    full, few = ways.values()
+    lines = []
+    for way, results in ways.items():
+        timed = [_seconds(r) for r in results if all(SECONDS in found for found in r.values())]
+        if timed:
+            parts = (
+                f"{name} {np.median(own):.1f}"
+                for name, own in zip(few[0], zip(*timed, strict=True), strict=True)
+            )
+            total = np.median([sum(own) for own in timed])
+            lines.append(f"  {way}, {len(timed)} timed: {total:.1f} s ({', '.join(parts)})")
+    ratios = [
+        sum(_seconds(a)) / sum(_seconds(b))
+        for a, b in zip(full, few, strict=False)
+        if all(SECONDS in found for r in (a, b) for found in r.values())
     ]
-    ratios = np.sum(list(full.values()), axis=0) / np.sum(list(few.values()), axis=0)
-    return [
-        *lines,
-        f"  all: {np.median(ratios):.1f} times as fast ({ratios.min():.1f} to {ratios.max():.1f})",
-    ]
+    if ratios:
+        lines.append(
+            f"  screened, {np.median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f})"
+        )
+    return lines
+
+
+def _seconds(found: Found) -> list[float]:
+    return [float(arrays[SECONDS]) for arrays in found.values()]
+
+
+class Counting(torch.nn.Module):
+    """A random linear network that counts images, those without gradients at two fifths of those with."""
+
+    def __init__(self, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.linear = torch.nn.Linear(int(np.prod(shape)), classes)
+        self.linear.weight.data = 0.05 * torch.randn(self.linear.weight.shape, generator=generator)
+        self.images = 0.0
+
+    def __deepcopy__(self, memo: object) -> Counting:
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.images += len(x) * (1.0 if torch.is_grad_enabled() else 0.4)
+        z: torch.Tensor = self.linear(x.flatten(1))
+        return z - z.mean(1, keepdim=True)
+
+
+def work_line(classes: int) -> str:
+    """Images that go forward and back both ways, for 32 x 32 colour images; it does not depend on the network."""
+    count = max(256 // classes, 4) * classes
+    images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    shown = Context(images, torch.arange(count) % classes, classes, Settings())
+    done = []
+    for screening in (NEVER, Screening()):
+        network = Counting((3, 32, 32), classes)
+        for stream in streams_of(screening):
+            stream.evidence(network, shown)
+        done.append(network.images)
+    return f"{classes} classes: {done[0]:,.0f} images in full, {done[1]:,.0f} screened, {done[0] / done[1]:.1f} to 1"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -208,14 +296,21 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--pack", default="mnist")
     options.add_argument("--zoo", type=Path, help="folder of finished networks, in the place of a pack")
     options.add_argument("--data", type=Path, help="the data set that those networks were trained on")
-    options.add_argument("--out", type=Path, required=True, help="folder of what is finished")
+    options.add_argument("--out", type=Path, help="folder of what is finished")
+    options.add_argument("--work", type=int, action="append", help="only count the work for so many classes")
     options.add_argument("--count", type=int, default=6, help="trojaned networks of every kind and family")
     options.add_argument("--kept", type=int, default=Screening().kept, help="classes that stand out most")
     options.add_argument("--others", type=int, default=Screening().others, help="classes of the rest")
+    options.add_argument("--timed", type=int, default=4, help="networks to search in full for the time")
     options.add_argument("--seconds", type=float, default=float("inf"), help="begin no network after so long")
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
     keep_freed_memory()
+    if given.work:
+        print("\n".join(map(work_line, given.work)))
+        return
+    if given.out is None:
+        options.error("--out is needed: a folder of what is finished.")
     given.out.mkdir(parents=True, exist_ok=True)
     if given.zoo is not None and given.data is None:
         options.error("--zoo needs --data: the images come from the data set's test images.")
@@ -224,12 +319,19 @@ def main(arguments: Iterable[str] | None = None) -> None:
     ways = {"in full": NEVER, "screened": few}
     begun = time.monotonic()
     done: list[Member] = []
-    results: dict[str, list[dict[str, dict[str, Array]]]] = {way: [] for way in ways}
+    results: dict[str, list[Found]] = {way: [] for way in ways}
     for member in sampled(models.members, given.count):
         if time.monotonic() - begun > given.seconds:
             break
-        for way, screening in ways.items():
-            results[way].append(measured(member, models, screening, given.out))
+        if len(done) < given.timed or models.baseline is None:
+            results["screened"].append(measured(member, models, few, given.out))
+        if len(done) < given.timed:
+            results["in full"].append(measured(member, models, NEVER, given.out))
+        elif models.baseline is not None:
+            at = models.members.index(member)
+            whole = {name: {k: v[at] for k, v in found.items()} for name, found in models.baseline.items()}
+            results["in full"].append(whole)
+            results["screened"].append(of_baseline(member, models, few, whole, given.out))
         done.append(member)
     print(
         f"{models.name}: {len(done)} networks of {models.context.classes} classes,"

@@ -37,6 +37,12 @@ def test_every_view_has_its_say_in_turn() -> None:
     assert chosen.tolist() == [0, 3, 18, 19]
 
 
+def test_a_view_that_is_less_sure_names_more_classes_in_its_turn() -> None:
+    first, second = np.arange(20.0), -np.arange(20.0)
+    chosen = Screening(kept=6, others=0).choose(first, second, turns=(1, 2))
+    assert chosen.tolist() == [0, 1, 2, 3, 18, 19]
+
+
 def test_the_others_are_spread_over_the_ranking_of_the_rest() -> None:
     chosen = Screening(kept=2, others=3).choose(np.arange(19.0))
     # The rest is 16 down to 0.

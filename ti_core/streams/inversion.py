@@ -8,7 +8,7 @@ so that all classes are optimised in one batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -21,13 +21,16 @@ from ti_core.streams.screening import SEARCHED, Screening, among_searched, compl
 from ti_core.streams.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
 
+if TYPE_CHECKING:
+    from ti_core.streams.shortlist import Shortlist
+
 
 @dataclass(frozen=True)
 class Protocol:
     """How masks and patterns are optimised.
 
-    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better, and
-    stopping a class once its mask shrinks no more saves a tenth of it at most: masks still shrink in the last steps.
+    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better.
+    No class is stopped early: masks still shrink in the last steps.
 
     Parameters
     ----------
@@ -189,13 +192,17 @@ class Inversion(Stream):
         short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
         own = torch.from_numpy(short.chosen).to(context.images.device)
         full = search(own, self.protocol, lambda share: progress(0.5 + 0.5 * share))
+        return self.complete(short, full)
+
+    def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
+        """All classes' arrays from those of the classes on the shortlist, which were searched with full effort."""
         # The smaller a mask the more suspicious: no estimate lies below all those that were searched for.
         smaller = completed(short.standing, -np.log(full["norms"]), short.chosen, steepest=np.inf)
         success = completed(short.standing, full["success"], short.chosen, steepest=np.inf)
         return {
             "norms": np.exp(-smaller),
             "success": success.clip(0, 1),
-            SEARCHED: self.screening.searched(count, short.chosen),
+            SEARCHED: self.screening.searched(len(short.standing), short.chosen),
         }
 
     def features(

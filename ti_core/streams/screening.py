@@ -43,18 +43,20 @@ class Screening:
         """Whether so many classes are screened."""
         return classes > max(self.above, self.kept + self.others)
 
-    def choose(self, *standings: Array) -> NDArray[np.intp]:
+    def choose(self, *standings: Array, turns: tuple[int, ...] | None = None) -> NDArray[np.intp]:
         """Classes to search with full effort, ascending.
 
         Parameters
         ----------
         standings : several views of how far each class stands out, each ``K``, the larger the more suspicious. Every
             view has its say in turn, since no one of them sees every kind of trigger.
+        turns : how many classes each view names when its turn comes; one by default.
         """
         # Values that are not finite come last.
         views = [np.nan_to_num(s, nan=-np.inf, posinf=-np.inf, neginf=-np.inf) for s in standings]
         ranks = np.stack([(-view).argsort(kind="stable").argsort(kind="stable") for view in views])
-        order = np.lexsort((ranks.mean(0), ranks.min(0)))
+        rounds = ranks // np.array(turns or [1] * len(ranks))[:, None]
+        order = np.lexsort((ranks.mean(0), rounds.min(0)))
         kept, rest = order[: self.kept], order[self.kept :]
         spread = np.linspace(0, len(rest) - 1, self.others + 2)[1:-1].round().astype(int)
         return np.sort(np.concatenate([kept, rest[spread]]))

@@ -71,7 +71,10 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
         scale_free(values[None])[0]
         for values in (in_balls["margins"][-1], in_balls["blended"], in_windows["margins"].max(1))
     )
-    chosen = screening.choose(np.maximum(ball, blend), windowed.standing_out(in_windows["margins"]))
+    # A blend's target is nearly always first in its view; a patch's may be third or fourth.
+    chosen = screening.choose(
+        np.maximum(ball, blend), windowed.standing_out(in_windows["margins"]), turns=(1, 2)
+    )
     return Shortlist(in_balls, in_windows, np.asarray((ball + blend + place) / 3, dtype=np.float32), chosen)
 
 

@@ -11,7 +11,7 @@ shrugs off a small step in any direction, its trigger's too, but still gives way
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +40,10 @@ from ti_core.streams.statistics import (
     per_class,
     scale_free,
 )
+
+if TYPE_CHECKING:
+    from ti_core.streams.shortlist import Shortlist
+
 
 BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
 
@@ -189,15 +193,20 @@ class Universal(Stream):
             full = find_perturbations(
                 network, images, pool, own, p, lambda share: progress(0.5 + 0.5 * share)
             )
-            found = {key: completed(short.universal[key].T, full[key].T, short.chosen).T for key in full}
-            found["success"] = found["success"].clip(0, 1)
-            found[SEARCHED] = self.screening.searched(count, short.chosen)
+            found = self.complete(short, full)
         else:
             found = find_perturbations(network, images, pool, everyone, p, progress)
         with torch.no_grad():
             two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
         progress(1.0)
         return found | {"scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)}
+
+    def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
+        """All classes' arrays from those of the classes on the shortlist, which were searched with full effort."""
+        table = short.universal
+        found = {key: completed(table[key].T, full[key].T, short.chosen).T for key in table}
+        found["success"] = found["success"].clip(0, 1)
+        return found | {SEARCHED: self.screening.searched(len(short.standing), short.chosen)}
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None

@@ -9,7 +9,7 @@ suspect and in no clean network does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from ti_core.streams.statistics import (
     per_class,
     scale_free,
 )
+
+if TYPE_CHECKING:
+    from ti_core.streams.shortlist import Shortlist
 
 
 @dataclass(frozen=True)
@@ -159,10 +162,17 @@ class Windowed(Stream):
         short = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share))
         own = everyone[torch.from_numpy(short.chosen).to(images.device)]
         full = find_patterns(network, images, pool, own, p, lambda share: progress(0.4 + 0.6 * share))
-        shares = shared_by(p.short().masks(*size), p.masks(*size))
-        found = {key: completed(short.windowed[key] @ shares.T, full[key], short.chosen) for key in full}
+        return self.complete(short, full, shared_by(p.short().masks(*size), p.masks(*size)))
+
+    def complete(self, short: Shortlist, full: Evidence, shares: Array) -> dict[str, Array]:
+        """All classes' arrays from those of the classes on the shortlist, which were searched with full effort.
+
+        ``shares`` are :func:`shared_by` the windows of the short search and those of the full one.
+        """
+        table = short.windowed
+        found = {key: completed(table[key] @ shares.T, full[key], short.chosen) for key in table}
         found["success"] = found["success"].clip(0, 1)
-        return found | {SEARCHED: self.screening.searched(count, short.chosen)}
+        return found | {SEARCHED: self.screening.searched(len(short.standing), short.chosen)}
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
