@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.memory import held
-from benchmarks.table import ROOT, Row, told
+from benchmarks.table import ROOT, Row, count, told
 
 LOOK = 0.05
 
@@ -193,10 +193,10 @@ def main() -> None:
     verdicts = check(out, models, given.count)
     last, local = marks[-1], given.engine == "local"
     each = f", {last.busy / last.lines:.2f} s of the processor each" if local else ""
-    of = f"{given.count} models, {given.jobs} at once, killed {state['kills']} times"
+    of = f"{given.count} models, {given.jobs} at once, killed {count(state['kills'], 'time')}"
     rows = [
         Row(
-            f"{'files refused at once' if given.refused else 'models inspected with one stream'}, {given.engine}",
+            "files that no model is in" if given.refused else "the paper's stream, from start to end",
             f"{last.lines / last.seconds:.2f} models a second{each};"
             f" every model has exactly one whole line, {verdicts['error']} of them errors",
             of,

@@ -67,6 +67,11 @@ def middle(values: Sequence[float], unit: str, digits: int = 2) -> str:
     return f"{statistics.median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def count(number: int, noun: str) -> str:
+    """``1 round``, ``2 rounds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass
 class Times:
     """Seconds on the clock, and of the processor in all processes together, of every run of one kind."""
