@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from benchmarks.table import Row, told
+from benchmarks.table import Row, count, told
 from ti_core.architectures import build
 from ti_core.classifier import Scores
 from ti_core.memory import keep_freed_memory
@@ -73,7 +73,7 @@ def main() -> None:
     rounds = options.parse_args().rounds
     torch.set_num_threads(1)
     keep_freed_memory()
-    of = f"shortest of {rounds} rounds, one thread"
+    of = f"shortest of {count(rounds, 'round')}, one thread"
     groups = len(Settings().trigger_kinds)
 
     def maps(count: int, scores: Scores, side: int = 28) -> Callable[[], object]:

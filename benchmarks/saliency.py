@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.table import Row, told
+from benchmarks.table import Row, count, told
 from ti_core.cache import Cache
 from ti_core.memory import keep_freed_memory
 from ti_core.pack import load_pack
@@ -67,7 +67,7 @@ def main() -> None:
         Row(
             f"saliency maps of {len(probes)} probes, against a bare forward and backward pass over them",
             f"{statistics.median(medians.values()):.2f} times; largest {medians[slowest]:.2f} ({slowest})",
-            f"{len(medians)} architectures, {given.rounds} rounds of each, one thread",
+            f"{len(medians)} architectures, {count(given.rounds, 'round')} of each, one thread",
         )
     ]
     told("saliency", rows)

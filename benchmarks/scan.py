@@ -5,7 +5,7 @@ moved by a hair, so that every digest is its own), scans them with the paper's s
 its worker (SIGKILL) when half of the lines are there, goes on, and checks that every model has exactly one whole line.
 The memory of the scanning process, of the worker's host and of the largest job is noted at every line.
 ``--minutes`` kills it after that long, too; the same command goes on then. ``--engine ray`` scans on a Ray cluster of
-this machine.
+this machine. ``--refused`` scans files that no model is in, each refused at once: what is left is the scan itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.memory import held
-from benchmarks.table import ROOT, Row, told
+from benchmarks.table import ROOT, Row, count, told
 
 LOOK = 0.05
 
@@ -71,6 +71,13 @@ def make_models(folder: Path, count: int, pack_name: str) -> None:
         part = path.with_suffix(".part")
         save_file({k: v.contiguous() for k, v in state.items()}, part, metadata)
         part.replace(path)
+
+
+def make_refused(folder: Path, count: int) -> None:
+    """Write files that end as models' do and hold none, each with a digest of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"model-{number:05d}.safetensors").write_text(f"no model {number}\n")
 
 
 def whole_lines(out: Path) -> int:
@@ -146,15 +153,20 @@ def main() -> None:
     options.add_argument(
         "--folder", type=Path, help="where models, lines and marks are kept while it is not done"
     )
+    options.add_argument("--refused", action="store_true", help="scan files that are refused at once")
     given = options.parse_args()
     if given.engine == "ray" and find_spec("ray") is None:
         print("  Ray is not installed: the rows of a scan on it are left out.")
         told("scan_ray", [])
         return
     until = time.monotonic() + 60 * given.minutes
-    folder = (given.folder or ROOT / "build" / f"scan-{given.engine}-{given.count}").absolute()
+    kind = "scan_ray" if given.engine == "ray" else "scan_refused" if given.refused else "scan"
+    folder = (given.folder or ROOT / "build" / f"{kind}-{given.count}").absolute()
     models, out, kept = folder / "models", folder / "lines.jsonl", folder / "marks.json"
-    make_models(models, given.count, given.pack)
+    if given.refused:
+        make_refused(models, given.count)
+    else:
+        make_models(models, given.count, given.pack)
     state = json.loads(kept.read_text()) if kept.exists() else {"kills": 0, "marks": []}
     marks = [Mark(**m) for m in state["marks"]]
     command = [
@@ -181,10 +193,10 @@ def main() -> None:
     verdicts = check(out, models, given.count)
     last, local = marks[-1], given.engine == "local"
     each = f", {last.busy / last.lines:.2f} s of the processor each" if local else ""
-    of = f"{given.count} models, {given.jobs} at once, killed {state['kills']} times"
+    of = f"{given.count} models, {given.jobs} at once, killed {count(state['kills'], 'time')}"
     rows = [
         Row(
-            f"the paper's stream of {given.count} models ({given.engine})",
+            "files that no model is in" if given.refused else "the paper's stream, from start to end",
             f"{last.lines / last.seconds:.2f} models a second{each};"
             f" every model has exactly one whole line, {verdicts['error']} of them errors",
             of,
@@ -196,7 +208,7 @@ def main() -> None:
             Row("the same of the worker's host", tenths(marks, "host"), of),
             Row("the same of the largest job", tenths(marks, "job"), of),
         ]
-    told("scan" if local else "scan_ray", rows)
+    told(kind, rows)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.table import ROOT, Row, Times, middle, told
+from benchmarks.table import ROOT, Row, Times, count, middle, told
 
 SAMPLES = sorted((ROOT / "assets" / "samples").glob("mnist-*.safetensors"))
 SALIENCY = ("--set", "streams=saliency")
@@ -77,7 +77,7 @@ def main() -> None:
         run(everything, SAMPLES[-1], cache)
         run(again, SAMPLES[-1], cache)
         run(other, SAMPLES[-1], cache, *SALIENCY, "--set", "seed=1")
-    runs, once = f"{len(SAMPLES)} samples, {rounds} rounds", "one sample"
+    runs, once = f"{len(SAMPLES)} samples, {count(rounds, 'round')}", "one sample"
     rows = [
         paper.row(
             "the paper's stream, empty cache, the pack's baseline, from the process's start to its end", runs

@@ -32,11 +32,15 @@ MODULES = {
     "memory": "Memory",
     "cleansing": "Against Neural Cleanse",
     "scan": "A scan of many models",
+    "scan_refused": "A scan of many files that are refused at once",
     "scan_ray": "A scan on a Ray cluster of this machine",
     "onnx_import": "Networks opened from ONNX",
     "gpu": "On a GPU",
 }
 """Benchmarks in the order of the table, and what they are about; each is run as :func:`command` says."""
+
+OTHERS = {"scan_refused": "scan --refused --count 1000", "scan_ray": "scan --engine ray --count 12"}
+"""Benchmarks that are another module's with these options."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ def middle(values: Sequence[float], unit: str, digits: int = 2) -> str:
         return f"{values[0]:.{digits}f} {unit}"
     low, high = min(values), max(values)
     return f"{statistics.median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 round``, ``2 rounds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass
@@ -99,7 +108,7 @@ def kept() -> dict[str, Any]:
 
 def command(name: str) -> str:
     """What runs a benchmark."""
-    return "benchmarks.scan --engine ray --count 12" if name == "scan_ray" else f"benchmarks.{name}"
+    return f"benchmarks.{OTHERS.get(name, name)}"
 
 
 def table() -> str:

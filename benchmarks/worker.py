@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.start import SAMPLES
-from benchmarks.table import Row, Times, middle, told
+from benchmarks.table import Row, Times, count, middle, told
 from ti_core.settings import Settings
 from ti_core.worker import Job, warm_up
 from ti_core.worker.hosts import close_host, running_host
@@ -101,7 +101,8 @@ def main() -> None:
     signs = [inspected(sample, paper, settings=settings) for sample in SAMPLES for _ in range(rounds)]
     for sample in SAMPLES:
         opened_again(sample, again, rounds)
-    many, few = f"{len(SAMPLES)} samples, {rounds} rounds", f"{rounds} rounds"
+    few = count(rounds, "round")
+    many = f"{len(SAMPLES)} samples, {few}"
     rows = [
         Row("a small job, the worker's host started for it", middle(started, "s"), few),
         Row("a small job in a warm host", middle(small, "s", 3), few),
