@@ -12,6 +12,7 @@ import pytest
 from ti_core.errors import ModelFileError
 from ti_core.worker import endings
 from ti_core.worker.child import sentence
+from ti_core.worker.host import Host
 from ti_core.worker.isolation import _told
 from ti_core.worker.limits import GIB, Limits
 from ti_core.worker.protocol import LONGEST_LINE, MalformedLineError, decode, encode, plain
@@ -122,3 +123,19 @@ def test_a_means_that_the_machine_lacks_is_named(
     found: dict[str, Any] = _told(*problems).as_dict()
     assert network in found["network"] and files in found["files"] and processes in found["processes"]
     json.dumps(found)
+
+
+def test_where_no_process_can_be_had_both_pipes_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the asking program is told, and its folder stays its own to remove."""
+
+    def refused() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    host = Host.__new__(Host)
+    host.jobs, host.temporary = {}, {}
+    (lines, theirs), (told, other) = os.pipe(), os.pipe()
+    host.answer({"task": "any", "folder": "/nowhere", "temporary": True}, [theirs, other])
+    assert os.read(lines, 1) == os.read(told, 1) == b"" and not host.jobs and not host.temporary
+    os.close(lines)
+    os.close(told)
