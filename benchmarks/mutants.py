@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +34,6 @@ SLOW_IMPORTS = (
     "sklearn.linear_model",
     "scipy.special",
     "pytest",
-    "hypothesis",
 )
 
 
@@ -57,7 +57,10 @@ def run_tests(tests: tuple[str, ...], copy: Path) -> int:
         code = ELSEWHERE
         try:
             code = _in_child(tests, copy)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(code)
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -76,6 +79,7 @@ def _in_child(tests: tuple[str, ...], copy: Path) -> int:
     os.dup2(out, 2)
     os.chdir(copy)
     sys.dont_write_bytecode = True
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     for name in [m for m in sys.modules if m.partition(".")[0] in ("benchmarks", "tests", "ti_core")]:
         del sys.modules[name]
     sys.path[:] = [str(copy), *(p for p in sys.path if p and Path(p).resolve() != ROOT)]
@@ -84,8 +88,9 @@ def _in_child(tests: tuple[str, ...], copy: Path) -> int:
     import ti_core
 
     if Path(ti_core.__file__).resolve().parent != copy / "ti_core":
-        return ELSEWHERE
-    return int(pytest.main([*tests, "-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(copy)]))
+        raise ImportError(f"The package came from {ti_core.__file__}, not from the copy.")
+    quick = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider"]
+    return int(pytest.main([*tests, *quick, "--rootdir", str(copy)]))
 
 
 def try_one(mutant: Mutant, copy: Path) -> int:

@@ -20,7 +20,7 @@ def _of(file: str, tests: str, *changes: tuple[str, str]) -> list[Mutant]:
 
 
 MUTANTS = [
-    # Eq. (1) and (2), and what is drawn.
+    # Eq. (1) and (2).
     *_of(
         "triggers.py",
         "test_triggers.py",
@@ -29,10 +29,6 @@ MUTANTS = [
         ("images + weight * pattern", "images - weight * pattern"),
         ("mask[:] = 0.0", "mask[:] = 1.0"),
         ("self.left : self.left + self.width", "self.left : self.left + self.height"),
-        ("rng.integers(0, width - w + 1)", "rng.integers(0, width - w - 1)"),
-        ("rng.uniform(size=shape) > 0.5", "rng.uniform(size=shape) > 0.9"),
-        ("(rows + columns) % 2", "(rows * columns) % 2"),
-        ('1.0 if kind == "white"', '1.0 if kind != "white"'),
     ),
     # Eq. (3), ascent, and eq. (4), descent.
     *_of(
@@ -52,7 +48,6 @@ MUTANTS = [
         ("network(images).argmax(1)", "network(images).argmin(1)"),
         ("*options, inverse=True", "*options, inverse=False"),
         ("[images, maximised, minimised]", "[images, minimised, maximised]"),
-        ("min(settings.patch_size, *shape[1:])", "max(settings.patch_size, *shape[1:])"),
     ),
     # Sec. 3.2.
     *_of(
@@ -74,7 +69,6 @@ MUTANTS = [
         ("np.asarray(np.geomspace(", "np.asarray(np.linspace("),
         ("p + (1 - p) * inside", "p + (1 + p) * inside"),
         ("below] * (1 - share)", "below] * (1 + share)"),
-        ("max(1, values.shape[-1])", "max(1, bins)"),
     ),
     # The search of the deep streams: the margin of a class over the best other one, raised.
     *_of(
@@ -93,7 +87,6 @@ MUTANTS = [
         ("high - low > 1e-9, high - low", "high - low > 1e-9, high + low"),
         ("out = (own - mean)", "out = (mean - own)"),
         ("(clean - rest) / (spread + floor)", "(rest - clean) / (spread + floor)"),
-        ("(n * mean - clean)", "(n * mean + clean)"),
         ("np.clip(z, -CAP, CAP)", "np.clip(z, CAP, -CAP)"),
         ("ordered[:, -1] - ordered[:, -2]", "ordered[:, -1] + ordered[:, -2]"),
     ),
@@ -136,7 +129,6 @@ MUTANTS = [
         ('trojaned = labels != "clean"', 'trojaned = labels == "clean"'),
         ("clipped / (1 - clipped)", "clipped / (1 + clipped)"),
         ("self.scale).min() / self.reach", "self.scale).max() / self.reach"),
-        ("[1] * features", "[-1] * features"),
     ),
     # Areas under the curve, ties counting half.
     *_of(

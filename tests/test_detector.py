@@ -133,6 +133,13 @@ def test_calibrated_probabilities_are_about_right() -> None:
         assert abs(trojaned[chosen].mean() - p[chosen].mean()) < 0.06
 
 
+def test_the_probability_is_platts_formula() -> None:
+    c = Calibration(2.0, -1.0, 0.0, 1.0)
+    assert c.probability(np.array([0.5, 1.0])) == pytest.approx([0.5, 1 / (1 + np.exp(-1.0))])
+    assert c.probability(0.0) == pytest.approx(1 / (1 + np.exp(1.0)))
+    assert c.probability(-1e9) < 1e-20 and c.probability(1e9) == 1.0
+
+
 def test_verdicts_at_the_thresholds() -> None:
     c = Calibration(1.0, 0.0, 0.3, 0.7)
     assert [c.verdict(p) for p in (0.0, 0.299, 0.3, 0.5, 0.699, 0.7, 1.0)] == [

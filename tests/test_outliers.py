@@ -52,7 +52,7 @@ def test_each_stream_counts_in_units_of_what_is_usual() -> None:
     )
     radii = np.stack([np.zeros(5, dtype=np.float32), levels, 10 * levels])
     assert standing_out("universal", {"margins": radii}) == pytest.approx(expected / USUAL["universal"])
-    norms = np.exp(-levels)
+    norms = 100 * np.exp(-levels)
     assert standing_out("inversion", {"norms": norms}) == pytest.approx(
         (levels - 2) / USUAL["inversion"], rel=1e-5
     )
@@ -60,6 +60,6 @@ def test_each_stream_counts_in_units_of_what_is_usual() -> None:
 
 def test_a_class_that_several_streams_name_stands_out_by_the_root_of_the_squares() -> None:
     levels = np.array([0.0, 1.0, 2.0, 3.0, 8.0], dtype=np.float32)
-    found = alone({"windowed": {"margins": levels[:, None]}, "inversion": {"norms": np.exp(-levels)}})
+    found = alone({"windowed": {"margins": levels[:, None]}, "inversion": {"norms": 100 * np.exp(-levels)}})
     assert found.target == 4
     assert found.score == pytest.approx(np.hypot(3 / USUAL["windowed"], 6 / USUAL["inversion"]), rel=1e-5)

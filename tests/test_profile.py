@@ -74,3 +74,8 @@ def test_a_louder_network_moves_the_histograms_up(maps: np.ndarray) -> None:
     edges = boundaries(0.005, 50, 16)
     means = [quantile_histograms(s * maps, (0.9,), edges)[0] @ np.arange(16) for s in (1, 2, 4)]
     assert means[0] < means[1] < means[2]
+
+
+def test_a_bin_holds_its_lower_boundary_and_the_last_its_upper_too() -> None:
+    assert histogram(np.array([0.5, 1.5, 1.5, 2.5]), EDGES).tolist() == [0.25, 0.5, 0.25, 0.0]
+    assert histogram(np.array([3.5, 4.5]), EDGES).tolist() == [0.0, 0.0, 0.0, 1.0]

@@ -244,14 +244,19 @@ def test_the_controls_follow_the_pack_but_for_what_was_turned(
     app = page().run()
     app.slider(key="settings.patch_size").set_value(6).run()
     app.selectbox(key="pack").set_value("bars").run()
-    stands = app.session_state
-    assert stands["settings.images"] == tiny_settings.images and stands["settings.patch_size"] == 6
-    assert stands["settings.quantiles"] == list(tiny_settings.quantiles)
+    assert (
+        app.session_state["settings.images"] == tiny_settings.images
+        and app.session_state["settings.patch_size"] == 6
+    )
+    assert app.session_state["settings.quantiles"] == list(tiny_settings.quantiles)
     app.selectbox(key="pack").set_value("").run()
-    assert stands["settings.images"] == Settings().images and stands["settings.patch_size"] == 6
+    assert (
+        app.session_state["settings.images"] == Settings().images
+        and app.session_state["settings.patch_size"] == 6
+    )
     app.selectbox(key="pack").set_value("bars").run()
     app.button(key="defaults").click().run()
-    assert stands["settings.patch_size"] == tiny_settings.patch_size
+    assert app.session_state["settings.patch_size"] == tiny_settings.patch_size
     app.slider(key="settings.images").set_value(9).run()
     app.button(key="sample.bars.clean").click().run()
     settled(app, dashboard)

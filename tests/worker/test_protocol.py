@@ -1,0 +1,141 @@
+"""What a job may say, and the sentence for every way it can end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from ti_core.errors import ModelFileError
+from ti_core.worker import endings
+from ti_core.worker.child import sentence
+from ti_core.worker.host import Host
+from ti_core.worker.isolation import _told
+from ti_core.worker.limits import GIB, Limits
+from ti_core.worker.protocol import LONGEST_LINE, MalformedLineError, decode, encode, plain
+
+LIMITS = Limits(memory_bytes=2 * GIB, cpu_seconds=600, wall_seconds=90.0)
+
+
+def test_a_line_is_read_as_it_was_written() -> None:
+    event, holds = decode(encode("progress", stage="probes", share=0.25))
+    assert (event.kind, event.stage, event.share, holds) == ("progress", "probes", 0.25, {})
+    _, holds = decode(encode("isolation", holds={"network": "None."}))
+    assert holds == {"network": "None."}
+
+
+@pytest.mark.parametrize("share", [-1, -0.5, 1.5, 2])
+def test_a_share_a_little_beyond_the_whole_is_held_in_it(share: float) -> None:
+    assert decode(encode("progress", share=share))[0].share == min(max(share, 0.0), 1.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe",
+        b"{",
+        b"[" * 100_000,
+        b'["done"]',
+        b"{}",
+        b'{"kind": "exec"}',
+        b'{"kind": "done", "stage": 1}',
+        b'{"kind": "failed", "text": null}',
+        b'{"kind": "progress", "share": true}',
+        b'{"kind": "progress", "share": "half"}',
+        b'{"kind": "progress", "share": 2.5}',
+        b'{"kind": "progress", "share": NaN}',
+        b'{"kind": "isolation", "holds": ["network"]}',
+        b'{"kind": "isolation", "holds": {"network": 1}}',
+    ],
+)
+def test_anything_else_is_refused(line: bytes) -> None:
+    with pytest.raises(MalformedLineError):
+        decode(line)
+
+
+def test_no_line_is_longer_than_is_read_and_none_steers_a_terminal() -> None:
+    line = encode("failed", text="é\x1b[2J" * 100_000)
+    assert len(line) <= LONGEST_LINE and line.endswith(b"\n")
+    assert "\x1b" not in decode(line)[0].text
+    assert plain("a\nb\x00\udcffc", 10) == plain("a\nb\x00\udcffc", 10, lines=True).replace("\n", " ")
+    assert "\n" in plain("one\ntwo", 10, lines=True) and plain("abcdef", 3) == "ab…"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (signal.SIGXCPU, "more than the 10 minutes of processor time"),
+        (signal.SIGKILL, "ended by the system"),
+        (signal.SIGSEGV, "crashed (SIGSEGV)"),
+        (33, "crashed (signal 33)"),
+        (7 << 8, "ended without a result (exit code 7)"),
+    ],
+)
+def test_every_end_of_a_process_has_its_sentence(status: int, words: str) -> None:
+    assert os.WIFSIGNALED(status) == (status < 128)
+    assert words in endings.of_status(int(status), LIMITS)
+
+
+def test_limits_are_told_in_their_units() -> None:
+    assert "longer than the 90 seconds" in endings.too_long(LIMITS)
+    assert "the 2.0 GB it may use" in endings.too_much_memory(LIMITS)
+    assert f"the {LIMITS.folder_bytes / GIB:.1f} GB it may" in endings.too_large(LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ModelFileError("It is no model."), "It is no model."),
+        (MemoryError(), "more memory than it may use"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "more memory than it may use"),
+        (RecursionError(), "nested too deeply"),
+        (FileNotFoundError(2, "No such file or directory", "/a/b/model.pt"), "model.pt: No such file"),
+        (OSError("the disk is gone"), "the disk is gone."),
+        (ValueError("odd\nsecond line"), "stopped the work (ValueError: odd)."),
+        (KeyboardInterrupt(), "stopped the work (KeyboardInterrupt)."),
+    ],
+)
+def test_what_stopped_a_task_is_one_sentence(error: BaseException, says: str) -> None:
+    told = sentence(error)
+    assert says in told and told.endswith(".") and "/a/b" not in told
+
+
+@pytest.mark.parametrize(
+    ("problems", "network", "files", "processes"),
+    [
+        (("", "", ""), "seccomp), and its own network", "Landlock)", "reached (seccomp)"),
+        (("refused", "", ""), "can be opened (seccomp).", "Landlock)", "reached (seccomp)"),
+        (("", "", "missing"), "leads nowhere (namespace).", "Landlock)", "started (Landlock)"),
+        (
+            ("refused", "too old", "missing"),
+            "Not cut off on this machine (seccomp: missing; namespace: refused)",
+            "Not confined by the kernel on this machine (Landlock: too old)",
+            "Not confined by the kernel on this machine (seccomp: missing)",
+        ),
+    ],
+)
+def test_a_means_that_the_machine_lacks_is_named(
+    problems: tuple[str, str, str], network: str, files: str, processes: str
+) -> None:
+    found: dict[str, Any] = _told(*problems).as_dict()
+    assert network in found["network"] and files in found["files"] and processes in found["processes"]
+    json.dumps(found)
+
+
+def test_where_no_process_can_be_had_both_pipes_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the asking program is told, and its folder stays its own to remove."""
+
+    def refused() -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    host = Host.__new__(Host)
+    host.jobs, host.temporary = {}, {}
+    (lines, theirs), (told, other) = os.pipe(), os.pipe()
+    host.answer({"task": "any", "folder": "/nowhere", "temporary": True}, [theirs, other])
+    assert os.read(lines, 1) == os.read(told, 1) == b"" and not host.jobs and not host.temporary
+    os.close(lines)
+    os.close(told)
