@@ -6,7 +6,6 @@ new digests into it: who vouches for a report is shown by a signature, which thi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +13,16 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-from ti_core.case_checks import DIGEST, ISO, check_report
-from ti_core.errors import CaseError, PackError, ReportError
+from ti_core.case_checks import DIGEST, ISO
+from ti_core.errors import PackError
 from ti_core.html import document, report_json
 from ti_core.loading.wording import shown
-from ti_core.report import SCHEMA_VERSION, Report, percent
-from ti_core.report_schema import problems
+from ti_core.report import Report, percent
+from ti_core.report_reading import ReportFile, read_report
 from ti_core.sealing import json_digest, unsealed
 from ti_core.settings import Settings
 from ti_core.source import code_digest
 
-LARGEST = 100_000_000
 HOLDS, DIFFERS, NOT_COMPARED = "holds", "differs", "not compared"
 
 _WORDS = r'[^<>"]*'
@@ -37,7 +35,6 @@ _SECTION = re.compile(
     rf"(?:{_PICTURE})*</section>"
 )
 _TIME = re.compile(rf"<time>({ISO.pattern})</time>")
-_JSON = re.compile(r'<pre id="report-json">([^<]*)</pre>')
 _VERDICT = re.compile(r'<p class="verdict (\w+)"><strong>\S+ (\w+)\.</strong>([^<]*)</p>')
 
 
@@ -106,11 +103,9 @@ def verify_report(
     ReportError : the file is no report of this program.
     PackError, DataError, OSError : what it is to be compared with cannot be read.
     """
-    text = _read(path)
-    if text.lstrip("\ufeff").lstrip().startswith("{"):
-        report, checks = _of_json(text, path.name, digest)
-    else:
-        report, checks = _of_page(text, path.name, digest)
+    held = read_report(path)
+    report = held.report
+    checks = _of_json(held, digest) if held.page is None else _of_page(held, held.page, digest)
     checks.append(_code(report))
     checks.append(_model(report, models))
     checks.append(_images(report, images) if report.pack.get("images") else _pack(report, pack))
@@ -121,52 +116,12 @@ def verify_report(
     return Verification(report, tuple(checks))
 
 
-def _read(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise ReportError(f"{shown(path.name)} is no plain file; give the HTML page or the JSON of a report.")
-    with path.open("rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ReportError(
-            f"{shown(path.name)} is larger than any report; give the HTML page or the JSON of one."
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _foreign(path.name) from error
-
-
-def _foreign(name: str) -> ReportError:
-    return ReportError(
-        f"{shown(name)} is no report of this program, or it is damaged; give the HTML page or the JSON of one."
-    )
-
-
-def _parsed(text: str, name: str) -> Report:
-    try:
-        record = json.loads(text)
-        if isinstance(record, dict) and record.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
-            raise ReportError(
-                f"{shown(name)} is a report of schema version {shown(str(record['schema_version']), 20)}; this program"
-                f" reads {SCHEMA_VERSION}."
-            )
-        report = Report.from_dict(record)
-        check_report(record, int(record["model"]["classes"]), alone=True)
-    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, CaseError) as error:
-        raise _foreign(name) from error
-    found = problems(record)
-    if found:
-        raise ReportError(f"{shown(name)} is no report as this program writes it: {shown(found[0], 200)}")
-    return report
-
-
-def _of_json(text: str, name: str, digest: str | None) -> tuple[Report, list[Check]]:
-    report = _parsed(text, name)
-    own = json_digest(text)
+def _of_json(held: ReportFile, digest: str | None) -> list[Check]:
+    own = json_digest(held.text)
     if digest is not None:
-        return report, [_json_against(own, digest)]
+        return [_json_against(own, digest)]
     words = "A report as JSON holds no digest of itself; compare this one with the page's, or give --digest."
-    return report, [Check("json", NOT_COMPARED, words, own)]
+    return [Check("json", NOT_COMPARED, words, own)]
 
 
 def _json_against(own: str, digest: str) -> Check:
@@ -177,12 +132,8 @@ def _json_against(own: str, digest: str) -> Check:
     )
 
 
-def _of_page(page: str, name: str, digest: str | None) -> tuple[Report, list[Check]]:
-    held = _JSON.findall(page)
-    if len(held) != 1:
-        raise _foreign(name)
-    text = unescape(held[0])
-    report, own = _parsed(text, name), json_digest(text)
+def _of_page(held: ReportFile, page: str, digest: str | None) -> list[Check]:
+    own = json_digest(held.text)
     checks = []
     if f"<td>{own}</td>" in page:
         checks.append(Check("json", HOLDS, "The JSON in the page has the digest that the page shows.", own))
@@ -191,8 +142,7 @@ def _of_page(page: str, name: str, digest: str | None) -> tuple[Report, list[Che
         checks.append(Check("json", DIFFERS, words))
     if digest is not None:
         checks.append(_json_against(own, digest))
-    checks += [_seal(page), _text(page, report, text)]
-    return report, checks
+    return [*checks, _seal(page), _text(page, held.report, held.text)]
 
 
 def _seal(page: str) -> Check:
