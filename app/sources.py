@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
 import time
@@ -97,7 +98,8 @@ class ModelShelf:
         names = [file_name(u.name) for u in uploads]
         if len(set(names)) != len(names):
             raise ModelFileError("Two of the files have the same name; hand in one model at a time.")
-        total = sum(u.getbuffer().nbytes for u in uploads)
+        contents = [_content(u) for u in uploads]
+        total = sum(map(len, contents))
         if total > MOST_BYTES:
             raise ModelFileError(
                 f"The files have {size(total)}, more than the {size(MOST_BYTES)} that this page takes; use the command"
@@ -105,16 +107,16 @@ class ModelShelf:
             )
         main = _main(names)
         digest = hashlib.sha256()
-        for upload, _ in sorted(zip(uploads, names, strict=True), key=lambda pair: pair[1] != names[main]):
-            digest.update(upload.getbuffer())
+        for content, _ in sorted(zip(contents, names, strict=True), key=lambda pair: pair[1] != names[main]):
+            digest.update(content)
         folder = self.folder / digest.hexdigest()
         if self._tidy(keep=folder) + total > MOST_SHELF:
             raise ModelFileError("This server was handed very many models just now; try again in an hour.")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for upload, name in zip(uploads, names, strict=True):
+        for content, name in zip(contents, names, strict=True):
             part = folder / f".{name}.part"
             try:
-                part.write_bytes(upload.getbuffer())
+                part.write_bytes(content)
                 part.replace(folder / name)
             except OSError:
                 part.unlink(missing_ok=True)
@@ -162,6 +164,11 @@ class ModelShelf:
                 shutil.rmtree(path)
                 total -= count
         return total
+
+
+def _content(upload: Upload) -> bytes | memoryview:
+    """What was handed in, without a second copy of it: a buffer of Streamlit's own file would be one."""
+    return upload.getvalue() if isinstance(upload, io.BytesIO) else upload.getbuffer()
 
 
 def file_name(name: str) -> str:

@@ -149,9 +149,11 @@ def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
     assert json.loads(Path(waiting.value.path()).read_text())["verdict"] == "backdoored"
 
 
-def test_a_clean_upload_is_clean(visitor: Visitor) -> None:
+def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor, server: str) -> None:
     visitor.upload(SAMPLES / "mnist-clean.safetensors")
     assert visitor.verdict() == "Clean"
+    with urllib.request.urlopen(f"{server}/_stcore/metrics", timeout=60) as answer:
+        assert "UploadedFileManager" not in answer.read().decode()
 
 
 def test_images_of_ones_own_take_the_place_of_a_pack(visitor: Visitor, home: Path, tmp_path: Path) -> None:

@@ -109,8 +109,6 @@ def test_a_killed_worker_fails_its_own_inspection_only(browser: Any, server: Ser
     said = says(one, "was not inspected")
     assert "ended by the system" in said if victim == "job" else "was lost; try again" in said
     assert two.verdict() == "Clean"
-    one.sample("Blend trigger")
-    assert one.verdict() == "Backdoored"
     for visitor in (one, two):
         visitor.context.close()
 

@@ -131,3 +131,20 @@ def test_the_shelf_is_never_larger_than_it_may_be(tmp_path: Path, monkeypatch: p
         os.utime(source.path.parent, (1, 1))
     shelf.put([File("m.pt", b"z" * 60)])
     assert [s.path.exists() for s in put] == [False, False, True]
+
+
+def test_what_is_handed_in_is_not_copied(tmp_path: Path) -> None:
+    """Streamlit's file shares its bytes with the server's store until somebody asks for a buffer to write into."""
+    import tracemalloc
+
+    from streamlit.proto.Common_pb2 import FileURLs
+    from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
+
+    data = b"x" * 20_000_000
+    upload = UploadedFile(UploadedFileRec("id", "m.pt", "", data), FileURLs())
+    shelf = ModelShelf(tmp_path / "models")
+    tracemalloc.start()
+    source = shelf.put([upload])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000 and source.path.stat().st_size == len(data)
