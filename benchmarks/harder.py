@@ -97,13 +97,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     until = time.monotonic() + 60 * given.minutes
     pack, wanted = load_pack(given.pack), given.count * len(families)
     records: list[dict[str, Any]] = []
-    for record in train_harder(given.data, given.out, given.count, families=families):
+    for record in train_harder(given.data, given.out, given.count, families=families, until=until):
         if learnt(record):
             inspected(record, given.out, pack)
         records.append(record)
-        if time.monotonic() > until and len(records) < wanted:
-            print(f"{len(records)} of {wanted} networks are done; run the same command again to go on.")
-            break
+    if len(records) < wanted:
+        print(f"{len(records)} of {wanted} networks are done; run the same command again to go on.")
     clean = held_out_clean(pack)
     print(f"pack {pack.name} {pack.sha256[:12]}, {len(clean)} held-out clean members beside them")
     for family in families:
