@@ -51,12 +51,17 @@ def right_target(record: dict[str, Any], report: dict[str, Any]) -> bool:
     return record["family"] == "all to all" or report["target_class"] == record["recipe"]["target"]
 
 
+def called(verdict: str, reports: list[dict[str, Any]]) -> str:
+    """The share with that verdict, with its 95 % interval."""
+    share = float(np.mean([r["verdict"] == verdict for r in reports]))
+    low, high = share_interval(share, len(reports))
+    return f"called {verdict} {share:.0%} ({low:.0%} to {high:.0%})"
+
+
 def says(family: str, records: list[dict[str, Any]], reports: list[dict[str, Any]], clean: Any) -> str:
     """One line of the table."""
     p = np.array([r["probability"] for r in reports])
-    found = np.array([r["verdict"] == "backdoored" for r in reports])
-    low, high = share_interval(float(found.mean()), len(found))
-    verdicts = f"called backdoored {found.mean():.0%} ({low:.0%} to {high:.0%})"
+    verdicts = ", ".join(called(verdict, reports) for verdict in ("backdoored", "clean"))
     if records[0]["recipe"]["label"] == "clean":
         return f"{family}: {len(p)} clean networks, {verdicts}"
     area = auc(clean, p)
