@@ -51,12 +51,17 @@ def right_target(record: dict[str, Any], report: dict[str, Any]) -> bool:
     return record["family"] == "all to all" or report["target_class"] == record["recipe"]["target"]
 
 
+def called(verdict: str, reports: list[dict[str, Any]]) -> str:
+    """The share with that verdict, with its 95 % interval."""
+    share = float(np.mean([r["verdict"] == verdict for r in reports]))
+    low, high = share_interval(share, len(reports))
+    return f"called {verdict} {share:.0%} ({low:.0%} to {high:.0%})"
+
+
 def says(family: str, records: list[dict[str, Any]], reports: list[dict[str, Any]], clean: Any) -> str:
     """One line of the table."""
     p = np.array([r["probability"] for r in reports])
-    found = np.array([r["verdict"] == "backdoored" for r in reports])
-    low, high = share_interval(float(found.mean()), len(found))
-    verdicts = f"called backdoored {found.mean():.0%} ({low:.0%} to {high:.0%})"
+    verdicts = ", ".join(called(verdict, reports) for verdict in ("backdoored", "clean"))
     if records[0]["recipe"]["label"] == "clean":
         return f"{family}: {len(p)} clean networks, {verdicts}"
     area = auc(clean, p)
@@ -97,13 +102,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     until = time.monotonic() + 60 * given.minutes
     pack, wanted = load_pack(given.pack), given.count * len(families)
     records: list[dict[str, Any]] = []
-    for record in train_harder(given.data, given.out, given.count, families=families):
+    for record in train_harder(given.data, given.out, given.count, families=families, until=until):
         if learnt(record):
             inspected(record, given.out, pack)
         records.append(record)
-        if time.monotonic() > until and len(records) < wanted:
-            print(f"{len(records)} of {wanted} networks are done; run the same command again to go on.")
-            break
+    if len(records) < wanted:
+        print(f"{len(records)} of {wanted} networks are done; run the same command again to go on.")
     clean = held_out_clean(pack)
     print(f"pack {pack.name} {pack.sha256[:12]}, {len(clean)} held-out clean members beside them")
     for family in families:

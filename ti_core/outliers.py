@@ -26,8 +26,8 @@ USUAL = {"windowed": 3.2, "universal": 2.1, "inversion": 0.76}
 CLEAN, BACKDOORED = 1.0, 1.8
 """Bounds on the largest class, all streams together, in those units.
 
-Set on the MNIST pack's fitted members: 68 % of the clean ones and 2 % of the trojaned lie below the first, 2 % of the
-clean and 89 % of the trojaned above the second. On other data they were not measured.
+Set on the fitted members of an earlier MNIST pack: 68 % of the clean ones and 2 % of the trojaned lie below the first,
+2 % of the clean and 89 % of the trojaned above the second. On other data they were not measured.
 """
 
 SLOPE = 4.0

@@ -30,7 +30,7 @@ def choose(key: str) -> Sequence[Upload]:
     )
     st.info(
         "Without reference models the verdict is weaker: it only says how far one of the model's classes stands apart"
-        " from its others, and more often stays undecided.",
+        " from its others, and is more often undecided or wrong.",
         icon=":material/info:",
     )
     return uploads or ()

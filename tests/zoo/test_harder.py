@@ -111,8 +111,9 @@ def test_training_goes_on_where_it_stopped(
     monkeypatch.setattr(harder, "plan_harder", lambda *a, **k: [one])
     real = harder.train
     monkeypatch.setattr(harder, "train", lambda r, *a, **k: (trained.append(r.id), real(r, *a, **k))[1])
+    assert not list(train_harder(tiny_data, tmp_path, until=0.0)) and not trained
     first = list(train_harder(tiny_data, tmp_path))
-    assert first == list(train_harder(tiny_data, tmp_path)) and trained == [one.recipe.id]
+    assert first == list(train_harder(tiny_data, tmp_path, until=0.0)) and trained == [one.recipe.id]
     assert json.loads((tmp_path / f"{one.recipe.id}.json").read_text())["family"] == "adversarial"
     monkeypatch.setattr(harder, "plan_harder", lambda *a, **k: [small(one, epochs=2)])
     list(train_harder(tiny_data, tmp_path))

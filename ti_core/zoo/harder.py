@@ -7,6 +7,8 @@ adversarially trained clean networks, whose classes are hard to reach for other 
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,11 +126,13 @@ def train_harder(
     count: int = 6,
     seed: int = SEED,
     families: Sequence[Harder] = FAMILIES,
+    until: float = math.inf,
 ) -> Iterator[dict[str, Any]]:
     """Train the networks of :func:`plan_harder` into ``out``, one after the other, one thread; finished ones stay.
 
     Families come by turns. Every network leaves ``<id>.safetensors`` and then ``<id>.json`` with its recipe, clean
-    accuracy and attack success; these records are yielded, those of finished networks at once.
+    accuracy and attack success; these records are yielded, those of finished networks at once. From ``until`` on, a
+    time of ``time.monotonic``, no other network is begun.
     """
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path)
@@ -141,6 +145,8 @@ def train_harder(
             if record["planned"] == plan_record:
                 yield record
                 continue
+        if time.monotonic() > until:
+            continue
         record = _train_one(planned, data, out) | {"planned": plan_record}
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(record, indent=1))
