@@ -6,7 +6,6 @@ A ticket whose browser tab has been closed ends by itself.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -122,13 +121,11 @@ class Desk:
         ------
         OSError : it cannot be made.
         """
-        folder = self.work / f"{uuid4().hex}.attached"
-        folder.mkdir(mode=0o700)
-        return folder
+        return self._room.open(f"{uuid4().hex}.attached")
 
     def detach(self, folder: Path) -> None:
         """Remove such a folder."""
-        shutil.rmtree(folder, ignore_errors=True)
+        self._room.close(folder.name)
 
     def ticket(self, name: str) -> Ticket | None:
         """The ticket of that id, if it is still known."""

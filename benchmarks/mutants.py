@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.mutations import MUTANTS, Mutant
@@ -117,7 +118,7 @@ def main() -> int:
     for name in SLOW_IMPORTS:
         # Once, ahead of all the processes that need them.
         with suppress(ImportError):
-            __import__(name)
+            import_module(name)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder).resolve()
         for name in ("ti_core", "tests"):

@@ -55,7 +55,7 @@ MUTANTS = [
         "test_saliency.py",
         ("best = scores(x).max(dim=1)", "best = scores(x).min(dim=1)"),
         ("gradient.amax(dim=1)", "gradient.amin(dim=1)"),
-        (".detach().abs_()", ".detach()"),
+        ("gradient = gradient.abs_()", "gradient = gradient"),
     ),
     # Algorithm 1, lines 12 to 16, and the edges of the histograms.
     *_of(

@@ -21,6 +21,7 @@ from ti_core.comparison import panels
 from ti_core.errors import ReportError
 from ti_core.html import html_report, report_json
 from ti_core.own_case import case_alone
+from ti_core.own_images import load_own_images
 from ti_core.pack import Pack
 from ti_core.reference_free import inspect_alone
 from ti_core.report_verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
@@ -168,14 +169,13 @@ def test_another_model_and_another_pack_are_noticed(
 
 
 def test_images_of_ones_own_are_compared(tmp_path: Path) -> None:
-    own = reference_free.own()
-    result = inspect_alone(
-        reference_free.model(reference_free.hidden_pixel(), 6), own, Settings(normalisation="none")
-    )
+    pixels, settings = reference_free.own().pixels[:, 0], Settings(normalisation="none")
+    np.savez(tmp_path / "mine.npz", images=pixels)
+    np.savez(tmp_path / "others.npz", images=255 - pixels)
+    own = load_own_images(tmp_path / "mine.npz", (1, 12, 12), settings.seed)
+    result = inspect_alone(reference_free.model(reference_free.hidden_pixel(), 6), own, settings)
     path = tmp_path / "report.html"
     path.write_text(html_report(case_alone(result, own)), encoding="utf-8")
-    np.savez(tmp_path / "mine.npz", images=own.pixels[:, 0])
-    np.savez(tmp_path / "others.npz", images=255 - own.pixels[:, 0])
     assert states(verify_report(path))["images"] == NOT_COMPARED and verify_report(path).state == HOLDS
     assert states(verify_report(path, images=tmp_path / "mine.npz"))["images"] == HOLDS
     assert states(verify_report(path, images=tmp_path / "others.npz"))["images"] == DIFFERS

@@ -75,13 +75,15 @@ def mean_margins(margins: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     margins : ``K x ... x n``, one row a class. A class whose margins are NaN is neither suspicious nor the opposite:
-        it gets the median of the other classes, or 0 where no class has a finite margin.
+        it gets the median of the other classes; where none of them has a finite margin, that of the whole table, and
+        0 where there is none at all.
     """
     finite = margins.isfinite()
     if bool(finite.all()):
         return margins.mean(-1)
     found = torch.where(finite, margins, torch.nan).nanmean(-1)
     usual = found.nanmedian(0, keepdim=True).values.expand_as(found)
+    usual = torch.where(usual.isfinite(), usual, found.nanmedian())
     return torch.nan_to_num(torch.where(found.isfinite(), found, usual), 0.0, 0.0, 0.0)
 
 
