@@ -315,7 +315,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if given.zoo is not None and given.data is None:
         options.error("--zoo needs --data: the images come from the data set's test images.")
     models = of_zoo(given.zoo, given.data) if given.zoo is not None else of_pack(given.pack)
-    few = Screening(above=1, kept=given.kept, others=given.others)
+    few = Screening(above=1, windows_above=1, kept=given.kept, others=given.others)
     ways = {"in full": NEVER, "screened": few}
     begun = time.monotonic()
     done: list[Member] = []

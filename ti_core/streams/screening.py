@@ -30,18 +30,25 @@ class Screening:
     Parameters
     ----------
     above : with no more classes than this all do.
+    windows_above : with no more classes than this all are searched in every window, and what that finds is part of the
+        look at all classes: few patches are seen by a shorter search.
     kept : classes that stand out most in the short search.
     others : classes spread evenly over the ranking of the rest. Those that stand out do so partly by chance; an
         estimate drawn through them alone would lie too low for the rest.
     """
 
     above: int = 16
+    windows_above: int = 50
     kept: int = 6
     others: int = 2
 
     def applies(self, classes: int) -> bool:
         """Whether so many classes are screened."""
         return classes > max(self.above, self.kept + self.others)
+
+    def shortens_windows(self, classes: int) -> bool:
+        """Whether so many classes are screened in windows too."""
+        return self.applies(classes) and classes > self.windows_above
 
     def choose(self, *standings: Array, turns: tuple[int, ...] | None = None) -> NDArray[np.intp]:
         """Classes to search with full effort, ascending.

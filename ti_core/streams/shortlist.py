@@ -29,7 +29,8 @@ class Shortlist:
 
     Parameters
     ----------
-    universal, windowed : what these streams' searches found for all classes, by name of the array.
+    universal, windowed : what these streams' searches found for all classes, by name of the array; the windows' may be
+        the full search already.
     standing : how far each class stands out in both together, ``K``.
     chosen : the classes to search with full effort, ascending, ``J``.
     """
@@ -63,7 +64,11 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
     in_balls = universal.find_perturbations(
         network, images, pool, classes, balls, lambda share: progress(0.5 * share)
     )
-    places = windowed.Protocol.for_images(height, width, count).short()
+    places = windowed.Protocol.for_images(height, width, count)
+    if screening.shortens_windows(count):
+        places = places.short()
+    else:
+        pool = pools(context.labels, count, places.effort.unseen)
     in_windows = windowed.find_patterns(
         network, images, pool, classes, places, lambda share: progress(0.5 + 0.5 * share)
     )

@@ -134,7 +134,8 @@ class Windowed(Stream):
 
     Parameters
     ----------
-    screening : from how many classes on only those that stand out get full effort.
+    screening : from how many classes on only those that stand out get full effort; of a shorter look at all of them,
+        in this stream only where there are very many.
     """
 
     name: ClassVar[str] = "windowed"
@@ -159,6 +160,8 @@ class Windowed(Stream):
         # It is made of this stream's own search, among others.
         from ti_core.streams.shortlist import shortlist
 
+        if not self.screening.shortens_windows(count):
+            return dict(shortlist(scores, context, self.screening, progress).windowed)
         short = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share))
         own = everyone[torch.from_numpy(short.chosen).to(images.device)]
         full = find_patterns(network, images, pool, own, p, lambda share: progress(0.4 + 0.6 * share))
