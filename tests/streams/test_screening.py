@@ -105,6 +105,10 @@ def test_an_estimate_is_never_suspected_nor_named() -> None:
     assert unsuspected(plain, {}) is plain and among_searched(plain[0], {}).tolist() == [3.0, -1.0]
 
 
+SHORT = Screening(windows_above=0)
+"""Also the windows are searched shortly first, as with more classes than fifty."""
+
+
 def clean(seed: int) -> torch.nn.Module:
     return Linear(weights(MANY, size=0.1, seed=seed))
 
@@ -122,17 +126,17 @@ def short_cut(stream: str) -> torch.nn.Module:
 def test_a_class_with_a_short_cut_is_searched_named_and_suspected(stream: type[Stream]) -> None:
     images, labels = grey(80, low=0.0, high=0.25), torch.arange(80) % MANY
     shown = context(images, labels, MANY)
-    plain = stack([stream().evidence(clean(seed), shown) for seed in range(2, 8)])
-    evidence = stream().evidence(short_cut(stream.name), shown)
+    plain = stack([stream(screening=SHORT).evidence(clean(seed), shown) for seed in range(2, 8)])
+    evidence = stream(screening=SHORT).evidence(short_cut(stream.name), shown)
     searched = evidence[SEARCHED]
     assert searched[13] == 1 and searched.sum() == 8 and set(searched.tolist()) == {0.0, 1.0}
     assert all(np.isfinite(a).all() for a in evidence.values())
-    assert stream().read(evidence, plain, NAMES).target == 13
-    scores = stream().class_scores(stack([evidence]), plain)
+    assert stream(screening=SHORT).read(evidence, plain, NAMES).target == 13
+    scores = stream(screening=SHORT).class_scores(stack([evidence]), plain)
     assert scores is not None and scores.shape == (1, MANY)
     assert int(scores[0].argmax()) == 13 and float(scores[0, 13]) > 2
     assert (scores[0, searched == 0] <= 0).all()
-    assert read_alone(stream(), evidence, NAMES).target == 13
+    assert read_alone(stream(screening=SHORT), evidence, NAMES).target == 13
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda s: s.name)
@@ -140,7 +144,7 @@ def test_estimates_do_not_move_the_clean_models_distribution(stream: type[Stream
     """The clean models' mean at each class is near what it is when every class is searched in full."""
     images, labels = grey(80), torch.arange(80) % MANY
     ways = []
-    for screening in (Screening(), Screening(above=1000)):
+    for screening in (SHORT, Screening(above=1000)):
         many = [
             stream(screening=screening).evidence(  # type: ignore[call-arg]
                 Linear(weights(MANY, seed=s)), context(images, labels, MANY)
@@ -158,7 +162,7 @@ def test_estimates_do_not_move_the_clean_models_distribution(stream: type[Stream
 def test_screening_spares_most_of_the_work(stream: type[Stream]) -> None:
     images, labels = grey(80), torch.arange(80) % MANY
     work = []
-    for screening in (Screening(), Screening(above=1000)):
+    for screening in (SHORT, Screening(above=1000)):
         network = Counting(Linear(weights(MANY)))
         stream(screening=screening).evidence(network, context(images, labels, MANY))  # type: ignore[call-arg]
         work.append(network.images)
@@ -173,6 +177,18 @@ def test_few_classes_have_the_evidence_they_always_had(stream: type[Stream]) -> 
     never = stream(screening=Screening(above=1000)).evidence(network, context(images, labels, 3))  # type: ignore[call-arg]
     assert SEARCHED not in usual and usual.keys() == never.keys()
     assert all(np.array_equal(usual[k], never[k]) for k in usual)
+
+
+def test_up_to_fifty_classes_are_searched_in_every_window_and_what_that_finds_leads_the_others() -> None:
+    images, labels = grey(80, low=0.0, high=0.25), torch.arange(80) % MANY
+    shown, network = context(images, labels, MANY), short_cut("windowed")
+    windows = Windowed().evidence(network, shown)
+    every = Windowed(screening=Screening(above=1000)).evidence(network, shown)
+    assert SEARCHED not in windows
+    assert all(np.array_equal(windows[k], every[k]) for k in every)
+    assert Inversion().evidence(network, shown)[SEARCHED][13] == 1
+    assert not Screening().shortens_windows(50) and Screening().shortens_windows(51)
+    assert not Screening(above=100).shortens_windows(60)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +208,7 @@ def test_bad_input_ends_in_finite_numbers_and_a_sentence(
     stream: type[Stream], network: torch.nn.Module, count: int, labels: list[int]
 ) -> None:
     y = torch.tensor([labels[i % len(labels)] for i in range(count)])
-    evidence = stream().evidence(network, context(grey(count), y, MANY))
+    evidence = stream(screening=SHORT).evidence(network, context(grey(count), y, MANY))
     assert all(np.isfinite(a).all() for a in evidence.values())
     many = stack([evidence] * 3)
     assert stream().read(evidence, many, NAMES).sentence.endswith(".")
@@ -204,7 +220,7 @@ def test_bad_input_ends_in_finite_numbers_and_a_sentence(
 def test_all_streams_search_the_same_classes_and_look_at_the_others_once() -> None:
     images, labels = grey(80, low=0.0, high=0.25), torch.arange(80) % MANY
     shown = context(images, labels, MANY)
-    streams, network = [s() for s in STREAMS], Counting(short_cut(""))
+    streams, network = [s(screening=SHORT) for s in STREAMS], Counting(short_cut(""))
     own, work = {}, []
     for s in streams:
         network.images = 0
