@@ -122,7 +122,7 @@ MUTANTS = [
         ("if probability < self.low", "if probability <= self.low"),
         ("np.nextafter(clean[-1 - spare[0]], 1.0)", "np.nextafter(clean[-1 - spare[0]], 0.0)"),
         ("int(FALSE_ALARMS * (len(clean) + 1)) - 1", "int(FALSE_ALARMS * (len(clean) + 1)) + 1"),
-        ("int(MISSES * (len(bad) + 1)) - 1", "int(MISSES * (len(bad) + 1)) + 1"),
+        ("max(0, below - 1)", "max(0, below + 1)"),
         ("low, high = sorted((alarms, misses))", "high, low = sorted((alarms, misses))"),
         ('verdict == "clean" and distance > OUTSIDE', 'verdict == "clean" and distance < OUTSIDE'),
         ('"blend" if blend >= 0.5 else "patch"', '"patch" if blend >= 0.5 else "blend"'),

@@ -114,6 +114,15 @@ def test_few_members_make_for_wide_bounds() -> None:
     assert c.verdict(float(c.probability(1.0))) == "inconclusive"
 
 
+@pytest.mark.parametrize(("count", "below"), [(9, 0), (10, 0), (20, 1), (31, 2), (59, 2), (72, 2), (100, 4)])
+def test_of_few_trojaned_members_up_to_two_may_lie_below_the_lower_bound(count: int, below: int) -> None:
+    """One in ten as far as two, one in twenty beyond; the one on the wrong side more is counted in."""
+    trojaned = np.arange(200 + count) >= 200
+    logits = np.concatenate([np.linspace(-6, -5, 200), np.linspace(-4, 4, count)])
+    c = calibrate(logits, trojaned)
+    assert int((c.probability(logits[trojaned]) < max(c.low, c.high)).sum()) == below
+
+
 def test_what_falls_into_a_gap_between_the_kinds_is_inconclusive() -> None:
     trojaned = np.array([False] * 10 + [True] * 10)
     logits = np.where(trojaned, 2.0, -2.0) + np.linspace(-0.5, 0.5, 20)

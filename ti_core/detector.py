@@ -22,6 +22,9 @@ FALSE_ALARMS = 0.05
 """Largest share of clean models, out of fold, that may be called backdoored."""
 MISSES = 0.05
 """Largest share of trojaned models, out of fold, that may be called clean."""
+FEW_MISSES, FEW = 0.1, 3
+"""Of few trojaned members that share may be the larger one here, as far as the third of them: else a single network
+that no stream sees would leave hardly any clean model a verdict."""
 FOLDS = 5
 OUTSIDE = 2.0
 """Evidence farther from every reference model than this many times the farthest of those is outside the reference."""
@@ -251,7 +254,7 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
     that leaves at most :data:`MISSES` of the trojaned ones below; whichever is higher is the upper threshold. Where the
     two kinds overlap, what lies between is doubtful; where there is a gap between them, so is what falls into it.
     Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
-    for wide bounds (V. Vovk et al., 2005).
+    for wide bounds (V. Vovk et al., 2005); with fewer than 60 trojaned members :data:`FEW_MISSES` may lie below.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -260,7 +263,8 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
     p = Calibration(slope, intercept, 0.0, 1.0).probability(logits)
     clean, bad = np.sort(p[~trojaned]), np.sort(p[trojaned])
     # With fewer members than 1 / FALSE_ALARMS no threshold can keep the promise; then none may be on the wrong side.
-    spare = max(0, int(FALSE_ALARMS * (len(clean) + 1)) - 1), max(0, int(MISSES * (len(bad) + 1)) - 1)
+    below = max(int(MISSES * (len(bad) + 1)), min(FEW, int(FEW_MISSES * (len(bad) + 1))))
+    spare = max(0, int(FALSE_ALARMS * (len(clean) + 1)) - 1), max(0, below - 1)
     alarms, misses = float(np.nextafter(clean[-1 - spare[0]], 1.0)), float(bad[spare[1]])
     low, high = sorted((alarms, misses))
     return Calibration(slope, intercept, low, high)
