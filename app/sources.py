@@ -28,6 +28,8 @@ MOST_SHELF = 2 * SHELF_BYTES
 JUST_NOW = 3600.0
 """Seconds."""
 KIND_ORDER = ("clean", "blend", "patch")
+PACK_ORDER = ("mnist", "gtsrb", "cifar10", "cifar100")
+"""The quickest to inspect first; other packs follow by name."""
 
 
 class Upload(Protocol):
@@ -69,7 +71,8 @@ def samples() -> dict[str, dict[str, Source]]:
         pack, _, kind = path.stem.rpartition("-")
         if path.suffix.lower() in ENDINGS and kind in KIND_ORDER and pack:
             found.setdefault(pack, {})[kind] = Source(path.name, path, pack=pack, kind=kind)
-    return {p: {k: kinds[k] for k in KIND_ORDER if k in kinds} for p, kinds in found.items()}
+    order = sorted(found, key=lambda p: (PACK_ORDER.index(p) if p in PACK_ORDER else len(PACK_ORDER), p))
+    return {p: {k: found[p][k] for k in KIND_ORDER if k in found[p]} for p in order}
 
 
 class ModelShelf:

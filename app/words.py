@@ -20,6 +20,20 @@ _FOR_THE_PAGE = (
 )
 
 
+_DATA_SETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "gtsrb": "GTSRB",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
+
+
+def data_set(pack: str) -> str:
+    """A pack's data set as its authors write it, where that is known."""
+    return _DATA_SETS.get(pack, pack)
+
+
 def plain(text: object, most: int = 400) -> str:
     """Untrusted text on one line: control and direction characters gone, cut at ``most``."""
     kept = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in str(text)[: most + 1])

@@ -54,7 +54,9 @@ def _choose() -> tuple[Pair, int] | None:
         packs = list(offered)
         pack_name = packs[0]
         if len(packs) > 1:
-            pack_name = _kept("lab.pack", packs, st.selectbox, "Data set", width=160)
+            pack_name = _kept(
+                "lab.pack", packs, st.selectbox, "Data set", width=160, format_func=words.data_set
+            )
         kinds = [k for k in ("patch", "blend") if k in offered[pack_name]]
         kind = _kept(
             "lab.kind",

@@ -165,8 +165,8 @@ def chooser() -> None:
         found = samples()
         for pack, kinds in found.items():
             if len(found) > 1:
-                st.markdown(f"**{words.safe(pack)}**")
-            with st.container(horizontal=True):
+                st.markdown(f"**{words.safe(words.data_set(pack))}**")
+            with st.container(horizontal=True, key=f"samples.{pack}"):
                 for kind, source in kinds.items():
                     title, icon = KINDS[kind]
                     if st.button(title, icon=icon, key=f"sample.{pack}.{kind}", width="stretch"):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ti_core.pack import pack_names
+from ti_core.pack import load_pack, pack_names
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,8 +100,12 @@ class Visitor:
     def go(self, path: str) -> None:
         self.page.goto(self.address + path)
 
-    def sample(self, name: str) -> None:
-        self.page.get_by_role("button", name=name).click()
+    def sample(self, name: str, pack: str = "mnist") -> None:
+        self.samples(pack).get_by_role("button", name=name).click()
+
+    def samples(self, pack: str = "mnist") -> Any:
+        """The bundled samples of a data set."""
+        return self.page.locator(f".st-key-samples-{pack}")
 
     def upload(self, *paths: Path) -> None:
         self.page.locator('input[type="file"]').first.set_input_files([str(p) for p in paths])
@@ -156,10 +160,16 @@ def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor,
         assert "UploadedFileManager" not in answer.read().decode()
 
 
+@pytest.mark.skipif("gtsrb" not in pack_names(), reason="the samples' pack is not bundled")
+def test_a_sample_is_compared_with_the_pack_of_its_own_data_set(visitor: Visitor) -> None:
+    visitor.sample("Patch trigger", "gtsrb")
+    assert visitor.verdict() == "Backdoored"
+    target = json.loads((SAMPLES / "gtsrb-patch.json").read_text())["target"]
+    visitor.page.get_by_text(load_pack("gtsrb").class_names[target]).first.wait_for()
+
+
 def test_images_of_ones_own_take_the_place_of_a_pack(visitor: Visitor, home: Path, tmp_path: Path) -> None:
     from PIL import Image
-
-    from ti_core.pack import load_pack
 
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -189,7 +199,7 @@ def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:
             cancel.click()
         visitor.page.wait_for_timeout(500)
     stopped.wait_for()
-    visitor.page.get_by_role("button", name="Blend trigger").wait_for()
+    visitor.samples().get_by_role("button", name="Blend trigger").wait_for()
 
 
 def test_quantiles_redraw_without_a_job(visitor: Visitor, home: Path) -> None:
