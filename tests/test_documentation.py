@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ti_core.cli import main
+from ti_core.pack import pack_names
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -85,3 +88,18 @@ def test_every_command_of_the_program_is_in_the_reference() -> None:
         verbs = [a for a in sub._actions if a.dest == "verb"]
         names = [f"{name} {verb}" for a in verbs for verb in a.choices] if verbs else [name]
         assert [n for n in names if f"`{n}" not in reference] == []
+
+
+@pytest.mark.skipif("mnist" not in pack_names(), reason="the sample's pack is not bundled")
+def test_the_readmes_run_says_what_the_program_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """Sentence by sentence; figures may differ in the last place from one processor to another."""
+    run = re.search(r"```\n\$ python -m ti_core ([^\n]+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert run is not None
+    command, shown = run.groups()
+    assert main([a.replace("assets", str(ROOT / "assets")) for a in command.split()]) == 1
+    assert sentences(shown) == sentences(capsys.readouterr().out)
+
+
+def sentences(text: str) -> list[str]:
+    """A report's lines with their wrapping undone, and every number a #."""
+    return re.sub(r"\d+(\.\d+)?", "#", re.sub(r"\n    +", " ", text.strip())).splitlines()
