@@ -102,6 +102,18 @@ def gauge(
     return svg(left + width + 30, bottom + 34, parts, f"Probability of a backdoor {probability:.1%}")
 
 
+def class_ticks(names: Sequence[str]) -> tuple[list[int], list[str], bool]:
+    """Which classes have a tick, what stands at each, and whether those are names.
+
+    Where the names have no room side by side, the ticks are class numbers, counted from 0.
+    """
+    if len(names) <= 20 and sum(len(str(name)) for name in names) <= 120:
+        return list(range(len(names))), [str(name) for name in names], True
+    each = 5 if len(names) <= 60 else 10 * -(-len(names) // 120)
+    at = list(range(0, len(names), each))
+    return at, [str(i) for i in at], False
+
+
 def class_bars(
     names: Sequence[str],
     values: Array,
@@ -131,7 +143,9 @@ def class_bars(
             f'<line x1="{left}" x2="{left + width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{LINE}"/>'
         )
         parts.append(text(left - 6, y(tick) + 4, f"{tick:.2g}", anchor="end"))
-    every = max(1, len(names) // 20)
+    ticks, written, named = class_ticks(names)
+    for i, word in zip(ticks, written, strict=True):
+        parts.append(text(left + (i + 0.5) * step, bottom + 16, word[:10], anchor="middle"))
     for i, name in enumerate(names):
         x = left + (i + 0.5) * step
         half = min(10.0, 0.36 * step)
@@ -147,17 +161,22 @@ def class_bars(
             parts.append(
                 f'<path d="M{x:.1f} {y(values[i]) - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>'
             )
+            if not named:
+                end = 2 * i > len(names)
+                place = x - 12 if end else x + 12
+                parts.append(
+                    text(place, y(values[i]) + 4, str(name)[:40], INK, anchor="end" if end else "start")
+                )
         else:
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y(values[i]):.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>'
             )
-        if i % every == 0:
-            parts.append(text(x, bottom + 16, str(name)[:10], anchor="middle"))
     parts.append(
         text(
             left,
             bottom + 34,
             "bars: 5 to 95 % of the clean reference models, and their median; marks: this model"
+            + ("" if named else "; numbers: the classes, from 0")
             if band
             else "line: the most outstanding class of 19 in 20 clean networks stays below; marks: this model",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, state, words
+from app import charts, class_charts, state, words
 from ti_core.case import Case
 
 TITLES = {
@@ -39,7 +39,7 @@ def show(case: Case, key: str) -> None:
             figures = stream["figures"]
             target = stream.get("target_class")
             st.plotly_chart(
-                charts.class_bars(
+                class_charts.class_bars(
                     case.class_names,
                     figures["values"],
                     [figures[k] for k in band(case)],

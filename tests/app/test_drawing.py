@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import charts, histogram_charts, markup, pictures, words
+from app import charts, class_charts, histogram_charts, markup, pictures, words
 from app.sections import gallery
 from app.theme import DARK, LIGHT, Palette
 from ti_core.case import Case
 from ti_core.comparison import Panel, contributions, panels
+from ti_core.drawings import class_bars, class_ticks
 from ti_core.pack import Pack
 from ti_core.settings import Settings
 
@@ -65,10 +66,28 @@ def test_the_gauge_marks_thresholds_and_this_model() -> None:
 def test_bars_mark_the_suspected_class_by_its_shape_and_escape_names() -> None:
     names = ["<b>0</b>", "1", "2"]
     values = np.array([0.0, 5.0, 1.0])
-    figure = charts.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, LIGHT)
+    figure = class_charts.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, LIGHT)
     own = next(t for t in figure.data if t.name == "this model")
     assert list(own.marker.symbol) == ["circle", "diamond", "circle"]
     assert "&lt;b&gt;" in own.customdata[0]
+
+
+def test_where_names_have_no_room_ticks_are_numbers_and_the_suspect_is_named() -> None:
+    names = [f"<class> {i} with a long name" for i in range(43)]
+    values = np.arange(43.0)
+    band = (values - 1, values, values + 1)
+    figure = class_charts.class_bars(names, values, band, "margin", 41, LIGHT)
+    assert list(figure.layout.xaxis.ticktext) == [str(i) for i in range(0, 43, 5)]
+    (mark,) = figure.layout.annotations
+    assert (mark.x, mark.xanchor) == (41, "right") and mark.text == "&lt;class&gt; 41 with a long name"
+    drawn = class_bars(names, values, band, "margin", 41)
+    assert "&lt;class&gt; 41 with a long name" in drawn and "&lt;class&gt; 40" not in drawn
+
+
+@pytest.mark.parametrize(("count", "most"), [(10, 10), (43, 12), (100, 12), (1000, 12)])
+def test_ticks_never_crowd(count: int, most: int) -> None:
+    at, words, _ = class_ticks([str(i) for i in range(count)])
+    assert len(at) == len(words) <= most and at[0] == 0 and at[-1] < count
 
 
 def test_contributions_point_by_direction_and_pattern() -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import charts, clean_images
+from app import class_charts, clean_images
 from app.cases import CaseStore
 from app.pace import Pace
 from app.theme import LIGHT
@@ -263,7 +263,7 @@ def test_time_is_expected_for_the_streams_that_work_alone() -> None:
 
 def test_bars_without_a_band_stand_against_a_line_at_one() -> None:
     values = np.array([0.2, 2.5, 0.4])
-    figure = charts.class_bars(["a", "b", "c"], values, (), "times the usual", 1, LIGHT)
+    figure = class_charts.class_bars(["a", "b", "c"], values, (), "times the usual", 1, LIGHT)
     assert [t.name for t in figure.data] == ["this model"]
     (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 1.0

@@ -1,0 +1,110 @@
+"""Charts of what a stream found of every class, beside the clean reference models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from app.theme import Palette, faded, template
+from ti_core.drawings import class_ticks
+
+Array = NDArray[np.floating]
+
+
+def class_bars(
+    names: Sequence[str],
+    values: Array,
+    band: Sequence[Array],
+    unit: str,
+    suspected: int | None,
+    colours: Palette,
+) -> go.Figure:
+    """One bar per class against the clean reference models' band (5 % to 95 %) and median.
+
+    Parameters
+    ----------
+    values : ``K``.
+    band : low, middle and high of each class, ``K`` each; where it is empty, the values are in units of what is usual,
+        and a line stands at 1.
+    suspected : the class that stands out, drawn full and marked; the others are hatched lighter.
+    """
+    x = [escape(str(n)[:24]) for n in names]
+    at = np.arange(len(x))
+    figure = go.Figure()
+    if not band:
+        figure.add_hline(1.0, line={"color": colours.clean, "dash": "dash", "width": 1.5})
+    low, middle, high = band or ((),) * 3
+    if band and len(x) <= 300:
+        figure.add_trace(
+            go.Bar(
+                x=at,
+                y=np.asarray(high) - np.asarray(low),
+                base=low,
+                name="clean models",
+                marker={"color": faded(colours.clean, 0.22), "line": {"color": colours.clean, "width": 1}},
+                width=0.8,
+                hovertemplate="clean models: %{base:.2f} to %{customdata:.2f}<extra></extra>",
+                customdata=high,
+            )
+        )
+    if band:
+        figure.add_trace(
+            go.Scatter(
+                x=at,
+                y=middle,
+                mode="markers",
+                name="median",
+                marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
+                hovertemplate="clean median: %{y:.2f}<extra></extra>",
+            )
+        )
+    figure.add_trace(
+        go.Scatter(
+            x=at,
+            y=values,
+            mode="markers",
+            name="this model",
+            marker={
+                "symbol": ["diamond" if i == suspected else "circle" for i in at],
+                "size": [15 if i == suspected else 9 for i in at],
+                "color": colours.suspect,
+                "opacity": 1,
+                "line": {"width": 1, "color": colours.page},
+            },
+            customdata=x,
+            hovertemplate="class %{customdata}: %{y:.2f}<extra></extra>",
+        )
+    )
+    ticks, words, named = class_ticks(x)
+    if suspected is not None and not named:
+        # Its name stands beside its mark, on the side where there is more room.
+        place = (
+            {"xanchor": "right", "xshift": -12}
+            if 2 * suspected > len(x)
+            else {"xanchor": "left", "xshift": 12}
+        )
+        figure.add_annotation(
+            x=suspected,
+            y=float(values[suspected]),
+            text=escape(str(names[suspected])[:40]),
+            showarrow=False,
+            **place,
+        )
+    figure.update_layout(
+        template=template(colours),
+        height=250,
+        bargap=0.1,
+        barmode="overlay",
+        xaxis={
+            "tickvals": ticks,
+            "ticktext": words,
+            "title": "class" if named else "class number; its name where the pointer is",
+            "type": "linear",
+        },
+        yaxis={"title": escape(unit), "zeroline": True},
+    )
+    return figure
