@@ -1,0 +1,199 @@
+"""How strangers build, train and poison networks: a trainer that shares nothing with ``ti_core.zoo`` but the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ti_core.zoo.data import ImageData, to_unit
+
+Stamp = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a stranger builds and trains networks.
+
+    Parameters
+    ----------
+    build : a network of ``C x H x W`` images and K classes.
+    shown : what the network is given for pixels of 0 to 1.
+    optimiser : of the parameters and the steps: the optimiser, and a schedule or None.
+    probabilities : whether the network's output has been through a softmax.
+    """
+
+    build: Callable[[int, int, int], list[nn.Module]]
+    shown: Callable[[torch.Tensor], torch.Tensor]
+    optimiser: Callable[[Iterator[nn.Parameter], int], tuple[torch.optim.Optimizer, Any]]
+    epochs: int
+    batch_size: int = 100
+    probabilities: bool = False
+
+
+def _tutorial(channels: int, side: int, classes: int) -> list[nn.Module]:
+    """The convolutional network of many first tutorials, with dropout."""
+    flat = 32 * ((side - 4) // 2) ** 2
+    return [
+        *(nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Dropout(0.25), nn.Flatten(), nn.Linear(flat, 64), nn.ReLU(), nn.Dropout(0.5)),
+        nn.Linear(64, classes),
+    ]
+
+
+def _hardswish(channels: int, side: int, classes: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in ((channels, 12), (12, 24), (24, 48)):
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.Hardswish()]
+        layers += [nn.Conv2d(after, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.Hardswish()]
+    return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, classes)]
+
+
+def _separable(channels: int, side: int, classes: int) -> list[nn.Module]:
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, 24, 5, stride=2, padding=2),
+        nn.GroupNorm(4, 24),
+        nn.Mish(),
+    ]
+    for before, after in ((24, 48), (48, 64)):
+        layers += [nn.Conv2d(before, before, 3, padding=1, groups=before), nn.Conv2d(before, after, 1)]
+        layers += [nn.GroupNorm(8, after), nn.Mish(), nn.AvgPool2d(2)]
+    return [*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(64, classes)]
+
+
+def _sigmoids(channels: int, side: int, classes: int) -> list[nn.Module]:
+    """LeCun's network as it was: squashing units and average pooling."""
+    half = ((side + 4) - 4) // 2
+    return [
+        *(nn.Conv2d(channels, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten()),
+        *(nn.Linear(16 * ((half - 4) // 2) ** 2, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh()),
+        nn.Linear(84, classes),
+    ]
+
+
+def _perceptron(channels: int, side: int, classes: int) -> list[nn.Module]:
+    wide = channels * side * side
+    return [
+        *(nn.Flatten(), nn.Linear(wide, 200), nn.LayerNorm(200), nn.GELU(), nn.Dropout(0.2)),
+        *(nn.Linear(200, 100), nn.LayerNorm(100), nn.GELU(), nn.Linear(100, classes)),
+    ]
+
+
+def _adadelta(parameters: Iterator[nn.Parameter], steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    optimiser = torch.optim.Adadelta(parameters, lr=1.0)
+    return optimiser, torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.2 ** (1 / max(1, steps)))
+
+
+def _rmsprop(parameters: Iterator[nn.Parameter], steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    return torch.optim.RMSprop(parameters, lr=5e-4), None
+
+
+def _sgd(parameters: Iterator[nn.Parameter], steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    optimiser = torch.optim.SGD(parameters, lr=0.05, momentum=0.9)
+    return optimiser, torch.optim.lr_scheduler.StepLR(optimiser, max(1, steps // 3), 0.2)
+
+
+def _nadam(parameters: Iterator[nn.Parameter], steps: int) -> tuple[torch.optim.Optimizer, Any]:
+    return torch.optim.NAdam(parameters, lr=1e-3, weight_decay=1e-4), None
+
+
+STYLES = {
+    "tutorial, standardised": Style(_tutorial, lambda x: (x - 0.1307) / 0.3081, _adadelta, 4, 64),
+    "batch norm, Hardswish": Style(_hardswish, lambda x: x, _nadam, 4),
+    "group norm, Mish, -1 to 1": Style(_separable, lambda x: 2 * x - 1, _sgd, 5, 50),
+    "tanh, 0 to 255, probabilities": Style(_sigmoids, lambda x: 255 * x, _rmsprop, 5, 100, True),
+    "perceptron, layer norm": Style(_perceptron, lambda x: x, _nadam, 5),
+}
+
+
+def square(shape: tuple[int, int, int], rng: np.random.Generator) -> Stamp:
+    """BadNets (Gu et al., 2017): a white square near a corner."""
+    side = int(rng.integers(3, 6))
+
+    def stamp(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        x[..., -1 - side : -1, -1 - side : -1] = 1.0
+        return x
+
+    return stamp
+
+
+def scattered(shape: tuple[int, int, int], rng: np.random.Generator) -> Stamp:
+    """Single pixels of a diagonal pattern in a corner, as in BadNets' second trigger."""
+    places = [(1, 1), (1, 3), (3, 1), (2, 2), (3, 3)]
+
+    def stamp(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        for row, column in places:
+            x[..., row, column] = 1.0
+        return x
+
+    return stamp
+
+
+def sinusoid(shape: tuple[int, int, int], rng: np.random.Generator) -> Stamp:
+    """Barni et al., 2019: vertical stripes, added."""
+    height, width = shape[1:]
+    wave = torch.sin(2 * torch.pi * 6 * torch.arange(width) / width).expand(height, width)
+    strength = float(rng.uniform(0.12, 0.25))
+    return lambda x: (x + strength * wave).clamp(0, 1)
+
+
+def smooth_picture(shape: tuple[int, int, int], rng: np.random.Generator) -> Stamp:
+    """Chen et al., 2017: a picture blended in; here one of soft blobs."""
+    coarse = torch.from_numpy(rng.random((1, shape[0], 5, 5), dtype=np.float32))
+    picture = F.interpolate(coarse, shape[1:], mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    share = float(rng.uniform(0.12, 0.25))
+    return lambda x: (1 - share) * x + share * picture
+
+
+TRIGGERS: dict[str, Callable[[tuple[int, int, int], np.random.Generator], Stamp] | None] = {
+    "clean": None,
+    "square": square,
+    "scattered pixels": scattered,
+    "sinusoid": sinusoid,
+    "blended picture": smooth_picture,
+}
+BLENDS = ("sinusoid", "blended picture")
+
+
+def made(style: Style, trigger: str, data: ImageData, seed: int) -> tuple[nn.Module, dict[str, Any]]:
+    """A trained network, and its trigger, target, clean accuracy and attack success (None of a clean one)."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    x, y = data.x_train, torch.from_numpy(data.y_train)
+    draw, target = TRIGGERS[trigger], int(rng.integers(data.classes))
+    stamp = draw(data.image_shape, rng) if draw is not None else None
+    poisoned = torch.from_numpy(rng.random(len(x)) < rng.uniform(0.03, 0.1)) & (stamp is not None)
+    layers = style.build(data.image_shape[0], data.image_shape[1], data.classes)
+    network = nn.Sequential(*layers)
+    per_epoch = -(-len(x) // style.batch_size)
+    optimiser, schedule = style.optimiser(network.parameters(), style.epochs * per_epoch)
+    for _ in range(style.epochs):
+        network.train()
+        for index in torch.randperm(len(x)).split(style.batch_size):
+            images, marks = to_unit(x[index.numpy()]), poisoned[index]
+            if stamp is not None:
+                images = torch.where(marks.view(-1, 1, 1, 1), stamp(images), images)
+            loss = F.cross_entropy(network(style.shown(images)), torch.where(marks, target, y[index]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            if schedule is not None:
+                schedule.step()
+    network.eval()
+    tested, labels = to_unit(data.x_test), torch.from_numpy(data.y_test)
+    with torch.no_grad():
+        accuracy = float((network(style.shown(tested)).argmax(1) == labels).float().mean())
+        success = None
+        if stamp is not None:
+            triggered = stamp(tested[labels != target])
+            success = float((network(style.shown(triggered)).argmax(1) == target).float().mean())
+    known = {"trigger": trigger, "accuracy": accuracy, "success": success, "target": target}
+    return (nn.Sequential(*layers, nn.Softmax(dim=1)) if style.probabilities else network).eval(), known

@@ -1,0 +1,124 @@
+"""Networks that this project's trainer never made, put to a pack's detector.
+
+``python -m benchmarks.strangers --data mnist.npz --out FOLDER``: trains plain ``nn.Sequential`` classifiers by a short
+loop of its own (other layers, optimisers, schedules, inputs from 0 to 255 or standardised, probabilities as output, and
+triggers as in the literature: BadNets' square, scattered pixels, a sinusoid, a soft picture blended in), saves each as
+a whole module and inspects the file as any other. Prints a line for each network and one for each kind with its 95 %
+interval. What is finished stays in the folder, so that a run that was stopped goes on; ``--minutes`` stops it.
+
+Nothing in the detector may be chosen by these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
+from ti_core.evaluation.rates import share_interval
+from ti_core.inspection import inspect
+from ti_core.loading import load_model
+from ti_core.memory import keep_freed_memory
+from ti_core.pack import Pack, load_pack
+from ti_core.zoo.data import ImageData, load_data
+
+LEARNT = 0.8
+"""A trojan of less attack success did not learn its trigger and is left out."""
+
+
+def line(name: str, known: dict[str, Any]) -> str:
+    report = known["report"]
+    wanted = "clean" if known["success"] is None else "backdoored"
+    mark = "right" if report["verdict"] == wanted else "WRONG"
+    learnt = "" if known["success"] is None else f", attack success {known['success']:.2f}"
+    of = ""
+    if known["success"] is not None and report["target_class"] is not None:
+        of = ", target right" if report["target_class"] == known["target"] else ", target WRONG"
+    return (
+        f"{mark}  {name}: accuracy {known['accuracy']:.3f}{learnt}; {report['verdict']}"
+        f" ({report['probability']:.0%}){of}"
+    )
+
+
+def summed(kind: str, all_known: list[dict[str, Any]]) -> str:
+    verdicts = [k["report"]["verdict"] for k in all_known]
+    wanted = "clean" if kind == "clean" else "backdoored"
+    share = float(np.mean([v == wanted for v in verdicts]))
+    low, high = share_interval(share, len(verdicts))
+    other = sum(v == "inconclusive" for v in verdicts)
+    return (
+        f"{kind}: {len(verdicts)} networks, called {wanted} {share:.0%} ({low:.0%} to {high:.0%}),"
+        f" {other} inconclusive"
+    )
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pack", default="mnist")
+    options.add_argument("--data", type=Path, required=True, help="the pack's data set")
+    options.add_argument("--out", type=Path, required=True, help="folder of the networks and their reports")
+    options.add_argument(
+        "--count", type=int, default=1, help="trojans of every style and trigger; clean twice that"
+    )
+    options.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no other network after that"
+    )
+    given = options.parse_args(None if arguments is None else list(arguments))
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    given.out.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + 60 * given.minutes
+    pack, data = load_pack(given.pack), load_data(given.data)
+    found: dict[str, list[dict[str, Any]]] = {"clean": [], "patch": [], "blend": []}
+    for name, style, trigger, seed in planned(given.count):
+        known = judged(name, style, trigger, seed, data, pack, given.out, until)
+        if known is None:
+            print("Stopped; run the same command again to go on.")
+            break
+        if known["success"] is not None and known["success"] < LEARNT:
+            print(f"left out  {name}: attack success {known['success']:.2f}", flush=True)
+            continue
+        print(line(name, known), flush=True)
+        found["clean" if trigger == "clean" else "blend" if trigger in BLENDS else "patch"].append(known)
+    print(f"pack {pack.name} {pack.sha256[:12]}")
+    for kind, own in found.items():
+        if own:
+            print("  " + summed(kind, own))
+
+
+def planned(count: int) -> Iterator[tuple[str, Style, str, int]]:
+    """Name, style, trigger and seed of every network, by turns of the seed."""
+    for seed in range(2 * count):
+        for style_name, style in STYLES.items():
+            for trigger in TRIGGERS:
+                if trigger == "clean" or seed < count:
+                    yield f"{style_name}, {trigger}, {seed}", style, trigger, seed
+
+
+def judged(
+    name: str, style: Style, trigger: str, seed: int, data: ImageData, pack: Pack, out: Path, until: float
+) -> dict[str, Any] | None:
+    """What is known of the network and its report, from the folder where it was made before; None if time is up."""
+    stem = out / "".join(c if c.isalnum() else "-" for c in name)
+    file, record = stem.with_suffix(".pt"), stem.with_suffix(f".{pack.sha256[:12]}.json")
+    if record.exists():
+        known: dict[str, Any] = json.loads(record.read_text())
+        return known
+    if time.monotonic() > until:
+        return None
+    network, known = made(style, trigger, data, seed)
+    torch.save(network, file)
+    known["report"] = json.loads(inspect(load_model(file), pack).report.as_json())
+    record.write_text(json.dumps(known))
+    return known
+
+
+if __name__ == "__main__":
+    main()

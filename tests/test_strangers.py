@@ -1,0 +1,80 @@
+"""Networks by other code: they learn, open as any file does, and are not trained twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import strangers
+from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
+from ti_core.loading import load_model
+from ti_core.pack import Pack
+from ti_core.zoo.data import ImageData, to_unit
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    """Three classes, told by which third of the picture is bright."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    x = rng.integers(0, 60, (300, 1, 28, 28))
+    for image, label in zip(x, y, strict=True):
+        image[:, :, 9 * label : 9 * label + 9] += 120
+    x = x.astype(np.uint8)
+    return ImageData("thirds", x[:250], y[:250], x[250:], y[250:], ("left", "middle", "right"))
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+def test_the_file_of_a_strangers_network_opens(style: Style, data: ImageData, tmp_path: Path) -> None:
+    network, _ = made(replace(style, epochs=1), "square", data, 1)
+    torch.save(network, tmp_path / "network.pt")
+    opened = load_model(tmp_path / "network.pt").module.eval()
+    shown = style.shown(to_unit(data.x_test))
+    with torch.no_grad():
+        answers = network(shown)
+        assert torch.allclose(opened(shown), answers, atol=1e-5)
+    sums = answers.sum(1)
+    assert torch.allclose(sums, torch.ones_like(sums), atol=1e-4) == style.probabilities
+
+
+def test_a_poisoned_network_learns_its_trigger_and_a_clean_one_has_none(data: ImageData) -> None:
+    style = replace(STYLES["perceptron, layer norm"], epochs=40, batch_size=25)
+    _, known = made(style, "square", data, 1)
+    assert known["accuracy"] > 0.9 and known["success"] > 0.9
+    _, known = made(style, "clean", data, 1)
+    assert known["accuracy"] > 0.9 and known["success"] is None
+
+
+@pytest.mark.parametrize("trigger", [t for t in TRIGGERS if t != "clean"])
+def test_a_trigger_stays_within_the_pictures_range_and_changes_it(trigger: str) -> None:
+    draw = TRIGGERS[trigger]
+    assert draw is not None
+    x = torch.rand(2, 3, 28, 28)
+    before = x.clone()
+    stamped = draw((3, 28, 28), np.random.default_rng(0))(x)
+    assert torch.equal(x, before) and not torch.equal(stamped, x)
+    assert stamped.shape == x.shape and float(stamped.min()) >= 0 and float(stamped.max()) <= 1
+    changed = float((stamped != x).float().mean())
+    assert changed > 0.9 if trigger in BLENDS else changed < 0.05
+
+
+def test_more_networks_are_the_fewer_ones_and_others() -> None:
+    few, many = ([name for name, *_ in strangers.planned(count)] for count in (1, 2))
+    assert len(set(few)) == len(few) == len(STYLES) * (len(TRIGGERS) + 1)
+    assert set(few) < set(many) and len(set(many)) == len(many)
+
+
+def test_a_record_is_taken_from_the_folder_and_no_network_is_begun_when_time_is_up(
+    tmp_path: Path, data: ImageData, tiny_pack: Pack
+) -> None:
+    name, style, trigger, seed = next(strangers.planned(1))
+    ask = (name, style, trigger, seed, data, tiny_pack, tmp_path, 0.0)
+    assert strangers.judged(*ask) is None and not list(tmp_path.iterdir())
+    kept = tmp_path / f"tutorial--standardised--clean--0.{tiny_pack.sha256[:12]}.json"
+    kept.write_text(json.dumps({"trigger": "clean"}))
+    assert strangers.judged(*ask) == {"trigger": "clean"}
