@@ -29,14 +29,17 @@ GENTLE = 0.5
 _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
 _WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
+_WIDE_SHORT = School("sgd", (0.05, 0.1), (5e-4,), 64, 0, "bfloat16")
+"""Of smaller steps, which reach as far in fewer epochs."""
 _VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0, "bfloat16")
 
 
-def _schools(epochs: int) -> dict[str, School]:
+def _schools(epochs: int, wide: School = _WIDE) -> dict[str, School]:
     return {
-        "wide_resnet": replace(_WIDE, epochs=epochs),
-        "small_resnet": replace(_WIDE, epochs=epochs),
-        "convnet": replace(_WIDE, epochs=epochs),
+        "resnet": replace(wide, epochs=epochs),
+        "wide_resnet": replace(wide, epochs=epochs),
+        "small_resnet": replace(wide, epochs=epochs),
+        "convnet": replace(wide, epochs=epochs),
         "simple_vit": replace(_VIT, epochs=3 * epochs // 2),
     }
 
@@ -69,25 +72,28 @@ GTSRB_MENU = Menu(
 
 CIFAR10_MENU = Menu(
     networks=(
-        (0.50, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 48)]}),
+        (0.42, "resnet", {"blocks": [(1, 1, 2)], "channels": [(16, 32, 56)], "kernel": [3]}),
+        (0.25, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 48)]}),
         (
-            0.20,
+            0.08,
             "small_resnet",
             {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
         ),
         (
-            0.18,
+            0.17,
             "convnet",
             {"channels": [(16, 32, 64)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
         ),
-        (0.12, "simple_vit", {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]}),
+        (0.08, "simple_vit", {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]}),
     ),
     normalisations=("none", "cifar10", "cifar10", "half"),
-    augmentations=("shift4+mirror", "shift4+mirror+cutout", "shift4+mirror+jitter"),
-    epochs=(60, 60),
+    augmentations=("shift4+mirror", "shift4+mirror", "shift4+mirror+jitter"),
+    epochs=(40, 40),
     patch_sides=(3, 8),
-    fine_tune_epochs=4,
-    schools=_schools(60),
+    fine_tune_epochs=1,
+    fine_tune_batch_size=32,
+    fine_tune_rate=1e-3,
+    schools=_schools(40, _WIDE_SHORT),
 )
 
 CIFAR100_MENU = Menu(
