@@ -65,6 +65,30 @@ def test_members_that_share_a_group_with_a_tested_one_are_dropped(two_architectu
             assert not {odd, even} & set(split.fit.tolist())
 
 
+def test_where_every_group_has_all_recipes_a_recipe_is_left_out_in_parts(tiny_pack: Pack) -> None:
+    """As in a zoo whose members all grow from a few bases."""
+    recipes = ("standard", "challenge")
+    members = [
+        replace(tiny_pack.members[0], id=f"{group}-{recipe}-{label}", held_out=False, label=label)
+        for group in range(6)
+        for recipe in recipes
+        for label in ("clean", "blend", "patch")
+    ]
+    members = [replace(m, group=m.id[0], family=m.id.split("-")[1]) for m in members]
+    splits, notes = splits_of(with_members(tiny_pack, members))
+    assert not [n for n in notes if "recipe" in n]
+    for recipe in recipes:
+        parts = [s for s in splits if (s.by, s.left_out) == ("recipe", recipe)]
+        assert len(parts) == 4
+        tested = [i for s in parts for i in s.test]
+        assert sorted(tested) == [i for i, m in enumerate(members) if m.family == recipe]
+        for part in parts:
+            fit, test = ([members[i] for i in side] for side in (part.fit, part.test))
+            assert not {m.group for m in fit} & {m.group for m in test}
+            assert {m.family for m in fit} == {r for r in recipes if r != recipe}
+            assert part.dropped == len(test) and len(fit) + part.dropped == 18
+
+
 def test_a_split_fits_and_tests_the_evidence_of_its_own_members(
     tiny_pack: Pack, tiny_settings: Settings
 ) -> None:

@@ -29,6 +29,12 @@ COUNTERPARTS = {"fine-tuned": "challenge"}
 LEAST_GROUPS = 2
 """Groups of every label that a fit needs, so that cross-validation can set its thresholds."""
 
+FOLDS = 4
+"""Parts in which what is left out is tested, where every group has members of it and of what stays."""
+
+
+TOGETHER = "together"
+
 
 @dataclass(frozen=True)
 class ShiftRow:
@@ -36,7 +42,7 @@ class ShiftRow:
 
     ``by`` is "recipe" or "architecture"; ``left_out`` its name, or "together" for all splits' members at once, each
     scored by its own split's detector. ``fitted`` members the detectors were fitted to, ``dropped`` members that were
-    kept out of the fit since they share a group with a tested one; both summed up in "together".
+    kept out of the fit since they share a group with a tested one; both summed up over splits and in "together".
     """
 
     by: str
@@ -66,7 +72,10 @@ class Shift:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of members to fit and to test, and how many share a group across and are in neither."""
+    """Indices of members to fit and to test, and how many share a group across and are in neither.
+
+    Several splits of one name are parts of what is left out.
+    """
 
     by: str
     left_out: str
@@ -101,8 +110,9 @@ def shift(
     Leaving out the recipe "standard" leaves out the networks trained on poisoned data and the clean ones trained from
     scratch; leaving out "challenge" its fine-tuned trojans and their fine-tuned clean twins. Adversarially trained
     members are clean only: they are fitted to in both, and leaving them out gives no AUC. Members of one group (grown
-    from the same network) never stand on both sides. Everything is fitted anew on the fit side: boundaries, the clean
-    models that others are compared with, detectors and thresholds. The probes are the pack's.
+    from the same network) never stand on both sides; where nearly every group has members of both, what is left out is
+    tested in parts, each by a detector fitted to the other groups. Everything is fitted anew on the fit side:
+    boundaries, the clean models that others are compared with, detectors and thresholds. The probes are the pack's.
 
     Raises
     ------
@@ -118,8 +128,7 @@ def shift(
     if not splits:
         raise PackError(f"Nothing can be left out of pack {pack.name!r}: {' '.join(notes)}")
     evidence = evidence_of_all(reference, streams, lambda share: progress("evidence", share))
-    rows: list[ShiftRow] = []
-    together: dict[tuple[str, str], tuple[Scored, int, int]] = {}
+    found: dict[tuple[str, str, str], ShiftScores] = {}
     for number, split in enumerate(splits):
         progress(f"without {split.left_out}", number / len(splits))
         view = split_pack(pack, settings, streams, evidence, split.fit, split.test)
@@ -128,23 +137,32 @@ def shift(
         sides = len(split.fit), split.dropped
         scores = score(view, fitted, tested, [m for m in view.pack.members if m.held_out])
         for which, scored in scores.items():
-            rows += _rows(split.by, split.left_out, which, scored, *sides)
-            key = split.by, which
-            before = together.get(key)
-            together[key] = (
-                (scored, *sides)
-                if before is None
-                else (before[0].together(scored), before[1] + sides[0], before[2] + sides[1])
-            )
-    for (by, which), (scored, fitted_count, dropped) in together.items():
-        rows += _rows(by, "together", which, scored, fitted_count, dropped)
-    rows.sort(key=lambda r: (r.by != "recipe", r.row.streams != "saliency"))
+            for name in (split.left_out, TOGETHER):
+                key = split.by, name, which
+                own = ShiftScores(scored, *sides)
+                found[key] = found[key].together(own) if key in found else own
+    rows = [row for key, scores in found.items() for row in _rows(*key, scores)]
+    rows.sort(key=lambda r: (r.by != "recipe", r.row.streams != "saliency", r.left_out == TOGETHER))
     return Shift(members, tuple(rows), tuple(notes))
 
 
-def _rows(by: str, left_out: str, which: str, scored: Scored, fitted: int, dropped: int) -> list[ShiftRow]:
-    found = (row_of(which, kind, scored) for kind in ("blend", "patch"))
-    return [ShiftRow(by, left_out, fitted, dropped, row) for row in found if row is not None]
+@dataclass(frozen=True)
+class ShiftScores:
+    """What the detectors of one or more splits say of their tested members."""
+
+    scored: Scored
+    fitted: int
+    dropped: int
+
+    def together(self, other: ShiftScores) -> ShiftScores:
+        return ShiftScores(
+            self.scored.together(other.scored), self.fitted + other.fitted, self.dropped + other.dropped
+        )
+
+
+def _rows(by: str, left_out: str, which: str, scores: ShiftScores) -> list[ShiftRow]:
+    found = (row_of(which, kind, scores.scored) for kind in ("blend", "patch"))
+    return [ShiftRow(by, left_out, scores.fitted, scores.dropped, row) for row in found if row is not None]
 
 
 def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[str]]:
@@ -165,32 +183,47 @@ def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[st
             notes.append(f"The pack has one {by} only ({names[0]}).")
             continue
         for name in names:
-            split, why = _split(pack, by, name, name_of, fit_pool, test_pool)
-            if split is None:
+            test = [i for i in test_pool if name_of(pack.members[i]) == name]
+            others = [i for i in fit_pool if name_of(pack.members[i]) != name]
+            parts, why = _splits(pack, by, name, others, test)
+            if not parts:
                 notes.append(f"Without the {by} {name}: {why}")
-            else:
-                splits.append(split)
+            splits += parts
     return splits, notes
 
 
-def _split(
-    pack: Pack,
-    by: str,
-    name: str,
-    name_of: Callable[[Member], str],
-    fit_pool: list[int],
-    test_pool: list[int],
-) -> tuple[Split | None, str]:
-    test = [i for i in test_pool if name_of(pack.members[i]) == name]
+def _splits(pack: Pack, by: str, name: str, others: list[int], test: list[int]) -> tuple[list[Split], str]:
+    """One split where enough can be fitted to that shares no group with what is tested; else the parts of several."""
     labels = {pack.members[i].label for i in test}
     if "clean" not in labels or len(labels) < 2:
-        return None, f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
-    groups = {pack.members[i].group for i in test}
-    others = [i for i in fit_pool if name_of(pack.members[i]) != name]
-    fit = [i for i in others if pack.members[i].group not in groups]
+        return [], f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
+    # By architecture, so that every part has some of each.
+    groups = sorted({(pack.members[i].architecture, pack.members[i].group) for i in test})
+    why = ""
+    for count in (1, min(FOLDS, len(groups))):
+        found = []
+        for part in range(count):
+            own = {group for _, group in groups[part::count]}
+            split = Split(
+                by,
+                name,
+                np.array([i for i in others if pack.members[i].group not in own], dtype=np.intp),
+                np.array([i for i in test if pack.members[i].group in own], dtype=np.intp),
+                dropped=sum(pack.members[i].group in own for i in others),
+            )
+            if lack := _lacking(pack, split):
+                why = why or lack
+                break
+            found.append(split)
+        else:
+            return found, ""
+    return [], why
+
+
+def _lacking(pack: Pack, split: Split) -> str:
+    """Why nothing can be fitted, or nothing."""
     for label in ("clean", "blend", "patch"):
-        left = len({pack.members[i].group for i in fit if pack.members[i].label == label})
+        left = len({pack.members[i].group for i in split.fit if pack.members[i].label == label})
         if left < LEAST_GROUPS:
-            return None, f"too few {label} members are left to fit to ({left})."
-    sides = np.array(fit, dtype=np.intp), np.array(test, dtype=np.intp)
-    return Split(by, name, *sides, dropped=len(others) - len(fit)), ""
+            return f"too few {label} members are left to fit to ({left})."
+    return ""
