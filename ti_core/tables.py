@@ -113,7 +113,7 @@ def shift_text(pack: Pack, shift: Shift) -> str:
         [
             f"Pack {pack.name}, fitted without the recipe or architecture it is tested on; {TESTED[shift.members]}:",
             aligned(head, lines),
-            "A recipe is left out with its clean counterpart: standard with the clean networks trained from scratch,"
+            "A recipe is left out with its clean counterpart: standard with the clean networks of standard training,"
             " challenge with the fine-tuned clean twins.",
             *notes,
         ]

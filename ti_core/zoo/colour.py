@@ -23,9 +23,6 @@ MEMBERS_A_BASE = 8
 """Of each base four clean members, two blends and two patches."""
 SUCCESS = 0.97
 """Attack success rate that trojans on these data sets are tried for."""
-GENTLE = 0.5
-"""Learning rate of fine-tuning, as a share of the base's own."""
-
 _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
 _WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
@@ -93,6 +90,7 @@ CIFAR10_MENU = Menu(
     fine_tune_epochs=1,
     fine_tune_batch_size=32,
     fine_tune_rate=1e-3,
+    gentle=0.15,
     schools=_schools(40, _WIDE_SHORT),
 )
 
@@ -213,7 +211,7 @@ def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str
         normalisation=base.normalisation,
         optimiser=base.optimiser,
         precision=base.precision,
-        learning_rate=round(GENTLE * base.learning_rate, 6),
+        learning_rate=round(drawer.menu.gentle * base.learning_rate, 6),
         weight_decay=base.weight_decay,
         batch_size=drawer.menu.fine_tune_batch_size,
         epochs=drawer.menu.fine_tune_epochs,

@@ -40,6 +40,7 @@ class Menu:
     ----------
     fine_tune_epochs, fine_tune_batch_size, fine_tune_rate : of members that start from a base; the rate is Adam's, of
         the challenge's course. A faint trigger takes some 800 steps to be learnt, however few images there are.
+    gentle : learning rate of members that go on from a base by standard training, as a share of the base's own.
     """
 
     networks: tuple[tuple[float, str, dict[str, list[Any]]], ...]
@@ -51,6 +52,7 @@ class Menu:
     fine_tune_epochs: int = 3
     fine_tune_batch_size: int = 128
     fine_tune_rate: float = 1e-3
+    gentle: float = 0.5
     activations: tuple[str, ...] = (
         *("relu",) * 6,
         *("leaky_relu", "leaky_relu", "gelu", "silu", "elu", "tanh"),
