@@ -108,7 +108,7 @@ def shift(
     Notes
     -----
     Leaving out the recipe "standard" leaves out the networks trained on poisoned data and the clean ones of the
-    same training; leaving out "challenge" its fine-tuned trojans and their fine-tuned clean twins. Adversarially trained
+    same training; leaving out "challenge" its fine-tuned trojans and their clean twins. Adversarially trained
     members are clean only: they are fitted to in both, and leaving them out gives no AUC. Members of one group (grown
     from the same network) never stand on both sides; where nearly every group has members of both, what is left out is
     tested in parts, each by a detector fitted to the other groups. Everything is fitted anew on the fit side:
