@@ -144,6 +144,8 @@ def class_bars(
         )
         parts.append(text(left - 6, y(tick) + 4, f"{tick:.2g}", anchor="end"))
     ticks, written, named = class_ticks(names)
+    if not named:
+        parts.append(text(left + width, bottom + 34, "numbers: the classes, from 0", anchor="end"))
     for i, word in zip(ticks, written, strict=True):
         parts.append(text(left + (i + 0.5) * step, bottom + 16, word[:10], anchor="middle"))
     for i, name in enumerate(names):
@@ -176,7 +178,6 @@ def class_bars(
             left,
             bottom + 34,
             "bars: 5 to 95 % of the clean reference models, and their median; marks: this model"
-            + ("" if named else "; numbers: the classes, from 0")
             if band
             else "line: the most outstanding class of 19 in 20 clean networks stays below; marks: this model",
         )
