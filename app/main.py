@@ -17,6 +17,8 @@ sys.path[:] = [place for place in sys.path if place != str(HERE)]
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
+# Plotly takes pandas for whole as soon as another thread has begun to import it. So it is imported here, first.
+import pandas  # noqa: E402, F401
 import streamlit as st  # noqa: E402
 
 from app import markup, server, state, status  # noqa: E402
@@ -36,9 +38,6 @@ def warm() -> None:
 
         with suppress(OSError, TrojanInterpretError):
             warm_up(2)
-            # Tables import it when the first of them is drawn.
-            import pandas  # noqa: F401
-
             import ti_core.streams.saliency  # noqa: F401
 
             for name in state.packs():

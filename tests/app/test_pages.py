@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -399,3 +401,13 @@ def test_downloads_are_what_they_say(
     assert case.report.model["sha256"] in download.page(case, kept["patch"])
     assert zipfile.ZipFile(io.BytesIO(download.figures(case, kept["patch"]))).testzip() is None
     assert download.stem(case).startswith("bars-patch.safetensors-")
+
+
+def test_pandas_is_whole_before_any_page_is_drawn(home: Path) -> None:
+    """Plotly looks into ``sys.modules`` for it: half imported by another thread, it once broke the first page."""
+    script = "import sys, app.main; assert not sys.modules['pandas'].__spec__._initializing"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
+    order = (ROOT / "app" / "main.py").read_text()
+    assert (
+        order.index("import pandas") < order.index("import streamlit") and order.count("import pandas") == 1
+    )
