@@ -19,7 +19,6 @@ _FOR_THE_PAGE = (
     ("use --device cpu.", "the processor is used instead."),
 )
 
-
 _DATA_SETS = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -29,9 +28,9 @@ _DATA_SETS = {
 }
 
 
-def data_set(pack: str) -> str:
-    """A pack's data set as its authors write it, where that is known."""
-    return _DATA_SETS.get(pack, pack)
+def data_set(name: str) -> str:
+    """A data set, or the pack that is named after it, as its authors write it, where that is known."""
+    return _DATA_SETS.get(name, name)
 
 
 def plain(text: object, most: int = 400) -> str:

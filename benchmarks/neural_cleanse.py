@@ -37,6 +37,7 @@ from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Stream, make_streams
 from ti_core.streams.joint import combined
+from ti_core.zoo.train import keep_record
 
 STEPS, RATE, BATCH, BATCHES = 1000, 0.1, 32, 31
 WEIGHT, FACTOR, PATIENCE, SUCCESS = 1e-3, 2.0, 5, 0.99
@@ -136,21 +137,15 @@ def measured(
             },
             "classes": [],
         }
-        keep(record, path)
+        keep_record(record, path)
     while len(record["classes"]) < context.classes:
         if time.monotonic() > until:
             break
         theirs = Watch()
         norm, steps = class_norm(scores, context.images, len(record["classes"]), batches)
         record["classes"].append({"norm": norm, "steps": steps} | theirs.times())
-        keep(record, path)
+        keep_record(record, path)
     return record
-
-
-def keep(record: dict[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record))
-    partial.replace(path)
 
 
 class Watch:

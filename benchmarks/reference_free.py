@@ -26,6 +26,7 @@ from ti_core.outliers import alone
 from ti_core.own_images import FEWEST, OwnImages
 from ti_core.pack import Member, Pack, load_pack
 from ti_core.reference_free import inspect_alone
+from ti_core.zoo.train import keep_record
 
 VERDICTS = ("clean", "inconclusive", "backdoored")
 
@@ -86,8 +87,7 @@ def measured(member: Member, pack: Pack, own: OwnImages, path: Path) -> dict[str
         "flip_share": result.trigger.flip_share if result.trigger is not None else None,
         "seconds": time.perf_counter() - start,
     }
-    path.write_text(json.dumps(record))
-    return record
+    return keep_record(record, path)
 
 
 def says(title: str, records: list[dict[str, Any]], clean: list[dict[str, Any]]) -> str:

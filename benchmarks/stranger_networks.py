@@ -68,7 +68,7 @@ def _separable(channels: int, side: int, classes: int) -> list[nn.Module]:
 
 def _sigmoids(channels: int, side: int, classes: int) -> list[nn.Module]:
     """LeCun's network as it was: squashing units and average pooling."""
-    half = ((side + 4) - 4) // 2
+    half = side // 2
     return [
         *(nn.Conv2d(channels, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2)),
         *(nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten()),

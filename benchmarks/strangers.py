@@ -18,16 +18,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from benchmarks.harder import called
 from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
-from ti_core.evaluation.rates import share_interval
 from ti_core.inspection import inspect
 from ti_core.loading import load_model
 from ti_core.memory import keep_freed_memory
 from ti_core.pack import Pack, load_pack
 from ti_core.zoo.data import ImageData, load_data
+from ti_core.zoo.train import keep_record
 
 LEARNT = 0.8
 """A trojan of less attack success did not learn its trigger and is left out."""
@@ -48,15 +48,10 @@ def line(name: str, known: dict[str, Any]) -> str:
 
 
 def summed(kind: str, all_known: list[dict[str, Any]]) -> str:
-    verdicts = [k["report"]["verdict"] for k in all_known]
+    reports = [k["report"] for k in all_known]
     wanted = "clean" if kind == "clean" else "backdoored"
-    share = float(np.mean([v == wanted for v in verdicts]))
-    low, high = share_interval(share, len(verdicts))
-    other = sum(v == "inconclusive" for v in verdicts)
-    return (
-        f"{kind}: {len(verdicts)} networks, called {wanted} {share:.0%} ({low:.0%} to {high:.0%}),"
-        f" {other} inconclusive"
-    )
+    other = sum(r["verdict"] == "inconclusive" for r in reports)
+    return f"{kind}: {len(reports)} networks, {called(wanted, reports)}, {other} inconclusive"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -116,8 +111,7 @@ def judged(
     network, known = made(style, trigger, data, seed)
     torch.save(network, file)
     known["report"] = json.loads(inspect(load_model(file), pack).report.as_json())
-    record.write_text(json.dumps(known))
-    return known
+    return keep_record(known, record)
 
 
 if __name__ == "__main__":

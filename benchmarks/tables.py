@@ -81,9 +81,8 @@ def shift_table() -> str:
     for pack in map(load_pack, pack_names()):
         for s in shift(pack, Settings.parse(pack.record["settings"])).rows:
             r = s.row
-            name = f"every {s.by} in turn" if s.left_out == "together" else f"{s.by} {s.left_out}"
             lines.append(
-                f"| {pack.name} | {name} | {STREAM_TITLES[r.streams]} | {r.kind}/clean | {r.trojaned}, {r.clean} |"
+                f"| {pack.name} | {s.title} | {STREAM_TITLES[r.streams]} | {r.kind}/clean | {r.trojaned}, {r.clean} |"
                 f" {r.auc:.3f} ({r.low:.3f} to {r.high:.3f}) | {r.found:.0%} | {r.false_alarms:.0%} |"
             )
     return "\n".join(lines)

@@ -90,10 +90,10 @@ def shift_text(pack: Pack, shift: Shift) -> str:
     )
     lines = [
         (
-            f"{r.by} {r.left_out}" if r.left_out != "together" else f"every {r.by} in turn",
+            r.title,
             STREAM_TITLES.get(r.row.streams, r.row.streams),
             f"{r.row.kind}/clean",
-            "" if r.left_out == "together" else str(r.fitted),
+            "" if r.together else str(r.fitted),
             str(r.row.clean),
             str(r.row.trojaned),
             f"{r.row.auc:.3f}",
@@ -103,7 +103,7 @@ def shift_text(pack: Pack, shift: Shift) -> str:
         )
         for r in shift.rows
     ]
-    dropped = max((r.dropped for r in shift.rows if r.left_out != "together"), default=0)
+    dropped = max((r.dropped for r in shift.rows if not r.together), default=0)
     notes = list(shift.notes)
     if dropped:
         notes.append(

@@ -12,13 +12,6 @@ from ti_core.errors import PackError
 from ti_core.pack import Pack, load_pack
 from ti_core.verify import check_files
 
-DATA_SETS = {
-    "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "gtsrb": "GTSRB",
-    "fashion_mnist": "Fashion-MNIST",
-}
 SECTIONS: tuple[Callable[[Pack], None], ...] = (
     pack_members.members,
     pack_members.accuracies,
@@ -45,7 +38,11 @@ def page() -> None:
         kept = st.session_state.get("packs.name", st.session_state.get("packs.name.kept"))
         st.session_state["packs.name"] = kept if kept in packs else name
         name = st.segmented_control(
-            "Pack", list(packs), format_func=lambda n: _title(packs[n]), required=True, key="packs.name"
+            "Pack",
+            list(packs),
+            format_func=lambda n: words.safe(_data_set(packs[n]), 60),
+            required=True,
+            key="packs.name",
         )
         st.session_state["packs.name.kept"] = name
     pack = packs[name]
@@ -78,9 +75,8 @@ def _packs() -> dict[str, Pack]:
     return found
 
 
-def _title(pack: Pack) -> str:
-    data_set = str(pack.record.get("data_set", pack.name))
-    return words.safe(DATA_SETS.get(data_set, data_set), 60)
+def _data_set(pack: Pack) -> str:
+    return words.data_set(str(pack.record.get("data_set", pack.name)))
 
 
 def _head(pack: Pack) -> None:
@@ -88,12 +84,7 @@ def _head(pack: Pack) -> None:
     st.html(
         markup.facts(
             [
-                (
-                    "Data set",
-                    DATA_SETS.get(
-                        str(pack.record.get("data_set", "")), pack.record.get("data_set", pack.name)
-                    ),
-                ),
+                ("Data set", _data_set(pack)),
                 ("Classes", len(pack.class_names)),
                 ("Images", f"{height} x {width}, {'grey' if channels == 1 else f'{channels} channels'}"),
                 ("Members", len(pack.members)),

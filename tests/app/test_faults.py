@@ -10,14 +10,15 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.cases import CaseStore
+from tests.app import waiting
 from tests.app.serving import ROOT, Server, without_rights
 from tests.app.test_browser import CHROMIUM, SAMPLES, Visitor, browser
 from tests.disks import fill
@@ -39,12 +40,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found.stop()
 
 
-def until(holds: Callable[[], Any], seconds: float = 120.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.1)
-    return found
+until = partial(waiting.until, seconds=120.0)
 
 
 def says(visitor: Visitor, pattern: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +12,10 @@ from app.jobs import Desk, FullError
 from app.pace import progress, seconds_left
 from app.tickets import Ticket
 from tests.app.conftest import FakeJob, Worker
+from tests.app.waiting import until
 from tests.disks import fill
 
 EXPECTED = {"opening": 1.0, "probes": 1.0, "windowed": 2.0}
-
-
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -135,7 +129,7 @@ def test_a_full_disk_is_a_sentence_and_the_next_one_runs_when_there_is_room(
     assert {e.id for e in CaseStore(small_disk).entries()} == {kept.case_id, again.case_id}
 
 
-def test_cancel_stops_the_work_at_once_and_the_next_one_runs(desk: Desk, worker: Worker) -> None:
+def test_cancel_stops_the_work_within_a_second_and_the_next_one_runs(desk: Desk, worker: Worker) -> None:
     worker.seconds = 60.0
     first = ask(desk)
     until(lambda: first.state == "running")
@@ -144,8 +138,7 @@ def test_cancel_stops_the_work_at_once_and_the_next_one_runs(desk: Desk, worker:
     start = time.monotonic()
     desk.cancel(first)
     assert first.state == "cancelled" and worker.jobs[0].cancelled
-    # On an idle machine it is hundredths of a second.
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < 1.0
     until(lambda: second.state == "done")
     assert [e.sha256 for e in desk.store.entries()] == [
         desk.store.load(second.case_id).report.model["sha256"]

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from app import controls
 from app.cases import CaseStore
 from tests.app.conftest import Worker
-from tests.app.test_jobs import until
+from tests.app.waiting import until
 from ti_core.case import Case
 from ti_core.settings import Settings
 

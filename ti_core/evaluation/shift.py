@@ -32,8 +32,8 @@ LEAST_GROUPS = 2
 FOLDS = 4
 """Parts in which what is left out is tested, where every group has members of it and of what stays."""
 
-
 TOGETHER = "together"
+"""What is left out in the rows of all splits' members at once."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class ShiftRow:
     fitted: int
     dropped: int
     row: Row
+
+    @property
+    def together(self) -> bool:
+        """Whether this row is of all splits' members at once."""
+        return self.left_out == TOGETHER
+
+    @property
+    def title(self) -> str:
+        """What was left out, in words."""
+        return f"every {self.by} in turn" if self.together else f"{self.by} {self.left_out}"
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -142,7 +152,7 @@ def shift(
                 own = ShiftScores(scored, *sides)
                 found[key] = found[key].together(own) if key in found else own
     rows = [row for key, scores in found.items() for row in _rows(*key, scores)]
-    rows.sort(key=lambda r: (r.by != "recipe", r.row.streams != "saliency", r.left_out == TOGETHER))
+    rows.sort(key=lambda r: (r.by != "recipe", r.row.streams != "saliency", r.together))
     return Shift(members, tuple(rows), tuple(notes))
 
 
@@ -199,25 +209,23 @@ def _splits(pack: Pack, by: str, name: str, others: list[int], test: list[int]) 
         return [], f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
     # By architecture, so that every part has some of each.
     groups = sorted({(pack.members[i].architecture, pack.members[i].group) for i in test})
-    why = ""
+    reasons: list[str] = []
     for count in (1, min(FOLDS, len(groups))):
-        found = []
-        for part in range(count):
-            own = {group for _, group in groups[part::count]}
-            split = Split(
-                by,
-                name,
-                np.array([i for i in others if pack.members[i].group not in own], dtype=np.intp),
-                np.array([i for i in test if pack.members[i].group in own], dtype=np.intp),
-                dropped=sum(pack.members[i].group in own for i in others),
-            )
-            if lack := _lacking(pack, split):
-                why = why or lack
-                break
-            found.append(split)
-        else:
-            return found, ""
-    return [], why
+        own = ({group for _, group in groups[part::count]} for part in range(count))
+        parts = [_part(pack, by, name, others, test, tested) for tested in own]
+        lacking = [why for part in parts if (why := _lacking(pack, part))]
+        if not lacking:
+            return parts, ""
+        reasons += lacking
+    return [], reasons[0]
+
+
+def _part(pack: Pack, by: str, name: str, others: list[int], test: list[int], groups: set[str]) -> Split:
+    """The test members of these groups, beside all others that are in none of them."""
+    fit = [i for i in others if pack.members[i].group not in groups]
+    own = [i for i in test if pack.members[i].group in groups]
+    sides = np.array(fit, dtype=np.intp), np.array(own, dtype=np.intp)
+    return Split(by, name, *sides, dropped=len(others) - len(fit))
 
 
 def _lacking(pack: Pack, split: Split) -> str:

@@ -21,6 +21,7 @@ from ti_core.triggers import TriggerSpec, draw_blend, draw_patch
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import STANDARD_PATTERNS, Menu, Recipe, menu_for, plan
 from ti_core.zoo.samples import save_network
+from ti_core.zoo.train import keep_record
 from ti_core.zoo.training import Goal, all_to_one, train
 
 Harder = Literal["one source class", "all to all", "one pixel", "low poisoning rate", "adversarial"]
@@ -147,11 +148,7 @@ def train_harder(
                 continue
         if time.monotonic() > until:
             continue
-        record = _train_one(planned, data, out) | {"planned": plan_record}
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(record, indent=1))
-        partial.replace(path)
-        yield record
+        yield keep_record(_train_one(planned, data, out) | {"planned": plan_record}, path)
 
 
 def _train_one(planned: HarderRecipe, data: ImageData, out: Path) -> dict[str, Any]:
