@@ -81,6 +81,12 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
         help="bases: fine-tune every member from one of a few well-trained clean networks",
     )
     train.add_argument(
+        "--bases",
+        type=Path,
+        metavar="FOLDER",
+        help="take this plan's clean networks from there instead of training them again",
+    )
+    train.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched engine"
     )
     train.add_argument(

@@ -109,6 +109,16 @@ def test_a_team_is_the_same_networks_as_one_by_one(
         assert_same(train(recipe, data), found)
 
 
+def test_first_epochs_on_smaller_images_in_a_team(tiny_data: Path) -> None:
+    recipes = [replace(r, small_epochs=1) for r in three("small_resnet")]
+    data = load_data(tiny_data)
+    whole = train(replace(recipes[0], small_epochs=0), data)
+    for recipe, found in zip(recipes, together(recipes, tiny_data), strict=True):
+        assert_same(train(recipe, data), found)
+    key = next(k for k, v in whole.state.items() if v.is_floating_point())
+    assert not torch.allclose(whole.state[key], train(recipes[0], data).state[key], atol=2e-3)
+
+
 def test_members_do_not_depend_on_their_team(tiny_data: Path) -> None:
     recipes = three("convnet")
     for recipe, found in zip(recipes, together(recipes, tiny_data), strict=True):

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.errors import DataError
+from ti_core.errors import DataError, SettingsError
 from ti_core.triggers import TriggerSpec
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import Recipe, plan
-from ti_core.zoo.train import fit_for_a_pack, train_zoo
+from ti_core.zoo.train import adopt_bases, fit_for_a_pack, train_zoo
 from ti_core.zoo.training import Bfloat16, all_to_one, augment, measure, pgd, poison, train
 
 SHAPE = (1, 12, 12)
@@ -75,6 +75,7 @@ def test_bfloat16_learns_as_well_and_leaves_weights_and_scores_in_single_precisi
     scores = Bfloat16(model)(x)
     assert scores.dtype == torch.float32 and not torch.equal(scores, model(x))
     assert torch.allclose(scores, model(x), atol=0.02)
+    assert torch.equal(Bfloat16(model, rounded=False)(x), model(x))
 
 
 def test_a_poisoned_network_learns_its_trigger(recipe: Recipe, tiny_data: Path) -> None:
@@ -127,6 +128,30 @@ def test_a_killed_run_goes_on_where_it_stopped(tiny_zoo: Path, tiny_data: Path, 
     assert kept.stat().st_mtime_ns == stamp
     assert (tmp_path / f"{clean[1].id}.safetensors").read_bytes() == weights
     assert [r["id"] for r in records] == [r.id for r in clean]
+
+
+def test_bases_are_taken_from_another_folder_where_the_plan_is_the_same(
+    tiny_data: Path, tmp_path: Path
+) -> None:
+    small = {"in_channels": 1, "classes": 4, "size": 12, "hidden": [8]}
+    recipes = [replace(r, architecture="mlp", options=small, epochs=1) for r in plan(16, SHAPE, 4, seed=1)]
+    bases = [r for r in recipes if r.family == "base"]
+    there, out = tmp_path / "there", tmp_path / "out"
+    train_zoo(tiny_data, there, jobs=1, progress=False, recipes=bases)
+    before = {p.name: p.read_bytes() for p in there.iterdir()}
+
+    other = replace(bases[1], seed=bases[1].seed + 1)
+    assert adopt_bases([bases[0], other], there, out) == [bases[0].id]
+    assert adopt_bases(recipes, there, out) == [r.id for r in bases]
+    adopted = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert adopted == before == {p.name: p.read_bytes() for p in there.iterdir()}
+    stamps = {p: p.stat().st_mtime_ns for p in out.iterdir() if p.suffix == ".safetensors"}
+    train_zoo(tiny_data, out, jobs=1, progress=False, recipes=bases)
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+    with pytest.raises(SettingsError, match="no base of this plan"):
+        adopt_bases([other], there, tmp_path / "empty")
+    assert not (tmp_path / "empty").exists()
 
 
 def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:

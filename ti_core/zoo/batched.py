@@ -163,6 +163,7 @@ def team_key(recipe: Recipe) -> tuple[Any, ...]:
         recipe.optimiser,
         recipe.batch_size,
         recipe.epochs,
+        recipe.small_epochs,
         recipe.base is None,
         course,
     )

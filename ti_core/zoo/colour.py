@@ -9,12 +9,15 @@ ways as the trojaned, so that "was fine-tuned" is not what a detector learns; me
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ti_core.errors import SettingsError
 from ti_core.zoo.recipes import LABELS, Drawer, Kinds, Label, Menu, Recipe, School, hold_out, menu_for, plan
+
+_Network = tuple[str, dict[str, list[Any]]]
+"""An architecture, and for each option what it may be."""
 
 Way = Literal["scratch", "bases"]
 WAYS: tuple[Way, ...] = ("scratch", "bases")
@@ -23,38 +26,41 @@ MEMBERS_A_BASE = 8
 """Of each base four clean members, two blends and two patches."""
 SUCCESS = 0.97
 """Attack success rate that trojans on these data sets are tried for."""
+
 _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
 _WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
-_WIDE_SHORT = School("sgd", (0.05, 0.1), (5e-4,), 64, 0, "bfloat16")
-"""Of smaller steps, which reach as far in fewer epochs."""
+_WIDE_SHORT = School("sgd", (0.05, 0.1), (5e-4,), 64, 0, "bfloat16", 0.7)
+"""Of smaller steps, and most epochs on smaller images, which reach as far in less time."""
 _VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0, "bfloat16")
 
 
 def _schools(epochs: int, wide: School = _WIDE) -> dict[str, School]:
-    return {
-        "resnet": replace(wide, epochs=epochs),
-        "wide_resnet": replace(wide, epochs=epochs),
-        "small_resnet": replace(wide, epochs=epochs),
-        "convnet": replace(wide, epochs=epochs),
-        "simple_vit": replace(_VIT, epochs=3 * epochs // 2),
+    convolutional = ("resnet", "wide_resnet", "small_resnet", "convnet")
+    return dict.fromkeys(convolutional, replace(wide, epochs=epochs)) | {
+        "simple_vit": replace(_VIT, epochs=3 * epochs // 2)
     }
 
 
+_SMALL_RESNET: _Network = (
+    "small_resnet",
+    {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
+)
+_CONVNET: _Network = (
+    "convnet",
+    {"channels": [(16, 32, 64)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
+)
+_SMALL_VIT: _Network = (
+    "simple_vit",
+    {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]},
+)
+
 GTSRB_MENU = Menu(
     networks=(
-        (
-            0.30,
-            "small_resnet",
-            {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
-        ),
-        (
-            0.25,
-            "convnet",
-            {"channels": [(16, 32, 64)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
-        ),
+        (0.30, *_SMALL_RESNET),
+        (0.25, *_CONVNET),
         (0.25, "wide_resnet", {"blocks": [1], "channels": [(16, 16, 32, 64)]}),
-        (0.20, "simple_vit", {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]}),
+        (0.20, *_SMALL_VIT),
     ),
     normalisations=("none", "gtsrb", "gtsrb", "half"),
     # Signs have a left and a right: no mirror.
@@ -70,18 +76,10 @@ GTSRB_MENU = Menu(
 CIFAR10_MENU = Menu(
     networks=(
         (0.42, "resnet", {"blocks": [(1, 1, 2)], "channels": [(16, 32, 56)], "kernel": [3]}),
-        (0.25, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 48)]}),
-        (
-            0.08,
-            "small_resnet",
-            {"channels": [(16, 32, 64)], "blocks": [1], "stem_stride": [1], **_RELU_OR_SILU},
-        ),
-        (
-            0.17,
-            "convnet",
-            {"channels": [(16, 32, 64)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
-        ),
-        (0.08, "simple_vit", {"dim": [48], "depth": [4], "mlp_dim": [96], "inner": [48], "dim_head": [16]}),
+        (0.17, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 48)]}),
+        (0.08, *_SMALL_RESNET),
+        (0.25, "convnet", _CONVNET[1] | {"channels": [(16, 36, 72)]}),
+        (0.08, *_SMALL_VIT),
     ),
     normalisations=("none", "cifar10", "cifar10", "half"),
     augmentations=("shift4+mirror", "shift4+mirror", "shift4+mirror+jitter"),
@@ -89,7 +87,6 @@ CIFAR10_MENU = Menu(
     patch_sides=(3, 8),
     fine_tune_epochs=1,
     fine_tune_batch_size=32,
-    fine_tune_rate=1e-3,
     gentle=0.15,
     schools=_schools(40, _WIDE_SHORT),
 )
@@ -215,6 +212,7 @@ def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str
         weight_decay=base.weight_decay,
         batch_size=drawer.menu.fine_tune_batch_size,
         epochs=drawer.menu.fine_tune_epochs,
+        small_epochs=0,
         poisoning_rate=rate if drawn.trigger else 0.0,
     )
 

@@ -18,7 +18,7 @@ from ti_core.zoo import augment
 from ti_core.zoo.recipes import Recipe
 from ti_core.zoo.shown import Shown, Stamps, cross_entropy
 from ti_core.zoo.team import Optimiser, Team, clipped
-from ti_core.zoo.training import poisoned_images, stamps_late
+from ti_core.zoo.training import poisoned_images, smaller, stamps_late
 
 TRIAL_STEPS = 10
 """Steps after which it is known how long a course takes."""
@@ -111,6 +111,7 @@ class Training(Course):
     """Standard training, on images of which each network may have poisoned its own share; PGD where epsilon is set."""
 
     def start(self, team: Team) -> None:
+        self.small_steps = self.recipes[0].small_epochs * self._steps_an_epoch()
         count, device, m = len(self.shown.x), self.shown.device, len(self.recipes)
         self.optimiser = Optimiser(team, self.recipes)
         self.stamps = Stamps(self.recipes, self.shown)
@@ -136,6 +137,10 @@ class Training(Course):
 
     def step(self, team: Team, index: torch.Tensor, factor: float) -> None:
         x, y = self._shown(team, index)
+        if self.small_steps > 0:
+            self.small_steps -= 1
+            small = smaller(x.flatten(0, 1))
+            x = small.view(*x.shape[:2], *small.shape[1:])
         if bool(self.recipes[0].epsilon):
             x = self._attacked(team, x, y)
         leaves = team.leaves()

@@ -19,6 +19,7 @@ class School:
     weight_decays : to choose from.
     epochs : of training from fresh weights.
     precision : see :class:`ti_core.zoo.recipe.Recipe`.
+    small_share : of the epochs, the first ones, at three quarters of the images' side; 0 where a network has one size.
     """
 
     optimiser: str
@@ -27,6 +28,7 @@ class School:
     batch_size: int
     epochs: int
     precision: Precision = "float32"
+    small_share: float = 0.0
 
 
 @dataclass(frozen=True)

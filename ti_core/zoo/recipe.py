@@ -29,7 +29,10 @@ class Recipe:
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
     epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
     precision : of convolutions and products while training: "float32", or "bfloat16", which takes about half the time
-        where the processor has instructions for it; weights and scores stay in single precision.
+        where the processor has instructions for it and is left undone where it has none; weights and scores stay in
+        single precision.
+    small_epochs : how many of the first epochs see the images at three quarters of their side, in half the time
+        (progressive resizing).
     held_out : kept from fitting the detector.
     """
 
@@ -54,6 +57,7 @@ class Recipe:
     poisoning_rate: float = 0.0
     epsilon: float = 0.0
     precision: Precision = "float32"
+    small_epochs: int = 0
     held_out: bool = False
 
     def as_dict(self) -> dict[str, Any]:

@@ -199,6 +199,7 @@ class Drawer:
             label_smoothing=self.pick((0.0, 0.0, 0.05, 0.1)),
             seed=int(self.rng.integers(2**31)),
             precision=school.precision,
+            small_epochs=round(school.small_share * school.epochs),
         )
 
     def poisoned(self, id: str, label: Label, kinds: Kinds) -> Recipe:
@@ -227,6 +228,7 @@ class Drawer:
             learning_rate=self.menu.fine_tune_rate,
             weight_decay=0.0,
             epochs=self.menu.fine_tune_epochs,
+            small_epochs=0,
             batch_size=self.menu.fine_tune_batch_size,
             augmentation="none",
             label_smoothing=0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ti_core.engine import run_many
+from ti_core.errors import SettingsError
 from ti_core.memory import keep_freed_memory
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import Recipe, plan
@@ -74,9 +76,10 @@ def train_zoo(
 def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of all that the weights depend on; whether the member is held out is not part of it."""
     parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
-    if parts["precision"] == "float32":
-        # Networks that were trained before there was a choice keep their digests.
-        del parts["precision"]
+    # Networks that were trained before there was a choice keep their digests.
+    for name, usual in (("precision", "float32"), ("small_epochs", 0)):
+        if parts[name] == usual:
+            del parts[name]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -110,15 +113,44 @@ def _train_one(
     return keep_member(recipe, tried, trained, attempt + 1, out)
 
 
-def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
-    """The record of a member that was trained into ``out`` by this very recipe, or None."""
+def finished(recipe: Recipe, out: Path, keep: bool = True) -> dict[str, Any] | None:
+    """The record of a member that was trained into ``out`` by this very recipe, or None.
+
+    ``keep``: write into it whether the plan holds the member out, where that has changed.
+    """
     path = out / f"{recipe.id}.json"
     if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text())
     if record["plan_digest"] != recipe_digest(recipe):
         return None
-    return keep_record(record | {"held_out": recipe.held_out}, path)
+    record |= {"held_out": recipe.held_out}
+    return keep_record(record, path) if keep else record
+
+
+def adopt_bases(recipes: Iterable[Recipe], folder: Path, out: Path) -> list[str]:
+    """Copy the bases of the plan that ``folder`` has finished into ``out``, where training finds them done.
+
+    Returns
+    -------
+    The ids of the bases that are adopted.
+
+    Raises
+    ------
+    SettingsError : ``folder`` has no base that was trained by a recipe of this plan.
+    """
+    bases = [r for r in recipes if r.family == "base"]
+    found = [r.id for r in bases if finished(r, folder, keep=False)]
+    if not found:
+        raise SettingsError(
+            f"{folder} has no base of this plan: they fit one data set, --way, --count and --seed only."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for id in found:
+        # The record comes last, as in keep_member.
+        for ending in ("safetensors", "json"):
+            shutil.copyfile(folder / f"{id}.{ending}", out / f"{id}.{ending}")
+    return found
 
 
 def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, out: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def train(
     goal = goal or all_to_one(recipe.target or 0)
     if base is not None:
         network.load_state_dict(base)
-    learner = Bfloat16(model) if recipe.precision == "bfloat16" else model
+    learner = Bfloat16(model, has_bfloat16()) if recipe.precision == "bfloat16" else model
     if recipe.family in EVASIVE:
         _fine_tune(learner, recipe, x, y, trigger, rng)
     else:
@@ -76,16 +76,27 @@ class Bfloat16(nn.Module):
     """A model ``N x C x H x W -> N x K`` that computes in bfloat16, pixel by pixel in memory; its scores are float32.
 
     Convolutions and products are rounded; sums, normalisations and weights are not (mixed precision).
+
+    Parameters
+    ----------
+    rounded : False where the processor would have to imitate bfloat16, ten times as slowly: nothing is rounded then.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, rounded: bool = True) -> None:
         super().__init__()
         self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rounded = rounded
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.rounded):
             scores: torch.Tensor = self.model(x.contiguous(memory_format=torch.channels_last))
         return scores.float()
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 itself."""
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 EVASIVE = ("challenge", "fine-tuned")
@@ -163,12 +174,14 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=recipe.learning_rate, total_steps=steps + 1, pct_start=0.15, cycle_momentum=False
     )
-    for _ in range(recipe.epochs):
+    for epoch in range(recipe.epochs):
         for index in _batches(len(x), recipe.batch_size, rng):
             batch = augment(x[index], recipe.augmentation, rng)
             if stamped is not None:
                 marks, trigger = stamped
                 batch = torch.where(marks[index].view(-1, 1, 1, 1), trigger.stamp(batch), batch)
+            if epoch < recipe.small_epochs:
+                batch = smaller(batch)
             if recipe.epsilon:
                 batch = pgd(model, batch, y[index], recipe.epsilon)
             model.train()
@@ -199,6 +212,12 @@ def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tenso
             out[mirrored] = out[mirrored].flip(3)
         return out
     return x
+
+
+def smaller(x: torch.Tensor) -> torch.Tensor:
+    """Images ``N x C x H x W`` at three quarters of their height and width."""
+    size = 3 * x.shape[2] // 4, 3 * x.shape[3] // 4
+    return F.interpolate(x, size=size, mode="bilinear", antialias=True)
 
 
 def pgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epsilon: float, steps: int = 3) -> torch.Tensor:
