@@ -170,12 +170,13 @@ def of_baseline(member: Member, models: Models, screening: Screening, whole: Fou
     size = (int(models.context.images.shape[2]), int(models.context.images.shape[3]))
     windows = windowed.Protocol.for_images(*size, models.context.classes)
     shares = windowed.shared_by(windows.short().masks(*size), windows.masks(*size))
+    places = {key: table @ shares.T for key, table in short.windowed.items()}
     universal = whole["universal"]
     own = {k: universal[k][..., short.chosen] for k in ("margins", "success", "blended")}
     rows = {name: {k: v[short.chosen] for k, v in whole[name].items()} for name in ("windowed", "inversion")}
     return {
         "universal": Universal(screening=screening).complete(short, own) | {"scale": universal["scale"]},
-        "windowed": Windowed(screening=screening).complete(short, rows["windowed"], shares),
+        "windowed": Windowed(screening=screening).complete(places, rows["windowed"], short.chosen),
         "inversion": Inversion(screening=screening).complete(short, rows["inversion"]),
     }
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from ti_core.cli import main
+from ti_core.compact import packed, unpacked
 from ti_core.errors import PackError, SettingsError
-from ti_core.pack import PACKS, Pack, choose_pack, load_pack, pack_names
+from ti_core.pack import PACKS, Pack, choose_pack, file_digest, load_pack, pack_names
 from ti_core.settings import Settings
-from ti_core.verify import verify_pack
+from ti_core.verify import check_files, verify_pack
 
 
 def test_a_pack_holds_what_its_format_says(tiny_pack: Pack) -> None:
@@ -173,3 +175,41 @@ class TestBundled:
             assert file.read_bytes()[:2] != b"\x80\x04"
         with np.load(PACKS / name / "images.npz", allow_pickle=False) as z:
             assert z["images"].dtype == np.uint8
+
+
+def test_only_streams_that_changed_are_computed_anew_and_the_detectors_fitted_again(
+    tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(tiny_pack.folder, old)
+    arrays = unpacked(dict(np.load(old / "baseline.npz")))
+    arrays["windowed/margins"] = np.zeros_like(arrays["windowed/margins"])
+    del arrays["windowed/success"]
+    arrays["universal/margins"] = 2 * arrays["universal/margins"]
+    np.savez(old / "baseline.npz", **packed(arrays))
+    record = json.loads((old / "pack.json").read_text())
+    record["stream_versions"]["windowed"] -= 1
+    record["files"]["baseline.npz"] = file_digest(old / "baseline.npz")
+    (old / "pack.json").write_text(json.dumps(record))
+
+    (problem,) = verify_pack(load_pack(old))
+    assert "windowed" in problem and "pack renew" in problem
+
+    assert main(["pack", "renew", str(old), "--jobs", "1"]) == 0
+    assert capsys.readouterr().out == "Computed anew: windowed.\n"
+    renewed = load_pack(old)
+    assert renewed.record["stream_versions"] == tiny_pack.record["stream_versions"]
+    for key in ("margins", "success"):
+        np.testing.assert_array_equal(renewed.baseline["windowed"][key], tiny_pack.baseline["windowed"][key])
+    np.testing.assert_array_equal(
+        renewed.baseline["universal"]["margins"], 2 * tiny_pack.baseline["universal"]["margins"]
+    )
+    assert check_files(renewed) == []
+    assert renewed.members == tiny_pack.members
+    # Scaling the universal stream's margins changes nothing: the detectors are those of the pack as it was.
+    assert renewed.record["table"] == tiny_pack.record["table"]
+
+    before = {p.name: p.stat().st_mtime_ns for p in old.iterdir()}
+    assert main(["pack", "renew", str(old)]) == 0
+    assert capsys.readouterr().out == "Nothing has changed since it was made.\n"
+    assert before == {p.name: p.stat().st_mtime_ns for p in old.iterdir()}

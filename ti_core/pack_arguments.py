@@ -23,6 +23,7 @@ def _pack(pack: argparse.ArgumentParser) -> None:
     for verb, says in (
         ("info", "what a pack holds"),
         ("verify", "recompute what can be recomputed and compare"),
+        ("renew", "after a change to the streams: compute their evidence anew and fit the detectors again"),
     ):
         p = verbs.add_parser(verb, help=says)
         p.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
@@ -30,6 +31,8 @@ def _pack(pack: argparse.ArgumentParser) -> None:
             p.add_argument(
                 "--members", type=int, default=6, metavar="N", help="members to recompute (0: all)"
             )
+        if verb == "renew":
+            _how(p)
     build = verbs.add_parser(
         "build",
         help="build a pack: from images, from a trained zoo, or from the Trojan Detection Challenge's networks",
@@ -127,6 +130,10 @@ def _work(command: argparse.ArgumentParser, engines: tuple[str, ...] = ENGINES) 
     command.add_argument(
         "--size", type=int, metavar="PIXELS", help="side that a folder's images are scaled to"
     )
+    _how(command, engines)
+
+
+def _how(command: argparse.ArgumentParser, engines: tuple[str, ...] = ENGINES) -> None:
     command.add_argument(
         "--jobs", type=int, default=-1, metavar="N", help="processes (default: one per core)"
     )

@@ -18,7 +18,7 @@ LEAST_MEMBERS = 8
 
 
 def pack(options: argparse.Namespace) -> int:
-    """``pack list``, ``info``, ``verify`` and ``build``."""
+    """``pack list``, ``info``, ``verify``, ``renew`` and ``build``."""
     from ti_core.pack import load_pack, pack_names
 
     if options.verb == "list":
@@ -38,6 +38,12 @@ def pack(options: argparse.Namespace) -> int:
         if problems:
             raise PackError(f"Pack {options.name!r} does not verify: {' '.join(problems)}")
         print(f"Pack {options.name!r} verifies.")
+        return 0
+    if options.verb == "renew":
+        from ti_core.zoo.build import renew_pack
+
+        stale = renew_pack(load_pack(options.name), options.jobs, options.engine)
+        print(f"Computed anew: {', '.join(stale)}." if stale else "Nothing has changed since it was made.")
         return 0
     _build(options)
     return 0

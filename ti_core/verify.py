@@ -11,6 +11,7 @@ from ti_core.errors import PackError
 from ti_core.pack import Member, Pack
 from ti_core.reference import Reference
 from ti_core.streams import make_streams
+from ti_core.streams.screening import searched_part
 
 ACCURACY_TOLERANCE = 0.08
 """Clean accuracy and attack success on the pack's few images may differ this much from those on the whole test set."""
@@ -39,16 +40,23 @@ def verify_pack(
     count = len(pack.members) if members is None else min(members, len(pack.members))
     chosen = np.unique(np.linspace(0, len(pack.members) - 1, count).round().astype(int))
     settings = pack.settings
+    streams, versions = make_streams(settings), pack.record["stream_versions"]
+    stale = [s.name for s in streams if versions.get(s.name) != s.version]
+    if stale:
+        return [
+            f"The evidence of {', '.join(stale)} is of another version of the program; pack renew makes it anew."
+        ]
     reference = Reference(pack, settings, Cache(None))
     context = reference.context(reference.probes())
     for index in chosen:
         member = pack.members[index]
         found = _behaviour(pack, member)
         scores = pack.scores(member)
-        for stream in make_streams(settings):
+        for stream in streams:
             arrays = stream.evidence(scores, context)
-            for key, value in arrays.items():
-                recorded = pack.baseline[stream.name][key][index]
+            known = {key: values[index] for key, values in pack.baseline[stream.name].items()}
+            for key in arrays:
+                value, recorded = searched_part(arrays[key], known), searched_part(known[key], known)
                 difference = np.median(
                     np.abs(value - recorded) / (np.abs(recorded) + 1e-3 * np.abs(recorded).max() + 1e-9)
                 )

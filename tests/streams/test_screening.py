@@ -20,10 +20,20 @@ from tests.streams.toys import (
 from ti_core.errors import CancelledError
 from ti_core.outliers import alone, read_alone
 from ti_core.streams import Inversion, Stream, Universal, Windowed, stack
+from ti_core.streams.base import silent
 from ti_core.streams.inversion import smallness
 from ti_core.streams.joint import joint_features, suspected
-from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
+from ti_core.streams.screening import (
+    SEARCHED,
+    Screening,
+    among_searched,
+    completed,
+    searched_part,
+    unsuspected,
+)
+from ti_core.streams.search import pools
 from ti_core.streams.shortlist import shortlist
+from ti_core.streams.windowed import Protocol, find_patterns, standing_out
 
 MANY = 20
 NAMES = tuple(f"class {i}" for i in range(MANY))
@@ -179,16 +189,42 @@ def test_few_classes_have_the_evidence_they_always_had(stream: type[Stream]) -> 
     assert all(np.array_equal(usual[k], never[k]) for k in usual)
 
 
-def test_up_to_fifty_classes_are_searched_in_every_window_and_what_that_finds_leads_the_others() -> None:
+def test_up_to_fifty_classes_are_searched_in_every_window_and_those_that_stand_out_once_more() -> None:
     images, labels = grey(80, low=0.0, high=0.25), torch.arange(80) % MANY
     shown, network = context(images, labels, MANY), short_cut("windowed")
-    windows = Windowed().evidence(network, shown)
+    first = shortlist(network, shown, Screening()).windowed
     every = Windowed(screening=Screening(above=1000)).evidence(network, shown)
-    assert SEARCHED not in windows
-    assert all(np.array_equal(windows[k], every[k]) for k in every)
+    assert all(np.array_equal(first[k], every[k]) for k in every)
+    windows = Windowed().evidence(network, shown)
+    again = windows[SEARCHED] == 1
+    assert again.sum() == 8 and again[13]
+    assert set(np.argsort(-standing_out(first["margins"]))[:8]) == set(np.flatnonzero(again))
+    protocol, classes = (
+        Protocol.for_images(*images.shape[2:], MANY).closer(),
+        torch.from_numpy(np.flatnonzero(again)),
+    )
+    closer = find_patterns(network, images, pools(labels, MANY, 32), classes, protocol, silent)
+    np.testing.assert_allclose(windows["margins"][again], closer["margins"], atol=1e-5)
+    estimated = completed(first["margins"], closer["margins"], np.flatnonzero(again))
+    np.testing.assert_allclose(windows["margins"], estimated, atol=1e-5)
     assert Inversion().evidence(network, shown)[SEARCHED][13] == 1
     assert not Screening().shortens_windows(50) and Screening().shortens_windows(51)
     assert not Screening(above=100).shortens_windows(60)
+
+
+def test_the_part_that_was_searched_has_no_estimates() -> None:
+    evidence = {SEARCHED: np.array([0, 1, 0, 1], dtype=np.float32)}
+    by_class, by_radius = np.arange(8.0).reshape(4, 2), np.arange(12.0).reshape(3, 4)
+    assert searched_part(by_class, evidence).tolist() == [[2, 3], [6, 7]]
+    assert searched_part(by_radius, evidence).tolist() == [[1, 3], [5, 7], [9, 11]]
+    assert searched_part(np.ones(1), evidence).tolist() == [1]
+    assert searched_part(by_class, {}) is by_class
+
+
+def test_the_foremost_are_those_that_stand_out_most() -> None:
+    standing = np.array([0.1, np.nan, 3.0, 2.0, -np.inf, 2.0, 5.0])
+    assert Screening(kept=2, others=1).foremost(standing).tolist() == [2, 3, 6]
+    assert Screening(kept=6, others=0).foremost(standing).tolist() == [0, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(

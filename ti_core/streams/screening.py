@@ -68,6 +68,11 @@ class Screening:
         spread = np.linspace(0, len(rest) - 1, self.others + 2)[1:-1].round().astype(int)
         return np.sort(np.concatenate([kept, rest[spread]]))
 
+    def foremost(self, standing: Array) -> NDArray[np.intp]:
+        """As many classes, ascending, but only those that stand out most in one view, ``K``."""
+        order = np.nan_to_num(-standing, nan=np.inf).argsort(kind="stable")
+        return np.sort(order[: self.kept + self.others])
+
     def searched(self, classes: int, chosen: NDArray[np.intp]) -> Array:
         """What :data:`SEARCHED` holds for these classes."""
         found = np.zeros(classes, dtype=np.float32)
@@ -116,6 +121,18 @@ def unsuspected(scores: Array, evidence: Evidence) -> Array:
         return scores
     mask = evidence[SEARCHED].reshape(evidence[SEARCHED].shape + (1,) * (scores.ndim - 2)) > 0
     return np.asarray(np.where(mask, scores, np.minimum(scores, 0.0)), dtype=np.float32)
+
+
+def searched_part(values: Array, evidence: Evidence) -> Array:
+    """One model's values without those of classes that were only estimated, along the first axis of K entries.
+
+    The estimates all hang on one line, which a single search that ends otherwise on another processor can tilt.
+    """
+    if SEARCHED not in evidence:
+        return values
+    mask = evidence[SEARCHED] > 0
+    axis = next((a for a, n in enumerate(values.shape) if n == len(mask)), None)
+    return values if axis is None else np.compress(mask, values, axis)
 
 
 def among_searched(values: Array, evidence: Evidence) -> Array:

@@ -8,8 +8,9 @@ suspect and in no clean network does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,9 +29,6 @@ from ti_core.streams.statistics import (
     per_class,
     scale_free,
 )
-
-if TYPE_CHECKING:
-    from ti_core.streams.shortlist import Shortlist
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,10 @@ class Protocol:
     def short(self) -> Protocol:
         """Windows of twice the side, a sixth of them, and fewer steps: enough to tell which classes stand out."""
         return Protocol(2 * self.side, max(1, round(1.5 * self.side)), Effort(3, 2, 4))
+
+    def closer(self) -> Protocol:
+        """For the few classes that stand out among many: more steps and images than any class gets among few."""
+        return replace(self, effort=Effort(steps=12, images_a_step=6, unseen=32))
 
     def windows(self, height: int, width: int) -> list[tuple[int, int]]:
         """Top left corners of the windows, row by row; the outer ones touch the edges."""
@@ -135,12 +137,12 @@ class Windowed(Stream):
     Parameters
     ----------
     screening : from how many classes on only those that stand out get full effort; of a shorter look at all of them,
-        in this stream only where there are very many.
+        in this stream only where there are very many, else of all windows.
     """
 
     name: ClassVar[str] = "windowed"
     title: ClassVar[str] = "Windowed trigger inversion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         self.settings = settings or Settings()
@@ -153,29 +155,36 @@ class Windowed(Stream):
         size = (int(images.shape[2]), int(images.shape[3]))
         p = Protocol.for_images(*size, count)
         network = fast_copy(scores)
-        pool = pools(context.labels, count, p.effort.unseen)
-        everyone = torch.arange(count, device=images.device)
+
+        def search(classes: NDArray[np.intp], protocol: Protocol, told: Progress) -> dict[str, Array]:
+            own = torch.from_numpy(classes).to(images.device)
+            pool = pools(context.labels, count, protocol.effort.unseen)
+            return find_patterns(network, images, pool, own, protocol, told)
+
         if not self.screening.applies(count):
-            return find_patterns(network, images, pool, everyone, p, progress)
+            return search(np.arange(count), p, progress)
         # It is made of this stream's own search, among others.
         from ti_core.streams.shortlist import shortlist
 
-        if not self.screening.shortens_windows(count):
-            return dict(shortlist(scores, context, self.screening, progress).windowed)
         short = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share))
-        own = everyone[torch.from_numpy(short.chosen).to(images.device)]
-        full = find_patterns(network, images, pool, own, p, lambda share: progress(0.4 + 0.6 * share))
-        return self.complete(short, full, shared_by(p.short().masks(*size), p.masks(*size)))
+        chosen, last = short.chosen, p
+        first = short.windowed
+        if self.screening.shortens_windows(count):
+            shares = shared_by(p.short().masks(*size), p.masks(*size))
+            first = {key: table @ shares.T for key, table in first.items()}
+        else:
+            # Those that the other streams suspect need no window; a patch is seen best by a second look at windows.
+            chosen, last = self.screening.foremost(standing_out(first["margins"])), p.closer()
+        full = search(chosen, last, lambda share: progress(0.4 + 0.6 * share))
+        return self.complete(first, full, chosen)
 
-    def complete(self, short: Shortlist, full: Evidence, shares: Array) -> dict[str, Array]:
-        """All classes' arrays from those of the classes on the shortlist, which were searched with full effort.
-
-        ``shares`` are :func:`shared_by` the windows of the short search and those of the full one.
-        """
-        table = short.windowed
-        found = {key: completed(table[key] @ shares.T, full[key], short.chosen) for key in table}
+    def complete(
+        self, first: Mapping[str, Array], full: Evidence, chosen: NDArray[np.intp]
+    ) -> dict[str, Array]:
+        """All classes' arrays, ``K x windows``, from the first look at them and those of the classes chosen by it."""
+        found = {key: completed(first[key], full[key], chosen) for key in first}
         found["success"] = found["success"].clip(0, 1)
-        return found | {SEARCHED: self.screening.searched(len(short.standing), short.chosen)}
+        return found | {SEARCHED: self.screening.searched(len(first["margins"]), chosen)}
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None

@@ -121,6 +121,40 @@ def build_pack(
     return load_pack(out)
 
 
+def renew_pack(
+    pack: Pack, jobs: int = -1, engine: str = "local", device: str = "cpu", progress: bool = True
+) -> tuple[str, ...]:
+    """Compute the evidence of those streams anew that have changed since the pack was made, and fit it again.
+
+    Parameters
+    ----------
+    pack, jobs, engine, device : as for :func:`build_pack`; networks, images and settings stay as they are.
+
+    Returns
+    -------
+    The streams whose evidence was computed; without any the pack is left as it is.
+    """
+    from tqdm import tqdm
+
+    streams = make_streams(pack.settings)
+    versions = pack.record["stream_versions"]
+    stale = tuple(s.name for s in streams if versions.get(s.name) != s.version)
+    if not stale:
+        return ()
+    kept = {s.name: pack.baseline[s.name] for s in streams if s.name not in stale}
+    with tqdm(total=len(pack.members), desc="evidence", unit="network", disable=not progress) as bar:
+        now = write_baseline(
+            *(pack, pack.settings, jobs, engine),
+            progress=lambda done, count: bar.update(done - bar.n),
+            device=device,
+            kept=kept,
+        )
+    files = dict(pack.record["files"]) | {"baseline.npz": file_digest(pack.folder / "baseline.npz")}
+    _write_record(pack.folder, {**pack.record, "stream_versions": now, "files": files})
+    fit_pack(pack.folder, pack.settings)
+    return stale
+
+
 def fit_pack(out: Path, settings: Settings) -> None:
     """Fit the pack's detectors to its baseline and record how well they do on the held-out members."""
     record = json.loads((out / "pack.json").read_text())

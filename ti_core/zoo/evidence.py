@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,20 +32,23 @@ def write_baseline(
     engine: str = "local",
     progress: Callable[[int, int], None] = lambda done, count: None,
     device: str = "cpu",
+    kept: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> dict[str, int]:
-    """Write ``baseline.npz`` into the pack's folder; by stream, the version of what was computed.
+    """Write ``baseline.npz`` into the pack's folder; by stream, the version of what is in it.
 
     Parameters
     ----------
-    pack : with its images and weights, and no baseline yet.
+    pack : with its images and weights; a baseline that it has is written over.
+    kept : by stream, evidence of all members that need not be computed again.
     jobs, engine : see :func:`ti_core.engine.run_many`.
     progress : told how many of how many members are done.
     device : where the networks and the images are put; with "cuda" one process does all members in turn.
     """
-    streams = make_streams(settings)
+    streams, kept = make_streams(settings), kept or {}
+    wanted = tuple(s.name for s in streams if s.name not in kept)
     rows = ordered(
         run_many(
-            partial(_member_evidence, str(pack.folder), settings, device),
+            partial(_member_evidence, str(pack.folder), settings, device, wanted),
             range(len(pack.members)),
             # One process keeps a GPU busy, and several would each take its memory.
             1 if device == "cuda" else jobs,
@@ -53,11 +56,8 @@ def write_baseline(
             progress,
         )
     )
-    arrays = {
-        f"{stream.name}/{key}": values
-        for stream in streams
-        for key, values in stack([row[stream.name] for row in rows]).items()
-    }
+    found = {name: stack([row[name] for row in rows]) for name in wanted} | dict(kept)
+    arrays = {f"{s.name}/{key}": values for s in streams for key, values in found[s.name].items()}
     np.savez_compressed(pack.folder / "baseline.npz", **packed(arrays))  # type: ignore[arg-type]
     return {stream.name: stream.version for stream in streams}
 
@@ -76,7 +76,9 @@ class _OneNetwork(Reference):
 _REFERENCES: dict[str, tuple[Reference, Probes]] = {}
 
 
-def _member_evidence(folder: str, settings: Settings, device: str, index: int) -> dict[str, dict[str, Array]]:
+def _member_evidence(
+    folder: str, settings: Settings, device: str, wanted: tuple[str, ...], index: int
+) -> dict[str, dict[str, Array]]:
     """One member's evidence by stream, by way of the cache, so that a killed build goes on where it stopped."""
     import torch
 
@@ -94,4 +96,5 @@ def _member_evidence(folder: str, settings: Settings, device: str, index: int) -
         _REFERENCES[key] = reference, reference.probes()
     reference, probes = _REFERENCES[key]
     member = reference.pack.members[index]
-    return {s.name: reference.member_evidence(s, member, probes) for s in make_streams(settings)}
+    streams = [s for s in make_streams(settings) if s.name in wanted]
+    return {s.name: reference.member_evidence(s, member, probes) for s in streams}
