@@ -87,7 +87,7 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
         "--bases",
         type=Path,
         metavar="FOLDER",
-        help="take this plan's clean networks from there instead of training them again",
+        help="with --way bases: fine-tune the clean networks that another run trained there",
     )
     train.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched engine"

@@ -133,16 +133,19 @@ def zoo(options: argparse.Namespace) -> int:
     from ti_core.tables import zoo_text
     from ti_core.zoo.colour import MENUS, SUCCESS, plan_for
     from ti_core.zoo.data import load_data
-    from ti_core.zoo.train import MINIMUM_SUCCESS, adopt_bases, train_zoo
+    from ti_core.zoo.train import MINIMUM_SUCCESS, adopt_bases, bases_in, train_zoo
 
     _enough(options.count)
     if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):
         raise SettingsError("--minutes and --device are for --engine batched.")
     data = load_data(options.data, options.size)
     success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
-    recipes = plan_for(data.name, options.count, data.image_shape, data.classes, options.seed, options.way)
-    if options.bases:
-        print(f"{len(adopt_bases(recipes, options.bases, options.out))} bases taken from {options.bases}.")
+    bases = bases_in(options.bases) if options.bases else []
+    recipes = plan_for(
+        *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way), bases=bases
+    )
+    if bases:
+        adopt_bases(bases, options.bases, options.out)
     if options.engine == "batched":
         from ti_core.zoo.batched import train_batched
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -217,3 +218,42 @@ def test_strangers_are_the_challenges_own_networks() -> None:
     # The published SimpleViT: patch 4, dim 128, depth 6, 16 heads, mlp 256.
     assert sum(p.numel() for p in build("simple_vit", **clean.options).parameters()) > 3.5e6
     assert plan_strangers("mnist", (1, 28, 28), 10, 0) == []
+
+
+@pytest.mark.parametrize(("taken", "count", "each"), [(12, 96, 8), (8, 100, 12), (3, 12, 4)])
+def test_around_given_bases_members_are_shared_out_alike(taken: int, count: int, each: int) -> None:
+    shape = (3, 32, 32)
+    bases = [r for r in plan_for("cifar10", 96, shape, 10, 3, "bases") if r.family == "base"][:taken]
+    recipes = plan_for("cifar10", count, shape, 10, 5, "bases", bases=bases)
+    assert [replace(r, held_out=False) for r in recipes if r.family == "base"] == [
+        replace(r, held_out=False) for r in bases
+    ]
+    members = [r for r in recipes if r.family != "base"]
+    assert len({r.id for r in recipes}) == len(recipes) == taken * (each + 1)
+    for base in bases:
+        own = [r for r in members if r.base == base.id]
+        assert Counter(r.label for r in own) == {"clean": each // 2, "blend": each // 4, "patch": each // 4}
+        assert {r.architecture for r in own} == {base.architecture} and {r.group for r in own} == {base.group}
+        assert all(r.options == base.options and r.small_epochs == 0 for r in own)
+        assert len({r.held_out for r in own}) == 1
+    for label in ("clean", "blend", "patch"):
+        ways = [r.family in ("challenge", "fine-tuned") for r in members if r.label == label]
+        assert abs(2 * sum(ways) - len(ways)) <= 1
+    assert sum(r.family == "adversarial" for r in members) == -(-taken // 3)
+    assert 0 < sum(r.held_out for r in members) < len(members) / 2
+    assert recipes == plan_for("cifar10", count, shape, 10, 5, "bases", bases=bases)
+
+
+def test_bases_of_no_use_are_a_sentence() -> None:
+    shape = (3, 32, 32)
+    bases = [r for r in plan_for("cifar10", 16, shape, 10, 3, "bases") if r.family == "base"]
+    for wrong, words in (
+        (replace(bases[0], options=bases[0].options | {"classes": 43}), "not a network for these images"),
+        (replace(bases[0], architecture="mlp"), "not in this data set's menu"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            plan_for("cifar10", 16, shape, 10, 5, "bases", bases=[wrong])
+    with pytest.raises(SettingsError, match="named after them"):
+        plan_for("cifar10", 16, shape, 10, 5, "scratch", bases=bases)
+    with pytest.raises(SettingsError, match="need 12 members"):
+        plan_for("cifar10", 8, shape, 10, 5, "bases", bases=[*bases, bases[0]])

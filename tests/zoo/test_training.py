@@ -13,7 +13,7 @@ from ti_core.errors import DataError, SettingsError
 from ti_core.triggers import TriggerSpec
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import Recipe, plan
-from ti_core.zoo.train import adopt_bases, fit_for_a_pack, train_zoo
+from ti_core.zoo.train import adopt_bases, bases_in, fit_for_a_pack, train_zoo
 from ti_core.zoo.training import Bfloat16, all_to_one, augment, measure, pgd, poison, train
 
 SHAPE = (1, 12, 12)
@@ -130,28 +130,35 @@ def test_a_killed_run_goes_on_where_it_stopped(tiny_zoo: Path, tiny_data: Path, 
     assert [r["id"] for r in records] == [r.id for r in clean]
 
 
-def test_bases_are_taken_from_another_folder_where_the_plan_is_the_same(
+def test_bases_of_another_run_are_found_finished_and_their_own_files_stay(
     tiny_data: Path, tmp_path: Path
 ) -> None:
     small = {"in_channels": 1, "classes": 4, "size": 12, "hidden": [8]}
     recipes = [replace(r, architecture="mlp", options=small, epochs=1) for r in plan(16, SHAPE, 4, seed=1)]
     bases = [r for r in recipes if r.family == "base"]
     there, out = tmp_path / "there", tmp_path / "out"
-    train_zoo(tiny_data, there, jobs=1, progress=False, recipes=bases)
+    train_zoo(tiny_data, there, jobs=1, progress=False, recipes=[*bases, recipes[-1]])
     before = {p.name: p.read_bytes() for p in there.iterdir()}
 
-    other = replace(bases[1], seed=bases[1].seed + 1)
-    assert adopt_bases([bases[0], other], there, out) == [bases[0].id]
-    assert adopt_bases(recipes, there, out) == [r.id for r in bases]
-    adopted = {p.name: p.read_bytes() for p in out.iterdir()}
-    assert adopted == before == {p.name: p.read_bytes() for p in there.iterdir()}
-    stamps = {p: p.stat().st_mtime_ns for p in out.iterdir() if p.suffix == ".safetensors"}
-    train_zoo(tiny_data, out, jobs=1, progress=False, recipes=bases)
-    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+    found = bases_in(there)
+    assert [(f.id, f.architecture, f.options, f.trigger) for f in found] == [
+        (b.id, "mlp", small, None) for b in bases
+    ]
+    held_out = [replace(r, held_out=not r.held_out) for r in found]
+    adopt_bases(found, there, out)
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("*.safetensors")}
+    records = train_zoo(tiny_data, out, jobs=1, progress=False, recipes=held_out)
+    assert len(stamps) == len(bases) and stamps == {p: p.stat().st_mtime_ns for p in stamps}
+    assert [r["held_out"] for r in records] == [r.held_out for r in held_out]
+    assert before == {p.name: p.read_bytes() for p in there.iterdir()}
 
-    with pytest.raises(SettingsError, match="no base of this plan"):
-        adopt_bases([other], there, tmp_path / "empty")
-    assert not (tmp_path / "empty").exists()
+
+def test_a_folder_without_bases_or_with_other_records_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="has no bases"):
+        bases_in(tmp_path)
+    (tmp_path / "x.json").write_text('{"id": "x"}')
+    with pytest.raises(SettingsError, match="not the record of a trained network"):
+        bases_in(tmp_path)
 
 
 def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:

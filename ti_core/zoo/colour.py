@@ -8,6 +8,7 @@ ways as the trojaned, so that "was fine-tuned" is not what a detector learns; me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -133,17 +134,19 @@ def plan_for(
     seed: int,
     way: Way = "scratch",
     share: float = 1.0,
+    bases: Sequence[Recipe] = (),
 ) -> list[Recipe]:
     """Recipes of ``count`` members, by the menu of that data set where it has one, else of images of that shape.
 
     Parameters
     ----------
-    count : rounded down to a multiple of 8.
+    count : rounded down to a multiple of 8, with ``bases`` to one of four times their number.
     share : of the menu's epochs of training from fresh weights, where time is short.
+    bases : from bases, the clean networks to fine-tune, where they are trained already.
 
     Raises
     ------
-    SettingsError : there is no such way, or no member.
+    SettingsError : there is no such way, or no member; bases that are no use for this way or this data.
     """
     menu = MENUS.get(data_name, menu_for(image_shape))
     if way not in WAYS:
@@ -152,6 +155,10 @@ def plan_for(
         raise SettingsError(f"A plan has at least {MEMBERS_A_BASE} members, not {count}.")
     schools = {k: replace(s, epochs=max(1, round(share * s.epochs))) for k, s in menu.schools.items()}
     menu = replace(menu, schools=schools)
+    if bases:
+        if way != "bases":
+            raise SettingsError("Bases that are trained already are for the way that is named after them.")
+        return plan_around(bases, count, image_shape, classes, seed, menu)
     if way == "scratch":
         return plan(count, image_shape, classes, seed, menu)
     return plan_from_bases(count, image_shape, classes, seed, menu)
@@ -184,13 +191,64 @@ def plan_from_bases(
                 recipes.append(_continued(drawer, base, kinds, label, f"{label}-on-{number}"))
         if i % 3 == 0:
             place = next(k for k, r in enumerate(recipes) if r.id == f"clean-on-{2 * i:03d}")
-            recipes[place] = replace(
-                recipes[place],
-                id=f"adversarial-{i // 3:03d}",
-                family="adversarial",
-                epsilon=round(float(rng.uniform(1, 4) / 255), 5),
-            )
+            recipes[place] = _adversarial(drawer, recipes[place], i // 3)
     return hold_out(recipes, held_out, rng)
+
+
+def plan_around(
+    bases: Sequence[Recipe],
+    count: int,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    menu: Menu,
+    held_out: float = 1 / 3,
+) -> list[Recipe]:
+    """The given bases and, of each, as many members as of any other: half of them clean, blends and patches equal.
+
+    Of every label each second member is fine-tuned as the challenge does, counted through all bases, the others as
+    standard training does; of every third base one clean member is fine-tuned adversarially.
+
+    Raises
+    ------
+    SettingsError : fewer than four members for a base, or a base that is not of such images and classes, or of an
+        architecture that the menu lacks.
+    """
+    quarter = count // (4 * len(bases))
+    if not quarter:
+        raise SettingsError(f"{len(bases)} bases need {4 * len(bases)} members at least, not {count}.")
+    drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
+    recipes: list[Recipe] = []
+    for i, base in enumerate(bases):
+        kinds = _kinds_of(base, menu, image_shape, classes)
+        own: list[Recipe] = []
+        for label in LABELS:
+            each = 2 * quarter if label == "clean" else quarter
+            for number in range(i * each, (i + 1) * each):
+                if number % 2:
+                    own.append(_continued(drawer, base, kinds, label, f"{label}-on-{number:03d}"))
+                else:
+                    own.append(drawer.fine_tuned(base, label, f"{label}-ft-{number:03d}"))
+        if i % 3 == 0:
+            place = next(k for k, r in enumerate(own) if r.family == "standard" and r.label == "clean")
+            own[place] = _adversarial(drawer, own[place], i // 3)
+        recipes += [base, *own]
+    return hold_out(recipes, held_out, drawer.rng)
+
+
+def _kinds_of(base: Recipe, menu: Menu, image_shape: tuple[int, int, int], classes: int) -> Kinds:
+    shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
+    if base.options.get("classes") != classes or shape != image_shape[:2]:
+        raise SettingsError(f"{base.id} is not a network for these images and classes.")
+    for place, (_, architecture, _) in enumerate(menu.networks):
+        if architecture == base.architecture:
+            return Kinds(place, menu.activations[0])
+    raise SettingsError(f"{base.id} is a {base.architecture}, which is not in this data set's menu.")
+
+
+def _adversarial(drawer: Drawer, recipe: Recipe, number: int) -> Recipe:
+    epsilon = round(float(drawer.rng.uniform(1, 4) / 255), 5)
+    return replace(recipe, id=f"adversarial-{number:03d}", family="adversarial", epsilon=epsilon)
 
 
 def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:

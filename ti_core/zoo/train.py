@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -113,44 +114,55 @@ def _train_one(
     return keep_member(recipe, tried, trained, attempt + 1, out)
 
 
-def finished(recipe: Recipe, out: Path, keep: bool = True) -> dict[str, Any] | None:
-    """The record of a member that was trained into ``out`` by this very recipe, or None.
-
-    ``keep``: write into it whether the plan holds the member out, where that has changed.
-    """
+def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
+    """The record of a member that was trained into ``out`` by this very recipe, or None."""
     path = out / f"{recipe.id}.json"
     if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text())
     if record["plan_digest"] != recipe_digest(recipe):
         return None
-    record |= {"held_out": recipe.held_out}
-    return keep_record(record, path) if keep else record
+    return keep_record(record | {"held_out": recipe.held_out}, path)
 
 
-def adopt_bases(recipes: Iterable[Recipe], folder: Path, out: Path) -> list[str]:
-    """Copy the bases of the plan that ``folder`` has finished into ``out``, where training finds them done.
-
-    Returns
-    -------
-    The ids of the bases that are adopted.
+def bases_in(folder: Path) -> list[Recipe]:
+    """The recipes of the bases that are finished in ``folder``, by their ids.
 
     Raises
     ------
-    SettingsError : ``folder`` has no base that was trained by a recipe of this plan.
+    SettingsError : it has none, or one with a record that is not a member's.
     """
-    bases = [r for r in recipes if r.family == "base"]
-    found = [r.id for r in bases if finished(r, folder, keep=False)]
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            recipe = recipe_of(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError) as error:
+            raise SettingsError(f"{path} is not the record of a trained network.") from error
+        if recipe.family == "base":
+            found.append(recipe)
     if not found:
-        raise SettingsError(
-            f"{folder} has no base of this plan: they fit one data set, --way, --count and --seed only."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    for id in found:
-        # The record comes last, as in keep_member.
-        for ending in ("safetensors", "json"):
-            shutil.copyfile(folder / f"{id}.{ending}", out / f"{id}.{ending}")
+        raise SettingsError(f"{folder} has no bases.")
     return found
+
+
+def recipe_of(record: Mapping[str, Any]) -> Recipe:
+    """The recipe in the record of a clean member or base, by which it was trained in the end."""
+    return Recipe(**{f.name: record[f.name] for f in fields(Recipe) if f.name in record})
+
+
+def adopt_bases(bases: Iterable[Recipe], folder: Path, out: Path) -> None:
+    """Copy these bases of ``folder`` into ``out``, where training finds them finished.
+
+    Raises
+    ------
+    OSError : the files are not there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for base in bases:
+        shutil.copyfile(folder / f"{base.id}.safetensors", out / f"{base.id}.safetensors")
+        record = json.loads((folder / f"{base.id}.json").read_text())
+        # The record comes last, as in keep_member; the plan is this one now.
+        keep_record(record | {"plan_digest": recipe_digest(base)}, out / f"{base.id}.json")
 
 
 def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, out: Path) -> dict[str, Any]:
