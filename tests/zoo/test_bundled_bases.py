@@ -24,7 +24,8 @@ def test_members_can_be_grown_from_every_bundled_base(name: str) -> None:
     files = {p.name for p in (FOLDER / name).iterdir()}
     assert files == {f"{base.id}.{ending}" for base in bases for ending in ("json", "safetensors")}
     shape, classes = SHAPES[name]
-    assert len(plan_for(name, 96, shape, classes, 0, "bases", bases=bases)) >= 96
+    recipes = plan_for(name, 96, shape, classes, 0, "bases", bases=bases)
+    assert len(recipes) == len(bases) + 96 // (4 * len(bases)) * 4 * len(bases)
     for base in bases:
         record = json.loads((FOLDER / name / f"{base.id}.json").read_text())
         assert record["clean_accuracy"] > 5 / classes and record["trigger"] is None
