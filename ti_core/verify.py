@@ -40,9 +40,8 @@ def verify_pack(
     count = len(pack.members) if members is None else min(members, len(pack.members))
     chosen = np.unique(np.linspace(0, len(pack.members) - 1, count).round().astype(int))
     settings = pack.settings
-    streams, versions = make_streams(settings), pack.record["stream_versions"]
-    stale = [s.name for s in streams if versions.get(s.name) != s.version]
-    if stale:
+    streams = make_streams(settings)
+    if stale := stale_streams(pack):
         return [
             f"The evidence of {', '.join(stale)} is of another version of the program; pack renew makes it anew."
         ]
@@ -65,6 +64,12 @@ def verify_pack(
         say(f"{member.id}: " + (" ".join(found) if found else "accuracy, attack and evidence as recorded."))
         problems += found
     return problems
+
+
+def stale_streams(pack: Pack) -> tuple[str, ...]:
+    """Names of the streams that have changed since the pack's evidence was made."""
+    versions = pack.record["stream_versions"]
+    return tuple(s.name for s in make_streams(pack.settings) if versions.get(s.name) != s.version)
 
 
 def check_files(pack: Pack) -> list[str]:

@@ -17,6 +17,7 @@ from ti_core.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
+from ti_core.verify import stale_streams
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.evidence import write_baseline
 from ti_core.zoo.train import fit_for_a_pack
@@ -136,12 +137,10 @@ def renew_pack(
     """
     from tqdm import tqdm
 
-    streams = make_streams(pack.settings)
-    versions = pack.record["stream_versions"]
-    stale = tuple(s.name for s in streams if versions.get(s.name) != s.version)
+    stale = stale_streams(pack)
     if not stale:
         return ()
-    kept = {s.name: pack.baseline[s.name] for s in streams if s.name not in stale}
+    kept = {s.name: pack.baseline[s.name] for s in make_streams(pack.settings) if s.name not in stale}
     with tqdm(total=len(pack.members), desc="evidence", unit="network", disable=not progress) as bar:
         now = write_baseline(
             *(pack, pack.settings, jobs, engine),

@@ -158,27 +158,18 @@ def plan_for(
     if bases:
         if way != "bases":
             raise SettingsError("Bases that are trained already are for the way that is named after them.")
-        return plan_around(bases, count, image_shape, classes, seed, menu)
+        return plan_around(bases, count, Drawer(np.random.default_rng(seed), menu, image_shape, classes))
     if way == "scratch":
         return plan(count, image_shape, classes, seed, menu)
-    return plan_from_bases(count, image_shape, classes, seed, menu)
+    return plan_from_bases(count, Drawer(np.random.default_rng(seed), menu, image_shape, classes))
 
 
-def plan_from_bases(
-    count: int,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    seed: int,
-    menu: Menu,
-    held_out: float = 1 / 3,
-) -> list[Recipe]:
+def plan_from_bases(count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
     """``count // 8`` bases and, of each, eight members: four clean, two blends, two patches.
 
     Of every label half are fine-tuned as standard training does, the other half as the challenge does. In every third
     base one clean member is fine-tuned adversarially (PGD).
     """
-    rng = np.random.default_rng(seed)
-    drawer = Drawer(rng, menu, image_shape, classes)
     recipes: list[Recipe] = []
     for i, kinds in enumerate(drawer.spread(count // MEMBERS_A_BASE)):
         base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
@@ -192,18 +183,10 @@ def plan_from_bases(
         if i % 3 == 0:
             place = next(k for k, r in enumerate(recipes) if r.id == f"clean-on-{2 * i:03d}")
             recipes[place] = _adversarial(drawer, recipes[place], i // 3)
-    return hold_out(recipes, held_out, rng)
+    return hold_out(recipes, held_out, drawer.rng)
 
 
-def plan_around(
-    bases: Sequence[Recipe],
-    count: int,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    seed: int,
-    menu: Menu,
-    held_out: float = 1 / 3,
-) -> list[Recipe]:
+def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
     """The given bases and, of each, as many members as of any other: half of them clean, blends and patches equal.
 
     Of every label each second member is fine-tuned as the challenge does, counted through all bases, the others as
@@ -217,10 +200,9 @@ def plan_around(
     quarter = count // (4 * len(bases))
     if not quarter:
         raise SettingsError(f"{len(bases)} bases need {4 * len(bases)} members at least, not {count}.")
-    drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
     recipes: list[Recipe] = []
     for i, base in enumerate(bases):
-        kinds = _kinds_of(base, menu, image_shape, classes)
+        kinds = _kinds_of(base, drawer)
         own: list[Recipe] = []
         for label in LABELS:
             each = 2 * quarter if label == "clean" else quarter
@@ -236,9 +218,10 @@ def plan_around(
     return hold_out(recipes, held_out, drawer.rng)
 
 
-def _kinds_of(base: Recipe, menu: Menu, image_shape: tuple[int, int, int], classes: int) -> Kinds:
+def _kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
+    menu, image_shape = drawer.menu, drawer.image_shape
     shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
-    if base.options.get("classes") != classes or shape != image_shape[:2]:
+    if base.options.get("classes") != drawer.classes or shape != image_shape[:2]:
         raise SettingsError(f"{base.id} is not a network for these images and classes.")
     for place, (_, architecture, _) in enumerate(menu.networks):
         if architecture == base.architecture:

@@ -73,7 +73,7 @@ class _OneNetwork(Reference):
         return self._last[1]
 
 
-_REFERENCES: dict[str, tuple[Reference, Probes]] = {}
+_REFERENCES: dict[str, tuple[Reference, Probes | None]] = {}
 
 
 def _member_evidence(
@@ -89,11 +89,11 @@ def _member_evidence(
         torch.backends.cudnn.allow_tf32 = False
     keep_freed_memory()
     pack = load_pack(Path(folder))
-    # Each worker makes the probes once.
-    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}"
+    # Each worker makes the probes once, where a stream needs them.
+    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}/{wanted}"
     if key not in _REFERENCES:
         reference: Reference = _OneNetwork(pack, settings, Cache(default_folder()), device)
-        _REFERENCES[key] = reference, reference.probes()
+        _REFERENCES[key] = reference, reference.probes() if "saliency" in wanted else None
     reference, probes = _REFERENCES[key]
     member = reference.pack.members[index]
     streams = [s for s in make_streams(settings) if s.name in wanted]
