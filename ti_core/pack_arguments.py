@@ -70,6 +70,12 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     samples = verbs.add_parser("samples", help="train the three demonstration models of a data set")
     samples.add_argument("--data", type=Path, required=True, metavar="FILE")
     samples.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    samples.add_argument(
+        "--bases",
+        type=Path,
+        metavar="FOLDER",
+        help="fine-tune them from the most accurate base there that is held out from fitting",
+    )
     train = verbs.add_parser(
         "train", help="train clean and trojaned reference models; a killed run goes on where it stopped"
     )

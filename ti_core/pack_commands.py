@@ -127,7 +127,7 @@ def zoo(options: argparse.Namespace) -> int:
     if options.verb == "samples":
         from ti_core.zoo.samples import train_samples
 
-        for record in train_samples(options.data, options.out):
+        for record in train_samples(options.data, options.out, bases=options.bases):
             print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
         return 0
     from ti_core.tables import zoo_text
