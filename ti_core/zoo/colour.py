@@ -93,26 +93,21 @@ CIFAR10_MENU = Menu(
 )
 
 CIFAR100_MENU = Menu(
+    # In sixths: one base of six is one of these.
     networks=(
-        (0.50, "wide_resnet", {"blocks": [2], "channels": [(16, 20, 40, 64)]}),
-        (
-            0.20,
-            "small_resnet",
-            {"channels": [(24, 48, 64)], "blocks": [2], "stem_stride": [1], **_RELU_OR_SILU},
-        ),
-        (
-            0.18,
-            "convnet",
-            {"channels": [(24, 48, 96)], "depth": [2], "pool": ["mean"], "norm": [True], **_RELU},
-        ),
-        (0.12, "simple_vit", {"dim": [64], "depth": [4], "mlp_dim": [128], "inner": [64], "dim_head": [16]}),
+        (1 / 3, "resnet", {"blocks": [(1, 1, 2)], "channels": [(16, 40, 72)], "kernel": [3]}),
+        (1 / 3, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 64)]}),
+        (1 / 6, "small_resnet", _SMALL_RESNET[1] | {"channels": [(16, 40, 72)]}),
+        (1 / 6, "simple_vit", {"dim": [64], "depth": [4], "mlp_dim": [128], "inner": [64], "dim_head": [16]}),
     ),
     normalisations=("none", "cifar100", "cifar100", "half"),
-    augmentations=("shift4+mirror+cutout", "shift4+mirror+cutout", "shift4+mirror+jitter"),
-    epochs=(80, 80),
+    augmentations=("shift4+mirror", "shift4+mirror", "shift4+mirror+jitter"),
+    epochs=(60, 60),
     patch_sides=(3, 8),
-    fine_tune_epochs=4,
-    schools=_schools(80),
+    fine_tune_epochs=1,
+    fine_tune_batch_size=24,
+    gentle=0.15,
+    schools=_schools(60, _WIDE_SHORT),
 )
 
 MENUS: dict[str, Menu] = {"gtsrb": GTSRB_MENU, "cifar10": CIFAR10_MENU, "cifar100": CIFAR100_MENU}
