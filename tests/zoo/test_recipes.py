@@ -104,6 +104,17 @@ def test_a_harder_attempt_changes_pixels_and_stays_within_bounds() -> None:
             continue
         assert again.trigger is not None and again.trigger.seed != r.trigger.seed and again.seed != r.seed
         assert again.poisoning_rate <= 0.1 and again.trigger.alpha <= 1
+        assert again.learning_rate == r.learning_rate * (2 if r.family == "challenge" else 1)
+
+
+def test_a_plain_patch_that_is_not_learnt_gets_random_pixels_and_a_blend_keeps_its_own() -> None:
+    trojaned = [r for r in plan(160, (3, 32, 32), 10, seed=1) if r.trigger is not None]
+    assert {"white", "checker"} <= {r.trigger.pattern for r in trojaned if r.trigger}
+    for r in trojaned:
+        again = r.harder(1).trigger
+        assert r.trigger is not None and again is not None
+        assert again.pattern == ("bernoulli" if r.label == "patch" else r.trigger.pattern)
+        assert (again.top, again.left, again.height) == (r.trigger.top, r.trigger.left, r.trigger.height)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
