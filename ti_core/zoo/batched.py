@@ -24,7 +24,7 @@ from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import Recipe, plan
 from ti_core.zoo.shown import Shown, measure_all
 from ti_core.zoo.team import Convolution, State, Team
-from ti_core.zoo.train import ATTEMPTS, MINIMUM_SUCCESS, finished, keep_member
+from ti_core.zoo.train import ATTEMPTS, MINIMUM_SUCCESS, base_weights, finished, keep_member
 from ti_core.zoo.training import EVASIVE, Trained
 
 IMAGES_AT_ONCE = {"cuda": 8192, "cpu": 1024}
@@ -189,7 +189,7 @@ def _train_team(recipes: list[Recipe], run: _Run) -> list[tuple[Recipe, Trained]
         run.say(f"{title}: not begun, the time is over.")
         return []
     began = time.monotonic()
-    bases = [_base(r, run.out) for r in recipes]
+    bases = [base_weights(r, run.out) for r in recipes]
     course = course_of(recipes, run.shown)
     where, half = run.shown.device, run.shown.device.type == "cuda"
     convolution = run.convolution or _faster(recipes, bases, course, run)
@@ -214,15 +214,6 @@ def _summary(outcomes: Sequence[tuple[float, float | None]]) -> str:
     attacks = sorted(s for _, s in outcomes if s is not None)
     text = f"Clean accuracy {accuracy[0]:.3f} to {accuracy[-1]:.3f}"
     return f"{text}, attack success {attacks[0]:.3f} to {attacks[-1]:.3f}." if attacks else f"{text}."
-
-
-def _base(recipe: Recipe, out: Path) -> State | None:
-    from safetensors.torch import load_file
-
-    if recipe.base is None:
-        return None
-    state: State = load_file(out / f"{recipe.base}.safetensors")
-    return state
 
 
 def _faster(recipes: list[Recipe], bases: list[State | None], course: Course, run: _Run) -> Convolution:

@@ -150,13 +150,12 @@ def plan_for(
         raise SettingsError(f"A plan has at least {MEMBERS_A_BASE} members, not {count}.")
     schools = {k: replace(s, epochs=max(1, round(share * s.epochs))) for k, s in menu.schools.items()}
     menu = replace(menu, schools=schools)
-    if bases:
-        if way != "bases":
-            raise SettingsError("Bases that are trained already are for the way that is named after them.")
-        return plan_around(bases, count, Drawer(np.random.default_rng(seed), menu, image_shape, classes))
     if way == "scratch":
+        if bases:
+            raise SettingsError("Bases that are trained already are for the way that is named after them.")
         return plan(count, image_shape, classes, seed, menu)
-    return plan_from_bases(count, Drawer(np.random.default_rng(seed), menu, image_shape, classes))
+    drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
+    return plan_around(bases, count, drawer) if bases else plan_from_bases(count, drawer)
 
 
 def plan_from_bases(count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:

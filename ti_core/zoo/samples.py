@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ti_core.errors import DataError, SettingsError
 from ti_core.zoo.colour import MEMBERS_A_BASE, MENUS, plan_for
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import LABELS, Recipe, plan
-from ti_core.zoo.train import MINIMUM_SUCCESS, bases_in
+from ti_core.zoo.train import MINIMUM_SUCCESS, base_weights, bases_in
 from ti_core.zoo.training import Trained, train
-
-if TYPE_CHECKING:
-    import torch
 
 SEED = 2**20
 """Far from the seeds of packs, so that no sample is a member."""
@@ -29,13 +26,13 @@ def train_samples(
     They are trained from fresh weights; for the data sets that have a menu of their own, all three are fine-tuned from
     one clean network, as the members of their packs may be, but a network that no detector is fitted to.
 
+    The record has the true trigger, the target class and the accuracies; the weights' metadata declare architecture,
+    its options and normalisation, and nothing of the label.
+
     Parameters
     ----------
     bases : a folder of bases that are trained already. The most accurate of those that are held out takes the place
         of the clean network, which is trained otherwise.
-
-    The record has the true trigger, the target class and the accuracies; the weights' metadata declare architecture,
-    its options and normalisation, and nothing of the label.
 
     Raises
     ------
@@ -46,12 +43,13 @@ def train_samples(
 
     torch.set_num_threads(1)
     data = load_data(data_path)
-    if data.name in MENUS or bases is not None:
-        chosen = [_held_out_base(bases)] if bases else []
-        recipes = plan_for(
-            data.name, MEMBERS_A_BASE, data.image_shape, data.classes, seed, "bases", bases=chosen
-        )
-        base = _weights(bases, recipes[0]) if bases else train(recipes[0], data).state
+    arguments = data.name, MEMBERS_A_BASE, data.image_shape, data.classes, seed
+    if bases is not None:
+        recipes = plan_for(*arguments, "bases", bases=[_held_out_base(bases)])
+        base = base_weights(recipes[-1], bases)
+    elif data.name in MENUS:
+        recipes = plan_for(*arguments, "bases")
+        base = train(recipes[0], data).state
     else:
         recipes, base = plan(24, data.image_shape, data.classes, seed), None
     out.mkdir(parents=True, exist_ok=True)
@@ -82,12 +80,6 @@ def _held_out_base(folder: Path) -> Recipe:
     if not held_out:
         raise SettingsError(f"None of the bases in {folder} is held out from fitting.")
     return max(held_out, key=lambda b: json.loads((folder / f"{b.id}.json").read_text())["clean_accuracy"])
-
-
-def _weights(folder: Path, base: Recipe) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / f"{base.id}.safetensors")
 
 
 def save_network(recipe: Recipe, trained: Trained, out: Path) -> None:

@@ -19,6 +19,8 @@ from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.recipes import Recipe, plan
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ti_core.zoo.training import Trained
 
 ATTEMPTS = 4
@@ -91,7 +93,6 @@ def _train_one(
     recipe: Recipe, data_path: Path, size: int | None, out: Path, success: float
 ) -> dict[str, Any]:
     import torch
-    from safetensors.torch import load_file
 
     from ti_core.zoo.training import train
 
@@ -101,7 +102,7 @@ def _train_one(
     keep_freed_memory()
     if data_path not in _DATA:
         _DATA[data_path] = load_data(data_path, size)
-    base = load_file(out / f"{recipe.base}.safetensors") if recipe.base else None
+    base = base_weights(recipe, out)
     calm, tried = recipe, recipe
     for attempt in range(ATTEMPTS):
         trained = train(tried, _DATA[data_path], base)
@@ -123,6 +124,13 @@ def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
     if record["plan_digest"] != recipe_digest(recipe):
         return None
     return keep_record(record | {"held_out": recipe.held_out}, path)
+
+
+def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
+    """The weights of the base that the recipe grows from, as ``folder`` has them; None where it grows from none."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / f"{recipe.base}.safetensors") if recipe.base else None
 
 
 def bases_in(folder: Path) -> list[Recipe]:
