@@ -112,6 +112,16 @@ MUTANTS = [
         ("np.exp(-SLOPE *", "np.exp(SLOPE *"),
         ("own / USUAL[name]", "own * USUAL[name]"),
     ),
+    *_of(
+        "metamodels.py",
+        "test_detector.py",
+        ("np.sign(x) * np.log1p(np.abs(x))", "np.log1p(np.abs(x))"),
+        ("self.penalty * weights", "self.penalty + weights"),
+        ("self.penalty / 2 * weights @ weights", "self.penalty * weights @ weights"),
+        ("[(0.0, None)] * x.shape[1]", "[(None, None)] * x.shape[1]"),
+        ("@ np.array(self.weights) + self.intercept", "@ np.array(self.weights) - self.intercept"),
+        ("missing_ok=True)", "missing_ok=True) if False else None"),
+    ),
     # Platt scaling, the thresholds and the rules of the verdict.
     *_of(
         "detector.py",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from ti_core.detector import (
     FALSE_ALARMS,
     MISSES,
-    Boosting,
     Calibration,
     calibrate,
     fit_detector,
@@ -16,6 +16,7 @@ from ti_core.detector import (
     load_detector,
     log_odds,
 )
+from ti_core.metamodels import Boosting, Linear, Ridge, logarithmic
 
 QUICK = Boosting(iterations=40)
 NAMES = ("height", "noise", "width")
@@ -32,7 +33,7 @@ def members(count: int = 60, gap: float = 4.0) -> tuple[np.ndarray, np.ndarray, 
 
 
 def test_it_tells_clean_from_trojaned_and_the_kinds_apart() -> None:
-    detector = fit_detector(NAMES, *members(), boosting=QUICK)
+    detector = fit_detector(NAMES, *members(), fitter=QUICK)
     clean, blend, patch = (detector.assess(np.array(r)) for r in ([0.0, 0, 0], [5.0, 0, 0], [0.0, 0, 5]))
     assert (clean.verdict, clean.trigger_kind) == ("clean", None)
     assert (blend.verdict, blend.trigger_kind) == ("backdoored", "blend")
@@ -41,7 +42,7 @@ def test_it_tells_clean_from_trojaned_and_the_kinds_apart() -> None:
 
 
 def test_evidence_far_from_every_reference_model_is_not_called_clean() -> None:
-    detector = fit_detector(NAMES, *members(), boosting=QUICK)
+    detector = fit_detector(NAMES, *members(), fitter=QUICK)
     far = detector.assess(np.array([0.0, 500.0, 0.0]))
     assert far.outside and far.verdict != "clean"
     assert not detector.assess(np.array([0.0, 0.0, 0.0])).outside
@@ -49,13 +50,13 @@ def test_evidence_far_from_every_reference_model_is_not_called_clean() -> None:
 
 def test_useless_features_give_no_verdict() -> None:
     """With nothing to tell the members apart by, most of them fall between the thresholds."""
-    detector = fit_detector(NAMES, *members(gap=0.0), boosting=QUICK)
+    detector = fit_detector(NAMES, *members(gap=0.0), fitter=QUICK)
     verdicts = [detector.calibration.verdict(float(p)) for p in detector.oof]
     assert verdicts.count("inconclusive") > len(verdicts) / 2
 
 
 def test_the_same_seed_fits_the_same_detector() -> None:
-    one, two = (fit_detector(NAMES, *members(), seed=1, boosting=QUICK) for _ in range(2))
+    one, two = (fit_detector(NAMES, *members(), seed=1, fitter=QUICK) for _ in range(2))
     rows = members()[0]
     assert np.array_equal(one.logit(rows), two.logit(rows))
     assert np.array_equal(one.oof, two.oof)
@@ -63,7 +64,7 @@ def test_the_same_seed_fits_the_same_detector() -> None:
 
 def test_it_survives_saving(tmp_path: Path) -> None:
     matrix, labels, groups = members()
-    detector = fit_detector(NAMES, matrix, labels, groups, boosting=QUICK)
+    detector = fit_detector(NAMES, matrix, labels, groups, fitter=QUICK)
     record = detector.save(tmp_path, "d")
     loaded = load_detector(tmp_path, "d", record, matrix)
     for row in matrix[:8]:
@@ -72,7 +73,7 @@ def test_it_survives_saving(tmp_path: Path) -> None:
 
 
 def test_a_monotone_detector_never_falls_as_a_feature_rises() -> None:
-    detector = fit_detector(NAMES, *members(gap=1.0), boosting=Boosting(iterations=40, monotone=True))
+    detector = fit_detector(NAMES, *members(gap=1.0), fitter=Boosting(iterations=40, monotone=True))
     rows = np.zeros((50, 3))
     rows[:, 0] = np.linspace(-4, 8, 50)
     assert bool((np.diff(detector.logit(rows)) >= -1e-9).all())
@@ -80,11 +81,52 @@ def test_a_monotone_detector_never_falls_as_a_feature_rises() -> None:
 
 def test_contributions_add_up_to_the_log_odds() -> None:
     """Shapley values sum to the prediction less its mean (here: less the sum for a fixed row)."""
-    detector = fit_detector(NAMES, *members(), boosting=QUICK)
+    detector = fit_detector(NAMES, *members(), fitter=QUICK)
     a, b = np.array([0.0, 0, 0]), np.array([5.0, 0, 0])
     rise = sum(v for _, v in detector.contributions(b)) - sum(v for _, v in detector.contributions(a))
     assert rise == pytest.approx(float(detector.logit(b[None])[0] - detector.logit(a[None])[0]), abs=1e-6)
     assert detector.contributions(b)[0][0] == "height"
+
+
+def test_the_weighted_sum_is_scikit_learns_where_no_weight_is_held_at_zero() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    matrix, labels, _ = members()
+    matrix = matrix[:, [0, 2]]
+    trojaned = labels != "clean"
+    model = Ridge(penalty=5.0).fit(matrix, trojaned, 0)
+    x = logarithmic(matrix)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    other = LogisticRegression(C=1 / 5.0, class_weight="balanced", tol=1e-10, max_iter=1000).fit(x, trojaned)
+    np.testing.assert_allclose(model.logit(matrix), other.decision_function(x), atol=1e-3)
+    assert min(model.weights) > 0
+
+
+def test_a_feature_that_speaks_against_a_backdoor_weighs_nothing() -> None:
+    matrix, labels, _ = members()
+    model = Ridge().fit(matrix * (-1, 1, 1), labels != "clean", 0)
+    assert model.weights[0] == 0.0 < model.weights[2]
+    rows = np.zeros((50, 3))
+    rows[:, 2] = np.linspace(-40, 800, 50)
+    assert bool((np.diff(model.logit(rows)) > 0).all()), "what lies beyond the members keeps its order"
+
+
+def test_logarithms_keep_sign_and_order() -> None:
+    np.testing.assert_allclose(logarithmic(np.array([-(np.e - 1), 0.0, np.e**3 - 1])), [-1.0, 0.0, 3.0])
+
+
+def test_a_weighted_sum_survives_saving_and_leaves_no_trees_behind(tmp_path: Path) -> None:
+    matrix, labels, groups = members()
+    (tmp_path / "d.cbm").write_bytes(b"of an earlier fit")
+    detector = fit_detector(NAMES, matrix, labels, groups, fitter=Ridge())
+    record = json.loads(json.dumps(detector.save(tmp_path, "d")))
+    loaded = load_detector(tmp_path, "d", record, matrix)
+    assert loaded.backdoor == detector.backdoor and isinstance(loaded.backdoor, Linear)
+    for row in matrix[:8]:
+        assert loaded.assess(row) == detector.assess(row)
+        total = sum(v for _, v in detector.contributions(row)) + loaded.backdoor.intercept
+        assert total == pytest.approx(float(detector.logit(row[None])[0]))
+    assert [p.name for p in tmp_path.iterdir()] == ["d-kind.cbm"]
 
 
 def test_groups_are_never_split_between_folds() -> None:

@@ -21,7 +21,6 @@ def test_a_pack_holds_what_its_format_says(tiny_pack: Pack) -> None:
     assert sorted(p.name for p in tiny_pack.folder.iterdir()) == [
         "baseline.npz",
         "detector-kind.cbm",
-        "detector.cbm",
         "images.npz",
         "pack.json",
         "saliency-kind.cbm",

@@ -1,6 +1,6 @@
-"""The meta-model: CatBoost on the stacked histograms and the streams' figures (sec. 5.1 of the paper).
+"""The detector: a meta-model on the stacked histograms or the streams' figures (sec. 5.1 of the paper).
 
-A detector answers two questions with two small CatBoost models: is there a backdoor, and if so, of which kind. Its
+A detector answers two questions with two small models: is there a backdoor, and if so, of which kind. Its
 probabilities are calibrated, and its thresholds set, on predictions for members that took no part in the fit that
 made them (grouped cross-validation).
 """
@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from catboost import CatBoostClassifier
+from ti_core.metamodels import Boosting, Fitter, Floats, MetaModel, Trees, load_model, load_trees
 
 FALSE_ALARMS = 0.05
 """Largest share of clean models, out of fold, that may be called backdoored."""
@@ -28,8 +27,6 @@ that no stream sees would leave hardly any clean model a verdict."""
 FOLDS = 5
 OUTSIDE = 2.0
 """Evidence farther from every reference model than this many times the farthest of those is outside the reference."""
-
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,8 @@ class Detector:
     """
 
     names: tuple[str, ...]
-    backdoor: CatBoostClassifier
-    kind: CatBoostClassifier
+    backdoor: MetaModel
+    kind: Trees
     calibration: Calibration
     reference: Floats
     scale: Floats
@@ -93,13 +90,13 @@ class Detector:
 
     def logit(self, matrix: Floats) -> Floats:
         """Log-odds of a backdoor before calibration, ``R``, for features ``R x F``."""
-        return np.asarray(self.backdoor.predict(matrix, prediction_type="RawFormulaVal"), dtype=np.float64)
+        return self.backdoor.logit(matrix)
 
     def assess(self, row: Floats) -> Assessment:
         """Assess one model from its features ``F``."""
         matrix = np.asarray(row, dtype=np.float64)[None]
         probability = float(self.calibration.probability(self.logit(matrix))[0])
-        blend = float(self.kind.predict_proba(matrix)[0, 1])
+        blend = float(self.kind.model.predict_proba(matrix)[0, 1])
         distance = float(_distances(matrix, self.reference, self.scale).min() / self.reach)
         verdict = self.calibration.verdict(probability)
         if verdict == "clean" and distance > OUTSIDE:
@@ -108,21 +105,16 @@ class Detector:
         return Assessment(verdict, probability, kind, blend, distance)
 
     def contributions(self, row: Floats) -> list[tuple[str, float]]:
-        """Shapley values of the features in log-odds, largest first (CatBoost's own, S. Lundberg et al., 2018)."""
-        from catboost import Pool
-
-        values = self.backdoor.get_feature_importance(
-            Pool(np.asarray(row, dtype=np.float64)[None]), type="ShapValues"
-        )
-        pairs = zip(self.names, np.asarray(values)[0, :-1], strict=True)
+        """Shapley values of the features in log-odds, largest first."""
+        values = self.backdoor.contributions(np.asarray(row, dtype=np.float64))
+        pairs = zip(self.names, values, strict=True)
         return sorted(((n, float(v)) for n, v in pairs), key=lambda pair: -abs(pair[1]))
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """Write ``<stem>.cbm`` and ``<stem>-kind.cbm`` and return what the pack's record needs besides."""
-        self.backdoor.save_model(str(folder / f"{stem}.cbm"))
-        self.kind.save_model(str(folder / f"{stem}-kind.cbm"))
+        """Write ``<stem>-kind.cbm``, of trees ``<stem>.cbm`` too, and return what the pack's record needs besides."""
+        self.kind.save(folder, f"{stem}-kind")
         c = self.calibration
-        return {
+        return self.backdoor.save(folder, stem) | {
             "features": list(self.names),
             "calibration": {"slope": c.slope, "intercept": c.intercept, "low": c.low, "high": c.high},
             "reach": self.reach,
@@ -132,17 +124,10 @@ class Detector:
 
 def load_detector(folder: Path, stem: str, record: Mapping[str, Any], reference: Floats) -> Detector:
     """The detector that :meth:`Detector.save` wrote; ``reference`` are the fitted members' features ``R x F``."""
-    from catboost import CatBoostClassifier
-
-    models = []
-    for name in (stem, f"{stem}-kind"):
-        model = CatBoostClassifier()
-        model.load_model(str(folder / f"{name}.cbm"))
-        models.append(model)
     return Detector(
         names=tuple(record["features"]),
-        backdoor=models[0],
-        kind=models[1],
+        backdoor=load_model(folder, stem, record),
+        kind=load_trees(folder, f"{stem}-kind"),
         calibration=Calibration(**record["calibration"]),
         reference=reference,
         scale=_scale(reference),
@@ -151,70 +136,33 @@ def load_detector(folder: Path, stem: str, record: Mapping[str, Any], reference:
     )
 
 
-@dataclass(frozen=True)
-class Boosting:
-    """CatBoost's settings.
-
-    ``monotone`` holds every feature to "more means more suspicious"; ``weights``, one a feature, make splits on some
-    of them count more, so that a few strong figures are not drowned by hundreds of bins.
-    """
-
-    iterations: int = 200
-    depth: int = 3
-    learning_rate: float = 0.06
-    l2_leaf_reg: float = 5.0
-    rsm: float = 0.3
-    monotone: bool = False
-    weights: tuple[float, ...] | None = None
-
-    def model(self, features: int, seed: int) -> CatBoostClassifier:
-        from catboost import CatBoostClassifier
-
-        return CatBoostClassifier(
-            iterations=self.iterations,
-            depth=self.depth,
-            learning_rate=self.learning_rate,
-            l2_leaf_reg=self.l2_leaf_reg,
-            rsm=1.0 if features < 40 else self.rsm,
-            monotone_constraints=[1] * features if self.monotone else None,
-            feature_weights=None if self.weights is None else list(self.weights),
-            auto_class_weights="Balanced",
-            border_count=64,
-            thread_count=1,
-            random_seed=seed,
-            allow_writing_files=False,
-            verbose=False,
-        )
-
-
 def fit_detector(
     names: tuple[str, ...],
     matrix: Floats,
     labels: NDArray[np.str_],
     groups: NDArray[np.str_],
     seed: int = 0,
-    boosting: Boosting | None = None,
+    fitter: Fitter | None = None,
 ) -> Detector:
-    """Fit a detector to features ``R x F`` of members labelled "clean", "blend" or "patch".
+    """Fit a detector to features ``R x F`` of members labelled "clean", "blend" or "patch", by default by trees.
 
     Members of one group (grown from the same network) are never split between folds. One thread and the seed make
     the fit the same bit for bit.
     """
-    boosting = boosting or Boosting()
+    fitter = fitter or Boosting()
     matrix = np.asarray(matrix, dtype=np.float64)
     trojaned = labels != "clean"
-    out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, boosting)
+    out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
     calibration = calibrate(out_of_fold, trojaned)
-    backdoor = boosting.model(matrix.shape[1], seed).fit(matrix, trojaned.astype(int))
-    kind = Boosting(iterations=80, weights=boosting.weights).model(matrix.shape[1], seed)
-    kind.fit(matrix[trojaned], (labels[trojaned] == "blend").astype(int))
+    weights = fitter.weights if isinstance(fitter, Boosting) else None
+    kinds = Boosting(iterations=80, weights=weights)
     scale = _scale(matrix)
     distances = _distances(matrix, matrix, scale)
     np.fill_diagonal(distances, np.inf)
     return Detector(
         names=names,
-        backdoor=backdoor,
-        kind=kind,
+        backdoor=fitter.fit(matrix, trojaned, seed),
+        kind=kinds.fit(matrix[trojaned], labels[trojaned] == "blend", seed),
         calibration=calibration,
         reference=matrix,
         scale=scale,
@@ -224,15 +172,12 @@ def fit_detector(
 
 
 def out_of_fold_logits(
-    matrix: Floats, labels: NDArray[np.str_], groups: NDArray[np.str_], seed: int, boosting: Boosting
+    matrix: Floats, labels: NDArray[np.str_], groups: NDArray[np.str_], seed: int, fitter: Fitter
 ) -> Floats:
     """Each member's log-odds from a fit without its fold, ``R``."""
     logits = np.zeros(len(matrix))
     for train, test in folds(labels, groups, seed):
-        model = boosting.model(matrix.shape[1], seed).fit(
-            matrix[train], (labels[train] != "clean").astype(int)
-        )
-        logits[test] = model.predict(matrix[test], prediction_type="RawFormulaVal")
+        logits[test] = fitter.fit(matrix[train], labels[train] != "clean", seed).logit(matrix[test])
     return logits
 
 

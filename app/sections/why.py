@@ -1,4 +1,4 @@
-"""Why: what moved the meta-models, by CatBoost's own Shapley values."""
+"""Why: what moved the meta-models, by their Shapley values."""
 
 from __future__ import annotations
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.cache import Cache
-from ti_core.detector import Boosting, folds
+from ti_core.detector import folds
 from ti_core.errors import PackError, SettingsError
 from ti_core.evaluation.automl import automl_missing, automl_scores
 from ti_core.evaluation.normalised import NormalisedSaliency
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import evidence_of_all, probes_for
 from ti_core.evaluation.shift import MEMBERS
+from ti_core.metamodels import Boosting
 from ti_core.pack import Pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
@@ -193,8 +194,7 @@ def _rows(
         if ablation.automl:
             return automl_scores(x, y, own, other, seed, automl_budget)
         boosting = Boosting(weights=stream.weights(names))
-        model = boosting.model(x.shape[1], seed).fit(x, (y != "clean").astype(int))
-        return np.asarray(model.predict(other, prediction_type="RawFormulaVal"), dtype=np.float64)
+        return boosting.fit(x, y != "clean", seed).logit(other)
 
     own = {k: v[fit_rows] for k, v in stacked.items()}
     among_clean = labels[fit_rows] == "clean"

@@ -171,7 +171,8 @@ def fit_pack(out: Path, settings: Settings) -> None:
     if deep:
         detector = reference.joint_detector(deep, stacked, paper, shippable=False)
         record["detectors"]["detector"] = detector.save(out, "detector")
-    record["files"] |= {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
+    kept = {name: digest for name, digest in record["files"].items() if not name.endswith(".cbm")}
+    record["files"] = kept | {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
     _write_record(out, record)
     if reference.pack.where(fitted=False).size:
         rows = evaluate(load_pack(out), settings)

@@ -1,0 +1,45 @@
+"""The joint meta-model, trees or a weighted sum, on recipes and architectures that it was not fitted to.
+
+``python -m benchmarks.metamodels``: for every bundled pack the AUC of all streams on the fitted members, each left out
+with its recipe or its architecture (:func:`ti_core.evaluation.shift.shift`), and the mean of each kind of meta-model.
+Only members that the pack's detector is fitted to take part, so that the choice may rest on these figures. Minutes.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+
+from ti_core.evaluation.shift import shift
+from ti_core.metamodels import Boosting, Fitter, Ridge
+from ti_core.pack import Pack, load_pack, pack_names
+
+KINDS: dict[str, Fitter] = {
+    "trees": Boosting(iterations=150, depth=2, learning_rate=0.05, monotone=True),
+    "weighted sum": Ridge(),
+}
+
+
+def areas(pack: Pack, fitter: Fitter) -> dict[tuple[str, str], float]:
+    """AUC by what is left out in turn and the trojans' kind."""
+    with mock.patch("ti_core.reference.JOINT", fitter):
+        rows = shift(pack).rows
+    return {(s.title, s.row.kind): s.row.auc for s in rows if s.together and s.row.streams == "joint"}
+
+
+def main() -> None:
+    found: dict[str, list[float]] = {}
+    for pack in map(load_pack, pack_names()):
+        tables = {name: areas(pack, fitter) for name, fitter in KINDS.items()}
+        for key in tables["trees"]:
+            figures = {name: table[key] for name, table in tables.items()}
+            for name, area in figures.items():
+                found.setdefault(name, []).append(area)
+            said = ", ".join(f"{name} {area:.3f}" for name, area in figures.items())
+            print(f"{pack.name}, {key[0]}, {key[1]}/clean: {said}", flush=True)
+    print("mean: " + ", ".join(f"{name} {np.mean(own):.3f}" for name, own in found.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What turns features into the log-odds of a backdoor: CatBoost's trees, or a weighted sum for few members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from catboost import CatBoostClassifier
+
+Floats = NDArray[np.floating]
+
+
+class MetaModel(Protocol):
+    """A fitted model of features ``R x F``."""
+
+    def logit(self, matrix: Floats) -> Floats:
+        """Log-odds of a backdoor, ``R``."""
+
+    def contributions(self, row: Floats) -> Floats:
+        """What each feature of one row ``F`` adds to the log-odds beside the average member, ``F`` (Shapley values)."""
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Keep it in ``<stem>.cbm`` or in what is returned, for the pack's record."""
+
+
+class Fitter(Protocol):
+    """How a meta-model is fitted."""
+
+    def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> MetaModel:
+        """Fit to features ``R x F`` of members of which ``trojaned``, ``R``, are; the same seed, the same fit."""
+
+
+@dataclass(frozen=True)
+class Trees:
+    """A CatBoost model."""
+
+    model: CatBoostClassifier
+
+    def logit(self, matrix: Floats) -> Floats:
+        return np.asarray(self.model.predict(matrix, prediction_type="RawFormulaVal"), dtype=np.float64)
+
+    def contributions(self, row: Floats) -> Floats:
+        """CatBoost's own (S. Lundberg et al., 2018)."""
+        from catboost import Pool
+
+        values = self.model.get_feature_importance(Pool(np.asarray(row)[None]), type="ShapValues")
+        return np.asarray(values)[0, :-1]
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        self.model.save_model(str(folder / f"{stem}.cbm"))
+        return {}
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """CatBoost's settings.
+
+    ``monotone`` holds every feature to "more means more suspicious"; ``weights``, one a feature, make splits on some
+    of them count more, so that a few strong figures are not drowned by hundreds of bins.
+    """
+
+    iterations: int = 200
+    depth: int = 3
+    learning_rate: float = 0.06
+    l2_leaf_reg: float = 5.0
+    rsm: float = 0.3
+    monotone: bool = False
+    weights: tuple[float, ...] | None = None
+
+    def model(self, features: int, seed: int) -> CatBoostClassifier:
+        from catboost import CatBoostClassifier
+
+        return CatBoostClassifier(
+            iterations=self.iterations,
+            depth=self.depth,
+            learning_rate=self.learning_rate,
+            l2_leaf_reg=self.l2_leaf_reg,
+            rsm=1.0 if features < 40 else self.rsm,
+            monotone_constraints=[1] * features if self.monotone else None,
+            feature_weights=None if self.weights is None else list(self.weights),
+            auto_class_weights="Balanced",
+            border_count=64,
+            thread_count=1,
+            random_seed=seed,
+            allow_writing_files=False,
+            verbose=False,
+        )
+
+    def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> Trees:
+        return Trees(self.model(matrix.shape[1], seed).fit(matrix, trojaned.astype(int)))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``intercept + sum of weight * (g(x) - centre) / spread``, no weight below 0; ``g`` is :func:`logarithmic`."""
+
+    weights: tuple[float, ...]
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    intercept: float
+
+    def logit(self, matrix: Floats) -> Floats:
+        return np.asarray(self._standard(matrix) @ np.array(self.weights) + self.intercept, dtype=np.float64)
+
+    def contributions(self, row: Floats) -> Floats:
+        """Of a sum, its terms, since every feature is 0 on the mean of the members."""
+        return np.asarray(self._standard(np.asarray(row)[None])[0] * np.array(self.weights), dtype=np.float64)
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        (folder / f"{stem}.cbm").unlink(missing_ok=True)
+        return {"linear": asdict(self)}
+
+    def _standard(self, matrix: Floats) -> Floats:
+        return np.asarray((logarithmic(matrix) - np.array(self.centre)) / np.array(self.spread))
+
+
+def logarithmic(x: Floats) -> Floats:
+    """``sign(x) log(1 + |x|)``: large deviations on a scale of their own, small ones as they are."""
+    return np.asarray(np.sign(x) * np.log1p(np.abs(x)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Logistic regression with weights of at least 0 and the penalty ``penalty / 2 * sum of squared weights``.
+
+    Trees learn one step after another, so beyond the last of their members' values all models look alike to them; of a
+    recipe or architecture that they were not fitted to, many lie there. A sum keeps their order.
+    """
+
+    penalty: float = 30.0
+
+    def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> Linear:
+        """Each label has half the weight; the problem is convex, and ``seed`` plays no part."""
+        from scipy.optimize import minimize
+
+        x = logarithmic(np.asarray(matrix, dtype=np.float64))
+        centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+        x = (x - centre) / spread
+        sign = np.where(trojaned, 1.0, -1.0)
+        share = len(x) / 2 * np.where(trojaned, 1 / max(1, trojaned.sum()), 1 / max(1, (~trojaned).sum()))
+
+        def loss(theta: Floats) -> tuple[float, Floats]:
+            weights, margin = theta[:-1], sign * (x @ theta[:-1] + theta[-1])
+            slope = -sign * share / (1 + np.exp(np.clip(margin, -60, 60)))
+            value = share @ np.logaddexp(0, -margin) + self.penalty / 2 * weights @ weights
+            return float(value), np.append(x.T @ slope + self.penalty * weights, slope.sum())
+
+        start, bounds = np.zeros(x.shape[1] + 1), [(0.0, None)] * x.shape[1] + [(None, None)]
+        best = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}).x
+        return Linear(_tuple(best[:-1]), _tuple(centre), _tuple(spread), float(best[-1]))
+
+
+def _tuple(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(float, values))
+
+
+def load_model(folder: Path, stem: str, record: Mapping[str, Any]) -> MetaModel:
+    """What :meth:`MetaModel.save` kept."""
+    if "linear" in record:
+        known = record["linear"]
+        weights, centre, spread = (_tuple(known[name]) for name in ("weights", "centre", "spread"))
+        return Linear(weights, centre, spread, float(known["intercept"]))
+    return load_trees(folder, stem)
+
+
+def load_trees(folder: Path, stem: str) -> Trees:
+    from catboost import CatBoostClassifier
+
+    model = CatBoostClassifier()
+    model.load_model(str(folder / f"{stem}.cbm"))
+    return Trees(model)
