@@ -160,6 +160,11 @@ def _tuple(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(map(float, values))
 
 
+def files_of(stem: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files that :func:`load_model` reads; none where the record holds the model itself."""
+    return () if "linear" in record else (f"{stem}.cbm",)
+
+
 def load_model(folder: Path, stem: str, record: Mapping[str, Any]) -> MetaModel:
     """What :meth:`MetaModel.save` kept."""
     if "linear" in record:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ti_core.cache import Cache
 from ti_core.detector import Detector, fit_detector, load_detector, log_odds
 from ti_core.errors import PackError
-from ti_core.metamodels import Boosting, Fitter, Ridge
+from ti_core.metamodels import Boosting, Fitter, Ridge, files_of
 from ti_core.pack import Member, Pack
 from ti_core.settings import Settings
 from ti_core.streams import Context, Evidence, Features, Stream, stack
@@ -195,8 +195,7 @@ class Reference:
         return self._fit(names, matrix, JOINT)
 
     def _check(self, stem: str) -> None:
-        trees = () if "linear" in self.pack.record["detectors"][stem] else (f"{stem}.cbm",)
-        for name in (*trees, f"{stem}-kind.cbm"):
+        for name in (*files_of(stem, self.pack.record["detectors"][stem]), f"{stem}-kind.cbm"):
             self.pack.checked(name)
 
     def _fit(self, names: tuple[str, ...], matrix: NDArray[np.floating], fitter: Fitter) -> Detector:
