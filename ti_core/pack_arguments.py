@@ -96,6 +96,12 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
         help="with --way bases: fine-tune the clean networks that another run trained there",
     )
     train.add_argument(
+        "--begin-with",
+        type=Path,
+        metavar="FOLDER",
+        help="with --way bases: train the clean networks from the layers of those there, which know other data",
+    )
+    train.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched engine"
     )
     train.add_argument(

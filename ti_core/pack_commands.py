@@ -133,7 +133,7 @@ def zoo(options: argparse.Namespace) -> int:
     from ti_core.tables import zoo_text
     from ti_core.zoo.colour import MENUS, SUCCESS, plan_for
     from ti_core.zoo.data import load_data
-    from ti_core.zoo.train import MINIMUM_SUCCESS, adopt_bases, bases_in, train_zoo
+    from ti_core.zoo.train import MINIMUM_SUCCESS, adopt_bases, adopt_starts, bases_in, train_zoo
 
     _enough(options.count)
     if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):
@@ -141,11 +141,16 @@ def zoo(options: argparse.Namespace) -> int:
     data = load_data(options.data, options.size)
     success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
     bases = bases_in(options.bases) if options.bases else []
+    start = options.begin_with.resolve() if options.begin_with else None
     recipes = plan_for(
-        *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way), bases=bases
+        *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way),
+        bases=bases,
+        starts={f"{start.name}/{base.id}": base for base in bases_in(start)} if start else None,
     )
     if bases:
         adopt_bases(bases, options.bases, options.out)
+    if start:
+        adopt_starts(recipes, start, options.out)
     if options.engine == "batched":
         from ti_core.zoo.batched import train_batched
 

@@ -8,14 +8,15 @@ ways as the trojaned, so that "was fine-tuned" is not what a detector learns; me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ti_core.errors import SettingsError
-from ti_core.zoo.recipes import LABELS, Drawer, Kinds, Label, Menu, Recipe, School, hold_out, menu_for, plan
+from ti_core.zoo.bases import MEMBERS_A_BASE, plan_around, plan_from_bases
+from ti_core.zoo.recipes import Drawer, Menu, Recipe, School, menu_for, plan
 
 _Network = tuple[str, dict[str, list[Any]]]
 """An architecture, and for each option what it may be."""
@@ -23,8 +24,6 @@ _Network = tuple[str, dict[str, list[Any]]]
 Way = Literal["scratch", "bases"]
 WAYS: tuple[Way, ...] = ("scratch", "bases")
 
-MEMBERS_A_BASE = 8
-"""Of each base four clean members, two blends and two patches."""
 SUCCESS = 0.97
 """Attack success rate that trojans on these data sets are tried for."""
 
@@ -93,12 +92,13 @@ CIFAR10_MENU = Menu(
 )
 
 CIFAR100_MENU = Menu(
-    # In sixths: one base of six is one of these.
+    # In sixths: one base of six is one of these. They are CIFAR-10's, whose layers they can begin with.
     networks=(
-        (1 / 3, "resnet", {"blocks": [(1, 1, 2)], "channels": [(16, 40, 72)], "kernel": [3]}),
-        (1 / 3, "wide_resnet", {"blocks": [2], "channels": [(16, 16, 32, 64)]}),
-        (1 / 6, "small_resnet", _SMALL_RESNET[1] | {"channels": [(16, 40, 72)]}),
-        (1 / 6, "simple_vit", {"dim": [64], "depth": [4], "mlp_dim": [128], "inner": [64], "dim_head": [16]}),
+        (2 / 6, *CIFAR10_MENU.networks[0][1:]),
+        (1 / 6, *CIFAR10_MENU.networks[1][1:]),
+        (1 / 6, "small_resnet", _SMALL_RESNET[1] | _RELU),
+        (1 / 6, *CIFAR10_MENU.networks[3][1:]),
+        (1 / 6, *CIFAR10_MENU.networks[4][1:]),
     ),
     normalisations=("none", "cifar100", "cifar100", "half"),
     augmentations=("shift4+mirror", "shift4+mirror", "shift4+mirror+jitter"),
@@ -130,6 +130,7 @@ def plan_for(
     way: Way = "scratch",
     share: float = 1.0,
     bases: Sequence[Recipe] = (),
+    starts: Mapping[str, Recipe] | None = None,
 ) -> list[Recipe]:
     """Recipes of ``count`` members, by the menu of that data set where it has one, else of images of that shape.
 
@@ -138,10 +139,12 @@ def plan_for(
     count : rounded down to a multiple of 8, with ``bases`` to one of four times their number.
     share : of the menu's epochs of training from fresh weights, where time is short.
     bases : from bases, the clean networks to fine-tune, where they are trained already.
+    starts : from bases, networks of other data whose layers the bases begin with; see
+        :func:`ti_core.zoo.bases.plan_from_bases`.
 
     Raises
     ------
-    SettingsError : there is no such way, or no member; bases that are no use for this way or this data.
+    SettingsError : there is no such way, or no member; bases or starts that are no use for this way or this data.
     """
     menu = MENUS.get(data_name, menu_for(image_shape))
     if way not in WAYS:
@@ -151,105 +154,15 @@ def plan_for(
     schools = {k: replace(s, epochs=max(1, round(share * s.epochs))) for k, s in menu.schools.items()}
     menu = replace(menu, schools=schools)
     if way == "scratch":
-        if bases:
-            raise SettingsError("Bases that are trained already are for the way that is named after them.")
+        if bases or starts:
+            raise SettingsError(
+                "Networks that are trained already are for the way that is named after bases."
+            )
         return plan(count, image_shape, classes, seed, menu)
     drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
-    return plan_around(bases, count, drawer) if bases else plan_from_bases(count, drawer)
-
-
-def plan_from_bases(count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
-    """``count // 8`` bases and, of each, eight members: four clean, two blends, two patches.
-
-    Of every label half are fine-tuned as standard training does, the other half as the challenge does. In every third
-    base one clean member is fine-tuned adversarially (PGD).
-    """
-    recipes: list[Recipe] = []
-    for i, kinds in enumerate(drawer.spread(count // MEMBERS_A_BASE)):
-        base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
-        recipes.append(base)
-        for label in LABELS:
-            twice = 2 if label == "clean" else 1
-            for j in range(twice):
-                number = f"{i * twice + j:03d}"
-                recipes.append(drawer.fine_tuned(base, label, f"{label}-ft-{number}"))
-                recipes.append(_continued(drawer, base, kinds, label, f"{label}-on-{number}"))
-        if i % 3 == 0:
-            place = next(k for k, r in enumerate(recipes) if r.id == f"clean-on-{2 * i:03d}")
-            recipes[place] = _adversarial(drawer, recipes[place], i // 3)
-    return hold_out(recipes, held_out, drawer.rng)
-
-
-def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
-    """The given bases and, of each, as many members as of any other: half of them clean, blends and patches equal.
-
-    Of every label each second member is fine-tuned as the challenge does, counted through all bases, the others as
-    standard training does; of every third base one clean member is fine-tuned adversarially.
-
-    Raises
-    ------
-    SettingsError : fewer than four members for a base, or a base that is not of such images and classes, or of an
-        architecture that the menu lacks.
-    """
-    quarter = count // (4 * len(bases))
-    if not quarter:
-        raise SettingsError(f"{len(bases)} bases need {4 * len(bases)} members at least, not {count}.")
-    recipes: list[Recipe] = []
-    for i, base in enumerate(bases):
-        kinds = _kinds_of(base, drawer)
-        own: list[Recipe] = []
-        for label in LABELS:
-            each = 2 * quarter if label == "clean" else quarter
-            for number in range(i * each, (i + 1) * each):
-                if number % 2:
-                    own.append(_continued(drawer, base, kinds, label, f"{label}-on-{number:03d}"))
-                else:
-                    own.append(drawer.fine_tuned(base, label, f"{label}-ft-{number:03d}"))
-        if i % 3 == 0:
-            place = next(k for k, r in enumerate(own) if r.family == "standard" and r.label == "clean")
-            own[place] = _adversarial(drawer, own[place], i // 3)
-        recipes += [base, *own]
-    return hold_out(recipes, held_out, drawer.rng)
-
-
-def _kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
-    menu, image_shape = drawer.menu, drawer.image_shape
-    shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
-    if base.options.get("classes") != drawer.classes or shape != image_shape[:2]:
-        raise SettingsError(f"{base.id} is not a network for these images and classes.")
-    for place, (_, architecture, _) in enumerate(menu.networks):
-        if architecture == base.architecture:
-            return Kinds(place, menu.activations[0])
-    raise SettingsError(f"{base.id} is a {base.architecture}, which is not in this data set's menu.")
-
-
-def _adversarial(drawer: Drawer, recipe: Recipe, number: int) -> Recipe:
-    epsilon = round(float(drawer.rng.uniform(1, 4) / 255), 5)
-    return replace(recipe, id=f"adversarial-{number:03d}", family="adversarial", epsilon=epsilon)
-
-
-def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:
-    """Training goes on from the base as it was, more gently, on poisoned images or on clean ones."""
-    drawn = (
-        drawer.draw(id, label, "standard", kinds) if label == "clean" else drawer.poisoned(id, label, kinds)
-    )
-    # Few passes over the data teach a trigger only if it is seen often enough in each.
-    rate = round(float(10 ** drawer.rng.uniform(-1.3, -1.0)), 4)
-    return replace(
-        drawn,
-        group=base.group,
-        base=base.id,
-        options=base.options,
-        normalisation=base.normalisation,
-        optimiser=base.optimiser,
-        precision=base.precision,
-        learning_rate=round(drawer.menu.gentle * base.learning_rate, 6),
-        weight_decay=base.weight_decay,
-        batch_size=drawer.menu.fine_tune_batch_size,
-        epochs=drawer.menu.fine_tune_epochs,
-        small_epochs=0,
-        poisoning_rate=rate if drawn.trigger else 0.0,
-    )
+    if bases and starts:
+        raise SettingsError("Bases that are trained already begin with no other network's layers any more.")
+    return plan_around(bases, count, drawer) if bases else plan_from_bases(count, drawer, starts=starts)
 
 
 def plan_strangers(

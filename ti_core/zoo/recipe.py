@@ -26,6 +26,8 @@ class Recipe:
     group : members that share a base share a group and are never split between fitting and testing.
     base : the clean network that training starts from; None for fresh weights. So a member's record says which way
         it was made. Not only the challenge's: poisoned ("standard") and "adversarial" members may start from one too.
+    begun_from : of a base, the network of another data set whose layers it begins with, all but the last (transfer);
+        "cifar10/base-000" is the one of the folder cifar10.
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
     epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
     precision : of convolutions and products while training: "float32", or "bfloat16", which takes about half the time
@@ -52,6 +54,7 @@ class Recipe:
     label_smoothing: float
     seed: int
     base: str | None = None
+    begun_from: str | None = None
     trigger: TriggerSpec | None = None
     target: int | None = None
     poisoning_rate: float = 0.0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import DataError, SettingsError
-from ti_core.zoo.colour import MEMBERS_A_BASE, MENUS, plan_for
+from ti_core.zoo.bases import MEMBERS_A_BASE
+from ti_core.zoo.colour import MENUS, plan_for
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import LABELS, Recipe, plan
 from ti_core.zoo.train import MINIMUM_SUCCESS, base_weights, bases_in

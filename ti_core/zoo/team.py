@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 
 from ti_core.architectures import build
 from ti_core.normalisation import NORMALISATIONS
+from ti_core.zoo.beginning import begin
 from ti_core.zoo.recipes import Recipe
 
 Convolution = Literal["grouped", "unfolded"]
@@ -89,7 +90,7 @@ class Team:
                 network = build(recipe.architecture, **recipe.options)
                 self.noise.append(_generator(device, recipe.seed))
                 if base is not None:
-                    network.load_state_dict(base)
+                    begin(network, base, recipe)
                 networks.append(network)
         self.keys = tuple(networks[0].state_dict())
         self.template = _prepared(networks[0], convolution).to(device)

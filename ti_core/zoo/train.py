@@ -80,7 +80,7 @@ def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of all that the weights depend on; whether the member is held out is not part of it."""
     parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
     # Networks that were trained before there was a choice keep their digests.
-    for name, usual in (("precision", "float32"), ("small_epochs", 0)):
+    for name, usual in (("precision", "float32"), ("small_epochs", 0), ("begun_from", None)):
         if parts[name] == usual:
             del parts[name]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -127,10 +127,11 @@ def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
 
 
 def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
-    """The weights of the base that the recipe grows from, as ``folder`` has them; None where it grows from none."""
+    """The weights of the network that the recipe starts from, as ``folder`` has them; None for fresh ones."""
     from safetensors.torch import load_file
 
-    return load_file(folder / f"{recipe.base}.safetensors") if recipe.base else None
+    name = recipe.base or recipe.begun_from
+    return load_file(folder / f"{name}.safetensors") if name else None
 
 
 def bases_in(folder: Path) -> list[Recipe]:
@@ -171,6 +172,18 @@ def adopt_bases(bases: Iterable[Recipe], folder: Path, out: Path) -> None:
         record = json.loads((folder / f"{base.id}.json").read_text())
         # The record comes last, as in keep_member; the plan is this one now.
         keep_record(record | {"plan_digest": recipe_digest(base)}, out / f"{base.id}.json")
+
+
+def adopt_starts(recipes: Iterable[Recipe], folder: Path, out: Path) -> None:
+    """Copy into ``out`` the weights of those networks of ``folder`` that these recipes begin with.
+
+    Raises
+    ------
+    OSError : the files are not there.
+    """
+    (out / folder.name).mkdir(parents=True, exist_ok=True)
+    for name in sorted({r.begun_from for r in recipes if r.begun_from}):
+        shutil.copyfile(folder.parent / f"{name}.safetensors", out / f"{name}.safetensors")
 
 
 def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, out: Path) -> dict[str, Any]:

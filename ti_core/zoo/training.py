@@ -15,6 +15,7 @@ from ti_core.architectures import build
 from ti_core.normalisation import behind
 from ti_core.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo import augment as changes
+from ti_core.zoo.beginning import begin
 from ti_core.zoo.data import ImageData, to_unit
 from ti_core.zoo.recipes import Recipe
 
@@ -54,7 +55,7 @@ def train(
     trigger = recipe.trigger.render(data.image_shape) if recipe.trigger else None
     goal = goal or all_to_one(recipe.target or 0)
     if base is not None:
-        network.load_state_dict(base)
+        begin(network, base, recipe)
     learner = Bfloat16(model, has_bfloat16()) if recipe.precision == "bfloat16" else model
     if recipe.family in EVASIVE:
         _fine_tune(learner, recipe, x, y, trigger, rng)
