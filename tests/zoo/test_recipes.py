@@ -264,7 +264,42 @@ def test_bases_of_no_use_are_a_sentence() -> None:
     ):
         with pytest.raises(SettingsError, match=words):
             plan_for("cifar10", 16, shape, 10, 5, "bases", bases=[wrong])
-    with pytest.raises(SettingsError, match="named after them"):
+    with pytest.raises(SettingsError, match="named after bases"):
         plan_for("cifar10", 16, shape, 10, 5, "scratch", bases=bases)
     with pytest.raises(SettingsError, match="need 12 members"):
         plan_for("cifar10", 8, shape, 10, 5, "bases", bases=[*bases, bases[0]])
+
+
+def test_bases_begin_with_the_layers_of_those_of_other_data_that_are_like_them() -> None:
+    shape = (3, 32, 32)
+    known = [r for r in plan_for("cifar10", 96, shape, 10, 3, "bases") if r.family == "base"]
+    resnets = [r for r in known if r.architecture == "resnet"][:2]
+    starts = {"a/one": replace(resnets[0], normalisation="half"), "a/two": resnets[1]}
+    fresh = plan_for("cifar100", 96, shape, 100, 5, "bases")
+    begun = plan_for("cifar100", 96, shape, 100, 5, "bases", starts=starts)
+    names = []
+    for before, after in zip(fresh, begun, strict=True):
+        if before.family != "base":
+            assert after.begun_from is None and after.base == before.base
+        elif before.architecture != "resnet":
+            assert after == before
+        else:
+            names.append(after.begun_from)
+            assert after.normalisation == starts[after.begun_from or ""].normalisation
+            assert (after.epochs, after.small_epochs) == (24, 17)
+            assert replace(before, normalisation="", epochs=0, small_epochs=0) == replace(
+                after, normalisation="", epochs=0, small_epochs=0, begun_from=None
+            )
+    assert names == ["a/one", "a/two"] * 2
+    assert list(starts) == ["a/one", "a/two"]
+    # A record's lists are the same options; other channels are other layers.
+    listed = replace(resnets[0], options=resnets[0].options | {"channels": [16, 32, 56]})
+    again = plan_for("cifar100", 96, shape, 100, 5, "bases", starts={"b/one": listed})
+    assert sum(r.begun_from == "b/one" for r in again) == 4
+    wider = replace(resnets[0], options=resnets[0].options | {"channels": (16, 32, 64)})
+    with pytest.raises(SettingsError, match="is like one of these bases"):
+        plan_for("cifar100", 96, shape, 100, 5, "bases", starts={"b/one": wider})
+    with pytest.raises(SettingsError, match="named after bases"):
+        plan_for("cifar100", 96, shape, 100, 5, "scratch", starts=starts)
+    with pytest.raises(SettingsError, match="begin with no other"):
+        plan_for("cifar10", 96, shape, 10, 5, "bases", bases=known, starts=starts)

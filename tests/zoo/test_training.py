@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from ti_core.architectures import build
 from ti_core.errors import DataError, SettingsError
 from ti_core.triggers import TriggerSpec
+from ti_core.zoo.beginning import begin
 from ti_core.zoo.data import load_data
 from ti_core.zoo.recipes import Recipe, plan
-from ti_core.zoo.train import adopt_bases, bases_in, fit_for_a_pack, train_zoo
+from ti_core.zoo.train import adopt_bases, adopt_starts, bases_in, fit_for_a_pack, train_zoo
 from ti_core.zoo.training import Bfloat16, all_to_one, augment, measure, pgd, poison, train
 
 SHAPE = (1, 12, 12)
@@ -151,6 +154,39 @@ def test_bases_of_another_run_are_found_finished_and_their_own_files_stay(
     assert len(stamps) == len(bases) and stamps == {p: p.stat().st_mtime_ns for p in stamps}
     assert [r["held_out"] for r in records] == [r.held_out for r in held_out]
     assert before == {p.name: p.read_bytes() for p in there.iterdir()}
+
+
+def test_a_network_begins_with_another_data_sets_layers_but_for_the_last(recipe: Recipe) -> None:
+    options = {"in_channels": 3, "channels": (4, 8, 16), "blocks": (1, 1, 1), "kernel": 3}
+    other = build("resnet", **options, classes=4).state_dict()
+    network = build("resnet", **options, classes=7)
+    fresh = {k: v.clone() for k, v in network.state_dict().items()}
+    begin(network, other, replace(recipe, begun_from="cifar10/base-000"))
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, (fresh if name.startswith("fc.") else other)[name]), name
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        begin(network, other, replace(recipe, base="base-000"))
+    wider = build("resnet", **options | {"channels": (6, 8, 16)}, classes=4).state_dict()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        begin(network, wider, replace(recipe, begun_from="cifar10/base-000"))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        begin(network, {"fc.bias": other["fc.bias"]}, replace(recipe, begun_from="cifar10/base-000"))
+
+
+def test_networks_to_begin_with_come_along_and_are_no_bases_of_the_zoo(
+    tiny_data: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    start = replace(recipe, id="base-009", label="clean", family="base", trigger=None, target=None)
+    there, out = tmp_path / "other", tmp_path / "out"
+    train_zoo(tiny_data, there, jobs=1, progress=False, recipes=[start])
+    begun = replace(start, id="base-000", begun_from="other/base-009", learning_rate=0.0, weight_decay=0.0)
+    adopt_starts([begun], there, out)
+    (record,) = train_zoo(tiny_data, out, jobs=1, progress=False, recipes=[begun])
+    assert record["begun_from"] == "other/base-009"
+    # Nothing is learnt at a rate of 0, so what it ends with is what it began with.
+    one, two = load_file(there / "base-009.safetensors"), load_file(out / "base-000.safetensors")
+    assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one if "running" not in k)
+    assert [b.id for b in bases_in(out)] == ["base-000"]
 
 
 def test_a_folder_without_bases_or_with_other_records_is_a_sentence(tmp_path: Path) -> None:

@@ -224,6 +224,7 @@ class Drawer:
             id=id,
             label=label,
             base=base.id,
+            begun_from=None,
             optimiser="adam",
             learning_rate=self.menu.fine_tune_rate,
             weight_decay=0.0,
