@@ -9,9 +9,15 @@ import pytest
 import torch
 
 from tests.test_inspection import KEYS, as_file, member
+from ti_core.architectures import build
 from ti_core.cli import main
 from ti_core.pack import Pack
 from ti_core.settings import Settings
+from ti_core.zoo.colour import plan_for
+from ti_core.zoo.data import load_data
+from ti_core.zoo.recipes import Recipe
+from ti_core.zoo.train import keep_member
+from ti_core.zoo.training import Trained
 
 QUICK = (
     "--set",
@@ -202,6 +208,28 @@ def test_zoo_train_and_pack_build_make_a_pack(
     assert main(["pack", "build", *arguments]) == 0
     assert "members in" in capsys.readouterr().out
     assert main(["pack", "verify", str(out), "--members", "1"]) == 0
+
+
+def test_zoo_train_begins_with_the_networks_of_a_folder(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = load_data(tiny_data)
+    base = plan_for(data.name, 8, data.image_shape, data.classes, 1, "bases")[0]
+    there, out = tmp_path / "other", tmp_path / "zoo"
+    there.mkdir()
+    network = build(base.architecture, **base.options)
+    keep_member(base, base, Trained(network.state_dict(), 0.9, None), 1, there)
+    planned: list[Recipe] = []
+    monkeypatch.setattr(
+        "ti_core.zoo.train.train_zoo", lambda *_, recipes, **__: planned.extend(recipes) or []
+    )
+    arguments = ["zoo", "train", "--data", str(tiny_data), "--out", str(out), "--count", "8", "--seed", "1"]
+    assert main([*arguments, "--way", "bases", "--begin-with", str(there)]) == 0
+    assert [r.begun_from for r in planned] == ["other/base-000", *(None,) * 8]
+    assert (out / "other" / "base-000.safetensors").is_file() and not list(out.glob("*.json"))
+    assert main([*arguments, "--begin-with", str(there)]) == 2
+    assert main([*arguments, "--way", "bases", "--begin-with", str(tmp_path)]) == 2
+    assert "named after bases" in (said := capsys.readouterr().err) and "has no bases" in said
 
 
 def test_data_that_is_none_is_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
