@@ -13,7 +13,7 @@ from ti_core.zoo.colour import plan_for
 from ti_core.zoo.train import bases_in
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "bases"
-SHAPES = {"cifar10": ((3, 32, 32), 10)}
+SHAPES = {"cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100)}
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in FOLDER.iterdir()))
