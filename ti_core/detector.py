@@ -154,15 +154,13 @@ def fit_detector(
     trojaned = labels != "clean"
     out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
     calibration = calibrate(out_of_fold, trojaned)
-    weights = fitter.weights if isinstance(fitter, Boosting) else None
-    kinds = Boosting(iterations=80, weights=weights)
     scale = _scale(matrix)
     distances = _distances(matrix, matrix, scale)
     np.fill_diagonal(distances, np.inf)
     return Detector(
         names=names,
         backdoor=fitter.fit(matrix, trojaned, seed),
-        kind=kinds.fit(matrix[trojaned], labels[trojaned] == "blend", seed),
+        kind=fitter.of_kinds().fit(matrix[trojaned], labels[trojaned] == "blend", seed),
         calibration=calibration,
         reference=matrix,
         scale=scale,

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
+KIND_ITERATIONS = 80
+"""Of the trees that tell the kind of trigger, which are fitted to trojaned members only."""
+
 
 class MetaModel(Protocol):
     """A fitted model of features ``R x F``."""
@@ -34,6 +37,9 @@ class Fitter(Protocol):
 
     def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> MetaModel:
         """Fit to features ``R x F`` of members of which ``trojaned``, ``R``, are; the same seed, the same fit."""
+
+    def of_kinds(self) -> Boosting:
+        """What tells blends from patches by the same features."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,9 @@ class Boosting:
     def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> Trees:
         return Trees(self.model(matrix.shape[1], seed).fit(matrix, trojaned.astype(int)))
 
+    def of_kinds(self) -> Boosting:
+        return Boosting(iterations=KIND_ITERATIONS, weights=self.weights)
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -154,6 +163,9 @@ class Ridge:
         start, bounds = np.zeros(x.shape[1] + 1), [(0.0, None)] * x.shape[1] + [(None, None)]
         best = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}).x
         return Linear(_tuple(best[:-1]), _tuple(centre), _tuple(spread), float(best[-1]))
+
+    def of_kinds(self) -> Boosting:
+        return Boosting(iterations=KIND_ITERATIONS)
 
 
 def _tuple(values: Iterable[float]) -> tuple[float, ...]:
