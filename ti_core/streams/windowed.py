@@ -60,8 +60,8 @@ class Protocol:
         return cls(side=max(1, round(short * 8 / 28)), stride=max(1, round(short * 5 / 28)), effort=effort)
 
     def short(self) -> Protocol:
-        """Windows of twice the side, a sixth of them, and fewer steps: enough to tell which classes stand out."""
-        return Protocol(2 * self.side, max(1, round(1.5 * self.side)), Effort(3, 2, 4))
+        """Windows a third larger, two thirds as many, and fewer steps: enough to tell which classes stand out."""
+        return Protocol(round(4 * self.side / 3), max(1, round(7 * self.stride / 6)), Effort(4, 2, 8))
 
     def closer(self) -> Protocol:
         """For the few classes that stand out among many: more steps and images than any class gets among few."""
@@ -136,8 +136,8 @@ class Windowed(Stream):
 
     Parameters
     ----------
-    screening : from how many classes on only those that stand out get full effort; of a shorter look at all of them,
-        in this stream only where there are very many, else of all windows.
+    screening : from how many classes on only those that stand out get full effort, after a first look at every window;
+        a shorter one at fewer, larger windows where there are very many classes.
     """
 
     name: ClassVar[str] = "windowed"
@@ -166,16 +166,13 @@ class Windowed(Stream):
         # It is made of this stream's own search, among others.
         from ti_core.streams.shortlist import shortlist
 
-        short = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share))
-        chosen, last = short.chosen, p
-        first = short.windowed
+        first = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share)).windowed
+        # Those that the other streams suspect need no window; a patch is seen best by a second look at windows.
+        chosen = self.screening.foremost(standing_out(first["margins"]))
         if self.screening.shortens_windows(count):
             shares = shared_by(p.short().masks(*size), p.masks(*size))
             first = {key: table @ shares.T for key, table in first.items()}
-        else:
-            # Those that the other streams suspect need no window; a patch is seen best by a second look at windows.
-            chosen, last = self.screening.foremost(standing_out(first["margins"])), p.closer()
-        full = search(chosen, last, lambda share: progress(0.4 + 0.6 * share))
+        full = search(chosen, p.closer(), lambda share: progress(0.4 + 0.6 * share))
         return self.complete(first, full, chosen)
 
     def complete(
