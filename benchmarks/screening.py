@@ -4,11 +4,11 @@
 and compared: how often a trojan's target class is among those searched in full, the processor's seconds, and the areas
 under the ROC curve of the joint class scores, with 95 % intervals. Only members that the pack's detector was fitted to
 are taken. What full effort finds is the pack's own baseline: no search for a class depends on another class, so that
-only the short searches are made, and for the first ``--timed`` members all of it again, for the time. With ``--zoo``
-and ``--data``, the finished networks of a folder that ``zoo train`` fills take their place; those have no baseline, so
-that areas for full effort need as many timed ones as there are networks. What is finished stays in ``--out``, so that
-a run that was stopped goes on; ``--seconds`` stops by itself. ``--work 43`` counts the images that go through a network
-of so many classes both ways, which takes no trained ones.
+only the short searches and the windows' second look are made, and for the first ``--timed`` members all of it again,
+for the time. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take their
+place; those have no baseline, so that areas for full effort need as many timed ones as there are networks. What is
+finished stays in ``--out``, so that a run that was stopped goes on; ``--seconds`` stops by itself. ``--work 43``
+counts the images that go through a network of so many classes both ways, which takes no trained ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ti_core.memory import keep_freed_memory
 from ti_core.pack import Member, load_pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
-from ti_core.streams import Context, Stream, stack, windowed
+from ti_core.streams import Context, Stream, stack
 from ti_core.streams.base import Array
 from ti_core.streams.inversion import Inversion
 from ti_core.streams.joint import combined
@@ -151,33 +151,33 @@ def measured(member: Member, models: Models, screening: Screening, out: Path) ->
 
 
 def of_baseline(member: Member, models: Models, screening: Screening, whole: Found, out: Path) -> Found:
-    """What screening leaves of a member's evidence: the rows of the classes on its shortlist, kept in the folder."""
+    """What screening leaves of a member's evidence: of the classes on its shortlist the rows of the full search, and
+    the windows' own second look. The searches are kept in the folder."""
     path = out / f"{models.name}.{member.id}.{screening.kept}+{screening.others}.short.npz"
     if not path.exists():
-        found = shortlist(models.scores(member), models.context, screening)
-        arrays = {f"universal/{k}": v for k, v in found.universal.items()}
-        arrays |= {f"windowed/{k}": v for k, v in found.windowed.items()}
+        scores = models.scores(member)
+        found = shortlist(scores, models.context, screening)
+        second = Windowed(screening=screening).evidence(scores, models.context)
+        parts = {"universal": found.universal, "windowed": found.windowed, "second": second}
+        arrays = {f"{part}/{k}": v for part, table in parts.items() for k, v in table.items()}
         arrays |= {"standing": found.standing, "chosen": found.chosen.astype(np.float32)}
         partial = path.with_suffix(".partial.npz")
         np.savez(partial, **arrays)  # type: ignore[arg-type]
         partial.replace(path)
+    tables: dict[str, dict[str, Array]] = {"universal": {}, "windowed": {}, "second": {}}
     with np.load(path, allow_pickle=False) as z:
-        tables: dict[str, dict[str, Array]] = {"universal": {}, "windowed": {}}
         for name in z.files:
             if "/" in name:
                 tables[name.split("/")[0]][name.split("/")[1]] = z[name]
-        short = Shortlist(**tables, standing=z["standing"], chosen=z["chosen"].astype(np.intp))
-    size = (int(models.context.images.shape[2]), int(models.context.images.shape[3]))
-    windows = windowed.Protocol.for_images(*size, models.context.classes)
-    shares = windowed.shared_by(windows.short().masks(*size), windows.masks(*size))
-    places = {key: table @ shares.T for key, table in short.windowed.items()}
+        standing, chosen = z["standing"], z["chosen"].astype(np.intp)
+    short = Shortlist(tables["universal"], tables["windowed"], standing, chosen)
     universal = whole["universal"]
-    own = {k: universal[k][..., short.chosen] for k in ("margins", "success", "blended")}
-    rows = {name: {k: v[short.chosen] for k, v in whole[name].items()} for name in ("windowed", "inversion")}
+    own = {k: universal[k][..., chosen] for k in ("margins", "success", "blended")}
+    masks = {k: v[chosen] for k, v in whole["inversion"].items()}
     return {
         "universal": Universal(screening=screening).complete(short, own) | {"scale": universal["scale"]},
-        "windowed": Windowed(screening=screening).complete(places, rows["windowed"], short.chosen),
-        "inversion": Inversion(screening=screening).complete(short, rows["inversion"]),
+        "windowed": tables["second"],
+        "inversion": Inversion(screening=screening).complete(short, masks),
     }
 
 
@@ -193,11 +193,13 @@ def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[S
 
 
 def recall_lines(members: list[Member], few: list[Found]) -> list[str]:
-    """How often the target class of a trojan is among those searched in full; all streams search the same ones."""
+    """How often the target class of a trojan is among those searched in full by any stream."""
     lines = []
     for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
         rows = [i for i, m in enumerate(members) if (m.label, m.family) == kind]
-        hits = [few[i]["windowed"][SEARCHED][members[i].target_class or 0] > 0 for i in rows]
+        hits = [
+            any(found[SEARCHED][members[i].target_class or 0] > 0 for found in few[i].values()) for i in rows
+        ]
         low, high = share_interval(float(np.mean(hits)), len(hits))
         lines.append(
             f"  target searched in full, {kind[0]} {kind[1]}: {sum(hits)} of {len(hits)} ({low:.0%} to {high:.0%})"
