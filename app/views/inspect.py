@@ -161,7 +161,7 @@ def chooser() -> None:
         st.subheader("Try a sample")
         st.caption(
             "Bundled models whose answer is known: one clean, two backdoored of each data set. One click; MNIST takes a"
-            " few seconds, more classes take up to a minute."
+            " few seconds, a hundred classes take a minute or two."
         )
         found = samples()
         for pack, kinds in found.items():
