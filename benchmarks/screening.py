@@ -139,15 +139,8 @@ def measured(member: Member, models: Models, screening: Screening, out: Path) ->
             evidence = stream.evidence(scores, models.context)
             arrays |= {f"{stream.name}/{key}": value for key, value in evidence.items()}
             arrays[f"{stream.name}/{SECONDS}"] = np.array(time.process_time() - start, dtype=np.float32)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
-    found: dict[str, dict[str, Array]] = {}
-    with np.load(path, allow_pickle=False) as z:
-        for name in z.files:
-            stream_name, key = name.split("/")
-            found.setdefault(stream_name, {})[key] = z[name]
-    return found
+        _keep(arrays, path)
+    return _kept(path)
 
 
 def of_baseline(member: Member, models: Models, screening: Screening, whole: Found, out: Path) -> Found:
@@ -160,16 +153,10 @@ def of_baseline(member: Member, models: Models, screening: Screening, whole: Fou
         second = Windowed(screening=screening).evidence(scores, models.context)
         parts = {"universal": found.universal, "windowed": found.windowed, "second": second}
         arrays = {f"{part}/{k}": v for part, table in parts.items() for k, v in table.items()}
-        arrays |= {"standing": found.standing, "chosen": found.chosen.astype(np.float32)}
-        partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **arrays)  # type: ignore[arg-type]
-        partial.replace(path)
-    tables: dict[str, dict[str, Array]] = {"universal": {}, "windowed": {}, "second": {}}
-    with np.load(path, allow_pickle=False) as z:
-        for name in z.files:
-            if "/" in name:
-                tables[name.split("/")[0]][name.split("/")[1]] = z[name]
-        standing, chosen = z["standing"], z["chosen"].astype(np.intp)
+        arrays |= {"all/standing": found.standing, "all/chosen": found.chosen.astype(np.float32)}
+        _keep(arrays, path)
+    tables = _kept(path)
+    standing, chosen = tables["all"]["standing"], tables["all"]["chosen"].astype(np.intp)
     short = Shortlist(tables["universal"], tables["windowed"], standing, chosen)
     universal = whole["universal"]
     own = {k: universal[k][..., chosen] for k in ("margins", "success", "blended")}
@@ -179,6 +166,23 @@ def of_baseline(member: Member, models: Models, screening: Screening, whole: Fou
         "windowed": tables["second"],
         "inversion": Inversion(screening=screening).complete(short, masks),
     }
+
+
+def _keep(arrays: Mapping[str, Array], path: Path) -> None:
+    """Write arrays by names such as ``windowed/margins`` so that the file is there whole or not at all."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _kept(path: Path) -> dict[str, dict[str, Array]]:
+    """What :func:`_keep` wrote, by the two parts of each name."""
+    found: dict[str, dict[str, Array]] = {}
+    with np.load(path, allow_pickle=False) as z:
+        for name in z.files:
+            part, key = name.split("/")
+            found.setdefault(part, {})[key] = z[name]
+    return found
 
 
 def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[Stream]) -> Array:
