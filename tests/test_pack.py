@@ -52,13 +52,22 @@ def test_how_well_a_suspect_must_classify_follows_the_packs_own_networks(
     tiny_pack: Pack, classes: int, usual: float, needed: float
 ) -> None:
     """0.57 of the way from chance to the median; one network that went astray moves nothing."""
-    accuracies = (0.0, usual, usual, usual)
-    members = tuple(
-        replace(m, clean_accuracy=a) for m, a in zip(tiny_pack.members[:4], accuracies, strict=True)
-    )
-    record = {**tiny_pack.record, "class_names": [str(i) for i in range(classes)]}
-    pack = replace(tiny_pack, record=record, members=members)
-    assert pack.needed_accuracy == pytest.approx(needed, abs=0.005)
+    assert _of_accuracies(tiny_pack, classes, 0.0, usual, usual, usual) == pytest.approx(needed, abs=0.005)
+
+
+def test_a_pack_with_weak_networks_understands_weak_suspects(tiny_pack: Pack) -> None:
+    """0.75 of the way from chance to what all but a tenth reach, where a tenth or more are weak."""
+    few = [0.55] + 19 * [0.85]
+    many = 3 * [0.55] + 17 * [0.85]
+    assert _of_accuracies(tiny_pack, 10, *few) == pytest.approx(0.1 + 0.57 * 0.75)
+    assert _of_accuracies(tiny_pack, 10, *many) == pytest.approx(0.1 + 0.75 * 0.45)
+
+
+def _of_accuracies(pack: Pack, classes: int, *accuracies: float) -> float:
+    """What a pack of so many classes, with members of these accuracies, needs of a suspect."""
+    members = tuple(replace(pack.members[0], clean_accuracy=a) for a in accuracies)
+    record = {**pack.record, "class_names": [str(i) for i in range(classes)]}
+    return replace(pack, record=record, members=members).needed_accuracy
 
 
 def test_a_packs_own_settings_hold_but_for_those_that_are_asked_for(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 NEEDED = 0.57
 """Share of the way from chance to its own networks' accuracy that makes a suspect understood: 60 % on MNIST."""
+WEAK, NEEDED_OF_WEAK = 0.1, 0.75
+"""Or this share of the way to the accuracy that all but a tenth of its networks reach, where that is less."""
 STORED = "stored"
 """The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
 NONE_FITS = "No reference pack fits this model"
@@ -118,9 +120,15 @@ class Pack:
 
     @cached_property
     def needed_accuracy(self) -> float:
-        """Clean accuracy below which a suspect is not understood: above chance, and reached by its reference models."""
+        """Clean accuracy below which a suspect is not understood.
+
+        Above chance, and near what the reference models reach: a pack with networks of little training among them
+        knows what such suspects are like, and asks for less.
+        """
         chance = 1 / len(self.class_names)
-        return chance + NEEDED * (statistics.median(m.clean_accuracy for m in self.members) - chance)
+        reached = [m.clean_accuracy for m in self.members]
+        usual, weak = statistics.median(reached), float(np.quantile(reached, WEAK, method="higher"))
+        return chance + max(0.0, min(NEEDED * (usual - chance), NEEDED_OF_WEAK * (weak - chance)))
 
     @cached_property
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:

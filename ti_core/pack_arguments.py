@@ -33,6 +33,20 @@ def _pack(pack: argparse.ArgumentParser) -> None:
             )
         if verb == "renew":
             _how(p)
+    extend = verbs.add_parser(
+        "extend",
+        help="a pack with more reference models",
+        description="Only what the new networks change is computed; the detectors are fitted anew.",
+    )
+    extend.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
+    extend.add_argument(
+        "--zoo", type=Path, required=True, metavar="FOLDER", help="what zoo train wrote, of the pack's images"
+    )
+    extend.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    extend.add_argument(
+        "--without", nargs="+", default=[], metavar="ID", help="members of the pack to leave out"
+    )
+    _how(extend)
     build = verbs.add_parser(
         "build",
         help="build a pack: from images, from a trained zoo, or from the Trojan Detection Challenge's networks",
@@ -85,9 +99,10 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument(
         "--way",
-        choices=("scratch", "bases"),
+        choices=("scratch", "bases", "short"),
         default="scratch",
-        help="bases: fine-tune every member from one of a few well-trained clean networks",
+        help="bases: fine-tune every member from one of a few well-trained clean networks; short: small networks of"
+        " many kinds in a few passes over the images, to be added to others",
     )
     train.add_argument(
         "--bases",

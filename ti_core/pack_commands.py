@@ -6,19 +6,22 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.cache import Cache, default_folder
 from ti_core.cli import pairs
 from ti_core.errors import PackError, SettingsError
 from ti_core.settings import Settings
 
+if TYPE_CHECKING:
+    from ti_core.pack import Pack
+
 LEAST_MEMBERS = 8
 """Fewer members make no plan: one of each kind and family, and as many clean ones."""
 
 
 def pack(options: argparse.Namespace) -> int:
-    """``pack list``, ``info``, ``verify``, ``renew`` and ``build``."""
+    """``pack list``, ``info``, ``verify``, ``renew``, ``extend`` and ``build``."""
     from ti_core.pack import load_pack, pack_names
 
     if options.verb == "list":
@@ -45,14 +48,28 @@ def pack(options: argparse.Namespace) -> int:
         stale = renew_pack(load_pack(options.name), options.jobs, options.engine)
         print(f"Computed anew: {', '.join(stale)}." if stale else "Nothing has changed since it was made.")
         return 0
+    if options.verb == "extend":
+        from ti_core.zoo.extend import extend_pack
+
+        rest = options.without, options.jobs, options.engine
+        _told(extend_pack(load_pack(options.name), options.zoo, options.out, *rest), options.out)
+        return 0
     _build(options)
     return 0
 
 
-def _build(options: argparse.Namespace) -> None:
-    """The three ways to a pack; each ends with what it holds and how well it detects."""
+def _told(made: Pack, out: Path) -> None:
+    """Say what a pack that was just made holds and how well it detects."""
     from ti_core.evaluation import Row
     from ti_core.tables import evaluation_text
+
+    print(f"Pack {made.name!r}: {len(made.members)} members in {out}.")
+    if made.record["table"]:
+        print(evaluation_text(made, [Row(**row) for row in made.record["table"]]))
+
+
+def _build(options: argparse.Namespace) -> None:
+    """The three ways to a pack; each ends with what it holds and how well it detects."""
     from ti_core.zoo.build import build_pack
 
     settings = pairs(options.settings)
@@ -85,9 +102,7 @@ def _build(options: argparse.Namespace) -> None:
             options.engine,
             say=lambda line: print(line, flush=True),
         )
-    print(f"Pack {built.name!r}: {len(built.members)} members in {options.out}.")
-    if built.record["table"]:
-        print(evaluation_text(built, [Row(**row) for row in built.record["table"]]))
+    _told(built, options.out)
 
 
 def _zoo_of(options: argparse.Namespace) -> Path:
@@ -146,6 +161,7 @@ def zoo(options: argparse.Namespace) -> int:
         *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way),
         bases=bases,
         starts={f"{start.name}/{base.id}": base for base in bases_in(start)} if start else None,
+        images=len(data.x_train),
     )
     if bases:
         adopt_bases(bases, options.bases, options.out)

@@ -7,7 +7,7 @@ import pytest
 
 from ti_core.architectures import ARCHITECTURES, build
 from ti_core.errors import SettingsError
-from ti_core.zoo.colour import CIFAR10_MENU, GTSRB_MENU, WAYS, Way, plan_for, plan_strangers
+from ti_core.zoo.colour import CIFAR10_MENU, GTSRB_MENU, Way, plan_for, plan_strangers
 from ti_core.zoo.recipes import plan
 
 
@@ -76,6 +76,26 @@ def test_fine_tuned_members_share_their_bases_group_and_network() -> None:
             base.options,
             base.normalisation,
         )
+
+
+@pytest.mark.parametrize(("images", "longer"), [(25_000, 1.0), (60_000, 1.0), (10_000, 2.5), (500, 3.0)])
+def test_short_members_are_many_independent_networks_and_few_images_are_seen_more_often(
+    images: int, longer: float
+) -> None:
+    usual = plan_for("cifar10", 26, (3, 32, 32), 10, 5, "short")
+    recipes = plan_for("cifar10", 26, (3, 32, 32), 10, 5, "short", images=images)
+    assert Counter((r.label, r.family) for r in recipes) == {
+        ("clean", "standard"): 12,
+        ("blend", "standard"): 6,
+        ("patch", "standard"): 6,
+    }
+    assert len({r.group for r in recipes}) == len({r.id for r in recipes}) == 24
+    assert not any(r.base for r in recipes)
+    assert len({r.architecture for r in recipes}) == 3 and len({r.options["activation"] for r in recipes}) > 3
+    assert {r.normalisation for r in recipes} >= {"none", "cifar10"}
+    assert all(r.poisoning_rate >= 0.05 for r in recipes if r.label != "clean")
+    assert Counter(r.label for r in recipes if r.held_out) == {"clean": 4, "blend": 2, "patch": 2}
+    assert [r.epochs for r in recipes] == [round(longer * r.epochs) for r in usual]
 
 
 def test_the_seed_decides_the_plan() -> None:
@@ -150,7 +170,7 @@ COLOUR = {"gtsrb": (96, 43), "cifar10": (96, 10), "cifar100": (48, 100)}
 
 
 @pytest.mark.parametrize("name", COLOUR)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ("scratch", "bases"))
 def test_a_colour_plan_is_balanced_and_keeps_groups_on_one_side(name: str, way: Way) -> None:
     count, classes = COLOUR[name]
     recipes = plan_for(name, count, (3, 32, 32), classes, 0, way)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ def build_pack(
     images, labels = pack_images(data)
     np.savez_compressed(out / "images.npz", images=images, labels=labels)
     _write_zoo(zoo, records, out)
-    _write_triggers(zoo, records, out)
+    if triggers := trigger_arrays(zoo, records):
+        np.savez_compressed(out / "triggers.npz", **triggers)  # type: ignore[arg-type]
     files = [n for n in ("images.npz", "zoo.safetensors", "triggers.npz") if (out / n).exists()]
     record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -110,13 +111,13 @@ def build_pack(
         "members": [member_record(r) for r in records],
         "files": {n: file_digest(out / n) for n in files},
     }
-    _write_record(out, record)
+    write_record(out, record)
     with tqdm(total=len(records), desc="evidence", unit="network", disable=not progress) as bar:
         record["stream_versions"] = write_baseline(
             load_pack(out), settings, jobs, engine, lambda done, count: bar.update(done - bar.n), device
         )
     record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
-    _write_record(out, record)
+    write_record(out, record)
     if fit:
         fit_pack(out, settings)
     return load_pack(out)
@@ -149,7 +150,7 @@ def renew_pack(
             kept=kept,
         )
     files = dict(pack.record["files"]) | {"baseline.npz": file_digest(pack.folder / "baseline.npz")}
-    _write_record(pack.folder, {**pack.record, "stream_versions": now, "files": files})
+    write_record(pack.folder, {**pack.record, "stream_versions": now, "files": files})
     fit_pack(pack.folder, pack.settings)
     return stale
 
@@ -158,7 +159,7 @@ def fit_pack(out: Path, settings: Settings) -> None:
     """Fit the pack's detectors to its baseline and record how well they do on the held-out members."""
     record = json.loads((out / "pack.json").read_text())
     record["detectors"], record["performance"], record["table"] = {}, {}, []
-    _write_record(out, record)
+    write_record(out, record)
     reference = Reference(load_pack(out), settings, Cache(None))
     streams = make_streams(settings)
     stacked = {s.name: reference.evidence(s, None) for s in streams}
@@ -173,14 +174,14 @@ def fit_pack(out: Path, settings: Settings) -> None:
         record["detectors"]["detector"] = detector.save(out, "detector")
     kept = {name: digest for name, digest in record["files"].items() if not name.endswith(".cbm")}
     record["files"] = kept | {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
-    _write_record(out, record)
+    write_record(out, record)
     if reference.pack.where(fitted=False).size:
         rows = evaluate(load_pack(out), settings)
         record["table"] = [r.as_dict() for r in rows]
         for row in rows:
             if row.family == "all":
                 record["performance"].setdefault(row.streams, {})[row.kind] = row.as_dict()
-        _write_record(out, record)
+        write_record(out, record)
 
 
 def member_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,7 +196,8 @@ def member_record(record: Mapping[str, Any]) -> dict[str, Any]:
     return member | {"recipe": {k: record[k] for k in RECIPE_FIELDS if record.get(k) not in (None, 0.0)}}
 
 
-def _write_record(out: Path, record: Mapping[str, Any]) -> None:
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write ``pack.json``."""
     partial = out / "pack.json.partial"
     partial.write_text(json.dumps(record, indent=1) + "\n")
     partial.replace(out / "pack.json")
@@ -220,12 +222,11 @@ def _write_zoo(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
     save_file(tensors, out / "zoo.safetensors")
 
 
-def _write_triggers(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
-    """Masks and patterns of the triggers that no few numbers describe, where there are any."""
-    arrays: dict[str, Any] = {}
+def trigger_arrays(zoo: Path, records: Iterable[Mapping[str, Any]]) -> dict[str, NDArray[np.float16]]:
+    """Masks and patterns of the triggers that no few numbers describe."""
+    arrays: dict[str, NDArray[np.float16]] = {}
     for r in records:
         if r["label"] != "clean" and r["trigger"]["pattern"] == STORED:
             with np.load(zoo / f"{r['id']}.trigger.npz", allow_pickle=False) as z:
                 arrays |= {f"{r['id']}/{part}": z[part].astype(np.float16) for part in ("mask", "pattern")}
-    if arrays:
-        np.savez_compressed(out / "triggers.npz", **arrays)
+    return arrays

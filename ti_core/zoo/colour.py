@@ -1,9 +1,10 @@
 """Recipes for the paper's colour data sets: networks that reach its clean accuracy and fit a pack of 25 MB.
 
-Two ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
+Three ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
 :func:`ti_core.zoo.recipes.plan`. *From bases*, a few clean networks are trained well, and every member, clean or
 trojaned, is fine-tuned from one of them, which takes a tenth of the time. Clean members are fine-tuned in the same two
-ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group.
+ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group. *Short*
+ones (:mod:`ti_core.zoo.short`) are many independent networks of less accuracy, to be added to one of these.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import numpy as np
 from ti_core.errors import SettingsError
 from ti_core.zoo.bases import MEMBERS_A_BASE, plan_around, plan_from_bases
 from ti_core.zoo.recipes import Drawer, Menu, Recipe, School, menu_for, plan
+from ti_core.zoo.short import BASE_PASSES, plan_short, short_menu
 
 _Network = tuple[str, dict[str, list[Any]]]
 """An architecture, and for each option what it may be."""
 
-Way = Literal["scratch", "bases"]
-WAYS: tuple[Way, ...] = ("scratch", "bases")
+Way = Literal["scratch", "bases", "short"]
+WAYS: tuple[Way, ...] = ("scratch", "bases", "short")
 
 SUCCESS = 0.97
 """Attack success rate that trojans on these data sets are tried for."""
@@ -131,6 +133,7 @@ def plan_for(
     share: float = 1.0,
     bases: Sequence[Recipe] = (),
     starts: Mapping[str, Recipe] | None = None,
+    images: int = BASE_PASSES,
 ) -> list[Recipe]:
     """Recipes of ``count`` members, by the menu of that data set where it has one, else of images of that shape.
 
@@ -141,6 +144,7 @@ def plan_for(
     bases : from bases, the clean networks to fine-tune, where they are trained already.
     starts : from bases, networks of other data whose layers the bases begin with; see
         :func:`ti_core.zoo.bases.plan_from_bases`.
+    images : training images, by which short training is measured.
 
     Raises
     ------
@@ -148,17 +152,18 @@ def plan_for(
     """
     menu = MENUS.get(data_name, menu_for(image_shape))
     if way not in WAYS:
-        raise SettingsError(f"There is no way {way!r} of training; there are {' and '.join(WAYS)}.")
+        raise SettingsError(f"There is no way {way!r} of training; there are {', '.join(WAYS)}.")
     if count < MEMBERS_A_BASE:
         raise SettingsError(f"A plan has at least {MEMBERS_A_BASE} members, not {count}.")
     schools = {k: replace(s, epochs=max(1, round(share * s.epochs))) for k, s in menu.schools.items()}
     menu = replace(menu, schools=schools)
+    if way != "bases" and (bases or starts):
+        raise SettingsError("Networks that are trained already are for the way that is named after bases.")
     if way == "scratch":
-        if bases or starts:
-            raise SettingsError(
-                "Networks that are trained already are for the way that is named after bases."
-            )
         return plan(count, image_shape, classes, seed, menu)
+    if way == "short":
+        menu = short_menu(menu.normalisations) if image_shape[0] == 3 else menu
+        return plan_short(count, Drawer(np.random.default_rng([seed, 2]), menu, image_shape, classes), images)
     drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
     if bases and starts:
         raise SettingsError("Bases that are trained already begin with no other network's layers any more.")

@@ -19,7 +19,7 @@ from ti_core.probes import Probes
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams, stack
-from ti_core.streams.base import Array
+from ti_core.streams.base import Array, Evidence
 
 if TYPE_CHECKING:
     from ti_core.classifier import Scores
@@ -39,27 +39,39 @@ def write_baseline(
     Parameters
     ----------
     pack : with its images and weights; a baseline that it has is written over.
-    kept : by stream, evidence of all members that need not be computed again.
+    kept : by stream, evidence that need not be computed again: of all members, or of as many of the first as it has
+        rows of.
     jobs, engine : see :func:`ti_core.engine.run_many`.
     progress : told how many of how many members are done.
     device : where the networks and the images are put; with "cuda" one process does all members in turn.
     """
     streams, kept = make_streams(settings), kept or {}
-    wanted = tuple(s.name for s in streams if s.name not in kept)
+    known = {s.name: _rows(kept.get(s.name, {})) for s in streams}
+    members = range(min(known.values(), default=0), len(pack.members))
     rows = ordered(
         run_many(
-            partial(_member_evidence, str(pack.folder), settings, device, wanted),
-            range(len(pack.members)),
+            partial(_member_evidence, str(pack.folder), settings, device, known),
+            members,
             # One process keeps a GPU busy, and several would each take its memory.
             1 if device == "cuda" else jobs,
             engine,
             progress,
         )
     )
-    found = {name: stack([row[name] for row in rows]) for name in wanted} | dict(kept)
+    found: dict[str, Mapping[str, Array]] = {}
+    for name, count in known.items():
+        parts = [kept[name]] if count else []
+        own: list[Evidence] = [row[name] for row in rows if name in row]
+        if own:
+            parts.append(stack(own))
+        found[name] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     arrays = {f"{s.name}/{key}": values for s in streams for key, values in found[s.name].items()}
     np.savez_compressed(pack.folder / "baseline.npz", **packed(arrays))  # type: ignore[arg-type]
     return {stream.name: stream.version for stream in streams}
+
+
+def _rows(arrays: Mapping[str, Array]) -> int:
+    return len(next(iter(arrays.values()))) if arrays else 0
 
 
 class _OneNetwork(Reference):
@@ -77,9 +89,12 @@ _REFERENCES: dict[str, tuple[Reference, Probes | None]] = {}
 
 
 def _member_evidence(
-    folder: str, settings: Settings, device: str, wanted: tuple[str, ...], index: int
+    folder: str, settings: Settings, device: str, known: Mapping[str, int], index: int
 ) -> dict[str, dict[str, Array]]:
-    """One member's evidence by stream, by way of the cache, so that a killed build goes on where it stopped."""
+    """One member's evidence by stream, by way of the cache, so that a killed build goes on where it stopped.
+
+    ``known`` says of how many of the first members each stream's evidence is there.
+    """
     import torch
 
     if device == "cpu":
@@ -90,11 +105,12 @@ def _member_evidence(
     keep_freed_memory()
     pack = load_pack(Path(folder))
     # Each worker makes the probes once, where a stream needs them.
-    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}/{wanted}"
+    probed = known.get("saliency", len(pack.members)) < len(pack.members)
+    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}/{probed}"
     if key not in _REFERENCES:
         reference: Reference = _OneNetwork(pack, settings, Cache(default_folder()), device)
-        _REFERENCES[key] = reference, reference.probes() if "saliency" in wanted else None
+        _REFERENCES[key] = reference, reference.probes() if probed else None
     reference, probes = _REFERENCES[key]
     member = reference.pack.members[index]
-    streams = [s for s in make_streams(settings) if s.name in wanted]
+    streams = [s for s in make_streams(settings) if known[s.name] <= index]
     return {s.name: reference.member_evidence(s, member, probes) for s in streams}

@@ -215,10 +215,16 @@ def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
     return record
 
 
-def fit_for_a_pack(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The members that enter a pack: no bases, no trojan whose attack hardly works, none that learnt too little."""
+def fit_for_a_pack(
+    records: Iterable[Mapping[str, Any]], beside: Iterable[float] = ()
+) -> list[Mapping[str, Any]]:
+    """The members that enter a pack: no bases, no trojan whose attack hardly works, none that learnt too little.
+
+    ``beside`` has the clean accuracy of members that are in the pack already.
+    """
     members = [r for r in records if r["family"] != "base"]
-    usual = median(r["clean_accuracy"] for r in members) if members else 0.0
+    accuracies = [*beside, *(r["clean_accuracy"] for r in members)]
+    usual = median(accuracies) if accuracies else 0.0
     return [
         r
         for r in members

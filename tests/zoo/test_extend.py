@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ti_core.__main__ import main
+from ti_core.compact import packed, unpacked
+from ti_core.errors import PackError
+from ti_core.pack import Pack, file_digest, load_pack
+from ti_core.verify import check_files
+from ti_core.zoo.extend import extend_pack
+
+
+@pytest.fixture
+def more(tiny_zoo: Path, tiny_pack: Pack, tmp_path: Path) -> Path:
+    """A folder of two trained networks under other names: the first clean and the first trojaned one."""
+    out = tmp_path / "more"
+    out.mkdir()
+    for label in (False, True):
+        member = next(m for m in tiny_pack.members if m.trojaned is label)
+        shutil.copyfile(tiny_zoo / f"{member.id}.safetensors", out / f"more-{member.id}.safetensors")
+        record = json.loads((tiny_zoo / f"{member.id}.json").read_text())
+        (out / f"more-{member.id}.json").write_text(json.dumps(record | {"id": f"more-{member.id}"}))
+    return out
+
+
+def test_a_pack_gets_more_members_and_keeps_the_evidence_of_its_own(
+    tiny_pack: Pack, more: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Evidence that is not what the networks give shows that it was not computed again.
+    old = tmp_path / "old"
+    shutil.copytree(tiny_pack.folder, old)
+    arrays = unpacked(dict(np.load(old / "baseline.npz")))
+    arrays["universal/margins"] = 2 * arrays["universal/margins"]
+    np.savez(old / "baseline.npz", **packed(arrays))
+    record = json.loads((old / "pack.json").read_text())
+    record["files"]["baseline.npz"] = file_digest(old / "baseline.npz")
+    (old / "pack.json").write_text(json.dumps(record))
+
+    gone = tiny_pack.members[-1].id
+    out = tmp_path / "out"
+    command = ["pack", "extend", str(old), "--zoo", str(more), "--out", str(out), "--without", gone]
+    assert main([*command, "--jobs", "1"]) == 0
+    grown = load_pack(out)
+    assert f"{len(tiny_pack.members) + 1} members" in capsys.readouterr().out
+    assert check_files(grown) == []
+    ids = [m.id for m in grown.members]
+    assert ids[:-2] == [m.id for m in tiny_pack.members[:-1]]
+    assert ids[-2:] == sorted(p.stem for p in more.glob("*.json"))
+    for stream, keys in tiny_pack.baseline.items():
+        for key, known in keys.items():
+            found = grown.baseline[stream][key]
+            if stream == "saliency":
+                # The probes may be another model's; every member has seen the same ones.
+                assert found.shape[1:] == known.shape[1:]
+                continue
+            was = known * (2 if (stream, key) == ("universal", "margins") else 1)
+            np.testing.assert_allclose(found[:-2], was[:-1], rtol=2e-3, atol=1e-6)
+            for row, id in zip(found[-2:], ids[-2:], strict=True):
+                twin = [m.id for m in tiny_pack.members].index(id.removeprefix("more-"))
+                np.testing.assert_allclose(row, known[twin], rtol=2e-2, atol=1e-3)
+    for id in ids[-2:]:
+        twins = [next(m for m in grown.members if m.id == name) for name in (id, id.removeprefix("more-"))]
+        first, second = (grown.scores(m)(grown.images[:4]) for m in twins)
+        np.testing.assert_array_equal(first.detach().numpy(), second.detach().numpy())
+    # They saw the same probes too.
+    for key, found in grown.baseline["saliency"].items():
+        np.testing.assert_allclose(found[-2], found[ids.index(ids[-2].removeprefix("more-"))], err_msg=key)
+
+
+def test_what_cannot_be_added_is_a_sentence(
+    tiny_pack: Pack, tiny_zoo: Path, more: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(PackError, match=r"has a member .* already"):
+        extend_pack(tiny_pack, tiny_zoo, out)
+    with pytest.raises(PackError, match="has no member 'nobody'"):
+        extend_pack(tiny_pack, more, out, without=["nobody"])
+    with pytest.raises(PackError, match="a folder of its own"):
+        extend_pack(tiny_pack, more, tiny_pack.folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PackError, match="no network that may enter"):
+        extend_pack(tiny_pack, tmp_path / "empty", out)
+    for path in more.glob("*.json"):
+        record = json.loads(path.read_text())
+        record["options"]["classes"] += 1
+        path.write_text(json.dumps(record))
+    with pytest.raises(PackError, match="is not of"):
+        extend_pack(tiny_pack, more, out)
+    assert not out.exists()

@@ -1,0 +1,80 @@
+"""Networks of little training: small, of many kinds, each from fresh weights in a few passes over the images.
+
+Members that grow from a few bases are all about as accurate, and resemble each other. A stranger's network need not be:
+on a hard data set it may be right on half of the images, and then moves from class to class more easily than any of
+theirs. These members, every one a group of its own, keep a detector from taking that for a backdoor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ti_core.zoo.menu import Menu
+from ti_core.zoo.recipes import LABELS, Drawer, Recipe, hold_out
+
+SHORT_MENU = Menu(
+    networks=(
+        (0.25, "lenet5", {"channels": [(6, 16), (8, 20), (16, 32)], "hidden": [(120, 84), (64, 48)], "padding": [0]}),
+        (
+            0.25,
+            "convnet",
+            {"channels": [(16, 32), (12, 24)], "depth": [1], "hidden": [0, 32], "norm": [True, False]},
+        ),
+        (
+            0.25,
+            "convnet",
+            {"channels": [(12, 24, 40), (16, 24, 32)], "depth": [1, 2], "pool": ["mean"], "norm": [True]},
+        ),
+        (
+            0.25,
+            "small_resnet",
+            {
+                "channels": [(12, 24, 32), (8, 16, 32)],
+                "blocks": [1],
+                "stem_stride": [1, 2],
+                "norm": [True, False],
+            },
+        ),
+    ),
+    normalisations=("none", "none", "half", "imagenet"),
+    augmentations=("none", "none", "shift"),
+    epochs=(4, 8),
+    patch_sides=(3, 8),
+    blend_alpha=(0.1, 0.2),
+)  # fmt: skip
+"""Of colour images; grey ones have a menu of such networks anyway."""
+
+BASE_PASSES = 25_000
+"""Training images that the menu's passes are meant for; a smaller data set gets more of them, up to three times."""
+
+
+def plan_short(
+    count: int, drawer: Drawer, images: int = BASE_PASSES, held_out: float = 1 / 3
+) -> list[Recipe]:
+    """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
+
+    Parameters
+    ----------
+    drawer : of a menu of networks that train fast.
+    images : training images there are.
+    """
+    quarter = count // 4
+    longer = min(3.0, max(1.0, BASE_PASSES / max(1, images)))
+    recipes: list[Recipe] = []
+    for label in LABELS:
+        for i, kinds in enumerate(drawer.spread(2 * quarter if label == "clean" else quarter)):
+            name = f"{label}-short-{i:03d}"
+            if label == "clean":
+                recipe = drawer.draw(name, label, "standard", kinds)
+            else:
+                # Few passes see a rare poison too seldom.
+                recipe = drawer.poisoned(name, label, kinds)
+                recipe = replace(recipe, poisoning_rate=max(recipe.poisoning_rate, 0.05))
+            recipes.append(replace(recipe, epochs=round(longer * recipe.epochs), precision="bfloat16"))
+    return hold_out(recipes, held_out, drawer.rng)
+
+
+def short_menu(own: Sequence[str]) -> Menu:
+    """The menu, with a data set's own normalisations among those to choose from."""
+    return replace(SHORT_MENU, normalisations=(*SHORT_MENU.normalisations, *own))
