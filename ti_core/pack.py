@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 NEEDED = 0.57
 """Share of the way from chance to its own networks' accuracy that makes a suspect understood: 60 % on MNIST."""
-WEAK, NEEDED_OF_WEAK = 0.1, 0.75
+WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
 """Or this share of the way to the accuracy that all but a tenth of its networks reach, where that is less."""
 STORED = "stored"
 """The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
