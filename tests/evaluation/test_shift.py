@@ -89,6 +89,31 @@ def test_where_every_group_has_all_recipes_a_recipe_is_left_out_in_parts(tiny_pa
             assert part.dropped == len(test) and len(fit) + part.dropped == 18
 
 
+@pytest.mark.parametrize(("alone", "parts"), [(5, 4), (7, 1)])
+def test_a_recipe_is_left_out_at_once_only_where_that_leaves_half_of_the_others(
+    tiny_pack: Pack, alone: int, parts: int
+) -> None:
+    """Eighteen members of one recipe share groups with the other; three a time stand alone."""
+    labels = ("clean", "blend", "patch")
+    kinds = [(f"g{i}", recipe) for i in range(6) for recipe in ("standard", "challenge")]
+    kinds += [(f"a{i}-{label}", "standard") for i in range(alone) for label in labels]
+    members = [
+        replace(
+            tiny_pack.members[0],
+            id=f"{group}-{recipe}-{label}",
+            held_out=False,
+            label=label,
+            group=group,
+            family=recipe,
+        )
+        for group, recipe in kinds
+        for label in labels
+        if group.startswith("g") or group.endswith(label)
+    ]
+    splits, _ = splits_of(with_members(tiny_pack, members))
+    assert len([s for s in splits if s.left_out == "challenge"]) == parts
+
+
 def test_a_split_fits_and_tests_the_evidence_of_its_own_members(
     tiny_pack: Pack, tiny_settings: Settings
 ) -> None:

@@ -120,7 +120,7 @@ def shift(
     Leaving out the recipe "standard" leaves out the networks trained on poisoned data and the clean ones of the
     same training; leaving out "challenge" its fine-tuned trojans and their clean twins. Adversarially trained
     members are clean only: they are fitted to in both, and leaving them out gives no AUC. Members of one group (grown
-    from the same network) never stand on both sides; where nearly every group has members of both, what is left out is
+    from the same network) never stand on both sides; where most groups have members of both, what is left out is
     tested in parts, each by a detector fitted to the other groups. Everything is fitted anew on the fit side:
     boundaries, the clean models that others are compared with, detectors and thresholds. The probes are the pack's.
 
@@ -203,21 +203,29 @@ def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[st
 
 
 def _splits(pack: Pack, by: str, name: str, others: list[int], test: list[int]) -> tuple[list[Split], str]:
-    """One split where enough can be fitted to that shares no group with what is tested; else the parts of several."""
+    """One split where most others share no group with what is tested, and are enough to fit to; else several parts.
+
+    In parts more can be fitted to, since each part keeps only its own groups away.
+    """
     labels = {pack.members[i].label for i in test}
     if "clean" not in labels or len(labels) < 2:
         return [], f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
     # By architecture, so that every part has some of each.
     groups = sorted({(pack.members[i].architecture, pack.members[i].group) for i in test})
     reasons: list[str] = []
+    whole: list[Split] = []
     for count in (1, min(FOLDS, len(groups))):
         own = ({group for _, group in groups[part::count]} for part in range(count))
         parts = [_part(pack, by, name, others, test, tested) for tested in own]
         lacking = [why for part in parts if (why := _lacking(pack, part))]
-        if not lacking:
-            return parts, ""
         reasons += lacking
-    return [], reasons[0]
+        if lacking:
+            continue
+        if count == 1 and parts[0].dropped > len(others) / 2:
+            whole = parts
+            continue
+        return parts, ""
+    return whole, "" if whole else reasons[0]
 
 
 def _part(pack: Pack, by: str, name: str, others: list[int], test: list[int], groups: set[str]) -> Split:
