@@ -63,6 +63,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "--count", type=int, default=1, help="trojans of every style and trigger; clean twice that"
     )
     options.add_argument(
+        "--first-seed", type=int, default=0, metavar="N", help="for networks that nobody has seen yet"
+    )
+    options.add_argument(
         "--minutes", type=float, default=float("inf"), help="begin no other network after that"
     )
     given = options.parse_args(None if arguments is None else list(arguments))
@@ -72,7 +75,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     until = time.monotonic() + 60 * given.minutes
     pack, data = load_pack(given.pack), load_data(given.data)
     found: dict[str, list[dict[str, Any]]] = {"clean": [], "patch": [], "blend": []}
-    for name, style, trigger, seed in planned(given.count):
+    for name, style, trigger, seed in planned(given.count, given.first_seed):
         known = judged(name, style, trigger, seed, data, pack, given.out, until)
         if known is None:
             print("Stopped; run the same command again to go on.")
@@ -88,12 +91,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
             print("  " + summed(kind, own))
 
 
-def planned(count: int) -> Iterator[tuple[str, Style, str, int]]:
+def planned(count: int, first: int = 0) -> Iterator[tuple[str, Style, str, int]]:
     """Name, style, trigger and seed of every network, by turns of the seed."""
-    for seed in range(2 * count):
+    for seed in range(first, first + 2 * count):
         for style_name, style in STYLES.items():
             for trigger in TRIGGERS:
-                if trigger == "clean" or seed < count:
+                if trigger == "clean" or seed < first + count:
                     yield f"{style_name}, {trigger}, {seed}", style, trigger, seed
 
 

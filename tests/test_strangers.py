@@ -67,6 +67,9 @@ def test_more_networks_are_the_fewer_ones_and_others() -> None:
     few, many = ([name for name, *_ in strangers.planned(count)] for count in (1, 2))
     assert len(set(few)) == len(few) == len(STYLES) * (len(TRIGGERS) + 1)
     assert set(few) < set(many) and len(set(many)) == len(many)
+    fresh = list(strangers.planned(1, first=2))
+    assert not set(few) & {name for name, *_ in fresh} and len(fresh) == len(few)
+    assert {seed for *_, seed in fresh} == {2, 3}
 
 
 def test_a_record_is_taken_from_the_folder_and_no_network_is_begun_when_time_is_up(
