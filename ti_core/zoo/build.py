@@ -17,6 +17,7 @@ from ti_core.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
 from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
+from ti_core.streams.base import Array
 from ti_core.verify import stale_streams
 from ti_core.zoo.data import ImageData, load_data
 from ti_core.zoo.evidence import write_baseline
@@ -77,8 +78,6 @@ def build_pack(
     ------
     PackError : the zoo lacks clean, blend or patch members.
     """
-    from tqdm import tqdm
-
     settings = settings or Settings()
     data = load_data(data_path, size)
     records = fit_for_a_pack(json.loads(p.read_text()) for p in sorted(zoo.glob("*.json")))
@@ -111,13 +110,7 @@ def build_pack(
         "members": [member_record(r) for r in records],
         "files": {n: file_digest(out / n) for n in files},
     }
-    write_record(out, record)
-    with tqdm(total=len(records), desc="evidence", unit="network", disable=not progress) as bar:
-        record["stream_versions"] = write_baseline(
-            load_pack(out), settings, jobs, engine, lambda done, count: bar.update(done - bar.n), device
-        )
-    record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
-    write_record(out, record)
+    write_evidence(out, record, settings, jobs, engine, device, progress)
     if fit:
         fit_pack(out, settings)
     return load_pack(out)
@@ -136,23 +129,41 @@ def renew_pack(
     -------
     The streams whose evidence was computed; without any the pack is left as it is.
     """
-    from tqdm import tqdm
-
     stale = stale_streams(pack)
     if not stale:
         return ()
     kept = {s.name: pack.baseline[s.name] for s in make_streams(pack.settings) if s.name not in stale}
-    with tqdm(total=len(pack.members), desc="evidence", unit="network", disable=not progress) as bar:
-        now = write_baseline(
-            *(pack, pack.settings, jobs, engine),
+    write_evidence(pack.folder, dict(pack.record), pack.settings, jobs, engine, device, progress, kept)
+    fit_pack(pack.folder, pack.settings)
+    return stale
+
+
+def write_evidence(
+    out: Path,
+    record: dict[str, Any],
+    settings: Settings,
+    jobs: int,
+    engine: str,
+    device: str,
+    progress: bool,
+    kept: Mapping[str, Mapping[str, Array]] | None = None,
+) -> None:
+    """Write ``baseline.npz`` of the pack that ``record`` describes, and the record before it and with it.
+
+    For all but ``out`` and ``record`` see :func:`ti_core.zoo.evidence.write_baseline`.
+    """
+    from tqdm import tqdm
+
+    write_record(out, record)
+    with tqdm(total=len(record["members"]), desc="evidence", unit="network", disable=not progress) as bar:
+        record["stream_versions"] = write_baseline(
+            *(load_pack(out), settings, jobs, engine),
             progress=lambda done, count: bar.update(done - bar.n),
             device=device,
             kept=kept,
         )
-    files = dict(pack.record["files"]) | {"baseline.npz": file_digest(pack.folder / "baseline.npz")}
-    write_record(pack.folder, {**pack.record, "stream_versions": now, "files": files})
-    fit_pack(pack.folder, pack.settings)
-    return stale
+    record["files"] = dict(record["files"]) | {"baseline.npz": file_digest(out / "baseline.npz")}
+    write_record(out, record)
 
 
 def fit_pack(out: Path, settings: Settings) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from ti_core.errors import SettingsError
 from ti_core.zoo.bases import MEMBERS_A_BASE, plan_around, plan_from_bases
 from ti_core.zoo.recipes import Drawer, Menu, Recipe, School, menu_for, plan
-from ti_core.zoo.short import BASE_PASSES, plan_short, short_menu
+from ti_core.zoo.short import USUAL_IMAGES, plan_short, short_menu
 
 _Network = tuple[str, dict[str, list[Any]]]
 """An architecture, and for each option what it may be."""
@@ -133,7 +133,7 @@ def plan_for(
     share: float = 1.0,
     bases: Sequence[Recipe] = (),
     starts: Mapping[str, Recipe] | None = None,
-    images: int = BASE_PASSES,
+    images: int = USUAL_IMAGES,
 ) -> list[Recipe]:
     """Recipes of ``count`` members, by the menu of that data set where it has one, else of images of that shape.
 

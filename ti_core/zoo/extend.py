@@ -16,8 +16,7 @@ from ti_core.pack import STORED, Pack, file_digest, load_pack
 from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.verify import stale_streams
-from ti_core.zoo.build import fit_pack, member_record, trigger_arrays, write_record
-from ti_core.zoo.evidence import write_baseline
+from ti_core.zoo.build import fit_pack, member_record, trigger_arrays, write_evidence
 from ti_core.zoo.train import fit_for_a_pack
 
 OF_PROBES = "saliency"
@@ -49,7 +48,6 @@ def extend_pack(
         pack whose evidence is of another version of the program.
     """
     from safetensors.torch import load_file, save_file
-    from tqdm import tqdm
 
     if stale := stale_streams(pack):
         raise PackError(
@@ -81,20 +79,12 @@ def extend_pack(
         "members": members + [member_record(r) for r in added],
         "files": {n: file_digest(out / n) for n in files},
     }
-    write_record(out, record)
     kept: dict[str, Mapping[str, Array]] = {
         s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
         for s in make_streams(pack.settings)
         if s.name != OF_PROBES
     }
-    with tqdm(total=len(record["members"]), desc="evidence", unit="network", disable=not progress) as bar:
-        record["stream_versions"] = write_baseline(
-            *(load_pack(out), pack.settings, jobs, engine),
-            progress=lambda done, count: bar.update(done - bar.n),
-            kept=kept,
-        )
-    record["files"]["baseline.npz"] = file_digest(out / "baseline.npz")
-    write_record(out, record)
+    write_evidence(out, record, pack.settings, jobs, engine, "cpu", progress, kept)
     fit_pack(out, pack.settings)
     return load_pack(out)
 

@@ -45,12 +45,12 @@ SHORT_MENU = Menu(
 )  # fmt: skip
 """Of colour images; grey ones have a menu of such networks anyway."""
 
-BASE_PASSES = 25_000
+USUAL_IMAGES = 25_000
 """Training images that the menu's passes are meant for; a smaller data set gets more of them, up to three times."""
 
 
 def plan_short(
-    count: int, drawer: Drawer, images: int = BASE_PASSES, held_out: float = 1 / 3
+    count: int, drawer: Drawer, images: int = USUAL_IMAGES, held_out: float = 1 / 3
 ) -> list[Recipe]:
     """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
 
@@ -60,7 +60,7 @@ def plan_short(
     images : training images there are.
     """
     quarter = count // 4
-    longer = min(3.0, max(1.0, BASE_PASSES / max(1, images)))
+    longer = min(3.0, max(1.0, USUAL_IMAGES / max(1, images)))
     recipes: list[Recipe] = []
     for label in LABELS:
         for i, kinds in enumerate(drawer.spread(2 * quarter if label == "clean" else quarter)):
