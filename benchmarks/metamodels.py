@@ -12,12 +12,13 @@ from unittest import mock
 import numpy as np
 
 from ti_core.evaluation.shift import shift
-from ti_core.metamodels import Boosting, Fitter, Ridge
+from ti_core.metamodels import Anchored, Boosting, Fitter
 from ti_core.pack import Pack, load_pack, pack_names
 
 KINDS: dict[str, Fitter] = {
     "trees": Boosting(iterations=150, depth=2, learning_rate=0.05, monotone=True),
-    "weighted sum": Ridge(),
+    "weighted sum without an anchor": Anchored(weight=0.0, firm=0.0, penalty=3.0, calibrated=False),
+    "weighted sum": Anchored(),
 }
 
 

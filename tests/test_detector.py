@@ -16,7 +16,7 @@ from ti_core.detector import (
     load_detector,
     log_odds,
 )
-from ti_core.metamodels import Boosting, Linear, Ridge, logarithmic
+from ti_core.metamodels import Anchored, Boosting, Linear, logarithmic
 
 QUICK = Boosting(iterations=40)
 NAMES = ("height", "noise", "width")
@@ -88,23 +88,50 @@ def test_contributions_add_up_to_the_log_odds() -> None:
     assert detector.contributions(b)[0][0] == "height"
 
 
-def test_the_weighted_sum_is_scikit_learns_where_no_weight_is_held_at_zero() -> None:
+def test_without_an_anchor_the_weighted_sum_is_scikit_learns_where_no_weight_is_held_at_zero() -> None:
+    """scikit-learn does not penalise the intercept; a constant feature that it does penalise stands for ours."""
     from sklearn.linear_model import LogisticRegression
 
     matrix, labels, _ = members()
     matrix = matrix[:, [0, 2]]
     trojaned = labels != "clean"
-    model = Ridge(penalty=5.0).fit(matrix, trojaned, 0)
-    x = logarithmic(matrix)
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    other = LogisticRegression(C=1 / 5.0, class_weight="balanced", tol=1e-10, max_iter=1000).fit(x, trojaned)
+    model = Anchored(weight=0.0, firm=5.0, penalty=5.0).fit(matrix, trojaned, 0)
+    x = np.column_stack([logarithmic(matrix), np.ones(len(matrix))])
+    plain = LogisticRegression(
+        C=1 / 5.0, class_weight="balanced", fit_intercept=False, tol=1e-10, max_iter=1000
+    )
+    other = plain.fit(x, trojaned)
     np.testing.assert_allclose(model.logit(matrix), other.decision_function(x), atol=1e-3)
     assert min(model.weights) > 0
 
 
+def test_held_firmly_the_weighted_sum_is_its_anchor() -> None:
+    """At the threshold both answers are as likely, and each unit of the logarithm adds the weight."""
+    matrix, labels, _ = members()
+    model = Anchored(weight=4.0, threshold=2.0, firm=1e9, penalty=1e9).fit(matrix, labels != "clean", 0)
+    rows = np.array([[2.0, 7.0, -3.0], [3 * np.e - 1, 0.0, 0.0]])
+    np.testing.assert_allclose(model.logit(rows), [0.0, 4.0], atol=1e-5)
+
+
+def test_the_more_members_the_farther_from_the_anchor() -> None:
+    matrix, labels, _ = members()
+    few, many = (
+        Anchored(threshold=50.0).fit(np.tile(matrix, (n, 1)), np.tile(labels != "clean", n), 0)
+        for n in (1, 40)
+    )
+    row = np.zeros((1, 3))
+    assert few.logit(row)[0] < many.logit(row)[0]
+
+
+def test_log_odds_that_are_calibrated_stay_as_they_are() -> None:
+    matrix, labels, groups = members()
+    c = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored()).calibration
+    assert (c.slope, c.intercept) == (1.0, 0.0) and c.low <= c.high
+
+
 def test_a_feature_that_speaks_against_a_backdoor_weighs_nothing() -> None:
     matrix, labels, _ = members()
-    model = Ridge().fit(matrix * (-1, 1, 1), labels != "clean", 0)
+    model = Anchored().fit(matrix * (-1, 1, 1), labels != "clean", 0)
     assert model.weights[0] == 0.0 < model.weights[2]
     rows = np.zeros((50, 3))
     rows[:, 2] = np.linspace(-40, 800, 50)
@@ -118,7 +145,7 @@ def test_logarithms_keep_sign_and_order() -> None:
 def test_a_weighted_sum_survives_saving_and_leaves_no_trees_behind(tmp_path: Path) -> None:
     matrix, labels, groups = members()
     (tmp_path / "d.cbm").write_bytes(b"of an earlier fit")
-    detector = fit_detector(NAMES, matrix, labels, groups, fitter=Ridge())
+    detector = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored())
     record = json.loads(json.dumps(detector.save(tmp_path, "d")))
     loaded = load_detector(tmp_path, "d", record, matrix)
     assert loaded.backdoor == detector.backdoor and isinstance(loaded.backdoor, Linear)

@@ -153,7 +153,7 @@ def fit_detector(
     matrix = np.asarray(matrix, dtype=np.float64)
     trojaned = labels != "clean"
     out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
-    calibration = calibrate(out_of_fold, trojaned)
+    calibration = calibrate(out_of_fold, trojaned, scaled=not fitter.calibrated)
     scale = _scale(matrix)
     distances = _distances(matrix, matrix, scale)
     np.fill_diagonal(distances, np.inf)
@@ -190,8 +190,8 @@ def folds(
     return list(splitter.split(np.zeros(len(labels)), labels, groups))
 
 
-def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
-    """Platt scaling and the two thresholds, from out-of-fold log-odds.
+def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) -> Calibration:
+    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from out-of-fold log-odds.
 
     One bound is the lowest that lets at most :data:`FALSE_ALARMS` of the clean members through, the other the highest
     that leaves at most :data:`MISSES` of the trojaned ones below; whichever is higher is the upper threshold. Where the
@@ -199,10 +199,12 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_]) -> Calibration:
     Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
     for wide bounds (V. Vovk et al., 2005); with fewer than 60 trojaned members :data:`FEW_MISSES` may lie below.
     """
-    from sklearn.linear_model import LogisticRegression
+    slope, intercept = 1.0, 0.0
+    if scaled:
+        from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
-    slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
+        fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
+        slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
     p = Calibration(slope, intercept, 0.0, 1.0).probability(logits)
     clean, bad = np.sort(p[~trojaned]), np.sort(p[trojaned])
     # With fewer members than 1 / FALSE_ALARMS no threshold can keep the promise; then none may be on the wrong side.

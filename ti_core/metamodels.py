@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,13 @@ class MetaModel(Protocol):
 
 
 class Fitter(Protocol):
-    """How a meta-model is fitted."""
+    """How a meta-model is fitted.
+
+    ``calibrated``: whether its log-odds are to be taken as they are, and not to be scaled by out-of-fold ones first.
+    """
+
+    @property
+    def calibrated(self) -> bool: ...
 
     def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> MetaModel:
         """Fit to features ``R x F`` of members of which ``trojaned``, ``R``, are; the same seed, the same fit."""
@@ -78,6 +84,7 @@ class Boosting:
     rsm: float = 0.3
     monotone: bool = False
     weights: tuple[float, ...] | None = None
+    calibrated: ClassVar[bool] = False
 
     def model(self, features: int, seed: int) -> CatBoostClassifier:
         from catboost import CatBoostClassifier
@@ -107,26 +114,25 @@ class Boosting:
 
 @dataclass(frozen=True)
 class Linear:
-    """``intercept + sum of weight * (g(x) - centre) / spread``, no weight below 0; ``g`` is :func:`logarithmic`."""
+    """``intercept + sum of weight * (g(x) - centre)``, no weight below 0; ``g`` is :func:`logarithmic`."""
 
     weights: tuple[float, ...]
     centre: tuple[float, ...]
-    spread: tuple[float, ...]
     intercept: float
 
     def logit(self, matrix: Floats) -> Floats:
-        return np.asarray(self._standard(matrix) @ np.array(self.weights) + self.intercept, dtype=np.float64)
+        return np.asarray(self._centred(matrix) @ np.array(self.weights) + self.intercept, dtype=np.float64)
 
     def contributions(self, row: Floats) -> Floats:
         """Of a sum, its terms, since every feature is 0 on the mean of the members."""
-        return np.asarray(self._standard(np.asarray(row)[None])[0] * np.array(self.weights), dtype=np.float64)
+        return np.asarray(self._centred(np.asarray(row)[None])[0] * np.array(self.weights), dtype=np.float64)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         (folder / f"{stem}.cbm").unlink(missing_ok=True)
         return {"linear": asdict(self)}
 
-    def _standard(self, matrix: Floats) -> Floats:
-        return np.asarray((logarithmic(matrix) - np.array(self.centre)) / np.array(self.spread))
+    def _centred(self, matrix: Floats) -> Floats:
+        return np.asarray(logarithmic(matrix) - np.array(self.centre))
 
 
 def logarithmic(x: Floats) -> Floats:
@@ -135,34 +141,51 @@ def logarithmic(x: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Ridge:
-    """Logistic regression with weights of at least 0 and the penalty ``penalty / 2 * sum of squared weights``.
+class Anchored:
+    """Logistic regression that begins from what is known of the first feature and moves no farther than it must.
 
-    Trees learn one step after another, so beyond the last of their members' values all models look alike to them; of a
-    recipe or architecture that they were not fitted to, many lie there. A sum keeps their order.
+    Weights are at least 0. The loss is each member's, both labels of equal weight in sum, plus half of ``firm`` times
+    the squared distance of the first weight and the intercept from the anchor, plus half of ``penalty`` times the
+    squares of the other weights: the mode under normal priors. Every feature is in units of its own (deviations from
+    clean models, log-odds), the same in all packs, and is not standardised.
+
+    A few dozen members say little about where the line lies and how steep it is, and one that was drawn through them
+    alone makes the probabilities of members fitted to in turn hard to compare. Trees besides take all that lies beyond
+    the last of their members for alike; of a recipe or architecture that they were not fitted to, much does.
+
+    Parameters
+    ----------
+    weight, threshold : the anchor: how many log-odds a unit of the first feature's logarithm is worth, and at which
+        value of that feature both answers are as likely. The medians of what unpenalised fits to the four bundled
+        packs' fitted members gave, to one digit (2.5 to 11, and 2.1 to 5.5).
     """
 
+    weight: float = 5.0
+    threshold: float = 3.2
+    firm: float = 3.0
     penalty: float = 30.0
+    calibrated: bool = True
 
     def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> Linear:
-        """Each label has half the weight; the problem is convex, and ``seed`` plays no part."""
+        """The problem is convex, and ``seed`` plays no part."""
         from scipy.optimize import minimize
 
         x = logarithmic(np.asarray(matrix, dtype=np.float64))
-        centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-        x = (x - centre) / spread
+        others = x.shape[1] - 1
+        anchor = np.array([self.weight, *[0.0] * others, -self.weight * np.log1p(self.threshold)])
+        firm = np.array([self.firm, *[self.penalty] * others, self.firm])
         sign = np.where(trojaned, 1.0, -1.0)
         share = len(x) / 2 * np.where(trojaned, 1 / max(1, trojaned.sum()), 1 / max(1, (~trojaned).sum()))
 
         def loss(theta: Floats) -> tuple[float, Floats]:
-            weights, margin = theta[:-1], sign * (x @ theta[:-1] + theta[-1])
+            margin, away = sign * (x @ theta[:-1] + theta[-1]), theta - anchor
             slope = -sign * share / (1 + np.exp(np.clip(margin, -60, 60)))
-            value = share @ np.logaddexp(0, -margin) + self.penalty / 2 * weights @ weights
-            return float(value), np.append(x.T @ slope + self.penalty * weights, slope.sum())
+            value = share @ np.logaddexp(0, -margin) + firm @ away**2 / 2
+            return float(value), np.append(x.T @ slope, slope.sum()) + firm * away
 
-        start, bounds = np.zeros(x.shape[1] + 1), [(0.0, None)] * x.shape[1] + [(None, None)]
-        best = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}).x
-        return Linear(_tuple(best[:-1]), _tuple(centre), _tuple(spread), float(best[-1]))
+        bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
+        best = minimize(loss, anchor, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}).x
+        return Linear(_tuple(best[:-1]), _tuple(x.mean(axis=0)), float(best[-1] + best[:-1] @ x.mean(axis=0)))
 
     def of_kinds(self) -> Boosting:
         return Boosting(iterations=KIND_ITERATIONS)
@@ -181,8 +204,7 @@ def load_model(folder: Path, stem: str, record: Mapping[str, Any]) -> MetaModel:
     """What :meth:`MetaModel.save` kept."""
     if "linear" in record:
         known = record["linear"]
-        weights, centre, spread = (_tuple(known[name]) for name in ("weights", "centre", "spread"))
-        return Linear(weights, centre, spread, float(known["intercept"]))
+        return Linear(_tuple(known["weights"]), _tuple(known["centre"]), float(known["intercept"]))
     return load_trees(folder, stem)
 
 

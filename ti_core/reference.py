@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ti_core.cache import Cache
 from ti_core.detector import Detector, fit_detector, load_detector, log_odds
 from ti_core.errors import PackError
-from ti_core.metamodels import Boosting, Fitter, Ridge, files_of
+from ti_core.metamodels import Anchored, Boosting, Fitter, files_of
 from ti_core.pack import Member, Pack
 from ti_core.settings import Settings
 from ti_core.streams import Context, Evidence, Features, Stream, stack
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ti_core.classifier import Scores
     from ti_core.probes import Probes
 
-JOINT = Ridge()
+JOINT = Anchored()
 """Trees, monotone too, were here before: of recipes and architectures left out they tell less."""
 
 

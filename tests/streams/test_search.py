@@ -11,6 +11,7 @@ from ti_core.streams.search import (
     Effort,
     ascent,
     chunks,
+    drawn_out,
     fast_copy,
     margin,
     pools,
@@ -81,6 +82,37 @@ def test_the_best_pattern_of_a_linear_classifier_is_found_exactly() -> None:
     stamped = stamp(images[pool.test(classes, 8)], mask, best)
     difference = (stamped * (w[0] - w[1])).flatten(2).sum(2)
     torch.testing.assert_close(margins, difference * torch.tensor([[1.0], [-1.0]]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_best_soft_pattern_of_a_linear_classifier_is_found() -> None:
+    """Of pixels that are each a mean of 2 x 2 free ones, the best is at 0 or 1 where its gradient says."""
+    w, images = weights(2), grey(30)
+    labels, classes = torch.arange(30) % 2, torch.tensor([0, 1])
+    effort, mask = Effort(steps=6, images_a_step=4, unseen=8), torch.full((2, 12, 12), 0.5)
+    found = seek(Linear(w), images, pools(labels, 2, 8), classes, mask, effort, coarseness=2)
+    grid = torch.zeros(2, 1, 6, 6, requires_grad=True)
+    difference = torch.stack([w[0] - w[1], w[1] - w[0]])
+    (drawn_out(grid, images.shape[-2:]) * difference).sum().backward()
+    assert grid.grad is not None
+    torch.testing.assert_close(found, drawn_out((grid.grad > 0).float(), images.shape[-2:]))
+    rough = (found[..., 1:] - found[..., :-1]).abs().max()
+    assert float(rough) <= 0.5 + 1e-6, "no pixel is farther from its neighbour than half of the whole range"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (12, 12)])
+def test_soft_patterns_fit_images_of_any_size(size: tuple[int, int]) -> None:
+    images = torch.rand(6, 1, *size, generator=torch.Generator().manual_seed(0))
+    w = torch.randn(2, 1, *size, generator=torch.Generator().manual_seed(1))
+    found = seek(
+        Linear(w),
+        images,
+        pools(torch.arange(6) % 2, 2, 2),
+        torch.arange(2),
+        torch.ones(2, *size),
+        Effort(3, 2, 2),
+        coarseness=2,
+    )
+    assert found.shape == (2, 1, *size) and float(found.min()) >= 0 and float(found.max()) <= 1
 
 
 def test_more_candidates_than_fit_a_batch_make_no_difference() -> None:

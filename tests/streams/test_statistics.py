@@ -60,6 +60,22 @@ def test_a_chart_shows_the_clean_models_quantiles_by_class() -> None:
     }
 
 
+def test_pooled_deviations_are_counted_in_one_unit() -> None:
+    """The root mean square of the entries' deviations; of a clean row, of those of the other clean rows."""
+    rng = np.random.default_rng(5)
+    clean = (rng.normal(size=(9, 4, 3)) * rng.uniform(0.1, 3, size=(4, 3))).astype(np.float32)
+    own = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    unit = np.sqrt(np.mean(clean.std(0) ** 2)) + 0.1
+    np.testing.assert_allclose(
+        deviations(own, clean, pooled=True), (own - clean.mean(0)) / unit, rtol=1e-4, atol=1e-5
+    )
+    everyone = deviations(clean, clean, np.ones(9, dtype=bool), pooled=True)
+    for row in (0, 8):
+        others = np.delete(clean, row, axis=0)
+        unit = np.sqrt(np.mean(others.std(0) ** 2)) + 0.1
+        np.testing.assert_allclose(everyone[row], (clean[row] - others.mean(0)) / unit, rtol=1e-4, atol=1e-5)
+
+
 def test_smallness_is_the_logarithm_of_how_much_smaller_than_the_median() -> None:
     norms = np.exp(np.array([[1.0, 2.0, 4.0]]))
     assert smallness({"norms": norms})[0] == pytest.approx([1.0, 0.0, -2.0])
@@ -72,12 +88,13 @@ def _clean(rng: np.random.Generator) -> dict[str, Evidence]:
         "universal": {
             "margins": margins,
             "blended": rng.normal(size=(12, 6)).astype(np.float32),
+            "soft": rng.normal(size=(12, 6)).astype(np.float32),
             "success": np.zeros_like(margins),
             "scale": np.ones((12, 1), dtype=np.float32),
         },
         "windowed": {
             "margins": rng.normal(size=(12, 6, 9)).astype(np.float32),
-            "success": np.zeros((12, 6, 9), dtype=np.float32),
+            "success": rng.uniform(0.2, 0.3, size=(12, 6, 9)).astype(np.float32),
         },
         "inversion": {
             "norms": rng.uniform(20, 30, size=(12, 6)).astype(np.float32),
@@ -88,13 +105,15 @@ def _clean(rng: np.random.Generator) -> dict[str, Evidence]:
 
 @pytest.mark.parametrize("stream", [Universal(), Windowed(), Inversion()], ids=lambda s: s.name)
 def test_the_class_that_gives_way_is_the_suspected_one(stream: Stream) -> None:
-    """A higher margin, or a smaller mask, makes a class more suspicious; a lower or larger one less."""
+    """A higher margin at a place, or a smaller mask, makes a class more suspicious; a lower or larger one less."""
     clean = _clean(np.random.default_rng(0))[stream.name]
     suspect = {key: value[:1].copy() for key, value in clean.items()}
     for key, value in suspect.items():
-        if key in ("margins", "blended"):
-            at = (slice(None), slice(None), 4) if stream.name == "universal" else (slice(None), 4)
+        if key in ("margins", "blended", "soft"):
+            at = (slice(None), slice(None), 4) if stream.name == "universal" else (slice(None), 4, 7)
             value[at if key == "margins" else (slice(None), 4)] += 20
+        elif stream.name == "windowed":
+            value[:, 4, 7] = 1
         elif key == "norms":
             value[:, 4] /= 8
     scores = stream.class_scores(suspect, clean)

@@ -35,9 +35,8 @@ def test_a_linear_classifiers_blended_margin_is_the_closed_form() -> None:
     """The best pattern is 1 where the class's weight is larger than the other's and 0 elsewhere."""
     w, images = weights(2), grey(40)
     labels, classes = torch.arange(40) % 2, torch.arange(2)
-    protocol = Protocol(radii=(0.1,), effort=Effort(1, 4, 8), ratio=0.25, blending=Effort(12, 4, 8))
     pool = pools(labels, 2, 8)
-    margins = blended(Linear(w), images, pool, classes, protocol)
+    margins = blended(Linear(w), images, pool, classes, 0.25, Effort(12, 4, 8))
     difference = torch.stack([w[0] - w[1], w[1] - w[0]])
     clean = (images[pool.test(classes, 8)] * difference[:, None]).flatten(2).sum(2)
     best = difference.clamp(min=0).flatten(1).sum(1)[:, None]

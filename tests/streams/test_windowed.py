@@ -9,7 +9,7 @@ import torch
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
 from ti_core.streams.statistics import CAP, deviations, scale_free
-from ti_core.streams.windowed import Protocol, Windowed
+from ti_core.streams.windowed import Protocol, Windowed, flip_odds, places
 
 NAMES = ("zero", "one", "two")
 
@@ -59,6 +59,42 @@ def test_the_evidence_does_not_depend_on_the_scale_of_the_scores() -> None:
     one, ten = (Windowed().evidence(Linear(s * weights(3)), context(images, labels, 3)) for s in (1.0, 10.0))
     tables = [scale_free(stack([e])["margins"]) for e in (one, ten)]
     np.testing.assert_allclose(tables[0], tables[1], rtol=1e-3, atol=1e-3)
+
+
+def _evidence(rows: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "margins": rng.normal(size=(rows, 5, 9)).astype(np.float32),
+        "success": rng.uniform(0.1, 0.4, size=(rows, 5, 9)).astype(np.float32),
+    }
+
+
+def test_an_easy_class_is_less_suspicious_than_one_with_a_place() -> None:
+    """One is raised by the same everywhere, the other in one window only."""
+    clean, own = _evidence(20, 0), _evidence(1, 1)
+    own["margins"][0, 1] += 6
+    own["success"][0, 1] += 0.4
+    own["margins"][0, 3, 4] += 6
+    own["success"][0, 3, 4] += 0.4
+    found = places(own, clean)[0]
+    assert found.shape == (5, 9) and found.min() >= 0
+    assert np.unravel_index(int(found.argmax()), found.shape) == (3, 4)
+    assert found[3, 4] > 1.4 * found[1].max()
+
+
+@pytest.mark.parametrize("changed", ["margins", "success"])
+def test_either_view_alone_makes_a_place_suspicious(changed: str) -> None:
+    clean, own = _evidence(20, 0), {key: values.mean(0)[None] for key, values in _evidence(20, 0).items()}
+    before = places(own, clean)[0, 2, 6]
+    own[changed][0, 2, 6] = own[changed].max() + (3 if changed == "margins" else 0.5)
+    assert places(own, clean)[0, 2, 6] > before + 2
+
+
+def test_log_odds_of_flip_shares_are_finite_and_centred() -> None:
+    shares = np.array([[[0.0, 0.5, 1.0]], [[0.5, 0.5, 0.9]]], dtype=np.float32)
+    odds = flip_odds(shares)
+    assert odds[0, 0].tolist() == pytest.approx([-np.log(51), 0, np.log(51)], rel=1e-5)
+    assert odds[1, 0].tolist() == pytest.approx([0, 0, np.log(0.92 / 0.12)], rel=1e-5)
 
 
 def test_a_clean_reference_model_is_compared_with_the_others_only() -> None:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ti_core.streams.base import Array, Features
 from ti_core.streams.statistics import best_and_lead
 
+STRENGTH = "all streams: most suspicious class and its lead"
+"""The feature that the meta-model goes by."""
+
 
 def combined(scores: list[Array]) -> Array:
     """Class scores of several streams (each ``R x K``) as one: the length of what they find above the usual, 0 or more.
@@ -20,7 +23,10 @@ def combined(scores: list[Array]) -> Array:
 
 
 def joint_features(scores: dict[str, Array]) -> Features:
-    """Few features, each the more suspicious the larger: the largest class, its lead, and what each stream gives to it.
+    """Few features, each the more suspicious the larger: one for the model, and what each stream gives to its class.
+
+    The first is the mean of the largest class and its lead over the second. In a clean network that resembles none of
+    the reference models many classes seem unusual; a backdoor has one target.
 
     Parameters
     ----------
@@ -30,12 +36,12 @@ def joint_features(scores: dict[str, Array]) -> Features:
     largest, lead = best_and_lead(total)
     at = total.argmax(axis=1)[:, None]
     names = (
-        "all streams: largest class, root of squares",
-        "all streams: lead, root of squares",
+        STRENGTH,
         *(f"{name}: at that class" for name in scores),
     )
-    columns = (largest, lead, *(np.take_along_axis(own, at, axis=1)[:, 0] for own in scores.values()))
-    return Features(names, np.stack(columns, axis=1).astype(np.float32))
+    given = (np.take_along_axis(own, at, axis=1)[:, 0] for own in scores.values())
+    strength = np.asarray((largest + lead) / 2)
+    return Features(names, np.stack([strength, *given], axis=1).astype(np.float32))
 
 
 def suspected(scores: dict[str, Array]) -> NDArray[np.int_]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Progress, silent
 
@@ -124,25 +125,46 @@ def seek(
     weights: torch.Tensor,
     effort: Effort,
     progress: Progress = silent,
+    coarseness: int = 1,
 ) -> torch.Tensor:
     """Patterns ``J x C x H x W`` in [0, 1] that raise the margins of J classes where ``weights``, ``J x H x W``, allow.
 
     Steps along the sign of an averaged gradient, each shorter than the last: the scale of a network's scores plays
     no part, and the triggers sought have their pixels at or near 0 and 1.
+
+    Parameters
+    ----------
+    coarseness : the pattern has a free pixel for every so many of the image's, and goes straight from one to the next.
+        A soft pattern cannot live on what a network makes of single pixels, in which every class finds something.
     """
-    patterns = torch.full((len(classes), *images.shape[1:]), 0.5, device=images.device)
-    speed = torch.zeros_like(patterns)
+    size = images.shape[-2:]
+    grid = torch.full(
+        (len(classes), images.shape[1], *(max(1, n // coarseness) for n in size)), 0.5, device=images.device
+    )
+    speed = torch.zeros_like(grid)
     for step in range(effort.steps):
         length = 0.5 * (1 - step / effort.steps) + 0.05
         chosen = pool.draw(classes, effort.images_a_step, step)
         for part in chunks(len(classes), effort.images_a_step, effort.batch):
-            x = stamp(images[chosen[part]], weights[part], patterns[part])
+            free = grid[part].requires_grad_(coarseness > 1)
+            with torch.enable_grad():
+                patterns = drawn_out(free, size)
+            x = stamp(images[chosen[part]], weights[part], patterns.detach())
             gradient = ascent(scores, x, classes[part]).mean(1)
-            size = gradient.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
-            speed[part] = 0.7 * speed[part] + gradient / torch.where(size > 0, size, torch.ones_like(size))
-        patterns = (patterns + length * speed.sign()).clamp(0, 1)
+            if coarseness > 1:
+                (gradient,) = torch.autograd.grad(patterns, free, gradient)
+            mean = gradient.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
+            speed[part] = 0.7 * speed[part] + gradient / torch.where(mean > 0, mean, torch.ones_like(mean))
+        grid = (grid + length * speed.sign()).clamp(0, 1)
         progress((step + 1) / (effort.steps + 1))
-    return patterns
+    return drawn_out(grid, size)
+
+
+def drawn_out(grid: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Patterns ``J x C x h x w`` at the images' size, bilinear; the same where they have it."""
+    if grid.shape[-2:] == size:
+        return grid
+    return interpolate(grid, size=size, mode="bilinear", align_corners=False)
 
 
 def unseen_margins(

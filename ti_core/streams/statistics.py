@@ -22,7 +22,11 @@ def scale_free(tables: Array) -> Array:
 
 
 def deviations(
-    own: Array, clean: Array, among_clean: NDArray[np.bool_] | None = None, floor: float = 0.1
+    own: Array,
+    clean: Array,
+    among_clean: NDArray[np.bool_] | None = None,
+    floor: float = 0.1,
+    pooled: bool = False,
 ) -> Array:
     """How far every entry of ``own`` (``R x ...``) lies above the clean models' mean, in their deviations.
 
@@ -32,16 +36,24 @@ def deviations(
     among_clean : marks the rows of ``own`` that are the clean models themselves, in the same order; each of
         those is compared with the other clean models only.
     floor : added to the deviations, so that an entry that hardly varies among few models decides nothing.
+    pooled : one deviation, the root mean square of the entries' own, for all of them. The largest of many entries,
+        each in units that a few dozen models gave it, is often one whose unit came out small by chance.
     """
-    mean, deviation = clean.mean(0), clean.std(0)
-    out = (own - mean) / (deviation + floor)
+    mean, variance = clean.mean(0), clean.var(0)
+    out = (own - mean) / _unit(variance[None], floor, pooled)
     if among_clean is not None and among_clean.any() and len(clean) > 1:
         n = len(clean)
         rest = (n * mean - clean) / (n - 1)
-        square = (n * (deviation**2 + mean**2) - clean**2) / (n - 1)
-        spread = np.sqrt(np.maximum(square - rest**2, 0.0))
-        out[among_clean] = (clean - rest) / (spread + floor)
+        square = (n * (variance + mean**2) - clean**2) / (n - 1)
+        out[among_clean] = (clean - rest) / _unit(np.maximum(square - rest**2, 0.0), floor, pooled)
     return np.asarray(out, dtype=np.float32)
+
+
+def _unit(variance: Array, floor: float, pooled: bool) -> Array:
+    """What deviations are counted in, for variances ``R x ...``."""
+    if pooled:
+        variance = variance.mean(axis=tuple(range(1, variance.ndim)), keepdims=True)
+    return np.asarray(np.sqrt(variance) + floor)
 
 
 CAP = 20.0

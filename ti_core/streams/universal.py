@@ -6,6 +6,8 @@ is a short cut: its target's margin stands far above every other class's and abo
 
 Beside the ball stands the form of eq. (2), one pattern blended into all images. A network trained on noisy images
 shrugs off a small step in any direction, its trigger's too, but still gives way to the trigger as it was blended in.
+That pattern is sought twice, pixel by pixel and on a grid half as fine: in a network that has learnt little every class
+has some noise that raises it, while only a backdoor gives way to a soft picture.
 """
 
 from __future__ import annotations
@@ -57,12 +59,16 @@ class Protocol:
     radii : L2 radii of the balls, in pixel units of [0, 1], growing.
     effort : steps at each radius, starting from the perturbation of the radius before; images.
     ratio, blending : the blend ratio of eq. (2) at which patterns are sought, and the effort for each.
+    soft_ratio, coarseness : the blend ratio of soft patterns, and how many pixels of the image there are for each of
+        theirs, along a side.
     """
 
     radii: tuple[float, ...]
     effort: Effort
     ratio: float = 0.2
     blending: Effort = BLENDING
+    soft_ratio: float = 0.2
+    coarseness: int = 2
 
     @classmethod
     def for_images(cls, channels: int, height: int, width: int, classes: int) -> Protocol:
@@ -121,12 +127,18 @@ def maximise(
 
 
 def blended(
-    scores: torch.nn.Module, images: torch.Tensor, pool: Pools, classes: torch.Tensor, protocol: Protocol
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    ratio: float,
+    effort: Effort,
+    coarseness: int = 1,
 ) -> torch.Tensor:
     """Margins ``J x n`` on unseen images under the pattern that, blended in by eq. (2), raises each class's most."""
-    weights = torch.full((len(classes), *images.shape[2:]), protocol.ratio, device=images.device)
-    patterns = seek(scores, images, pool, classes, weights, protocol.blending)
-    return unseen_margins(scores, images, pool, classes, weights, patterns, protocol.blending)
+    weights = torch.full((len(classes), *images.shape[2:]), ratio, device=images.device)
+    patterns = seek(scores, images, pool, classes, weights, effort, coarseness=coarseness)
+    return unseen_margins(scores, images, pool, classes, weights, patterns, effort)
 
 
 def find_perturbations(
@@ -137,14 +149,18 @@ def find_perturbations(
     protocol: Protocol,
     progress: Progress,
 ) -> dict[str, Array]:
-    """``margins`` and ``success`` (``radii x J``) and ``blended`` (``J``) of J classes."""
-    found = maximise(scores, images, pool, classes, protocol, lambda share: progress(0.6 * share))
-    under_blend = mean_margins(blended(scores, images, pool, classes, protocol))
+    """``margins`` and ``success`` (``radii x J``), ``blended`` and ``soft`` (``J``) of J classes."""
+    p = protocol
+    found = maximise(scores, images, pool, classes, p, lambda share: progress(0.4 * share))
+    under_blend = blended(scores, images, pool, classes, p.ratio, p.blending)
+    progress(0.7)
+    under_soft = blended(scores, images, pool, classes, p.soft_ratio, p.blending, p.coarseness)
     progress(1.0)
     return {
         "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),
         "success": as_array(torch.stack([(m > 0).float().mean(1) for _, m in found])),
-        "blended": as_array(under_blend),
+        "blended": as_array(mean_margins(under_blend)),
+        "soft": as_array(mean_margins(under_soft)),
     }
 
 
@@ -169,15 +185,15 @@ class Universal(Stream):
 
     name: ClassVar[str] = "universal"
     title: ClassVar[str] = "Universal activation maximisation"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         self.settings = settings or Settings()
         self.screening = screening or Screening()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
-        """``margins`` and ``success`` (``radii x K``), ``blended`` (``K``), the margins under a blended pattern, and
-        ``scale`` (``1``), the median margin on clean images; with many classes ``searched`` too (``K``)."""
+        """``margins`` and ``success`` (``radii x K``); ``blended`` and ``soft`` (``K``), the margins under a blended
+        pattern; ``scale`` (``1``), the median margin on clean images; with many classes ``searched`` too (``K``)."""
         images, count = context.images.float(), context.classes
         channels, height, width = images.shape[1:]
         p = Protocol.for_images(channels, height, width, count)
@@ -226,10 +242,13 @@ class Universal(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        """The mean over the two larger radii and the blended pattern: which parts best depends on the network."""
+        """The mean over the two larger radii and the two blended patterns: which parts best depends on the network."""
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
-        forms.append((stack["blended"], clean["blended"]))
-        z = [capped(deviations(scale_free(own), scale_free(others), among_clean)) for own, others in forms]
+        forms += [(stack[key], clean[key]) for key in ("blended", "soft")]
+        z = [
+            capped(deviations(scale_free(own), scale_free(others), among_clean, pooled=True))
+            for own, others in forms
+        ]
         return unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:

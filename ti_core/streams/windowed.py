@@ -131,6 +131,31 @@ def shared_by(wide: torch.Tensor, narrow: torch.Tensor) -> Array:
     return as_array(overlap / overlap.sum(1, keepdim=True))
 
 
+def places(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
+    """How far a patch at each place moves images to each class beyond clean models, ``R x K x windows``, 0 or more.
+
+    The root mean square of two views in deviations, each less half of what the class has in its median window: a class
+    that images move to from anywhere is an easy one, a patch has its place. Margins say how far images are moved;
+    the log-odds of the flipped share how many are, on a scale that is every network's.
+
+    Parameters
+    ----------
+    stack, clean : evidence of the models and of the clean reference models; see :func:`deviations` for all three.
+    """
+    views = [
+        deviations(scale_free(stack["margins"]), scale_free(clean["margins"]), among_clean, pooled=True),
+        deviations(flip_odds(stack["success"]), flip_odds(clean["success"]), among_clean, pooled=True),
+    ]
+    own = [np.maximum(z - 0.5 * np.median(z, axis=2, keepdims=True), 0.0) ** 2 for z in views]
+    return np.asarray(np.sqrt(np.mean(own, axis=0)), dtype=np.float32)
+
+
+def flip_odds(shares: Array) -> Array:
+    """Log-odds of flip shares ``R x K x windows`` above the network's own median; 0 and 1 are held finite."""
+    odds = np.log((shares + 0.02) / (1.02 - shares))
+    return np.asarray(odds - np.median(odds, axis=(1, 2), keepdims=True), dtype=np.float32)
+
+
 class Windowed(Stream):
     """Margin of every class under the best pattern in every window, beside the clean reference models'.
 
@@ -187,8 +212,7 @@ class Windowed(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
         own = scale_free(stack["margins"])
-        z = unsuspected(deviations(own, scale_free(clean["margins"]), among_clean), stack)
-        highest, lead = best_and_lead(z.max(2))
+        highest, lead = best_and_lead(unsuspected(places(stack, clean, among_clean).max(2), stack))
         _, outlier = best_and_lead(own.max(2))
         names = ("windowed: deviations", "windowed: lead", "windowed: outlier")
         return Features(names, np.stack((highest, lead, outlier), 1).astype(np.float32))
@@ -196,13 +220,11 @@ class Windowed(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        z = deviations(scale_free(stack["margins"]), scale_free(clean["margins"]), among_clean)
-        return unsuspected(np.asarray(capped(z.max(2)), dtype=np.float32), stack)
+        return unsuspected(capped(places(stack, clean, among_clean).max(2)), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        own, reference = scale_free(evidence["margins"][None]), scale_free(clean["margins"])
-        z = deviations(own, reference)[0]
-        others = deviations(reference, reference, np.ones(len(reference), dtype=bool)).max(2)
+        z = places({key: values[None] for key, values in evidence.items()}, clean)[0]
+        others = places(clean, clean, np.ones(len(clean["margins"]), dtype=bool)).max(2)
         suspects = among_searched(z, evidence)
         target, window = (int(i) for i in np.unravel_index(int(suspects.argmax()), z.shape))
         score = float(suspects.max())
