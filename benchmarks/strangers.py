@@ -103,7 +103,10 @@ def planned(count: int, first: int = 0) -> Iterator[tuple[str, Style, str, int]]
 def judged(
     name: str, style: Style, trigger: str, seed: int, data: ImageData, pack: Pack, out: Path, until: float
 ) -> dict[str, Any] | None:
-    """What is known of the network and its report, from the folder where it was made before; None if time is up."""
+    """What is known of the network and its report, from the folder as far as it is there; None if time is up.
+
+    Another pack inspects the networks that are there.
+    """
     stem = out / "".join(c if c.isalnum() else "-" for c in name)
     file, record = stem.with_suffix(".pt"), stem.with_suffix(f".{pack.sha256[:12]}.json")
     if record.exists():
@@ -111,8 +114,12 @@ def judged(
         return known
     if time.monotonic() > until:
         return None
-    network, known = made(style, trigger, data, seed)
-    torch.save(network, file)
+    training = stem.with_suffix(".json")
+    if not training.exists():
+        network, facts = made(style, trigger, data, seed)
+        torch.save(network, file)
+        keep_record(facts, training)
+    known = json.loads(training.read_text())
     known["report"] = json.loads(inspect(load_model(file), pack).report.as_json())
     return keep_record(known, record)
 

@@ -81,3 +81,27 @@ def test_a_record_is_taken_from_the_folder_and_no_network_is_begun_when_time_is_
     kept = tmp_path / f"tutorial--standardised--clean--0.{tiny_pack.sha256[:12]}.json"
     kept.write_text(json.dumps({"trigger": "clean"}))
     assert strangers.judged(*ask) == {"trigger": "clean"}
+
+
+def test_another_pack_inspects_the_network_that_is_there(
+    tmp_path: Path, data: ImageData, tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+
+    def train(
+        style: Style, trigger: str, data: ImageData, seed: int
+    ) -> tuple[torch.nn.Module, dict[str, float]]:
+        trained.append(seed)
+        return torch.nn.Linear(2, 2), {"accuracy": 0.5}
+
+    class Inspection:
+        class report:  # noqa: N801
+            as_json = staticmethod(lambda: json.dumps({"verdict": "clean"}))
+
+    monkeypatch.setattr(strangers, "made", train)
+    monkeypatch.setattr(strangers, "inspect", lambda model, pack: Inspection)
+    ask = next(strangers.planned(1))
+    for sha in ("1" * 64, "2" * 64):
+        known = strangers.judged(*ask, data, replace(tiny_pack, sha256=sha), tmp_path, float("inf"))
+        assert known == {"accuracy": 0.5, "report": {"verdict": "clean"}}
+    assert trained == [0]
