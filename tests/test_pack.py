@@ -4,13 +4,14 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.packs import with_other_evidence
 from ti_core.cli import main
-from ti_core.compact import packed, unpacked
 from ti_core.errors import PackError, SettingsError
 from ti_core.pack import PACKS, Pack, choose_pack, file_digest, load_pack, pack_names
 from ti_core.settings import Settings
@@ -114,8 +115,6 @@ def test_swapped_weights_are_noticed_even_with_a_right_digest(copy: Path) -> Non
     """Evidence and accuracy are recomputed: a record that was made to fit does not help."""
     from safetensors.torch import load_file, save_file
 
-    from ti_core.pack import file_digest
-
     zoo = load_file(copy / "zoo.safetensors")
     for key in zoo:
         if zoo[key].is_floating_point() and zoo[key].ndim == 2:
@@ -188,17 +187,13 @@ class TestBundled:
 def test_only_streams_that_changed_are_computed_anew_and_the_detectors_fitted_again(
     tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old = tmp_path / "old"
-    shutil.copytree(tiny_pack.folder, old)
-    arrays = unpacked(dict(np.load(old / "baseline.npz")))
-    arrays["windowed/margins"] = np.zeros_like(arrays["windowed/margins"])
-    del arrays["windowed/success"]
-    arrays["universal/margins"] = 2 * arrays["universal/margins"]
-    np.savez(old / "baseline.npz", **packed(arrays))
-    record = json.loads((old / "pack.json").read_text())
-    record["stream_versions"]["windowed"] -= 1
-    record["files"]["baseline.npz"] = file_digest(old / "baseline.npz")
-    (old / "pack.json").write_text(json.dumps(record))
+    def of_an_earlier_version(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
+        arrays["windowed/margins"] = np.zeros_like(arrays["windowed/margins"])
+        del arrays["windowed/success"]
+        arrays["universal/margins"] = 2 * arrays["universal/margins"]
+        record["stream_versions"]["windowed"] -= 1
+
+    old = with_other_evidence(tiny_pack, tmp_path / "old", of_an_earlier_version)
 
     (problem,) = verify_pack(load_pack(old))
     assert "windowed" in problem and "pack renew" in problem

@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.packs import with_other_evidence
 from ti_core.__main__ import main
-from ti_core.compact import packed, unpacked
 from ti_core.errors import PackError
-from ti_core.pack import Pack, file_digest, load_pack
+from ti_core.pack import Pack, load_pack
 from ti_core.verify import check_files
 from ti_core.zoo.extend import extend_pack
 
@@ -32,14 +33,10 @@ def test_a_pack_gets_more_members_and_keeps_the_evidence_of_its_own(
     tiny_pack: Pack, more: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Evidence that is not what the networks give shows that it was not computed again.
-    old = tmp_path / "old"
-    shutil.copytree(tiny_pack.folder, old)
-    arrays = unpacked(dict(np.load(old / "baseline.npz")))
-    arrays["universal/margins"] = 2 * arrays["universal/margins"]
-    np.savez(old / "baseline.npz", **packed(arrays))
-    record = json.loads((old / "pack.json").read_text())
-    record["files"]["baseline.npz"] = file_digest(old / "baseline.npz")
-    (old / "pack.json").write_text(json.dumps(record))
+    def doubled(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
+        arrays["universal/margins"] = 2 * arrays["universal/margins"]
+
+    old = with_other_evidence(tiny_pack, tmp_path / "old", doubled)
 
     gone = tiny_pack.members[-1].id
     out = tmp_path / "out"

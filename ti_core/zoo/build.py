@@ -86,16 +86,12 @@ def build_pack(
         raise PackError(
             f"{zoo.name} holds {', '.join(sorted(present)) or 'no'} members; all three labels are needed."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    # What an earlier build left would be taken for a part of this pack.
-    for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
-        stale.unlink(missing_ok=True)
+    cleared(out)
     images, labels = pack_images(data)
     np.savez_compressed(out / "images.npz", images=images, labels=labels)
     _write_zoo(zoo, records, out)
     if triggers := trigger_arrays(zoo, records):
         np.savez_compressed(out / "triggers.npz", **triggers)  # type: ignore[arg-type]
-    files = [n for n in ("images.npz", "zoo.safetensors", "triggers.npz") if (out / n).exists()]
     record: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": name or out.name,
@@ -108,7 +104,7 @@ def build_pack(
         "performance": {},
         "table": [],
         "members": [member_record(r) for r in records],
-        "files": {n: file_digest(out / n) for n in files},
+        "files": digests(out),
     }
     write_evidence(out, record, settings, jobs, engine, device, progress)
     if fit:
@@ -136,6 +132,19 @@ def renew_pack(
     write_evidence(pack.folder, dict(pack.record), pack.settings, jobs, engine, device, progress, kept)
     fit_pack(pack.folder, pack.settings)
     return stale
+
+
+def cleared(out: Path) -> None:
+    """Make the folder; what an earlier build left in it would be taken for a part of this pack."""
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
+        stale.unlink(missing_ok=True)
+
+
+def digests(out: Path) -> dict[str, str]:
+    """By name, the digests of a pack's files that are there before its evidence."""
+    names = ("images.npz", "zoo.safetensors", "triggers.npz")
+    return {name: file_digest(out / name) for name in names if (out / name).exists()}
 
 
 def write_evidence(

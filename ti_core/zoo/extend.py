@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import PackError
-from ti_core.pack import STORED, Pack, file_digest, load_pack
+from ti_core.pack import STORED, Pack, load_pack
 from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.verify import stale_streams
-from ti_core.zoo.build import fit_pack, member_record, trigger_arrays, write_evidence
+from ti_core.zoo.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
 from ti_core.zoo.train import fit_for_a_pack
 
 OF_PROBES = "saliency"
@@ -58,9 +58,7 @@ def extend_pack(
     places = _places_of(pack, without)
     members = [pack.record["members"][i] for i in places]
     added = _added(pack, zoo, members)
-    out.mkdir(parents=True, exist_ok=True)
-    for stale_file in (*out.glob("*.cbm"), out / "triggers.npz"):
-        stale_file.unlink(missing_ok=True)
+    cleared(out)
     shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
     old = load_file(pack.checked("zoo.safetensors"))
     tensors = {f"{m['id']}/{k}": v for m in members for k, v in _own(old, m["id"]).items()}
@@ -71,13 +69,12 @@ def extend_pack(
     triggers = _kept_triggers(pack, {m["id"] for m in members}) | trigger_arrays(zoo, added)
     if triggers:
         np.savez_compressed(out / "triggers.npz", **triggers)
-    files = [n for n in ("images.npz", "zoo.safetensors", "triggers.npz") if (out / n).exists()]
     record = dict(pack.record) | {
         "detectors": {},
         "performance": {},
         "table": [],
         "members": members + [member_record(r) for r in added],
-        "files": {n: file_digest(out / n) for n in files},
+        "files": digests(out),
     }
     kept: dict[str, Mapping[str, Array]] = {
         s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
