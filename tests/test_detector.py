@@ -180,16 +180,28 @@ def test_few_members_make_for_wide_bounds() -> None:
     logits = np.concatenate([np.linspace(-3, 0, 9), [2.5], np.linspace(1, 4, 10)])
     c = calibrate(logits, trojaned)
     assert c.high > c.probability(2.5)
-    assert c.verdict(float(c.probability(1.0))) == "inconclusive"
+    assert c.verdict(float(c.probability(1.5))) == "inconclusive"
 
 
-@pytest.mark.parametrize(("count", "below"), [(9, 0), (10, 0), (20, 1), (31, 2), (59, 2), (72, 2), (100, 4)])
-def test_of_few_trojaned_members_up_to_two_may_lie_below_the_lower_bound(count: int, below: int) -> None:
-    """One in ten as far as two, one in twenty beyond; the one on the wrong side more is counted in."""
+def test_the_bound_of_false_alarms_moves_on_with_every_clean_member() -> None:
+    """From the largest of 19 to the second largest of 39, by a twentieth of the way with each."""
+    for count in (5, 19, 24, 39):
+        logits = np.concatenate([np.zeros(count - 2), [1.0, 2.0], np.full(20, -3.0)])
+        bound = log_odds(calibrate(logits, np.arange(len(logits)) >= count, scaled=False).high)
+        assert float(bound) == pytest.approx(2.0 - max(0, count - 19) / 20, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("count", "place"), [(5, 1.0), (9, 1.0), (19, 2.0), (24, 2.5), (29, 3.0), (50, 3.0), (59, 3.0), (99, 5.0)]
+)
+def test_the_bound_of_misses_is_the_tenth_as_far_as_the_third_member_then_the_twentieth(
+    count: int, place: float
+) -> None:
+    """Of count values at even distances the k-th smallest is the quantile of ``k / (count + 1)``."""
     trojaned = np.arange(200 + count) >= 200
-    logits = np.concatenate([np.linspace(-6, -5, 200), np.linspace(-4, 4, count)])
-    c = calibrate(logits, trojaned)
-    assert int((c.probability(logits[trojaned]) < max(c.low, c.high)).sum()) == below
+    logits = np.concatenate([np.full(200, -9.0), np.arange(1, count + 1) / 10])
+    c = calibrate(logits, trojaned, scaled=False)
+    assert float(log_odds(c.high)) == pytest.approx(place / 10, abs=1e-6)
 
 
 def test_what_falls_into_a_gap_between_the_kinds_is_inconclusive() -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ti_core.metamodels import Boosting, Fitter, Floats, MetaModel, Trees, load_model, load_trees
 
 FALSE_ALARMS = 0.05
-"""Largest share of clean models, out of fold, that may be called backdoored."""
+"""Largest share of the clean members that may be called backdoored."""
 MISSES = 0.05
-"""Largest share of trojaned models, out of fold, that may be called clean."""
+"""Largest share of the trojaned members that may be called clean."""
 FEW_MISSES, FEW = 0.1, 3
 """Of few trojaned members that share may be the larger one here, as far as the third of them: else a single network
 that no stream sees would leave hardly any clean model a verdict."""
@@ -153,13 +153,16 @@ def fit_detector(
     matrix = np.asarray(matrix, dtype=np.float64)
     trojaned = labels != "clean"
     out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
-    calibration = calibrate(out_of_fold, trojaned, scaled=not fitter.calibrated)
+    model = fitter.fit(matrix, trojaned, seed)
+    # A member hardly moves what is held near an anchor, and in a fit without it the others' line would lie elsewhere.
+    judged = model.logit(matrix) if fitter.calibrated else out_of_fold
+    calibration = calibrate(judged, trojaned, scaled=not fitter.calibrated)
     scale = _scale(matrix)
     distances = _distances(matrix, matrix, scale)
     np.fill_diagonal(distances, np.inf)
     return Detector(
         names=names,
-        backdoor=fitter.fit(matrix, trojaned, seed),
+        backdoor=model,
         kind=fitter.of_kinds().fit(matrix[trojaned], labels[trojaned] == "blend", seed),
         calibration=calibration,
         reference=matrix,
@@ -191,13 +194,15 @@ def folds(
 
 
 def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) -> Calibration:
-    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from out-of-fold log-odds.
+    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from members' log-odds.
 
-    One bound is the lowest that lets at most :data:`FALSE_ALARMS` of the clean members through, the other the highest
-    that leaves at most :data:`MISSES` of the trojaned ones below; whichever is higher is the upper threshold. Where the
-    two kinds overlap, what lies between is doubtful; where there is a gap between them, so is what falls into it.
+    One bound is the quantile that :data:`FALSE_ALARMS` of the clean members lie above, the other the one that
+    :data:`MISSES` of the trojaned ones lie below; whichever is higher is the upper threshold. Where the two kinds
+    overlap, what lies between is doubtful; where there is a gap between them, so is what falls into it.
     Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
-    for wide bounds (V. Vovk et al., 2005); with fewer than 60 trojaned members :data:`FEW_MISSES` may lie below.
+    for wide bounds (V. Vovk et al., 2005): of n the k-th largest is the quantile of ``k / (n + 1)``, with straight
+    lines between and nothing beyond the largest (R. Hyndman and Y. Fan, 1996, type 6). With fewer than 60 trojaned
+    members up to :data:`FEW_MISSES` may lie below.
     """
     slope, intercept = 1.0, 0.0
     if scaled:
@@ -205,13 +210,13 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
 
         fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
         slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
-    p = Calibration(slope, intercept, 0.0, 1.0).probability(logits)
-    clean, bad = np.sort(p[~trojaned]), np.sort(p[trojaned])
-    # With fewer members than 1 / FALSE_ALARMS no threshold can keep the promise; then none may be on the wrong side.
-    below = max(int(MISSES * (len(bad) + 1)), min(FEW, int(FEW_MISSES * (len(bad) + 1))))
-    spare = max(0, int(FALSE_ALARMS * (len(clean) + 1)) - 1), max(0, below - 1)
-    alarms, misses = float(np.nextafter(clean[-1 - spare[0]], 1.0)), float(bad[spare[1]])
-    low, high = sorted((alarms, misses))
+    clean, bad = logits[~trojaned], logits[trojaned]
+    missed = max(MISSES, min(FEW_MISSES, FEW / (len(bad) + 1)))
+    bounds = [
+        np.quantile(own, share, method="weibull") for own, share in ((clean, 1 - FALSE_ALARMS), (bad, missed))
+    ]
+    alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(bounds)))
+    low, high = sorted((float(np.nextafter(alarms, 1.0)), misses))
     return Calibration(slope, intercept, low, high)
 
 

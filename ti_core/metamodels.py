@@ -35,7 +35,8 @@ class MetaModel(Protocol):
 class Fitter(Protocol):
     """How a meta-model is fitted.
 
-    ``calibrated``: whether its log-odds are to be taken as they are, and not to be scaled by out-of-fold ones first.
+    ``calibrated``: whether its log-odds are to be taken as they are, the members' own too, and not to be scaled by
+    out-of-fold ones first.
     """
 
     @property

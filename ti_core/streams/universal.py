@@ -245,10 +245,7 @@ class Universal(Stream):
         """The mean over the two larger radii and the two blended patterns: which parts best depends on the network."""
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
         forms += [(stack[key], clean[key]) for key in ("blended", "soft")]
-        z = [
-            capped(deviations(scale_free(own), scale_free(others), among_clean, pooled=True))
-            for own, others in forms
-        ]
+        z = [capped(deviations(scale_free(own), scale_free(others), among_clean)) for own, others in forms]
         return unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
