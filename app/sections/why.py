@@ -21,7 +21,9 @@ def show(case: Case, key: str) -> None:
     st.subheader("Why")
     st.caption(
         "How far each figure moved the verdict (Shapley values, in log-odds): to the right for a backdoor, hatched to"
-        " the left against one. Saliency's bins are marked under the histograms above."
+        " the left against one. The joint verdict goes by what all streams together find in the most suspicious class;"
+        " what a single stream gives to it counts little beside that. Saliency's bins are marked under the histograms"
+        " above."
     )
     for column, (name, pairs) in zip(st.columns(len(drawn), gap="large"), drawn, strict=True):
         with column:
