@@ -151,7 +151,7 @@ class Anchored:
     clean models, log-odds), the same in all packs, and is not standardised.
 
     A few dozen members say little about where the line lies and how steep it is, and one that was drawn through them
-    alone makes the probabilities of members fitted to in turn hard to compare. Trees besides take all that lies beyond
+    alone makes the probabilities of recipes left out in turn hard to compare. Trees besides take all that lies beyond
     the last of their members for alike; of a recipe or architecture that they were not fitted to, much does.
 
     Parameters
