@@ -14,6 +14,7 @@ from ti_core.inspection import Inspection, inspect
 from ti_core.loading import load_model
 from ti_core.loading.model import Model
 from ti_core.pack import Member, Pack
+from ti_core.records import model_record
 from ti_core.settings import Settings
 
 KEYS = {
@@ -71,6 +72,15 @@ def test_the_report_has_the_contracts_fields(trojaned: Inspection) -> None:
     assert set(report["streams"]) >= {"saliency", "universal", "windowed"}
     assert all("score" in s for name, s in report["streams"].items() if name != "recovered_trigger")
     assert report["model"]["architecture"] == "mlp" and report["model"]["clean_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("told", [None, (1, 0, 0), (1, 12, 12)])
+def test_the_report_tells_the_images_size_where_the_network_takes_any(
+    trojaned: Inspection, told: tuple[int, int, int] | None, tiny_pack: Pack
+) -> None:
+    assert trojaned.classifier is not None
+    model = Model(nn.Identity(), "a.safetensors", "0" * 64, "safetensors", "resnet", 4, input_shape=told)
+    assert model_record(model, trojaned.classifier, 4, tiny_pack.input_shape)["input_shape"] == [1, 12, 12]
 
 
 def test_the_same_inspection_gives_the_same_report(

@@ -27,7 +27,8 @@ def model_record(
         "architecture": model.architecture,
         "parameters": model.parameters,
         "classes": model.classes or classes,
-        "input_shape": list(model.input_shape or input_shape),
+        # A network of any size tells its channels only.
+        "input_shape": [a or b for a, b in zip(model.input_shape or input_shape, input_shape, strict=True)],
         "preprocessing": found.as_dict(),
         "clean_accuracy": round(found.accuracy, 4) if labelled else None,
     }
