@@ -186,7 +186,8 @@ class Anchored:
 
         bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
         best = minimize(loss, anchor, jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12}).x
-        return Linear(_tuple(best[:-1]), _tuple(x.mean(axis=0)), float(best[-1] + best[:-1] @ x.mean(axis=0)))
+        weights, centre = best[:-1], x.mean(axis=0)
+        return Linear(_tuple(weights), _tuple(centre), float(best[-1] + weights @ centre))
 
     def of_kinds(self) -> Boosting:
         return Boosting(iterations=KIND_ITERATIONS)

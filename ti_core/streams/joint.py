@@ -35,10 +35,7 @@ def joint_features(scores: dict[str, Array]) -> Features:
     total = combined(list(scores.values()))
     largest, lead = best_and_lead(total)
     at = total.argmax(axis=1)[:, None]
-    names = (
-        STRENGTH,
-        *(f"{name}: at that class" for name in scores),
-    )
+    names = (STRENGTH, *(f"{name}: at that class" for name in scores))
     given = (np.take_along_axis(own, at, axis=1)[:, 0] for own in scores.values())
     strength = np.asarray((largest + lead) / 2)
     return Features(names, np.stack([strength, *given], axis=1).astype(np.float32))
