@@ -17,7 +17,7 @@ from ti_core.pack import Pack, load_pack, pack_names
 
 KINDS: dict[str, Fitter] = {
     "trees": Boosting(iterations=150, depth=2, learning_rate=0.05, monotone=True),
-    "weighted sum without an anchor": Anchored(weight=0.0, firm=0.0, penalty=3.0, calibrated=False),
+    "weighted sum without an anchor": Anchored(weight=0.0, firm=0.0, loose=(), penalty=3.0, calibrated=False),
     "weighted sum": Anchored(),
 }
 

@@ -88,6 +88,7 @@ MUTANTS = [
         ("out = (own - mean)", "out = (mean - own)"),
         ("(clean - rest) / _unit", "(rest - clean) / _unit"),
         ("variance.mean(axis=", "variance.max(axis="),
+        ("np.maximum(variance, least * mean)", "np.minimum(variance, least * mean)"),
         ("np.clip(z, -CAP, CAP)", "np.clip(z, CAP, -CAP)"),
         ("ordered[:, -1] - ordered[:, -2]", "ordered[:, -1] + ordered[:, -2]"),
     ),
@@ -108,7 +109,14 @@ MUTANTS = [
         "streams/test_joint.py",
         ("np.maximum(own, 0.0)", "np.minimum(own, 0.0)"),
         ("total.argmax(axis=1)", "total.argmin(axis=1)"),
+        ("usual / error - 1, 1 - error / usual", "1 - usual / error, error / usual - 1"),
         ("combined(list(scores.values())).argmax", "combined(list(scores.values())).argmin"),
+    ),
+    *_of(
+        "reference.py",
+        "test_reference.py",
+        ("others = clean & ~own", "others = clean"),
+        ("others.sum() >= OTHERS", "others.sum() > 0"),
     ),
     *_of(
         "outliers.py",

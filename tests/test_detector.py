@@ -95,7 +95,7 @@ def test_without_an_anchor_the_weighted_sum_is_scikit_learns_where_no_weight_is_
     matrix, labels, _ = members()
     matrix = matrix[:, [0, 2]]
     trojaned = labels != "clean"
-    model = Anchored(weight=0.0, firm=5.0, penalty=5.0).fit(matrix, trojaned, 0)
+    model = Anchored(weight=0.0, firm=5.0, loose=(), penalty=5.0).fit(matrix, trojaned, 0)
     x = np.column_stack([logarithmic(matrix), np.ones(len(matrix))])
     plain = LogisticRegression(
         C=1 / 5.0, class_weight="balanced", fit_intercept=False, tol=1e-10, max_iter=1000
@@ -106,11 +106,19 @@ def test_without_an_anchor_the_weighted_sum_is_scikit_learns_where_no_weight_is_
 
 
 def test_held_firmly_the_weighted_sum_is_its_anchor() -> None:
-    """At the threshold both answers are as likely, and each unit of the logarithm adds the weight."""
+    """At the threshold both answers are as likely, and each unit of a logarithm adds its weight."""
     matrix, labels, _ = members()
-    model = Anchored(weight=4.0, threshold=2.0, firm=1e9, penalty=1e9).fit(matrix, labels != "clean", 0)
+    firm = Anchored(weight=4.0, threshold=2.0, firm=1e9, loose=(), penalty=1e9)
+    model = firm.fit(matrix, labels != "clean", 0)
     rows = np.array([[2.0, 7.0, -3.0], [3 * np.e - 1, 0.0, 0.0]])
     np.testing.assert_allclose(model.logit(rows), [0.0, 4.0], atol=1e-5)
+
+
+def test_a_feature_that_is_held_loosely_weighs_more_than_one_that_is_not() -> None:
+    matrix, labels, _ = members()
+    matrix = np.column_stack([np.zeros(len(matrix)), matrix[:, 0], matrix[:, 0]])
+    _, loose, held = Anchored(loose=(1.0,), penalty=4.0).fit(matrix, labels != "clean", 0).weights
+    assert loose == pytest.approx(4 * held, rel=1e-3) and held > 0, "of equal figures, in inverse proportion"
 
 
 def test_the_more_members_the_farther_from_the_anchor() -> None:
@@ -211,6 +219,13 @@ def test_what_falls_into_a_gap_between_the_kinds_is_inconclusive() -> None:
     assert c.verdict(float(c.probability(0.0))) == "inconclusive"
     assert {c.verdict(float(c.probability(z))) for z in logits[:9]} == {"clean"}
     assert {c.verdict(float(c.probability(z))) for z in logits[11:]} == {"backdoored"}
+
+
+@pytest.mark.parametrize("shift", [-8.0, 8.0])
+def test_what_is_less_likely_than_not_is_not_called_so(shift: float) -> None:
+    trojaned = np.arange(80) >= 40
+    c = calibrate(np.where(trojaned, 1.0, -1.0) + shift, trojaned, scaled=False)
+    assert c.low <= 0.5 <= c.high
 
 
 def test_calibrated_probabilities_are_about_right() -> None:

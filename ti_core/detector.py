@@ -202,7 +202,7 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
     Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
     for wide bounds (V. Vovk et al., 2005): of n the k-th largest is the quantile of ``k / (n + 1)``, with straight
     lines between and nothing beyond the largest (R. Hyndman and Y. Fan, 1996, type 6). With fewer than 60 trojaned
-    members up to :data:`FEW_MISSES` may lie below.
+    members up to :data:`FEW_MISSES` may lie below. What is less likely than not is not called so, whatever the bounds.
     """
     slope, intercept = 1.0, 0.0
     if scaled:
@@ -217,7 +217,7 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
     ]
     alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(bounds)))
     low, high = sorted((float(np.nextafter(alarms, 1.0)), misses))
-    return Calibration(slope, intercept, low, high)
+    return Calibration(slope, intercept, min(low, 0.5), max(high, 0.5))
 
 
 def log_odds(p: Floats | float) -> Floats:

@@ -134,7 +134,8 @@ def inspect(
             own = {name: _alone(evidence) for name, evidence in result.evidence.items()}
             result.class_scores = reference.class_scores(deep, result.reference, own)
             odds = log_odds(assessment.probability)[None] if assessment else None
-            row = with_saliency(joint_features(result.class_scores), odds)[1][0]
+            ease = reference.ease([result.classifier.accuracy])
+            row = with_saliency(joint_features(result.class_scores, ease), odds)[1][0]
             assessment = detector.assess(row)
         result.detectors["joint"], result.rows["joint"] = detector, row
     assert assessment is not None

@@ -146,9 +146,10 @@ class Anchored:
     """Logistic regression that begins from what is known of the first feature and moves no farther than it must.
 
     Weights are at least 0. The loss is each member's, both labels of equal weight in sum, plus half of ``firm`` times
-    the squared distance of the first weight and the intercept from the anchor, plus half of ``penalty`` times the
-    squares of the other weights: the mode under normal priors. Every feature is in units of its own (deviations from
-    clean models, log-odds), the same in all packs, and is not standardised.
+    the squared distance of the first weight and the intercept from the anchor, plus half of ``loose`` times the squares
+    of the weights that follow and half of ``penalty`` times those of all others: the mode under normal priors. Every
+    feature is in units of its own (deviations from clean models, log-odds), the same in all packs, and is not
+    standardised.
 
     A few dozen members say little about where the line lies and how steep it is, and one that was drawn through them
     alone makes the probabilities of recipes left out in turn hard to compare. Trees besides take all that lies beyond
@@ -159,11 +160,14 @@ class Anchored:
     weight, threshold : the anchor: how many log-odds a unit of the first feature's logarithm is worth, and at which
         value of that feature both answers are as likely. The medians of what unpenalised fits to the four bundled
         packs' fitted members gave, to one digit (2.5 to 11, and 2.1 to 5.5).
+    loose : by default for one feature, how few mistakes the model makes. Members left out part as well without it; it
+        is there for networks that have learnt less than most of them.
     """
 
     weight: float = 5.0
     threshold: float = 3.2
     firm: float = 3.0
+    loose: tuple[float, ...] = (0.3,)
     penalty: float = 30.0
     calibrated: bool = True
 
@@ -174,7 +178,8 @@ class Anchored:
         x = logarithmic(np.asarray(matrix, dtype=np.float64))
         others = x.shape[1] - 1
         anchor = np.array([self.weight, *[0.0] * others, -self.weight * np.log1p(self.threshold)])
-        firm = np.array([self.firm, *[self.penalty] * others, self.firm])
+        penalties = [*self.loose, *[self.penalty] * others][:others]
+        firm = np.array([self.firm, *penalties, self.firm])
         sign = np.where(trojaned, 1.0, -1.0)
         share = len(x) / 2 * np.where(trojaned, 1 / max(1, trojaned.sum()), 1 / max(1, (~trojaned).sum()))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from ti_core.pack import Member, Pack
 from ti_core.settings import Settings
 from ti_core.streams import Context, Evidence, Features, Stream, stack
 from ti_core.streams.base import Array, Progress, silent
-from ti_core.streams.joint import joint_features
+from ti_core.streams.joint import fewer_mistakes, joint_features
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 JOINT = Anchored()
 """Trees, monotone too, were here before: of recipes and architectures left out they tell less."""
+OTHERS = 16
+"""So many clean members of other architectures there have to be for a fitted one to be compared with them alone."""
 
 
 @dataclass
@@ -168,14 +170,35 @@ class Reference:
         found: dict[str, Array] = {}
         for stream in streams:
             fitted = stacked[stream.name]
-            clean = self.clean(fitted)
             if own is None:
-                scores = stream.class_scores(fitted, clean, self.labels == "clean")
+                scores = self._class_scores_of_fitted(stream, fitted)
             else:
-                scores = stream.class_scores(own[stream.name], clean)
+                scores = stream.class_scores(own[stream.name], self.clean(fitted))
             if scores is not None:
                 found[stream.name] = scores
         return found
+
+    def _class_scores_of_fitted(self, stream: Stream, fitted: Evidence) -> Array | None:
+        """Beside the clean members of other architectures: a suspect's own is mostly not among the members', either.
+
+        Where these are too few, beside all other clean members.
+        """
+        clean = self.labels == "clean"
+        scores = stream.class_scores(fitted, self.clean(fitted), clean)
+        if scores is None:
+            return None
+        architectures = np.array([m.architecture for m in self.fitted])
+        for architecture in np.unique(architectures):
+            own = architectures == architecture
+            others = clean & ~own
+            if others.sum() >= OTHERS:
+                parts = [{k: v[rows] for k, v in fitted.items()} for rows in (own, others)]
+                scores[own] = stream.class_scores(parts[0], parts[1])
+        return scores
+
+    def ease(self, accuracy: Sequence[float]) -> Array:
+        """:func:`fewer_mistakes` of models of these clean accuracies, ``R``, beside the fitted members."""
+        return fewer_mistakes(accuracy, [m.clean_accuracy for m in self.fitted])
 
     def joint_detector(
         self,
@@ -185,7 +208,8 @@ class Reference:
         shippable: bool,
     ) -> Detector:
         """The meta-model over several streams, monotone in every feature; ``saliency`` is the paper's own."""
-        features = joint_features(self.class_scores(streams, stacked))
+        ease = self.ease([m.clean_accuracy for m in self.fitted])
+        features = joint_features(self.class_scores(streams, stacked), ease)
         odds = None if saliency is None else log_odds(saliency.oof)
         names, matrix = with_saliency(features, odds)
         shipped = self.pack.record["detectors"].get("detector")

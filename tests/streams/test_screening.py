@@ -279,7 +279,7 @@ def test_streams_look_at_all_classes_once_and_windows_have_their_own_eight() -> 
         assert found is not None
         scores[s.name] = found
     assert suspected(scores).tolist() == [13]
-    assert np.isfinite(joint_features(scores).matrix).all()
+    assert np.isfinite(joint_features(scores, np.zeros(1)).matrix).all()
     assert alone(own).target == 13
 
 

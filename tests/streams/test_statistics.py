@@ -76,6 +76,14 @@ def test_pooled_deviations_are_counted_in_one_unit() -> None:
         np.testing.assert_allclose(everyone[row], (clean[row] - others.mean(0)) / unit, rtol=1e-4, atol=1e-5)
 
 
+def test_no_unit_is_smaller_than_its_least_share() -> None:
+    """Entries of small variance are counted in the root of half the mean variance, the others in their own."""
+    clean = np.array([-1.0, 1.0])[:, None] * np.array([0.0, 1.0, 2.0, 3.0], dtype=np.float32)
+    own = np.ones((1, 4), dtype=np.float32)
+    units = np.sqrt([1.75, 1.75, 4.0, 9.0])
+    np.testing.assert_allclose(deviations(own, clean, floor=0.0, least=0.5)[0], 1 / units, rtol=1e-6)
+
+
 def test_smallness_is_the_logarithm_of_how_much_smaller_than_the_median() -> None:
     norms = np.exp(np.array([[1.0, 2.0, 4.0]]))
     assert smallness({"norms": norms})[0] == pytest.approx([1.0, 0.0, -2.0])

@@ -78,7 +78,8 @@ def score(
         detector = reference.joint_detector(deep, fitted, paper, reference.ships(streams))
         scores = reference.class_scores(deep, fitted, tested)
         odds = None if paper is None else log_odds(scored["saliency"].probability)
-        rows = with_saliency(joint_features(scores), odds)[1]
+        ease = reference.ease([m.clean_accuracy for m in members])
+        rows = with_saliency(joint_features(scores, ease), odds)[1]
         p = detector.calibration.probability(detector.logit(rows))
         scored["joint"] = _scored(members, p, suspected(scores), detector)
     return scored

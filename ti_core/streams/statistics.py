@@ -27,6 +27,7 @@ def deviations(
     among_clean: NDArray[np.bool_] | None = None,
     floor: float = 0.1,
     pooled: bool = False,
+    least: float = 0.0,
 ) -> Array:
     """How far every entry of ``own`` (``R x ...``) lies above the clean models' mean, in their deviations.
 
@@ -38,22 +39,22 @@ def deviations(
     floor : added to the deviations, so that an entry that hardly varies among few models decides nothing.
     pooled : one deviation, the root mean square of the entries' own, for all of them. The largest of many entries,
         each in units that a few dozen models gave it, is often one whose unit came out small by chance.
+    least : no entry's variance is taken for less than this share of the mean of all.
     """
     mean, variance = clean.mean(0), clean.var(0)
-    out = (own - mean) / _unit(variance[None], floor, pooled)
+    out = (own - mean) / _unit(variance[None], floor, pooled, least)
     if among_clean is not None and among_clean.any() and len(clean) > 1:
         n = len(clean)
         rest = (n * mean - clean) / (n - 1)
         square = (n * (variance + mean**2) - clean**2) / (n - 1)
-        out[among_clean] = (clean - rest) / _unit(np.maximum(square - rest**2, 0.0), floor, pooled)
+        out[among_clean] = (clean - rest) / _unit(np.maximum(square - rest**2, 0.0), floor, pooled, least)
     return np.asarray(out, dtype=np.float32)
 
 
-def _unit(variance: Array, floor: float, pooled: bool) -> Array:
+def _unit(variance: Array, floor: float, pooled: bool, least: float) -> Array:
     """What deviations are counted in, for variances ``R x ...``."""
-    if pooled:
-        variance = variance.mean(axis=tuple(range(1, variance.ndim)), keepdims=True)
-    return np.asarray(np.sqrt(variance) + floor)
+    mean = variance.mean(axis=tuple(range(1, variance.ndim)), keepdims=True)
+    return np.asarray(np.sqrt(mean if pooled else np.maximum(variance, least * mean)) + floor)
 
 
 CAP = 20.0

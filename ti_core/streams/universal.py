@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
 
+LEAST = 0.5
+"""A class in which a few dozen clean models happen to agree is not counted in a unit so small that any model stands out
+in it: none is less than this share of the classes' mean variance."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -245,7 +249,10 @@ class Universal(Stream):
         """The mean over the two larger radii and the two blended patterns: which parts best depends on the network."""
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
         forms += [(stack[key], clean[key]) for key in ("blended", "soft")]
-        z = [capped(deviations(scale_free(own), scale_free(others), among_clean)) for own, others in forms]
+        z = [
+            capped(deviations(scale_free(own), scale_free(others), among_clean, least=LEAST))
+            for own, others in forms
+        ]
         return unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
