@@ -174,8 +174,10 @@ class TestBundled:
         }
 
     def test_a_few_members_verify(self, name: str) -> None:
+        """One where there are many classes, each of which is searched; ``pack verify`` takes more."""
         torch.set_num_threads(2)
-        assert verify_pack(load_pack(name), 2) == []
+        pack = load_pack(name)
+        assert verify_pack(pack, 1 if len(pack.class_names) > 16 else 2) == []
 
     def test_nothing_in_it_is_a_pickle(self, name: str) -> None:
         for file in (PACKS / name).iterdir():

@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ti_core.classifier import Classifier
-from ti_core.detector import Assessment
+from ti_core.detector import Assessment, Detector
 from ti_core.pack import Pack
 from ti_core.streams.base import Array
-from ti_core.streams.joint import suspected
+from ti_core.streams.joint import EASE, suspected
 from ti_core.streams.recovery import ENOUGH, RecoveredTrigger
 
 if TYPE_CHECKING:
     from ti_core.inspection import Inspection
 
+TELLING = 0.25
+"""Of log-odds: what moves the verdict by less than that is no reason."""
 SURE_AUC = 0.9
 """A pack whose held-out AUC for a kind of trigger is below this says so with every verdict."""
 
@@ -81,9 +83,22 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         lines.append("The streams that were used do not name a target class.")
     ranked = sorted(result.readings.values(), key=lambda r: r.clean_share)
     lines += [r.sentence for r in ranked]
+    lines += mistakes(result.detectors[result.decided_by], result.rows[result.decided_by])
     lines += capability(pack.performance(result.decided_by))
     lines.append(result.classifier.says())
     return tuple(lines)
+
+
+def mistakes(detector: Detector, row: Array) -> list[str]:
+    """That the model errs more than the reference models do, where that made a difference."""
+    figures = dict(zip(detector.names, row, strict=True))
+    less = -dict(detector.contributions(row)).get(EASE, 0.0)
+    if less < TELLING:
+        return []
+    return [
+        f"The model makes {1 - figures[EASE]:.1f} times as many mistakes as the median reference model. In a network"
+        f" that has learnt less some class gives way sooner: the evidence counts for less, by {less:.1f} in log-odds."
+    ]
 
 
 def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) -> str:

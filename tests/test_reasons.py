@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+
+from ti_core.detector import Detector, fit_detector
+from ti_core.metamodels import Anchored
+from ti_core.reasons import mistakes
+from ti_core.streams.joint import EASE, STRENGTH, fewer_mistakes
+
+
+def fitted(loose: float) -> Detector:
+    """Members of which the trojaned ones make fewer mistakes than the clean."""
+    rng = np.random.default_rng(0)
+    labels = np.array(["clean", "blend", "clean", "patch"])[np.arange(80) % 4]
+    trojaned = labels != "clean"
+    accuracy = np.where(trojaned, 0.9, 0.8) + rng.uniform(-0.1, 0.1, size=80)
+    matrix = np.column_stack([rng.uniform(0, 3, size=80) + 3 * trojaned, fewer_mistakes(accuracy, [0.85])])
+    groups = np.array([f"g{i}" for i in range(80)])
+    return fit_detector((STRENGTH, EASE), matrix, labels, groups, fitter=Anchored(loose=(loose,)))
+
+
+def test_a_model_that_errs_more_is_told_so_and_by_how_much_that_counts() -> None:
+    detector = fitted(0.3)
+    row = np.array([2.0, fewer_mistakes([0.4], [0.8])[0]])
+    (sentence,) = mistakes(detector, row)
+    less = -dict(detector.contributions(row))[EASE]
+    assert less > 0.5
+    assert "makes 3.0 times as many mistakes" in sentence and f"by {less:.1f} in log-odds" in sentence
+
+
+def test_nothing_is_said_where_that_makes_no_difference() -> None:
+    row = np.array([2.0, fewer_mistakes([0.4], [0.8])[0]])
+    assert mistakes(fitted(1e9), row) == [], "in a pack where mistakes tell nothing"
+    assert mistakes(fitted(0.3), np.array([2.0, 1.0])) == [], "of a model that makes fewer"
+    noise, labels = (
+        np.random.default_rng(1).normal(size=(40, 2)),
+        np.array(["clean", "clean", "blend", "patch"] * 10),
+    )
+    saliency = fit_detector(("a", "b"), noise, labels, np.arange(40).astype(str))
+    assert mistakes(saliency, np.zeros(2)) == [], "where the deep streams took no part"
