@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.theme import Palette, faded, template
 from ti_core.comparison import KIND_WORDS
+from ti_core.drawings import signed
 
 Array = NDArray[np.floating]
 
@@ -125,7 +126,7 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> g
             x=values,
             y=list(range(len(values))),
             orientation="h",
-            text=[f"{v:+.2f}" for v in values],
+            text=[signed(v) for v in values],
             textposition="outside",
             cliponaxis=False,
             marker={

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ti_core.case import Case
 from ti_core.comparison import panels
+from ti_core.drawings import signed
 from ti_core.figures import all_figures, archive
 from ti_core.html import digests, html_report
 from ti_core.pack import Pack
@@ -101,3 +102,13 @@ def test_a_model_that_is_not_understood_still_makes_a_report(tiny_cases: dict[st
     case = tiny_cases["clean"]
     bare = replace(case, decisions={}, kinds=(), arrays={}, report=replace(case.report, streams={}))
     assert "Reasons" in html_report(bare) and not bare.understood
+
+
+def test_bars_are_labelled_with_their_sign_unless_there_is_none() -> None:
+    assert [signed(v) for v in (1.234, -0.5, 0.004, -0.004, 0.0)] == [
+        "+1.23",
+        "-0.50",
+        "0.00",
+        "0.00",
+        "0.00",
+    ]

@@ -252,6 +252,11 @@ def _line(points: Sequence[str], colour: str, width: float, dash: str) -> str:
     )
 
 
+def signed(value: float) -> str:
+    """Two digits with their sign; nothing has none."""
+    return f"{value:+.2f}" if abs(value) >= 0.005 else "0.00"
+
+
 def contribution_bars(pairs: Sequence[tuple[str, float]], title: str) -> str:
     """Shapley values: to the right for a backdoor, to the left, hatched, against it."""
     left, width, row = 400, 240, 20
@@ -264,7 +269,7 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], title: str) -> str:
     ]
     for i, (name, value) in enumerate(pairs):
         y = 30 + row * i
-        length = 0.38 * width * abs(value) / reach
+        length = 0.32 * width * abs(value) / reach
         start = middle if value > 0 else middle - length
         parts.append(text(left - 4, y + 11, name if len(name) < 66 else name[:65] + "…", INK, "end"))
         fill = SUSPECT if value > 0 else "url(#h)"
@@ -273,7 +278,7 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], title: str) -> str:
             text(
                 middle + length + 4 if value > 0 else middle - length - 4,
                 y + 11,
-                f"{value:+.2f}",
+                signed(value),
                 SOFT,
                 "start" if value > 0 else "end",
             )
