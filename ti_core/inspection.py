@@ -22,12 +22,11 @@ from ti_core.pack import Pack
 from ti_core.probes import Probes
 from ti_core.reasons import not_understood, reasons, target_of, with_recovered
 from ti_core.records import model_record, stream_records
-from ti_core.reference import Reference, evidence_key, with_saliency
+from ti_core.reference import Reference, evidence_key
 from ti_core.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Reading, Stream, make_streams
 from ti_core.streams.base import Array
-from ti_core.streams.joint import joint_features
 from ti_core.streams.recovery import RecoveredTrigger, recover_trigger
 
 Progress = Callable[[str, float], None]
@@ -134,8 +133,7 @@ def inspect(
             own = {name: _alone(evidence) for name, evidence in result.evidence.items()}
             result.class_scores = reference.class_scores(deep, result.reference, own)
             odds = log_odds(assessment.probability)[None] if assessment else None
-            ease = reference.ease([result.classifier.accuracy])
-            row = with_saliency(joint_features(result.class_scores, ease), odds)[1][0]
+            row = reference.joint_rows(result.class_scores, [result.classifier.accuracy], odds)[1][0]
             assessment = detector.assess(row)
         result.detectors["joint"], result.rows["joint"] = detector, row
     assert assessment is not None

@@ -22,7 +22,7 @@ from ti_core.errors import PackError
 from ti_core.metamodels import Anchored, Boosting, Fitter, files_of
 from ti_core.pack import Member, Pack
 from ti_core.settings import Settings
-from ti_core.streams import Context, Evidence, Features, Stream, stack
+from ti_core.streams import Context, Evidence, Stream, stack
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.joint import fewer_mistakes, joint_features
 
@@ -196,9 +196,23 @@ class Reference:
                 scores[own] = stream.class_scores(parts[0], parts[1])
         return scores
 
-    def ease(self, accuracy: Sequence[float]) -> Array:
-        """:func:`fewer_mistakes` of models of these clean accuracies, ``R``, beside the fitted members."""
-        return fewer_mistakes(accuracy, [m.clean_accuracy for m in self.fitted])
+    def joint_rows(
+        self, scores: dict[str, Array], accuracy: Sequence[float], odds: NDArray[np.floating] | None
+    ) -> tuple[tuple[str, ...], Array]:
+        """Names and features ``R x F`` of the joint meta-model, of models with these class scores.
+
+        Parameters
+        ----------
+        scores : from :meth:`class_scores`.
+        accuracy : their clean accuracies, ``R`` in [0, 1].
+        odds : the log-odds of the paper's meta-model, ``R``, one feature more where it took part.
+        """
+        ease = fewer_mistakes(accuracy, [m.clean_accuracy for m in self.fitted])
+        features = joint_features(scores, ease)
+        if odds is None:
+            return features.names, features.matrix
+        matrix = np.column_stack([features.matrix, odds]).astype(np.float32)
+        return (*features.names, "saliency: log-odds"), matrix
 
     def joint_detector(
         self,
@@ -208,10 +222,9 @@ class Reference:
         shippable: bool,
     ) -> Detector:
         """The meta-model over several streams, monotone in every feature; ``saliency`` is the paper's own."""
-        ease = self.ease([m.clean_accuracy for m in self.fitted])
-        features = joint_features(self.class_scores(streams, stacked), ease)
+        accuracy = [m.clean_accuracy for m in self.fitted]
         odds = None if saliency is None else log_odds(saliency.oof)
-        names, matrix = with_saliency(features, odds)
+        names, matrix = self.joint_rows(self.class_scores(streams, stacked), accuracy, odds)
         shipped = self.pack.record["detectors"].get("detector")
         if shipped and shippable and tuple(shipped["features"]) == names:
             self._check("detector")
@@ -225,15 +238,6 @@ class Reference:
     def _fit(self, names: tuple[str, ...], matrix: NDArray[np.floating], fitter: Fitter) -> Detector:
         groups = np.array([m.group for m in self.fitted])
         return fit_detector(names, matrix, self.labels, groups, self.settings.seed, fitter)
-
-
-def with_saliency(features: Features, odds: NDArray[np.floating] | None) -> tuple[tuple[str, ...], Array]:
-    """The joint features, with the log-odds of the paper's meta-model (``R``) as one more where it took part."""
-    if odds is None:
-        return features.names, features.matrix
-    return (*features.names, "saliency: log-odds"), np.column_stack([features.matrix, odds]).astype(
-        np.float32
-    )
 
 
 def probes_digest(probes: Probes | None) -> str:

@@ -12,11 +12,11 @@ from ti_core.cache import Cache
 from ti_core.detector import Detector, log_odds
 from ti_core.pack import Member, Pack
 from ti_core.probes import Probes
-from ti_core.reference import Reference, with_saliency
+from ti_core.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Stream, make_streams
 from ti_core.streams.base import Array, Progress, silent
-from ti_core.streams.joint import joint_features, suspected
+from ti_core.streams.joint import suspected
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def score(
         detector = reference.joint_detector(deep, fitted, paper, reference.ships(streams))
         scores = reference.class_scores(deep, fitted, tested)
         odds = None if paper is None else log_odds(scored["saliency"].probability)
-        ease = reference.ease([m.clean_accuracy for m in members])
-        rows = with_saliency(joint_features(scores, ease), odds)[1]
+        rows = reference.joint_rows(scores, [m.clean_accuracy for m in members], odds)[1]
         p = detector.calibration.probability(detector.logit(rows))
         scored["joint"] = _scored(members, p, suspected(scores), detector)
     return scored
