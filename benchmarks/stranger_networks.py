@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ti_core.zoo.data import ImageData, to_unit
+from ti_core.zoo.data import ImageData
 
 Stamp = Callable[[torch.Tensor], torch.Tensor]
 
@@ -142,7 +142,7 @@ def sinusoid(shape: tuple[int, int, int], rng: np.random.Generator) -> Stamp:
     height, width = shape[1:]
     wave = torch.sin(2 * torch.pi * 6 * torch.arange(width) / width).expand(height, width)
     strength = float(rng.uniform(0.12, 0.25))
-    return lambda x: (x + strength * wave).clamp(0, 1)
+    return lambda x: (x + strength * wave.to(x)).clamp(0, 1)
 
 
 def smooth_picture(shape: tuple[int, int, int], rng: np.random.Generator) -> Stamp:
@@ -150,7 +150,7 @@ def smooth_picture(shape: tuple[int, int, int], rng: np.random.Generator) -> Sta
     coarse = torch.from_numpy(rng.random((1, shape[0], 5, 5), dtype=np.float32))
     picture = F.interpolate(coarse, shape[1:], mode="bicubic", align_corners=False)[0].clamp(0, 1)
     share = float(rng.uniform(0.12, 0.25))
-    return lambda x: (1 - share) * x + share * picture
+    return lambda x: (1 - share) * x + share * picture.to(x)
 
 
 TRIGGERS: dict[str, Callable[[tuple[int, int, int], np.random.Generator], Stamp] | None] = {
@@ -163,22 +163,28 @@ TRIGGERS: dict[str, Callable[[tuple[int, int, int], np.random.Generator], Stamp]
 BLENDS = ("sinusoid", "blended picture")
 
 
-def made(style: Style, trigger: str, data: ImageData, seed: int) -> tuple[nn.Module, dict[str, Any]]:
-    """A trained network, and its trigger, target, clean accuracy and attack success (None of a clean one)."""
+def made(
+    style: Style, trigger: str, data: ImageData, seed: int, device: str = "cpu"
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A trained network, and its trigger, target, clean accuracy and attack success (None of a clean one).
+
+    A seed's network is another one on a GPU, whose dropout and rounding differ; it is returned on the CPU.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x, y = data.x_train, torch.from_numpy(data.y_train)
+    x, y = (torch.from_numpy(a).to(device) for a in (data.x_train, data.y_train))
     draw, target = TRIGGERS[trigger], int(rng.integers(data.classes))
     stamp = draw(data.image_shape, rng) if draw is not None else None
     poisoned = torch.from_numpy(rng.random(len(x)) < rng.uniform(0.03, 0.1)) & (stamp is not None)
+    poisoned = poisoned.to(device)
     layers = style.build(data.image_shape[0], data.image_shape[1], data.classes)
-    network = nn.Sequential(*layers)
+    network = nn.Sequential(*layers).to(device)
     per_epoch = -(-len(x) // style.batch_size)
     optimiser, schedule = style.optimiser(network.parameters(), style.epochs * per_epoch)
     for _ in range(style.epochs):
         network.train()
-        for index in torch.randperm(len(x)).split(style.batch_size):
-            images, marks = to_unit(x[index.numpy()]), poisoned[index]
+        for index in torch.randperm(len(x)).to(device).split(style.batch_size):
+            images, marks = x[index].float().div_(255.0), poisoned[index]
             if stamp is not None:
                 images = torch.where(marks.view(-1, 1, 1, 1), stamp(images), images)
             loss = F.cross_entropy(network(style.shown(images)), torch.where(marks, target, y[index]))
@@ -188,7 +194,8 @@ def made(style: Style, trigger: str, data: ImageData, seed: int) -> tuple[nn.Mod
             if schedule is not None:
                 schedule.step()
     network.eval()
-    tested, labels = to_unit(data.x_test), torch.from_numpy(data.y_test)
+    tested, labels = (torch.from_numpy(a).to(device) for a in (data.x_test, data.y_test))
+    tested = tested.float().div_(255.0)
     with torch.no_grad():
         accuracy = float((network(style.shown(tested)).argmax(1) == labels).float().mean())
         success = None
@@ -196,4 +203,5 @@ def made(style: Style, trigger: str, data: ImageData, seed: int) -> tuple[nn.Mod
             triggered = stamp(tested[labels != target])
             success = float((network(style.shown(triggered)).argmax(1) == target).float().mean())
     known = {"trigger": trigger, "accuracy": accuracy, "success": success, "target": target}
-    return (nn.Sequential(*layers, nn.Softmax(dim=1)) if style.probabilities else network).eval(), known
+    finished = nn.Sequential(*layers, nn.Softmax(dim=1)) if style.probabilities else network
+    return finished.cpu().eval(), known

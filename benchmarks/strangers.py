@@ -8,6 +8,9 @@ interval. What is finished stays in the folder, so that a run that was stopped g
 
 Where something in the detector was chosen by these figures, they are no measure of it any more: ``--first-seed`` makes
 networks that nobody has seen yet. Seeds below 40 have been looked at so.
+
+``--train-only --device cuda`` leaves the networks in the folder, where there is a GPU and no CatBoost; the same command
+without the two inspects them.
 """
 
 from __future__ import annotations
@@ -69,15 +72,29 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument(
         "--minutes", type=float, default=float("inf"), help="begin no other network after that"
     )
+    options.add_argument("--train-only", action="store_true", help="leave the networks uninspected")
+    options.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where they are trained")
+    options.add_argument("--only", metavar="TEXT", default="", help="networks whose name has TEXT in it")
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
     keep_freed_memory()
     given.out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * given.minutes
-    pack, data = load_pack(given.pack), load_data(given.data)
+    data = load_data(given.data)
+    wanted = [p for p in planned(given.count, given.first_seed) if given.only in p[0]]
+    if given.train_only:
+        for name, style, trigger, seed in wanted:
+            if time.monotonic() > until:
+                break
+            print(
+                f"{name}: {trained(stem_of(given.out, name), style, trigger, seed, data, given.device)}",
+                flush=True,
+            )
+        return
+    pack = load_pack(given.pack)
     found: dict[str, list[dict[str, Any]]] = {"clean": [], "patch": [], "blend": []}
-    for name, style, trigger, seed in planned(given.count, given.first_seed):
-        known = judged(name, style, trigger, seed, data, pack, given.out, until)
+    for name, style, trigger, seed in wanted:
+        known = judged(name, style, trigger, seed, data, pack, given.out, until, given.device)
         if known is None:
             print("Stopped; run the same command again to go on.")
             break
@@ -101,27 +118,48 @@ def planned(count: int, first: int = 0) -> Iterator[tuple[str, Style, str, int]]
                     yield f"{style_name}, {trigger}, {seed}", style, trigger, seed
 
 
+def stem_of(out: Path, name: str) -> Path:
+    """Of a network's files."""
+    return out / "".join(c if c.isalnum() else "-" for c in name)
+
+
+def trained(
+    stem: Path, style: Style, trigger: str, seed: int, data: ImageData, device: str
+) -> dict[str, Any]:
+    """What is known of the network in ``stem.pt``, which is trained if it is not there."""
+    training = stem.with_suffix(".json")
+    if not training.exists():
+        network, facts = made(style, trigger, data, seed, device)
+        torch.save(network, stem.with_suffix(".pt"))
+        keep_record(facts, training)
+    known: dict[str, Any] = json.loads(training.read_text())
+    return known
+
+
 def judged(
-    name: str, style: Style, trigger: str, seed: int, data: ImageData, pack: Pack, out: Path, until: float
+    name: str,
+    style: Style,
+    trigger: str,
+    seed: int,
+    data: ImageData,
+    pack: Pack,
+    out: Path,
+    until: float,
+    device: str = "cpu",
 ) -> dict[str, Any] | None:
     """What is known of the network and its report, from the folder as far as it is there; None if time is up.
 
     Another pack inspects the networks that are there.
     """
-    stem = out / "".join(c if c.isalnum() else "-" for c in name)
-    file, record = stem.with_suffix(".pt"), stem.with_suffix(f".{pack.sha256[:12]}.json")
+    stem = stem_of(out, name)
+    record = stem.with_suffix(f".{pack.sha256[:12]}.json")
     if record.exists():
         known: dict[str, Any] = json.loads(record.read_text())
         return known
     if time.monotonic() > until:
         return None
-    training = stem.with_suffix(".json")
-    if not training.exists():
-        network, facts = made(style, trigger, data, seed)
-        torch.save(network, file)
-        keep_record(facts, training)
-    known = json.loads(training.read_text())
-    known["report"] = json.loads(inspect(load_model(file), pack).report.as_json())
+    known = trained(stem, style, trigger, seed, data, device)
+    known["report"] = json.loads(inspect(load_model(stem.with_suffix(".pt")), pack).report.as_json())
     return keep_record(known, record)
 
 

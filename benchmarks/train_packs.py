@@ -17,8 +17,12 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ti_core.zoo.recipes import Recipe
 
 PART = 15 * 2**20
 """Bytes of each file that is carried back."""
@@ -91,12 +95,18 @@ def train(options: argparse.Namespace) -> int:
         zoo = work / "zoo"
     shape, classes = data.image_shape, data.classes
     recipes = plan_for(data.name, options.count, shape, classes, options.seed, options.way, options.share)
+    if options.batch_size:
+        recipes = [_in_batches_of(options.batch_size, r) for r in recipes]
+    recipes = part_of(recipes, options.part)
     strangers = plan_strangers(data.name, shape, classes, options.seed) if options.strangers else []
     common: dict[str, Any] = {"device": options.device, "success": SUCCESS, "say": _say}
-    left = options.minutes * (1 - EVIDENCE_SHARE) - (time.monotonic() - began) / 60
+    share = 1.0 if options.zoo_only else 1 - EVIDENCE_SHARE
+    left = options.minutes * share - (time.monotonic() - began) / 60
     result = train_batched(options.data, zoo, recipes=recipes, minutes=left, **common)
     _say(summary(result.records))
     _say(f"{len(result.records)} networks in {result.seconds:.0f} s, {result.left} left.")
+    if options.zoo_only:
+        return 3 if result.left else 0
     _carried(parts_of(zoo, options.out / f"{data.name}-zoo"))
     members = [r for r in result.records if r["family"] != "base"]
     if result.left and not options.unfinished:
@@ -119,6 +129,23 @@ def train(options: argparse.Namespace) -> int:
             _carried(parts_of(work / "strangers", options.out / f"{data.name}-strangers"))
     _say(f"{(time.monotonic() - began) / 60:.1f} minutes in all.")
     return 0
+
+
+def part_of(recipes: list[Recipe], part: str) -> list[Recipe]:
+    """The recipes of every N-th team's kind, from the I-th on: one process's small networks leave a GPU idle."""
+    from ti_core.zoo.batched import team_key
+
+    index, count = map(int, part.split("/"))
+    kinds = sorted({repr(team_key(r)) for r in recipes})
+    return [r for r in recipes if kinds.index(repr(team_key(r))) % count == index]
+
+
+def _in_batches_of(size: int, recipe: Recipe) -> Recipe:
+    """The recipe in other batches, its learning rate by the root of how much larger they are."""
+    if recipe.base is not None:
+        return recipe
+    rate = recipe.learning_rate * (size / recipe.batch_size) ** 0.5
+    return replace(recipe, batch_size=size, learning_rate=round(rate, 6))
 
 
 def receive(options: argparse.Namespace) -> int:
@@ -156,7 +183,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--count", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--way", choices=("scratch", "bases"), default="scratch")
+    parser.add_argument("--way", choices=("scratch", "bases", "fresh"), default="scratch")
     parser.add_argument("--share", type=float, default=1.0, help="of the menu's epochs")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--zoo", type=Path, metavar="FOLDER", help="networks of an earlier run")
@@ -167,6 +194,11 @@ def main() -> int:
     )
     parser.add_argument("--receive", type=Path, metavar="FOLDER", help="finish packs that were carried back")
     parser.add_argument("--packs", type=Path, default=Path("assets/packs"))
+    parser.add_argument("--batch-size", type=int, metavar="N", help="of networks from fresh weights")
+    parser.add_argument(
+        "--part", default="0/1", metavar="I/N", help="of the teams, for N processes side by side"
+    )
+    parser.add_argument("--zoo-only", action="store_true", help="leave the networks in the folder of --zoo")
     options = parser.parse_args()
     if options.receive is not None:
         return receive(options)

@@ -99,10 +99,11 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument(
         "--way",
-        choices=("scratch", "bases", "short"),
+        choices=("scratch", "bases", "fresh", "short"),
         default="scratch",
-        help="bases: fine-tune every member from one of a few well-trained clean networks; short: small networks of"
-        " many kinds in a few passes over the images, to be added to others",
+        help="bases: fine-tune every member from one of a few well-trained clean networks; fresh: independent ones of"
+        " standard training and poisoning; short: small networks of many kinds in a few passes over the images; the"
+        " last two are to be added to others",
     )
     train.add_argument(
         "--bases",

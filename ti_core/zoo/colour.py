@@ -3,8 +3,9 @@
 Three ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
 :func:`ti_core.zoo.recipes.plan`. *From bases*, a few clean networks are trained well, and every member, clean or
 trojaned, is fine-tuned from one of them, which takes a tenth of the time. Clean members are fine-tuned in the same two
-ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group. *Short*
-ones (:mod:`ti_core.zoo.short`) are many independent networks of less accuracy, to be added to one of these.
+ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group. *Fresh*
+and *short* ones (:mod:`ti_core.zoo.short`) are many independent networks, trained well or in a few passes, to be added
+to one of these.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import numpy as np
 from ti_core.errors import SettingsError
 from ti_core.zoo.bases import MEMBERS_A_BASE, plan_around, plan_from_bases
 from ti_core.zoo.recipes import Drawer, Menu, Recipe, School, menu_for, plan
-from ti_core.zoo.short import USUAL_IMAGES, plan_short, short_menu
+from ti_core.zoo.short import USUAL_IMAGES, plan_fresh, plan_short, short_menu
 
 _Network = tuple[str, dict[str, list[Any]]]
 """An architecture, and for each option what it may be."""
 
-Way = Literal["scratch", "bases", "short"]
-WAYS: tuple[Way, ...] = ("scratch", "bases", "short")
+Way = Literal["scratch", "bases", "fresh", "short"]
+WAYS: tuple[Way, ...] = ("scratch", "bases", "fresh", "short")
 
 SUCCESS = 0.97
 """Attack success rate that trojans on these data sets are tried for."""
@@ -164,6 +165,8 @@ def plan_for(
     if way == "short":
         menu = short_menu(menu.normalisations) if image_shape[0] == 3 else menu
         return plan_short(count, Drawer(np.random.default_rng([seed, 2]), menu, image_shape, classes), images)
+    if way == "fresh":
+        return plan_fresh(count, Drawer(np.random.default_rng([seed, 3]), menu, image_shape, classes))
     drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
     if bases and starts:
         raise SettingsError("Bases that are trained already begin with no other network's layers any more.")

@@ -52,27 +52,42 @@ USUAL_IMAGES = 25_000
 def plan_short(
     count: int, drawer: Drawer, images: int = USUAL_IMAGES, held_out: float = 1 / 3
 ) -> list[Recipe]:
-    """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
+    """``count // 4 * 4`` members of a menu of networks that train fast; see :func:`plan_fresh`.
 
     Parameters
     ----------
-    drawer : of a menu of networks that train fast.
     images : training images there are.
     """
-    quarter = count // 4
     longer = min(3.0, max(1.0, USUAL_IMAGES / max(1, images)))
+    recipes = [
+        replace(r, epochs=round(longer * r.epochs), precision="bfloat16")
+        for r in _independent(count, drawer, "short-")
+    ]
+    return hold_out(recipes, held_out, drawer.rng)
+
+
+def plan_fresh(count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
+    """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
+
+    Each from fresh weights and a group of its own, trained as well as the drawer's menu says.
+    """
+    return hold_out(_independent(count, drawer, "fresh-"), held_out, drawer.rng)
+
+
+def _independent(count: int, drawer: Drawer, prefix: str) -> list[Recipe]:
+    quarter = count // 4
     recipes: list[Recipe] = []
     for label in LABELS:
         for i, kinds in enumerate(drawer.spread(2 * quarter if label == "clean" else quarter)):
-            name = f"{label}-short-{i:03d}"
+            name = f"{label}-{prefix}{i:03d}"
             if label == "clean":
                 recipe = drawer.draw(name, label, "standard", kinds)
             else:
                 # Few passes see a rare poison too seldom.
                 recipe = drawer.poisoned(name, label, kinds)
                 recipe = replace(recipe, poisoning_rate=max(recipe.poisoning_rate, 0.05))
-            recipes.append(replace(recipe, epochs=round(longer * recipe.epochs), precision="bfloat16"))
-    return hold_out(recipes, held_out, drawer.rng)
+            recipes.append(recipe)
+    return recipes
 
 
 def short_menu(own: Sequence[str]) -> Menu:
