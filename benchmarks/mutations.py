@@ -103,6 +103,22 @@ MUTANTS = [
         ("np.maximum(z - 0.5 * np.median", "np.maximum(z + 0.5 * np.median"),
         ("(1.02 - shares)", "(1.02 + shares)"),
     ),
+    *_of(
+        "streams/stripes.py",
+        "streams/test_stripes.py",
+        ("turns = u * rows + v * columns", "turns = u * rows - v * columns * (u == 0)"),
+        ("torch.where(z == first, second, first)", "torch.where(z == first, first, second)"),
+        ("scatter(1, labels[:, None], 0.0)", "scatter(1, labels[:, None], 1.0)"),
+        (".argmax(0)", ".argmin(0)"),
+        ("own - np.quantile(", "own + np.quantile("),
+        ("np.ones(len(clean", "np.zeros(len(clean"),
+    ),
+    *_of(
+        "streams/universal.py",
+        "streams/test_stripes.py",
+        ("np.hypot(np.maximum(score, 0.0), further)", "np.maximum(score, 0.0) + further"),
+        ("np.where(further > 0, both, score)", "both"),
+    ),
     # Which class is the suspected target.
     *_of(
         "streams/joint.py",

@@ -97,6 +97,7 @@ def _clean(rng: np.random.Generator) -> dict[str, Evidence]:
             "margins": margins,
             "blended": rng.normal(size=(12, 6)).astype(np.float32),
             "soft": rng.normal(size=(12, 6)).astype(np.float32),
+            "stripes": rng.normal(size=(12, 2, 6)).astype(np.float32),
             "success": np.zeros_like(margins),
             "scale": np.ones((12, 1), dtype=np.float32),
         },

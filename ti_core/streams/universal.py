@@ -7,7 +7,8 @@ is a short cut: its target's margin stands far above every other class's and abo
 Beside the ball stands the form of eq. (2), one pattern blended into all images. A network trained on noisy images
 shrugs off a small step in any direction, its trigger's too, but still gives way to the trigger as it was blended in.
 That pattern is sought twice, pixel by pixel and on a grid half as fine: in a network that has learnt little every class
-has some noise that raises it, while only a backdoor gives way to a soft picture.
+has some noise that raises it, while only a backdoor gives way to a soft picture. Last, waves of low frequency are laid
+over all images (:mod:`ti_core.streams.stripes`), since none of these searches leads to one.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from ti_core.streams.statistics import (
     per_class,
     scale_free,
 )
+from ti_core.streams.stripes import REACHED, standing, under_stripes
 
 if TYPE_CHECKING:
     from ti_core.streams.shortlist import Shortlist
@@ -189,7 +191,7 @@ class Universal(Stream):
 
     name: ClassVar[str] = "universal"
     title: ClassVar[str] = "Universal activation maximisation"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         self.settings = settings or Settings()
@@ -197,7 +199,8 @@ class Universal(Stream):
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``radii x K``); ``blended`` and ``soft`` (``K``), the margins under a blended
-        pattern; ``scale`` (``1``), the median margin on clean images; with many classes ``searched`` too (``K``)."""
+        pattern; ``stripes`` (``2 x K``), those under waves; ``scale`` (``1``), the median margin on clean images; with
+        many classes ``searched`` too (``K``)."""
         images, count = context.images.float(), context.classes
         channels, height, width = images.shape[1:]
         p = Protocol.for_images(channels, height, width, count)
@@ -218,6 +221,7 @@ class Universal(Stream):
             found = find_perturbations(network, images, pool, everyone, p, progress)
         with torch.no_grad():
             two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
+        found["stripes"] = under_stripes(network, images, context.labels, pool, p.effort.unseen)
         progress(1.0)
         return found | {"scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)}
 
@@ -246,14 +250,21 @@ class Universal(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        """The mean over the two larger radii and the two blended patterns: which parts best depends on the network."""
+        """The mean over the two larger radii and the two blended patterns: which parts best depends on the network.
+
+        To its square is added that of how far the class stands out under waves beyond what clean models reach.
+        """
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
         forms += [(stack[key], clean[key]) for key in ("blended", "soft")]
         z = [
             capped(deviations(scale_free(own), scale_free(others), among_clean, least=LEAST))
             for own, others in forms
         ]
-        return unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
+        score = unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
+        # No class's answer to waves is an estimate, and those of most clean models add nothing here.
+        further = standing(stack, clean, LEAST, among_clean)
+        both = np.hypot(np.maximum(score, 0.0), further)
+        return np.asarray(np.where(further > 0, both, score), dtype=np.float32)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = _scaled({k: v[None] for k, v in evidence.items()})[0, 1], _scaled(clean)[:, 1]
@@ -264,6 +275,12 @@ class Universal(Stream):
             f"One small change shared by all images carries class {class_names[target]} to a margin of {score:.2f} "
             f"times the usual one; {share:.0%} of the clean models have a class that goes as far."
         )
+        further = standing({k: v[None] for k, v in evidence.items()}, clean, LEAST)[0]
+        if further.max() > 0:
+            sentence += (
+                f" Under waves laid over all images class {class_names[int(further.argmax())]} stands out by"
+                f" {further.max():.1f} deviations more than all but {1 - REACHED:.0%} of the clean models reach."
+            )
         return Reading(score, share, sentence, target, per_class(own, others))
 
 

@@ -58,13 +58,14 @@ class Course(ABC):
         """
         self.rngs = [np.random.default_rng(r.seed) for r in self.recipes]
         self.start(team)
-        factors, began = self.factors(), time.monotonic()
+        factors, seen, since = self.factors(), 0, time.monotonic()
         total = self.epochs * self._steps_an_epoch()
         for done, index in enumerate(self._batches(), start=1):
             self.step(team, index, factors[done - 1])
             if done == TRIAL_STEPS or (done > TRIAL_STEPS and done % 100 == 0):
                 _wait(team.device)
-                each = (time.monotonic() - began) / done
+                # By the last steps alone: the first ones set things up, and others may have been at work beside them.
+                each, seen, since = (time.monotonic() - since) / (done - seen), done, time.monotonic()
                 if time.monotonic() + each * (total - done) > deadline:
                     raise OutOfTimeError(
                         f"given up after {done} of {total} steps; all take {each * total:.0f} s,"
