@@ -279,7 +279,7 @@ class Universal(Stream):
         if further.max() > 0:
             sentence += (
                 f" Under waves laid over all images class {class_names[int(further.argmax())]} stands out by"
-                f" {further.max():.1f} deviations more than all but {1 - REACHED:.0%} of the clean models reach."
+                f" {further.max():.1f} deviations more than all but {1 - REACHED:.1%} of the clean models do."
             )
         return Reading(score, share, sentence, target, per_class(own, others))
 
