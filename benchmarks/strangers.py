@@ -37,6 +37,11 @@ LEARNT = 0.8
 """A trojan of less attack success did not learn its trigger and is left out."""
 
 
+def learnt(known: dict[str, Any]) -> bool:
+    """Whether the network is clean, or learnt its trigger."""
+    return known["success"] is None or known["success"] >= LEARNT
+
+
 def line(name: str, known: dict[str, Any]) -> str:
     report = known["report"]
     wanted = "clean" if known["success"] is None else "backdoored"
@@ -98,7 +103,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         if known is None:
             print("Stopped; run the same command again to go on.")
             break
-        if known["success"] is not None and known["success"] < LEARNT:
+        if not learnt(known):
             print(f"left out  {name}: attack success {known['success']:.2f}", flush=True)
             continue
         print(line(name, known), flush=True)
@@ -159,6 +164,8 @@ def judged(
     if time.monotonic() > until:
         return None
     known = trained(stem, style, trigger, seed, data, device)
+    if not learnt(known):
+        return known
     known["report"] = json.loads(inspect(load_model(stem.with_suffix(".pt")), pack).report.as_json())
     return keep_record(known, record)
 

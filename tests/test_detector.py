@@ -207,9 +207,9 @@ def test_the_bound_of_misses_is_the_tenth_as_far_as_the_third_member_then_the_tw
 ) -> None:
     """Of count values at even distances the k-th smallest is the quantile of ``k / (count + 1)``."""
     trojaned = np.arange(200 + count) >= 200
-    logits = np.concatenate([np.full(200, -9.0), np.arange(1, count + 1) / 10])
+    logits = np.concatenate([np.full(200, -9.0), 1 + np.arange(1, count + 1) / 10])
     c = calibrate(logits, trojaned, scaled=False)
-    assert float(log_odds(c.high)) == pytest.approx(place / 10, abs=1e-6)
+    assert float(log_odds(c.high)) == pytest.approx(1 + place / 10, abs=1e-6)
 
 
 def test_what_falls_into_a_gap_between_the_kinds_is_inconclusive() -> None:
@@ -222,10 +222,10 @@ def test_what_falls_into_a_gap_between_the_kinds_is_inconclusive() -> None:
 
 
 @pytest.mark.parametrize("shift", [-8.0, 8.0])
-def test_what_is_less_likely_than_not_is_not_called_so(shift: float) -> None:
+def test_no_verdict_is_given_at_less_than_three_to_two(shift: float) -> None:
     trojaned = np.arange(80) >= 40
     c = calibrate(np.where(trojaned, 1.0, -1.0) + shift, trojaned, scaled=False)
-    assert c.low <= 0.5 <= c.high
+    assert c.low <= 0.4 and 0.6 <= c.high
 
 
 def test_calibrated_probabilities_are_about_right() -> None:

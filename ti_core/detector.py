@@ -25,6 +25,10 @@ FEW_MISSES, FEW = 0.1, 3
 """Of few trojaned members that share may be the larger one here, as far as the third of them: else a single network
 that no stream sees would leave hardly any clean model a verdict."""
 FOLDS = 5
+LEAST_SURE = 0.6
+"""No verdict is given at odds of less than three to two, whatever the members' own: a stranger's network resembles them
+less than they do each other, and the first clean ones to be called backdoored are called so at little more than even
+odds."""
 OUTSIDE = 2.0
 """Evidence farther from every reference model than this many times the farthest of those is outside the reference."""
 
@@ -202,7 +206,7 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
     Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
     for wide bounds (V. Vovk et al., 2005): of n the k-th largest is the quantile of ``k / (n + 1)``, with straight
     lines between and nothing beyond the largest (R. Hyndman and Y. Fan, 1996, type 6). With fewer than 60 trojaned
-    members up to :data:`FEW_MISSES` may lie below. What is less likely than not is not called so, whatever the bounds.
+    members up to :data:`FEW_MISSES` may lie below. Nothing is called so at less than :data:`LEAST_SURE`.
     """
     slope, intercept = 1.0, 0.0
     if scaled:
@@ -217,7 +221,7 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
     ]
     alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(bounds)))
     low, high = sorted((float(np.nextafter(alarms, 1.0)), misses))
-    return Calibration(slope, intercept, min(low, 0.5), max(high, 0.5))
+    return Calibration(slope, intercept, min(low, 1 - LEAST_SURE), max(high, LEAST_SURE))
 
 
 def log_odds(p: Floats | float) -> Floats:

@@ -84,6 +84,7 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     samples = verbs.add_parser("samples", help="train the three demonstration models of a data set")
     samples.add_argument("--data", type=Path, required=True, metavar="FILE")
     samples.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    samples.add_argument("--seed", type=int, metavar="N", help="other networks than the bundled ones")
     samples.add_argument(
         "--bases",
         type=Path,

@@ -140,9 +140,11 @@ def _import(options: argparse.Namespace) -> None:
 def zoo(options: argparse.Namespace) -> int:
     """``zoo train`` and ``zoo samples``."""
     if options.verb == "samples":
-        from ti_core.zoo.samples import train_samples
+        from ti_core.zoo.samples import SEED, train_samples
 
-        for record in train_samples(options.data, options.out, bases=options.bases):
+        for record in train_samples(
+            options.data, options.out, SEED if options.seed is None else options.seed, bases=options.bases
+        ):
             print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
         return 0
     from ti_core.tables import zoo_text
