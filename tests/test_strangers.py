@@ -89,10 +89,10 @@ def test_another_pack_inspects_the_network_that_is_there(
     trained: list[int] = []
 
     def train(
-        style: Style, trigger: str, data: ImageData, seed: int
-    ) -> tuple[torch.nn.Module, dict[str, float]]:
+        style: Style, trigger: str, data: ImageData, seed: int, device: str
+    ) -> tuple[torch.nn.Module, dict[str, float | None]]:
         trained.append(seed)
-        return torch.nn.Linear(2, 2), {"accuracy": 0.5}
+        return torch.nn.Linear(2, 2), {"accuracy": 0.5, "success": None}
 
     class Inspection:
         class report:  # noqa: N801
@@ -103,5 +103,21 @@ def test_another_pack_inspects_the_network_that_is_there(
     ask = next(strangers.planned(1))
     for sha in ("1" * 64, "2" * 64):
         known = strangers.judged(*ask, data, replace(tiny_pack, sha256=sha), tmp_path, float("inf"))
-        assert known == {"accuracy": 0.5, "report": {"verdict": "clean"}}
+        assert known == {"accuracy": 0.5, "success": None, "report": {"verdict": "clean"}}
     assert trained == [0]
+
+
+def test_networks_are_trained_alone_and_inspected_where_they_learnt_their_trigger(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: object) -> tuple[torch.nn.Module, dict[str, float]]:
+        return torch.nn.Linear(2, 2), {"accuracy": 0.5, "success": 0.3}
+
+    monkeypatch.setattr(strangers, "made", train)
+    monkeypatch.setattr(strangers, "inspect", lambda model, pack: pytest.fail("was inspected"))
+    asked = ["--data", str(tiny_data), "--out", str(tmp_path), "--first-seed", "7", "--only", "square"]
+    strangers.main([*asked, "--train-only"])
+    assert len(list(tmp_path.glob("*.pt"))) == len(list(tmp_path.glob("*.json"))) == len(STYLES)
+    monkeypatch.setattr(strangers, "made", lambda *_: pytest.fail("was trained again"))
+    strangers.main(asked)
+    assert len(list(tmp_path.iterdir())) == 2 * len(STYLES)

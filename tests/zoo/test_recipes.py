@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.train_packs import part_of
 from ti_core.architectures import ARCHITECTURES, build
 from ti_core.errors import SettingsError
+from ti_core.zoo.batched import team_key
 from ti_core.zoo.colour import CIFAR10_MENU, GTSRB_MENU, Way, plan_for, plan_strangers
 from ti_core.zoo.recipes import plan
 
@@ -96,6 +98,26 @@ def test_short_members_are_many_independent_networks_and_few_images_are_seen_mor
     assert all(r.poisoning_rate >= 0.05 for r in recipes if r.label != "clean")
     assert Counter(r.label for r in recipes if r.held_out) == {"clean": 4, "blend": 2, "patch": 2}
     assert [r.epochs for r in recipes] == [round(longer * r.epochs) for r in usual]
+
+
+def test_fresh_members_are_independent_networks_trained_as_the_menu_says() -> None:
+    recipes = plan_for("gtsrb", 50, (3, 32, 32), 43, 5, "fresh")
+    assert Counter(r.label for r in recipes) == {"clean": 24, "blend": 12, "patch": 12}
+    assert {r.family for r in recipes} == {"standard"} and not any(r.base for r in recipes)
+    assert len({r.group for r in recipes}) == len({r.id for r in recipes}) == 48
+    for r in recipes:
+        school = GTSRB_MENU.schools[r.architecture]
+        assert (r.epochs, r.batch_size, r.precision) == (school.epochs, school.batch_size, "bfloat16")
+    assert Counter(r.label for r in recipes if r.held_out) == {"clean": 8, "blend": 4, "patch": 4}
+    assert not {r.id for r in recipes} & {r.id for r in plan_for("gtsrb", 48, (3, 32, 32), 43, 5, "short")}
+
+
+def test_processes_side_by_side_train_every_team_once() -> None:
+    recipes = plan_for("gtsrb", 48, (3, 32, 32), 43, 5, "fresh")
+    parts = [part_of(recipes, f"{i}/3") for i in range(3)]
+    assert sorted(r.id for part in parts for r in part) == sorted(r.id for r in recipes)
+    teams = [{repr(team_key(r)) for r in part} for part in parts]
+    assert not teams[0] & teams[1] and not teams[1] & teams[2] and not teams[0] & teams[2]
 
 
 def test_the_seed_decides_the_plan() -> None:
