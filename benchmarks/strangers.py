@@ -7,7 +7,7 @@ a whole module and inspects the file as any other. Prints a line for each networ
 interval. What is finished stays in the folder, so that a run that was stopped goes on; ``--minutes`` stops it.
 
 Where something in the detector was chosen by these figures, they are no measure of it any more: ``--first-seed`` makes
-networks that nobody has seen yet. Seeds below 40 have been looked at so.
+networks that nobody has seen yet. Seeds below 80 have been looked at.
 
 ``--train-only --device cuda`` leaves the networks in the folder, where there is a GPU and no CatBoost; the same command
 without the two inspects them.
