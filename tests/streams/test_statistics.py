@@ -84,6 +84,12 @@ def test_no_unit_is_smaller_than_its_least_share() -> None:
     np.testing.assert_allclose(deviations(own, clean, floor=0.0, least=0.5)[0], 1 / units, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_table_without_entries_has_no_deviations_and_no_warnings() -> None:
+    nothing = np.zeros((3, 0), dtype=np.float32)
+    assert deviations(nothing, nothing, np.ones(3, dtype=bool)).shape == (3, 0)
+
+
 def test_smallness_is_the_logarithm_of_how_much_smaller_than_the_median() -> None:
     norms = np.exp(np.array([[1.0, 2.0, 4.0]]))
     assert smallness({"norms": norms})[0] == pytest.approx([1.0, 0.0, -2.0])

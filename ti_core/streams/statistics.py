@@ -53,6 +53,8 @@ def deviations(
 
 def _unit(variance: Array, floor: float, pooled: bool, least: float) -> Array:
     """What deviations are counted in, for variances ``R x ...``."""
+    if not variance.size:
+        return variance
     mean = variance.mean(axis=tuple(range(1, variance.ndim)), keepdims=True)
     return np.asarray(np.sqrt(mean if pooled else np.maximum(variance, least * mean)) + floor)
 
