@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ti_core.zoo.data import ImageData
+from ti_core.zoo.shown import Shown
 
 Stamp = Callable[[torch.Tensor], torch.Tensor]
 
@@ -172,30 +173,31 @@ def made(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    x, y = (torch.from_numpy(a).to(device) for a in (data.x_train, data.y_train))
+    pictures = Shown(data, torch.device(device))
     draw, target = TRIGGERS[trigger], int(rng.integers(data.classes))
     stamp = draw(data.image_shape, rng) if draw is not None else None
-    poisoned = torch.from_numpy(rng.random(len(x)) < rng.uniform(0.03, 0.1)) & (stamp is not None)
+    poisoned = torch.from_numpy(rng.random(len(pictures.x)) < rng.uniform(0.03, 0.1)) & (stamp is not None)
     poisoned = poisoned.to(device)
     layers = style.build(data.image_shape[0], data.image_shape[1], data.classes)
     network = nn.Sequential(*layers).to(device)
-    per_epoch = -(-len(x) // style.batch_size)
+    per_epoch = -(-len(pictures.x) // style.batch_size)
     optimiser, schedule = style.optimiser(network.parameters(), style.epochs * per_epoch)
     for _ in range(style.epochs):
         network.train()
-        for index in torch.randperm(len(x)).to(device).split(style.batch_size):
-            images, marks = x[index].float().div_(255.0), poisoned[index]
+        for index in torch.randperm(len(pictures.x)).to(device).split(style.batch_size):
+            images, marks = pictures.images(index), poisoned[index]
             if stamp is not None:
                 images = torch.where(marks.view(-1, 1, 1, 1), stamp(images), images)
-            loss = F.cross_entropy(network(style.shown(images)), torch.where(marks, target, y[index]))
+            loss = F.cross_entropy(
+                network(style.shown(images)), torch.where(marks, target, pictures.y[index])
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             if schedule is not None:
                 schedule.step()
     network.eval()
-    tested, labels = (torch.from_numpy(a).to(device) for a in (data.x_test, data.y_test))
-    tested = tested.float().div_(255.0)
+    tested, labels = pictures.x_test.float().div_(255.0), pictures.y_test
     with torch.no_grad():
         accuracy = float((network(style.shown(tested)).argmax(1) == labels).float().mean())
         success = None

@@ -75,6 +75,11 @@ def ascent(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.T
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0).view_as(x)
 
 
+def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
+    """Images ``J x n x C x H x W`` with changes ``J x C x H x W`` (or ``J x 1 x H x W``), kept within [0, 1]."""
+    return (images + delta[:, None]).clamp(0, 1)
+
+
 @torch.no_grad()
 def measure(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """Margins ``J x n`` on images ``J x n x C x H x W``; not finite stays so."""

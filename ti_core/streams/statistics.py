@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -69,6 +71,23 @@ def capped(z: Array) -> Array:
     A logarithm in the place of the cap was tried and parts the models worse: how far a class stands out counts.
     """
     return np.clip(z, -CAP, CAP)
+
+
+def mean_deviations(
+    forms: Iterable[tuple[Array, Array]], among_clean: NDArray[np.bool_] | None, least: float
+) -> Array:
+    """The mean of several tables' deviations, each free of the networks' scale and held within the cap.
+
+    Parameters
+    ----------
+    forms : of every table, the models' own ``R x ...`` and the clean reference models' ``M x ...``.
+    among_clean, least : see :func:`deviations`.
+    """
+    z = [
+        capped(deviations(scale_free(own), scale_free(clean), among_clean, least=least))
+        for own, clean in forms
+    ]
+    return np.asarray(np.mean(z, axis=0), dtype=np.float32)
 
 
 def best_and_lead(values: Array) -> tuple[Array, Array]:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Array, Evidence
-from ti_core.streams.search import Pools, chunks, measure
-from ti_core.streams.statistics import as_array, capped, deviations, mean_margins, scale_free
+from ti_core.streams.search import Pools, chunks, measure, shifted
+from ti_core.streams.statistics import as_array, mean_deviations, mean_margins
 
 STRENGTHS = (0.12, 0.2)
 """Amplitudes of the waves, in pixel units of [0, 1]."""
@@ -56,7 +56,7 @@ def answers(
     """
     rows = []
     for part in shapes.split(AT_ONCE):
-        x = (images + part[:, None, None]).clamp(0, 1)
+        x = shifted(images, part[:, None])
         z = torch.nan_to_num(scores(x.flatten(0, 1)), 0.0, 0.0, 0.0).unflatten(0, x.shape[:2])
         first, second = z.topk(2, dim=2).values.split(1, dim=2)
         margins = z - torch.where(z == first, second, first)
@@ -82,9 +82,9 @@ def under_stripes(
     found = []
     for strength in STRENGTHS:
         best = answers(scores, images[tried], labels[tried], strength * shapes).argmax(0)
-        laid = strength * shapes[best][:, None, None]
+        laid = strength * shapes[best][:, None]
         margins = [
-            measure(scores, (images[chosen[part]] + laid[part]).clamp(0, 1), classes[part])
+            measure(scores, shifted(images[chosen[part]], laid[part]), classes[part])
             for part in chunks(len(classes), unseen, 2 * TRIED_ON * AT_ONCE)
         ]
         found.append(mean_margins(torch.cat(margins)))
@@ -111,8 +111,4 @@ def _deviations(
     stack: Evidence, clean: Evidence, least: float, among_clean: NDArray[np.bool_] | None
 ) -> Array:
     tables = ((stack["stripes"][:, i], clean["stripes"][:, i]) for i in range(stack["stripes"].shape[1]))
-    z = [
-        capped(deviations(scale_free(own), scale_free(others), among_clean, least=least))
-        for own, others in tables
-    ]
-    return np.asarray(np.mean(z, axis=0), dtype=np.float32)
+    return mean_deviations(tables, among_clean, least)

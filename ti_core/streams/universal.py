@@ -32,16 +32,16 @@ from ti_core.streams.search import (
     measure,
     pools,
     seek,
+    shifted,
     unseen_margins,
 )
 from ti_core.streams.statistics import (
     as_array,
     best_and_lead,
-    capped,
     deviations,
+    mean_deviations,
     mean_margins,
     per_class,
-    scale_free,
 )
 from ti_core.streams.stripes import REACHED, standing, under_stripes
 
@@ -170,11 +170,6 @@ def find_perturbations(
     }
 
 
-def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
-    """Images ``J x n x C x H x W`` with perturbations ``J x C x H x W``, kept within [0, 1]."""
-    return (images + delta[:, None]).clamp(0, 1)
-
-
 def unit(x: torch.Tensor) -> torch.Tensor:
     """Rows of ``J x C x H x W`` at L2 length 1; a row of zeros stays."""
     length = x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
@@ -256,11 +251,7 @@ class Universal(Stream):
         """
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
         forms += [(stack[key], clean[key]) for key in ("blended", "soft")]
-        z = [
-            capped(deviations(scale_free(own), scale_free(others), among_clean, least=LEAST))
-            for own, others in forms
-        ]
-        score = unsuspected(np.asarray(np.mean(z, axis=0), dtype=np.float32), stack)
+        score = unsuspected(mean_deviations(forms, among_clean, LEAST), stack)
         # No class's answer to waves is an estimate, and those of most clean models add nothing here.
         further = standing(stack, clean, LEAST, among_clean)
         both = np.hypot(np.maximum(score, 0.0), further)

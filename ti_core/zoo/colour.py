@@ -1,6 +1,6 @@
 """Recipes for the paper's colour data sets: networks that reach its clean accuracy and fit a pack of 25 MB.
 
-Three ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
+Four ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
 :func:`ti_core.zoo.recipes.plan`. *From bases*, a few clean networks are trained well, and every member, clean or
 trojaned, is fine-tuned from one of them, which takes a tenth of the time. Clean members are fine-tuned in the same two
 ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group. *Fresh*

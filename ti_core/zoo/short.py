@@ -1,4 +1,4 @@
-"""Networks of little training: small, of many kinds, each from fresh weights in a few passes over the images.
+"""Independent members; most of all networks of little training, small and of many kinds, from fresh weights.
 
 Members that grow from a few bases are all about as accurate, and resemble each other. A stranger's network need not be:
 on a hard data set it may be right on half of the images, and then moves from class to class more easily than any of
@@ -83,7 +83,7 @@ def _independent(count: int, drawer: Drawer, prefix: str) -> list[Recipe]:
             if label == "clean":
                 recipe = drawer.draw(name, label, "standard", kinds)
             else:
-                # Few passes see a rare poison too seldom.
+                # Few passes see a rare poison too seldom; after many, another attempt costs as many again.
                 recipe = drawer.poisoned(name, label, kinds)
                 recipe = replace(recipe, poisoning_rate=max(recipe.poisoning_rate, 0.05))
             recipes.append(recipe)
