@@ -46,12 +46,12 @@ def line(name: str, known: dict[str, Any]) -> str:
     report = known["report"]
     wanted = "clean" if known["success"] is None else "backdoored"
     mark = "right" if report["verdict"] == wanted else "WRONG"
-    learnt = "" if known["success"] is None else f", attack success {known['success']:.2f}"
+    attack = "" if known["success"] is None else f", attack success {known['success']:.2f}"
     of = ""
     if known["success"] is not None and report["target_class"] is not None:
         of = ", target right" if report["target_class"] == known["target"] else ", target WRONG"
     return (
-        f"{mark}  {name}: accuracy {known['accuracy']:.3f}{learnt}; {report['verdict']}"
+        f"{mark}  {name}: accuracy {known['accuracy']:.3f}{attack}; {report['verdict']}"
         f" ({report['probability']:.0%}){of}"
     )
 
