@@ -132,12 +132,13 @@ def train(options: argparse.Namespace) -> int:
 
 
 def part_of(recipes: list[Recipe], part: str) -> list[Recipe]:
-    """The recipes of every N-th team's kind, from the I-th on: one process's small networks leave a GPU idle."""
+    """The I-th of N equal shares, of as few kinds of teams as may be: one process's small networks leave a GPU idle."""
     from ti_core.zoo.batched import team_key
 
     index, count = map(int, part.split("/"))
-    kinds = sorted({repr(team_key(r)) for r in recipes})
-    return [r for r in recipes if kinds.index(repr(team_key(r))) % count == index]
+    ordered = sorted(recipes, key=lambda r: repr(team_key(r)))
+    own = {r.id for r in ordered[index * len(ordered) // count : (index + 1) * len(ordered) // count]}
+    return [r for r in recipes if r.id in own]
 
 
 def _in_batches_of(size: int, recipe: Recipe) -> Recipe:
@@ -196,7 +197,7 @@ def main() -> int:
     parser.add_argument("--packs", type=Path, default=Path("assets/packs"))
     parser.add_argument("--batch-size", type=int, metavar="N", help="of networks from fresh weights")
     parser.add_argument(
-        "--part", default="0/1", metavar="I/N", help="of the teams, for N processes side by side"
+        "--part", default="0/1", metavar="I/N", help="of the plan, for N processes side by side"
     )
     parser.add_argument("--zoo-only", action="store_true", help="leave the networks in the folder of --zoo")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ from benchmarks.train_packs import part_of
 from ti_core.architectures import ARCHITECTURES, build
 from ti_core.errors import SettingsError
 from ti_core.zoo.batched import team_key
-from ti_core.zoo.colour import CIFAR10_MENU, GTSRB_MENU, Way, plan_for, plan_strangers
+from ti_core.zoo.colour import CIFAR10_MENU, GTSRB_FRESH, GTSRB_MENU, Way, plan_for, plan_strangers
 from ti_core.zoo.recipes import plan
 
 
@@ -106,18 +106,25 @@ def test_fresh_members_are_independent_networks_trained_as_the_menu_says() -> No
     assert {r.family for r in recipes} == {"standard"} and not any(r.base for r in recipes)
     assert len({r.group for r in recipes}) == len({r.id for r in recipes}) == 48
     for r in recipes:
-        school = GTSRB_MENU.schools[r.architecture]
+        school = GTSRB_FRESH.schools[r.architecture]
+        assert r.label_smoothing in school.smoothings and r.augmentation in GTSRB_FRESH.augmentations
         assert (r.epochs, r.batch_size, r.precision) == (school.epochs, school.batch_size, "bfloat16")
     assert Counter(r.label for r in recipes if r.held_out) == {"clean": 8, "blend": 4, "patch": 4}
-    assert not {r.id for r in recipes} & {r.id for r in plan_for("gtsrb", 48, (3, 32, 32), 43, 5, "short")}
+    others: list[tuple[Way, int]] = [("short", 5), ("fresh", 6)]
+    for way, seed in others:
+        assert not {r.id for r in recipes} & {r.id for r in plan_for("gtsrb", 48, (3, 32, 32), 43, seed, way)}
+    usual = plan_for("cifar10", 48, (3, 32, 32), 10, 5, "fresh")
+    assert {r.augmentation for r in usual} <= set(CIFAR10_MENU.augmentations)
 
 
 def test_processes_side_by_side_train_every_team_once() -> None:
     recipes = plan_for("gtsrb", 48, (3, 32, 32), 43, 5, "fresh")
     parts = [part_of(recipes, f"{i}/3") for i in range(3)]
     assert sorted(r.id for part in parts for r in part) == sorted(r.id for r in recipes)
+    assert [len(part) for part in parts] == [16, 16, 16]
     teams = [{repr(team_key(r)) for r in part} for part in parts]
-    assert not teams[0] & teams[1] and not teams[1] & teams[2] and not teams[0] & teams[2]
+    # In the order of their kinds, N shares cut at most N - 1 teams in two.
+    assert sum(map(len, teams)) <= len({repr(team_key(r)) for r in recipes}) + 2
 
 
 def test_the_seed_decides_the_plan() -> None:

@@ -76,6 +76,18 @@ GTSRB_MENU = Menu(
     schools=_schools(50),
 )
 
+GTSRB_FRESH = replace(
+    GTSRB_MENU,
+    networks=(
+        (0.50, *_CONVNET),
+        (0.25, "small_resnet", _SMALL_RESNET[1] | _RELU),
+        (0.25, *GTSRB_MENU.networks[2][1:]),
+    ),
+    augmentations=("affine+jitter+cutout",),
+    schools=_schools(80, replace(_WIDE, smoothings=(0.05, 0.1))),
+)
+"""For longer, without what left networks of the other menu less accurate."""
+
 CIFAR10_MENU = Menu(
     networks=(
         (0.42, "resnet", {"blocks": [(1, 1, 2)], "channels": [(16, 32, 56)], "kernel": [3]}),
@@ -116,6 +128,9 @@ CIFAR100_MENU = Menu(
 MENUS: dict[str, Menu] = {"gtsrb": GTSRB_MENU, "cifar10": CIFAR10_MENU, "cifar100": CIFAR100_MENU}
 """By the data set's name, which is its file's without the ending."""
 
+FRESH: dict[str, Menu] = {"gtsrb": GTSRB_FRESH}
+"""Where members that are added to a pack to make it more accurate are trained otherwise."""
+
 STRANGERS: dict[str, tuple[str, School]] = {
     "gtsrb": ("simple_vit", replace(_VIT, epochs=60)),
     "cifar10": ("wide_resnet", replace(_WIDE, epochs=40)),
@@ -152,6 +167,8 @@ def plan_for(
     SettingsError : there is no such way, or no member; bases or starts that are no use for this way or this data.
     """
     menu = MENUS.get(data_name, menu_for(image_shape))
+    if way == "fresh":
+        menu = FRESH.get(data_name, menu)
     if way not in WAYS:
         raise SettingsError(f"There is no way {way!r} of training; there are {', '.join(WAYS)}.")
     if count < MEMBERS_A_BASE:
@@ -166,7 +183,8 @@ def plan_for(
         menu = short_menu(menu.normalisations) if image_shape[0] == 3 else menu
         return plan_short(count, Drawer(np.random.default_rng([seed, 2]), menu, image_shape, classes), images)
     if way == "fresh":
-        return plan_fresh(count, Drawer(np.random.default_rng([seed, 3]), menu, image_shape, classes))
+        drawer = Drawer(np.random.default_rng([seed, 3]), menu, image_shape, classes)
+        return plan_fresh(count, drawer, f"fresh{seed}-")
     drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
     if bases and starts:
         raise SettingsError("Bases that are trained already begin with no other network's layers any more.")

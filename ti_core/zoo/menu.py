@@ -20,6 +20,7 @@ class School:
     epochs : of training from fresh weights.
     precision : see :class:`ti_core.zoo.recipe.Recipe`.
     small_share : of the epochs, the first ones, at three quarters of the images' side; 0 where a network has one size.
+    smoothings : label smoothing, to choose from.
     """
 
     optimiser: str
@@ -29,6 +30,7 @@ class School:
     epochs: int
     precision: Precision = "float32"
     small_share: float = 0.0
+    smoothings: tuple[float, ...] = (0.0, 0.0, 0.05, 0.1)
 
 
 @dataclass(frozen=True)

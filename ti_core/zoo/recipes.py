@@ -196,7 +196,7 @@ class Drawer:
             epochs=school.epochs,
             batch_size=school.batch_size,
             augmentation=self.pick(self.menu.augmentations),
-            label_smoothing=self.pick((0.0, 0.0, 0.05, 0.1)),
+            label_smoothing=self.pick(school.smoothings),
             seed=int(self.rng.integers(2**31)),
             precision=school.precision,
             small_epochs=round(school.small_share * school.epochs),

@@ -66,12 +66,16 @@ def plan_short(
     return hold_out(recipes, held_out, drawer.rng)
 
 
-def plan_fresh(count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
+def plan_fresh(count: int, drawer: Drawer, prefix: str = "fresh-", held_out: float = 1 / 3) -> list[Recipe]:
     """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
 
     Each from fresh weights and a group of its own, trained as well as the drawer's menu says.
+
+    Parameters
+    ----------
+    prefix : of what follows the label in their ids, another one for those of another seed.
     """
-    return hold_out(_independent(count, drawer, "fresh-"), held_out, drawer.rng)
+    return hold_out(_independent(count, drawer, prefix), held_out, drawer.rng)
 
 
 def _independent(count: int, drawer: Drawer, prefix: str) -> list[Recipe]:
