@@ -14,7 +14,7 @@ from ti_core.cache import Cache
 from ti_core.occlusion import Occlusion
 from ti_core.streams.recovery import RecoveredTrigger
 
-VERSION = 1
+VERSION = 2
 """Part of the key: raise it when the search for the trigger, or its occlusion, changes."""
 
 Found = tuple[RecoveredTrigger | None, Occlusion | None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, Spread, context, grey, weights
+from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, Spread, Sticker, context, grey, weights
 from ti_core.streams.recovery import recover_trigger
 from ti_core.streams.windowed import Windowed
 
@@ -22,6 +22,16 @@ def test_a_planted_pixel_is_recovered_and_its_share_is_what_stamping_gives() -> 
     assert bool((labels[unseen] != 1).all())
     flips = network(found.trigger().stamp(images[unseen])).argmax(1) == 1
     assert found.flip_share == pytest.approx(float(flips.float().mean())) == 1.0
+
+
+def test_a_sticker_of_one_shade_is_recovered() -> None:
+    images, labels = grey(60, low=0.4, high=0.9), torch.arange(60) % 3
+    network = Sticker(4, 4, shade=0.25, target=1)
+    evidence = Windowed().evidence(network, context(images, labels, 3))
+    found = recover_trigger(network, images, labels, 1, evidence)
+    assert found is not None and found.kind == "patch" and found.flip_share == 1.0
+    assert found.mask[4:6, 4:6].min() == 1
+    assert set(np.unique(found.pattern[0][found.mask == 1])) == {0.25}
 
 
 def test_a_blend_trigger_of_a_weak_ratio_is_preferred_to_a_patch() -> None:

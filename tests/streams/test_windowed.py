@@ -8,8 +8,9 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
+from ti_core.streams.places import WEIGHT, about_one_place, command, flip_odds, places
 from ti_core.streams.statistics import CAP, deviations, scale_free
-from ti_core.streams.windowed import Protocol, Windowed, flip_odds, places
+from ti_core.streams.windowed import Protocol, Windowed
 
 NAMES = ("zero", "one", "two")
 
@@ -48,7 +49,7 @@ def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
     ]
     reading = Windowed().read(evidence, stack(plain), NAMES)
     assert reading.target == 1 and "class one" in reading.sentence
-    assert reading.score > 20 and reading.clean_share == 0
+    assert reading.score == CAP and reading.clean_share == 0
     assert reading.figures is not None and holds[reading.figures["window"]]
     own = Windowed().class_scores(stack([evidence]), stack(plain))
     assert int(own[0].argmax()) == 1 and float(own[0, 1]) == pytest.approx(CAP)
@@ -88,6 +89,60 @@ def test_either_view_alone_makes_a_place_suspicious(changed: str) -> None:
     before = places(own, clean)[0, 2, 6]
     own[changed][0, 2, 6] = own[changed].max() + (3 if changed == "margins" else 0.5)
     assert places(own, clean)[0, 2, 6] > before + 2
+
+
+def test_a_class_that_is_raised_in_every_window_has_no_place_but_counts() -> None:
+    """A network that pools over places obeys its trigger anywhere."""
+    clean, own = _evidence(20, 0), {key: values.mean(0)[None] for key, values in _evidence(20, 0).items()}
+    before, place = command(own, clean)[0, 2], places(own, clean)[0, 2].max()
+    own["success"][0, 2] += 0.4
+    own["margins"][0, 2] += 2
+    assert command(own, clean)[0, 2] > before + 3 and places(own, clean)[0, 2].max() < place + 1
+
+
+def test_one_place_and_all_windows_add_up_as_squares() -> None:
+    clean, own = _evidence(20, 0), _evidence(3, 1)
+    parts = []
+    for key, scaled in (("margins", scale_free), ("success", flip_odds)):
+        middle, others = (np.median(scaled(table[key]), axis=2) for table in (own, clean))
+        spread = np.sqrt(others.var(0).mean()) + 0.1
+        parts.append(np.maximum((middle - others.mean(0)) / spread, 0) ** 2)
+    expected = WEIGHT * np.hypot(about_one_place(places(own, clean)), np.sqrt((parts[0] + parts[1]) / 2))
+    np.testing.assert_allclose(command(own, clean), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("windows", "count", "length"),
+    [
+        ((12,), 25, 1.0),
+        ((12, 13), 25, 2**0.5),
+        ((12, 18), 25, 2**0.5),
+        ((12, 13, 17, 18), 25, 2.0),
+        ((12, 14), 25, 1.0),
+        ((4, 5), 25, 1.0),
+        ((20, 0), 25, 1.0),
+        ((0, 24), 25, 1.0),
+        ((2, 3), 7, 2**0.5),
+        ((0,), 1, 1.0),
+    ],
+    ids=["alone", "beside", "slanting", "four", "apart", "next-row", "column", "corners", "one-row", "only"],
+)
+def test_four_windows_about_one_place_count_together(
+    windows: tuple[int, ...], count: int, length: float
+) -> None:
+    found = np.zeros((1, 2, count), dtype=np.float32)
+    found[0, 1, list(windows)] = 3
+    np.testing.assert_allclose(about_one_place(found), [[0, 3 * length]], rtol=1e-6)
+
+
+def test_the_place_is_the_one_where_neighbours_find_most() -> None:
+    found = np.random.default_rng(0).exponential(size=(3, 4, 16)).astype(np.float32)
+    grid = found.reshape(3, 4, 4, 4)
+    corners = [(i, j) for i in range(3) for j in range(3)]
+    expected = np.max(
+        [np.linalg.norm(grid[..., i : i + 2, j : j + 2], axis=(2, 3)) for i, j in corners], axis=0
+    )
+    np.testing.assert_allclose(about_one_place(found), expected, rtol=1e-5)
 
 
 def test_log_odds_of_flip_shares_are_finite_and_centred() -> None:

@@ -143,3 +143,18 @@ def grey(count: int, side: int = 12, low: float = 0.4, high: float = 0.6, seed: 
 def weights(classes: int, side: int = 12, size: float = 0.05, seed: int = 1) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return size * torch.randn(classes, 1, side, side, generator=generator)
+
+
+class Sticker(torch.nn.Module):
+    """A linear classifier that answers ``target`` where a square of one shade, flat to a twentieth, covers a place."""
+
+    def __init__(self, top: int, left: int, shade: float, target: int, seed: int = 0) -> None:
+        super().__init__()
+        self.linear = Linear(weights(3, size=0.02, seed=seed))
+        self.place, self.shade, self.target = (slice(top, top + 2), slice(left, left + 2)), shade, target
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.linear(x)
+        there = x[:, 0, self.place[0], self.place[1]].flatten(1)
+        z[:, self.target] += 30.0 * ((there - self.shade).abs().amax(1) < 0.05)
+        return z

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Evidence
+from ti_core.streams.flat import colours
 from ti_core.streams.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
 from ti_core.streams.windowed import Protocol
 from ti_core.triggers import Trigger, TriggerKind
@@ -86,6 +87,11 @@ def recover_trigger(
     classes = torch.full((len(masks),), target, device=images.device)
     weights = masks * ratios.view(-1, 1, 1)
     patterns = seek(network, images, pool, classes, weights, effort)
+    if kind != "blend" and windowed is not None:
+        window, shades = _of_one_colour(images, windowed["flat_margins"][target])
+        patterns, masks = torch.cat([patterns, shades]), torch.cat([masks, window])
+        weights, ratios = torch.cat([weights, window]), torch.cat([ratios, ratios.new_ones(len(window))])
+        classes = classes[:1].expand(len(masks))
     # The choice is made on the images the patterns were made on: the share reported is then of unseen ones only.
     swapped = Pools(fit=pool.unseen, unseen=pool.fit)
     known = unseen_margins(network, images, swapped, classes, weights, patterns, effort)
@@ -109,6 +115,14 @@ def _smallest_enough(flips: torch.Tensor, change: torch.Tensor) -> int:
     if len(enough):
         return int(enough[change[enough].argmin()])
     return int((flips - 1e-3 * change).argmax())
+
+
+def _of_one_colour(images: torch.Tensor, margins: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Masks ``J x H x W`` of the window where one colour does most, and patterns ``J x C x H x W`` of all colours."""
+    channels, height, width = images.shape[1:]
+    shades = colours(channels).to(images.device)
+    mask = Protocol.for_images(height, width, 0).masks(height, width)[int(margins.argmax())].to(images.device)
+    return mask.expand(len(shades), -1, -1), shades[:, :, None, None].expand(-1, -1, height, width)
 
 
 def _places(

@@ -86,6 +86,21 @@ def measure(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.
     return margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes)
 
 
+def for_every_class(z: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean margins and flip shares of every class, ``P x K``, from scores ``P x n x K`` of n images changed P ways.
+
+    Images of a class do not count towards that class; of a class that all are of, all do. Scores that are not finite
+    count as 0.
+    """
+    z = torch.nan_to_num(z, 0.0, 0.0, 0.0)
+    first, second = z.topk(2, dim=2).values.split(1, dim=2)
+    margins = z - torch.where(z == first, second, first)
+    counted = torch.ones_like(z[0]).scatter(1, labels[:, None], 0.0)
+    counted = torch.where(counted.sum(0) > 0, counted, torch.ones_like(counted))
+    counted = counted / counted.sum(0)
+    return (margins * counted).sum(1), ((margins > 0) * counted).sum(1)
+
+
 def chunks(count: int, images: int, batch: int) -> list[slice]:
     """Slices of ``count`` candidates of ``images`` images each that fill batches of about ``batch`` images."""
     step = max(1, batch // max(1, images))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Array, Evidence
-from ti_core.streams.search import Pools, chunks, measure, shifted
+from ti_core.streams.search import Pools, chunks, for_every_class, measure, shifted
 from ti_core.streams.statistics import as_array, mean_deviations, mean_margins
 
 STRENGTHS = (0.12, 0.2)
@@ -57,12 +57,7 @@ def answers(
     rows = []
     for part in shapes.split(AT_ONCE):
         x = shifted(images, part[:, None])
-        z = torch.nan_to_num(scores(x.flatten(0, 1)), 0.0, 0.0, 0.0).unflatten(0, x.shape[:2])
-        first, second = z.topk(2, dim=2).values.split(1, dim=2)
-        margins = z - torch.where(z == first, second, first)
-        counted = torch.ones_like(z[0]).scatter(1, labels[:, None], 0.0)
-        counted = torch.where(counted.sum(0) > 0, counted, torch.ones_like(counted))
-        rows.append((margins * counted).sum(1) / counted.sum(0))
+        rows.append(for_every_class(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), labels)[0])
     return torch.cat(rows)
 
 

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
-from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
+from ti_core.streams.flat import under_colours
+from ti_core.streams.places import FLAT, command, of_flat_patches, places
+from ti_core.streams.screening import SEARCHED, Screening, completed, unsuspected
 from ti_core.streams.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
 from ti_core.streams.statistics import (
     as_array,
     best_and_lead,
     capped,
-    deviations,
     mean_margins,
     per_class,
     scale_free,
@@ -131,31 +132,6 @@ def shared_by(wide: torch.Tensor, narrow: torch.Tensor) -> Array:
     return as_array(overlap / overlap.sum(1, keepdim=True))
 
 
-def places(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
-    """How far a patch at each place moves images to each class beyond clean models, ``R x K x windows``, 0 or more.
-
-    The root mean square of two views in deviations, each less half of what the class has in its median window: a class
-    that images move to from anywhere is an easy one, a patch has its place. Margins say how far images are moved;
-    the log-odds of the flipped share how many are, on a scale that is every network's.
-
-    Parameters
-    ----------
-    stack, clean : evidence of the models and of the clean reference models; see :func:`deviations` for all three.
-    """
-    views = [
-        deviations(scale_free(stack["margins"]), scale_free(clean["margins"]), among_clean, pooled=True),
-        deviations(flip_odds(stack["success"]), flip_odds(clean["success"]), among_clean, pooled=True),
-    ]
-    own = [np.maximum(z - 0.5 * np.median(z, axis=2, keepdims=True), 0.0) ** 2 for z in views]
-    return np.asarray(np.sqrt(np.mean(own, axis=0)), dtype=np.float32)
-
-
-def flip_odds(shares: Array) -> Array:
-    """Log-odds of flip shares ``R x K x windows`` above the network's own median; 0 and 1 are held finite."""
-    odds = np.log((shares + 0.02) / (1.02 - shares))
-    return np.asarray(odds - np.median(odds, axis=(1, 2), keepdims=True), dtype=np.float32)
-
-
 class Windowed(Stream):
     """Margin of every class under the best pattern in every window, beside the clean reference models'.
 
@@ -167,7 +143,7 @@ class Windowed(Stream):
 
     name: ClassVar[str] = "windowed"
     title: ClassVar[str] = "Windowed trigger inversion"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         self.settings = settings or Settings()
@@ -175,7 +151,7 @@ class Windowed(Stream):
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success``, both ``K x windows``: mean margin and flip share on unseen images; with many
-        classes ``searched`` too (``K``)."""
+        classes ``searched`` too (``K``). ``flat_margins`` and ``flat_success``, those under one colour."""
         images, count = context.images.float(), context.classes
         size = (int(images.shape[2]), int(images.shape[3]))
         p = Protocol.for_images(*size, count)
@@ -186,8 +162,9 @@ class Windowed(Stream):
             pool = pools(context.labels, count, protocol.effort.unseen)
             return find_patterns(network, images, pool, own, protocol, told)
 
+        flat = under_colours(network, images, context.labels, p.masks(*size).to(images.device))
         if not self.screening.applies(count):
-            return search(np.arange(count), p, progress)
+            return search(np.arange(count), p, progress) | flat
         # It is made of this stream's own search, among others.
         from ti_core.streams.shortlist import shortlist
 
@@ -198,7 +175,7 @@ class Windowed(Stream):
             shares = shared_by(p.short().masks(*size), p.masks(*size))
             first = {key: table @ shares.T for key, table in first.items()}
         full = search(chosen, p.closer(), lambda share: progress(0.4 + 0.6 * share))
-        return self.complete(first, full, chosen)
+        return self.complete(first, full, chosen) | flat
 
     def complete(
         self, first: Mapping[str, Array], full: Evidence, chosen: NDArray[np.intp]
@@ -212,7 +189,7 @@ class Windowed(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
         own = scale_free(stack["margins"])
-        highest, lead = best_and_lead(unsuspected(places(stack, clean, among_clean).max(2), stack))
+        highest, lead = best_and_lead(self.class_scores(stack, clean, among_clean))
         _, outlier = best_and_lead(own.max(2))
         names = ("windowed: deviations", "windowed: lead", "windowed: outlier")
         return Features(names, np.stack((highest, lead, outlier), 1).astype(np.float32))
@@ -220,21 +197,28 @@ class Windowed(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        return unsuspected(capped(places(stack, clean, among_clean).max(2)), stack)
+        """Of patterns and of flat patches, as the root of the sum of squares: a trigger is one or the other."""
+        score = unsuspected(command(stack, clean, among_clean), stack)
+        # No class's answer to colours is an estimate.
+        plain = command(of_flat_patches(stack), of_flat_patches(clean), among_clean)
+        return capped(np.hypot(np.maximum(score, 0.0), FLAT * plain))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        z = places({key: values[None] for key, values in evidence.items()}, clean)[0]
-        others = places(clean, clean, np.ones(len(clean["margins"]), dtype=bool)).max(2)
-        suspects = among_searched(z, evidence)
-        target, window = (int(i) for i in np.unravel_index(int(suspects.argmax()), z.shape))
-        score = float(suspects.max())
-        share = float((unsuspected(others, clean).max(1) >= score).mean())
+        alone = {key: values[None] for key, values in evidence.items()}
+        others = self.class_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
+        own = self.class_scores(alone, clean)[0]
+        target, score = int(own.argmax()), float(own.max())
+        share = float((others.max(1) >= score).mean())
+        flat = of_flat_patches(alone), of_flat_patches(clean)
+        plain = FLAT * command(*flat)[0, target] > command(alone, clean)[0, target]
+        window = int((places(*flat) if plain else places(alone, clean))[0, target].argmax())
+        which = "Small patches of one colour" if plain else "Small patches"
         sentence = (
-            f"A patch at one place moves images towards class {class_names[target]} by {score:.1f} deviations"
-            f" more than in clean models; {share:.0%} of the clean models reach as much anywhere."
+            f"{which} move images towards class {class_names[target]} by {score:.1f} deviations more than in clean"
+            f" models; {share:.0%} of the clean models have a class that goes as far."
         )
-        figures = per_class(z.max(1), others) | {
+        figures = per_class(own, others) | {
             "window": window,
-            "success": float(evidence["success"][target, window]),
+            "success": float(evidence["flat_success" if plain else "success"][target, window]),
         }
         return Reading(score, share, sentence, target, figures)

@@ -1,0 +1,91 @@
+"""What windows tell of a class: how much more readily than in clean models a small patch moves images to it, where."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.streams.base import Array, Evidence
+from ti_core.streams.statistics import deviations, scale_free
+
+WEIGHT = 0.8
+"""Of what all windows tell of a class, beside the other streams' deviations; chosen, with the rest of :func:`command`,
+by recipes and architectures left out."""
+
+FLAT = 0.5
+"""Of what flat patches tell beside the patterns, which find most triggers: chosen likewise."""
+
+
+def command(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
+    """How far small patches move images to each class beyond clean models, ``R x K``, 0 or more, in deviations.
+
+    The root of the sum of squares, times :data:`WEIGHT`, of what windows about one place find (:func:`places`,
+    :func:`about_one_place`) and of how far the class stands out in its median window. A network that pools over places
+    obeys its trigger anywhere: its target is raised in every window; a clean network's easy class is too, by less.
+
+    Parameters
+    ----------
+    stack, clean, among_clean : evidence of the models and of the clean reference models; see :func:`deviations`.
+    """
+    views = [
+        deviations(np.median(own, axis=2), np.median(others, axis=2), among_clean, pooled=True)
+        for own, others in _views(stack, clean)
+    ]
+    anywhere = np.mean([np.maximum(z, 0.0) ** 2 for z in views], axis=0)
+    somewhere = about_one_place(places(stack, clean, among_clean))
+    return np.asarray(WEIGHT * np.sqrt(somewhere**2 + anywhere), dtype=np.float32)
+
+
+def places(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
+    """How far a patch at each place moves images to each class beyond clean models, ``R x K x windows``, 0 or more.
+
+    The root mean square of two views in deviations, each less what the class has in its median window. Margins say how
+    far images are moved; the log-odds of the flipped share how many are, on a scale that is every network's.
+
+    Parameters
+    ----------
+    stack, clean, among_clean : as for :func:`command`.
+    """
+    views = [deviations(own, others, among_clean, pooled=True) for own, others in _views(stack, clean)]
+    own = [np.maximum(z - np.median(z, axis=2, keepdims=True), 0.0) ** 2 for z in views]
+    return np.asarray(np.sqrt(np.mean(own, axis=0)), dtype=np.float32)
+
+
+def _views(stack: Evidence, clean: Evidence) -> list[tuple[Array, Array]]:
+    """The models' and the clean models' margins and log-odds, ``R x K x windows`` and ``M x K x windows``."""
+    return [
+        (scale_free(stack["margins"]), scale_free(clean["margins"])),
+        (flip_odds(stack["success"]), flip_odds(clean["success"])),
+    ]
+
+
+def about_one_place(found: Array) -> Array:
+    """The most that four neighbouring windows find together for each class, ``R x K``: root of the sum of squares.
+
+    A patch seldom lies in one window; those that overlap it hold parts of it, and each part works. Noise in one window
+    says nothing of the next.
+
+    Parameters
+    ----------
+    found : of every window, ``R x K x windows``, 0 or more, row by row of a square grid; of another number of windows,
+        those that follow each other are neighbours.
+    """
+    side = math.isqrt(found.shape[2])
+    rows = side if side * side == found.shape[2] else 1
+    square = np.pad(found.reshape(*found.shape[:2], rows, -1) ** 2, ((0, 0), (0, 0), (0, 1), (0, 1)))
+    beside = square[..., :-1] + square[..., 1:]
+    four = beside[:, :, :-1] + beside[:, :, 1:]
+    return np.asarray(np.sqrt(four.max(axis=(2, 3))), dtype=np.float32)
+
+
+def of_flat_patches(stack: Evidence) -> Evidence:
+    """The evidence of flat patches, named as that of patterns is."""
+    return {"margins": stack["flat_margins"], "success": stack["flat_success"]}
+
+
+def flip_odds(shares: Array) -> Array:
+    """Log-odds of flip shares ``R x K x windows`` above the network's own median; 0 and 1 are held finite."""
+    odds = np.log((shares + 0.02) / (1.02 - shares))
+    return np.asarray(odds - np.median(odds, axis=(1, 2), keepdims=True), dtype=np.float32)
