@@ -1,8 +1,8 @@
 """Evidence on a GPU beside the CPU: seconds, and the share of them that the card computes.
 
-``python -m benchmarks.gpu``: every stream's evidence of one held-out member on both, the arrays compared; on a machine
-without a GPU it says so and gives no rows. Mixed precision is shown with how far it moves the saliency's quantile
-functions; the product does not use it.
+``python -m benchmarks.gpu``: every stream's evidence of one held-out member of each pack on both, the arrays compared;
+on a machine without a GPU it says so and gives no rows. Mixed precision is shown with how far it moves the saliency's
+quantile functions; the product does not use it.
 """
 
 from __future__ import annotations
@@ -58,16 +58,21 @@ def on(pack: Pack, member: Member, stream: Stream, device: str) -> Callable[[], 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--pack", default="mnist")
+    options.add_argument("--pack", nargs="+", default=["mnist", "gtsrb"])
     given = options.parse_args()
     if not torch.cuda.is_available():
         print("  There is no GPU on this machine: the rows of one are left out.")
         told("gpu", [])
         return
     torch.backends.cudnn.allow_tf32 = False
-    pack = load_pack(given.pack)
-    member = next(m for m in pack.members if m.held_out)
-    card, rows = torch.cuda.get_device_name(), []
+    rows = [row for name in given.pack for row in of_streams(load_pack(name))]
+    rows.append(half(load_pack(given.pack[0])))
+    told("gpu", rows)
+
+
+def of_streams(pack: Pack) -> list[Row]:
+    """A row for every stream, of the pack's first member that is held out."""
+    member, rows = held_out(pack), []
     for stream in make_streams(Settings()):
         there, here = on(pack, member, stream, "cuda"), on(pack, member, stream, "cpu")
         start = time.perf_counter()
@@ -78,15 +83,19 @@ def main() -> None:
             f"{fast:.3f} s, {slow / fast:.1f} times as fast as the CPU; the card computes {share:.0%} of it;"
             f" evidence differs by {farthest(own, there()):.1e}"
         )
-        rows.append(Row(f"{stream.name} stream", result, f"one member of {pack.name}, {card}"))
-    rows.append(half(pack, member))
-    told("gpu", rows)
+        of = f"one member of {pack.name}, {torch.cuda.get_device_name()}"
+        rows.append(Row(f"{stream.name} stream", result, of))
+    return rows
 
 
-def half(pack: Pack, member: Member) -> Row:
+def held_out(pack: Pack) -> Member:
+    return next(m for m in pack.members if m.held_out)
+
+
+def half(pack: Pack) -> Row:
     """The saliency stream in bfloat16, beside single precision."""
     (stream,) = (s for s in make_streams(Settings()) if s.name == "saliency")
-    single = on(pack, member, stream, "cuda")
+    single = on(pack, held_out(pack), stream, "cuda")
 
     def mixed() -> Evidence:
         with torch.autocast("cuda", dtype=torch.bfloat16):
