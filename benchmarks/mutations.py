@@ -100,7 +100,7 @@ MUTANTS = [
     *_of(
         "streams/places.py",
         "streams/test_windowed.py",
-        ("np.maximum(z - np.median", "np.maximum(z + np.median"),
+        ("[z - np.median", "[z + np.median"),
         ("somewhere**2 + anywhere", "somewhere**2"),
         ("somewhere = about_one_place(", "somewhere = 0 * about_one_place("),
         ("(1.02 - shares)", "(1.02 + shares)"),
@@ -110,14 +110,14 @@ MUTANTS = [
     *_of(
         "streams/flat.py",
         "streams/test_flat.py",
-        ("few * (1 - mask)", "few"),
+        ("stamp(few, mask[None], tried)", "stamp(few, 1 - mask[None], tried)"),
         ("margins.argmax(0", "margins.argmin(0"),
     ),
     *_of(
         "streams/windowed.py",
         "streams/test_flat.py",
-        ("np.hypot(np.maximum(score, 0.0), FLAT * plain)", "np.maximum(score, 0.0)"),
-        ("places(*flat) if plain else", "places(alone, clean) if plain else"),
+        ("np.hypot(np.maximum(unsuspected(patterns, stack), 0.0), flat)", "unsuspected(patterns, stack)"),
+        ("places(*pair)", "places(suspect, clean)"),
     ),
     *_of(
         "streams/search.py",

@@ -26,7 +26,7 @@ from ti_core.reference import Reference, evidence_key
 from ti_core.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Reading, Stream, make_streams
-from ti_core.streams.base import Array
+from ti_core.streams.base import Array, as_stack
 from ti_core.streams.recovery import RecoveredTrigger, recover_trigger
 
 Progress = Callable[[str, float], None]
@@ -118,7 +118,7 @@ def inspect(
         if stream.name == "saliency":
             with clock.stage("saliency verdict"):
                 detector = reference.saliency_detector(stream, stacked)
-                row = stream.features(_alone(suspect), clean).matrix[0]
+                row = stream.features(as_stack(suspect), clean).matrix[0]
                 assessment = detector.assess(row)
             result.detectors["saliency"], result.rows["saliency"] = detector, row
             if observe is not None and stream is not streams[-1]:
@@ -130,7 +130,7 @@ def inspect(
         with clock.stage("verdict"):
             paper = result.detectors.get("saliency")
             detector = reference.joint_detector(deep, result.reference, paper, reference.ships(streams))
-            own = {name: _alone(evidence) for name, evidence in result.evidence.items()}
+            own = {name: as_stack(evidence) for name, evidence in result.evidence.items()}
             result.class_scores = reference.class_scores(deep, result.reference, own)
             odds = log_odds(assessment.probability)[None] if assessment else None
             row = reference.joint_rows(result.class_scores, [result.classifier.accuracy], odds)[1][0]
@@ -143,11 +143,6 @@ def inspect(
             assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, assessment, model, reference, clock)
     return result
-
-
-def _alone(evidence: Evidence) -> dict[str, Array]:
-    """One model's evidence as a stack of one."""
-    return {key: value[None] for key, value in evidence.items()}
 
 
 def _suspect_evidence(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ti_core.detector import Assessment
-from ti_core.streams.base import Array, Evidence, Reading, Stream
+from ti_core.streams.base import Array, Evidence, Reading, Stream, as_stack
 from ti_core.streams.inversion import smallness
 from ti_core.streams.joint import combined
 from ti_core.streams.screening import unsuspected
@@ -75,7 +75,7 @@ def probability_of(score: float) -> float:
 
 def standing_out(name: str, evidence: Evidence) -> Array:
     """How far each class stands out among the network's own, ``K``, in units of what is :data:`USUAL`."""
-    one = {key: value[None] for key, value in evidence.items()}
+    one = as_stack(evidence)
     if name == "windowed":
         own = scale_free(one["margins"]).max(2)[0]
         # Where most classes have a place far beyond the usual, it is the network's way: none of them stands out by it.

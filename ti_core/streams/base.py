@@ -119,3 +119,8 @@ class Stream(ABC):
 def stack(many: list[Evidence]) -> dict[str, Array]:
     """Stack the evidence of several models along a new leading axis."""
     return {key: np.stack([e[key] for e in many]) for key in many[0]}
+
+
+def as_stack(evidence: Evidence) -> dict[str, Array]:
+    """One model's evidence as a stack of one."""
+    return {key: values[None] for key, values in evidence.items()}

@@ -13,7 +13,7 @@ import itertools
 import torch
 
 from ti_core.streams.base import Array
-from ti_core.streams.search import for_every_class
+from ti_core.streams.search import for_every_class, stamp
 from ti_core.streams.statistics import as_array
 
 LEVELS = {1: (0.0, 0.25, 0.5, 0.75, 1.0), 3: (0.1, 0.5, 0.9)}
@@ -41,11 +41,10 @@ def under_colours(
     masks : of the windows, ``windows x H x W``.
     """
     few, own = images[:TRIED_ON], labels[:TRIED_ON]
-    tried = colours(images.shape[1]).to(images.device)[:, None, :, None, None]
+    tried = colours(images.shape[1]).to(images.device)[:, :, None, None]
     found = []
     for mask in masks:
-        x = few * (1 - mask) + mask * tried
-        margins, shares = for_every_class(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), own)
+        margins, shares = for_every_class(scores, stamp(few, mask[None], tried), own)
         best = margins.argmax(0, keepdim=True)
         found.append(torch.cat([margins.gather(0, best), shares.gather(0, best)]))
     tables = torch.stack(found, dim=2)

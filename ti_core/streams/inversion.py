@@ -16,7 +16,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from ti_core.settings import Settings
-from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.base import (
+    Array,
+    Context,
+    Evidence,
+    Features,
+    Progress,
+    Reading,
+    Stream,
+    as_stack,
+    silent,
+)
 from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
@@ -221,7 +231,7 @@ class Inversion(Stream):
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         reference = smallness(clean)
-        own = deviations(smallness({k: v[None] for k, v in evidence.items()}), reference)[0]
+        own = deviations(smallness(as_stack(evidence)), reference)[0]
         others = unsuspected(deviations(reference, reference, np.ones(len(reference), dtype=bool)), clean)
         suspects = among_searched(own, evidence)
         target, score = int(suspects.argmax()), float(suspects.max())

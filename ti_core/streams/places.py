@@ -29,12 +29,10 @@ def command(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | N
     ----------
     stack, clean, among_clean : evidence of the models and of the clean reference models; see :func:`deviations`.
     """
-    views = [
-        deviations(np.median(own, axis=2), np.median(others, axis=2), among_clean, pooled=True)
-        for own, others in _views(stack, clean)
-    ]
-    anywhere = np.mean([np.maximum(z, 0.0) ** 2 for z in views], axis=0)
-    somewhere = about_one_place(places(stack, clean, among_clean))
+    views = _views(stack, clean)
+    middles = [(np.median(own, axis=2), np.median(others, axis=2)) for own, others in views]
+    anywhere = _mean_square([deviations(*pair, among_clean, pooled=True) for pair in middles])
+    somewhere = about_one_place(_at_places(views, among_clean))
     return np.asarray(WEIGHT * np.sqrt(somewhere**2 + anywhere), dtype=np.float32)
 
 
@@ -48,17 +46,29 @@ def places(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | No
     ----------
     stack, clean, among_clean : as for :func:`command`.
     """
-    views = [deviations(own, others, among_clean, pooled=True) for own, others in _views(stack, clean)]
-    own = [np.maximum(z - np.median(z, axis=2, keepdims=True), 0.0) ** 2 for z in views]
-    return np.asarray(np.sqrt(np.mean(own, axis=0)), dtype=np.float32)
+    return _at_places(_views(stack, clean), among_clean)
 
 
-def _views(stack: Evidence, clean: Evidence) -> list[tuple[Array, Array]]:
-    """The models' and the clean models' margins and log-odds, ``R x K x windows`` and ``M x K x windows``."""
+_Views = list[tuple[Array, Array]]
+"""The models' and the clean models' margins, and their log-odds: ``R x K x windows`` and ``M x K x windows`` each."""
+
+
+def _views(stack: Evidence, clean: Evidence) -> _Views:
     return [
         (scale_free(stack["margins"]), scale_free(clean["margins"])),
         (flip_odds(stack["success"]), flip_odds(clean["success"])),
     ]
+
+
+def _at_places(views: _Views, among_clean: NDArray[np.bool_] | None) -> Array:
+    found = [deviations(own, others, among_clean, pooled=True) for own, others in views]
+    own = _mean_square([z - np.median(z, axis=2, keepdims=True) for z in found])
+    return np.asarray(np.sqrt(own), dtype=np.float32)
+
+
+def _mean_square(found: list[Array]) -> Array:
+    """Of what lies above 0."""
+    return np.asarray(np.mean([np.maximum(z, 0.0) ** 2 for z in found], axis=0))
 
 
 def about_one_place(found: Array) -> Array:

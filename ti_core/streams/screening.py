@@ -136,11 +136,10 @@ def searched_part(values: Array, evidence: Evidence) -> Array:
 
 
 def among_searched(values: Array, evidence: Evidence) -> Array:
-    """Values ``K`` or ``K x ...`` of one model, minus infinity where a class was only estimated.
+    """Values ``K`` of one model, minus infinity where a class was only estimated.
 
     For naming the largest.
     """
     if SEARCHED not in evidence:
         return values
-    mask = evidence[SEARCHED].reshape((-1,) + (1,) * (values.ndim - 1)) > 0
-    return np.asarray(np.where(mask, values, -np.inf), dtype=np.float32)
+    return np.asarray(np.where(evidence[SEARCHED] > 0, values, -np.inf), dtype=np.float32)

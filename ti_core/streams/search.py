@@ -86,13 +86,15 @@ def measure(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.
     return margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes)
 
 
-def for_every_class(z: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean margins and flip shares of every class, ``P x K``, from scores ``P x n x K`` of n images changed P ways.
+def for_every_class(
+    scores: nn.Module, x: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean margins and flip shares of every class, ``P x K``, on n images changed P ways, ``P x n x C x H x W``.
 
     Images of a class do not count towards that class; of a class that all are of, all do. Scores that are not finite
     count as 0.
     """
-    z = torch.nan_to_num(z, 0.0, 0.0, 0.0)
+    z = torch.nan_to_num(scores(x.flatten(0, 1)), 0.0, 0.0, 0.0).unflatten(0, x.shape[:2])
     first, second = z.topk(2, dim=2).values.split(1, dim=2)
     margins = z - torch.where(z == first, second, first)
     counted = torch.ones_like(z[0]).scatter(1, labels[:, None], 0.0)

@@ -56,8 +56,7 @@ def answers(
     """
     rows = []
     for part in shapes.split(AT_ONCE):
-        x = shifted(images, part[:, None])
-        rows.append(for_every_class(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), labels)[0])
+        rows.append(for_every_class(scores, shifted(images, part[:, None]), labels)[0])
     return torch.cat(rows)
 
 

@@ -21,7 +21,17 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.settings import Settings
-from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.base import (
+    Array,
+    Context,
+    Evidence,
+    Features,
+    Progress,
+    Reading,
+    Stream,
+    as_stack,
+    silent,
+)
 from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.search import (
     Effort,
@@ -258,7 +268,7 @@ class Universal(Stream):
         return np.asarray(np.where(further > 0, both, score), dtype=np.float32)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        own, others = _scaled({k: v[None] for k, v in evidence.items()})[0, 1], _scaled(clean)[:, 1]
+        own, others = _scaled(as_stack(evidence))[0, 1], _scaled(clean)[:, 1]
         suspects = among_searched(own, evidence)
         target, score = int(suspects.argmax()), float(suspects.max())
         share = float((others.max(1) >= score).mean())
@@ -266,7 +276,7 @@ class Universal(Stream):
             f"One small change shared by all images carries class {class_names[target]} to a margin of {score:.2f} "
             f"times the usual one; {share:.0%} of the clean models have a class that goes as far."
         )
-        further = standing({k: v[None] for k, v in evidence.items()}, clean, LEAST)[0]
+        further = standing(as_stack(evidence), clean, LEAST)[0]
         if further.max() > 0:
             sentence += (
                 f" Under waves laid over all images class {class_names[int(further.argmax())]} stands out by"

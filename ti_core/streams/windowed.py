@@ -17,7 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.settings import Settings
-from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.base import (
+    Array,
+    Context,
+    Evidence,
+    Features,
+    Progress,
+    Reading,
+    Stream,
+    as_stack,
+    silent,
+)
 from ti_core.streams.flat import under_colours
 from ti_core.streams.places import FLAT, command, of_flat_patches, places
 from ti_core.streams.screening import SEARCHED, Screening, completed, unsuspected
@@ -198,20 +208,29 @@ class Windowed(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
         """Of patterns and of flat patches, as the root of the sum of squares: a trigger is one or the other."""
-        score = unsuspected(command(stack, clean, among_clean), stack)
+        return self._joined(stack, *self._parts(stack, clean, among_clean))
+
+    def _parts(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> tuple[Array, Array]:
+        """What patterns and what flat patches tell of each class, ``R x K``."""
+        flat = command(of_flat_patches(stack), of_flat_patches(clean), among_clean)
+        return command(stack, clean, among_clean), FLAT * flat
+
+    def _joined(self, stack: Evidence, patterns: Array, flat: Array) -> Array:
         # No class's answer to colours is an estimate.
-        plain = command(of_flat_patches(stack), of_flat_patches(clean), among_clean)
-        return capped(np.hypot(np.maximum(score, 0.0), FLAT * plain))
+        return capped(np.hypot(np.maximum(unsuspected(patterns, stack), 0.0), flat))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        alone = {key: values[None] for key, values in evidence.items()}
+        suspect = as_stack(evidence)
         others = self.class_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
-        own = self.class_scores(alone, clean)[0]
+        patterns, flat = self._parts(suspect, clean)
+        own = self._joined(suspect, patterns, flat)[0]
         target, score = int(own.argmax()), float(own.max())
         share = float((others.max(1) >= score).mean())
-        flat = of_flat_patches(alone), of_flat_patches(clean)
-        plain = FLAT * command(*flat)[0, target] > command(alone, clean)[0, target]
-        window = int((places(*flat) if plain else places(alone, clean))[0, target].argmax())
+        plain = flat[0, target] > patterns[0, target]
+        pair = (of_flat_patches(suspect), of_flat_patches(clean)) if plain else (suspect, clean)
+        window = int(places(*pair)[0, target].argmax())
         which = "Small patches of one colour" if plain else "Small patches"
         sentence = (
             f"{which} move images towards class {class_names[target]} by {score:.1f} deviations more than in clean"

@@ -166,9 +166,8 @@ def plan_for(
     ------
     SettingsError : there is no such way, or no member; bases or starts that are no use for this way or this data.
     """
-    menu = MENUS.get(data_name, menu_for(image_shape))
-    if way == "fresh":
-        menu = FRESH.get(data_name, menu)
+    menus = MENUS | FRESH if way == "fresh" else MENUS
+    menu = menus.get(data_name, menu_for(image_shape))
     if way not in WAYS:
         raise SettingsError(f"There is no way {way!r} of training; there are {', '.join(WAYS)}.")
     if count < MEMBERS_A_BASE:

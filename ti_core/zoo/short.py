@@ -66,7 +66,7 @@ def plan_short(
     return hold_out(recipes, held_out, drawer.rng)
 
 
-def plan_fresh(count: int, drawer: Drawer, prefix: str = "fresh-", held_out: float = 1 / 3) -> list[Recipe]:
+def plan_fresh(count: int, drawer: Drawer, prefix: str, held_out: float = 1 / 3) -> list[Recipe]:
     """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
 
     Each from fresh weights and a group of its own, trained as well as the drawer's menu says.
