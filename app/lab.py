@@ -15,7 +15,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import state
-from app.sources import Source, samples
+from app.store.sources import Source, samples
 from ti_core.attack import answers
 from ti_core.classifier import Classifier, understand_with
 from ti_core.demonstration import Demonstration, read_demonstration

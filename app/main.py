@@ -21,7 +21,9 @@ if ROOT not in sys.path:
 import pandas  # noqa: E402, F401
 import streamlit as st  # noqa: E402
 
-from app import markup, server, state, status  # noqa: E402
+from app import state, status  # noqa: E402
+from app.markup import page as markup  # noqa: E402
+from app.server import server  # noqa: E402
 from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
 
 

@@ -8,10 +8,10 @@ import streamlit as st
 from streamlit.runtime import Runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.cases import CaseStore, OpenCases, home
-from app.jobs import Desk, launch_worker
-from app.sources import ModelShelf
-from app.theme import Palette, palette
+from app.charts.theme import Palette, palette
+from app.jobs.desk import Desk, launch_worker
+from app.store.cases import CaseStore, OpenCases, home
+from app.store.sources import ModelShelf
 from ti_core.case import Case
 from ti_core.pack import Pack, load_pack, pack_names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, words
-from app.tickets import Ticket
+from app.jobs.tickets import Ticket
 
 EVERY = 0.4
 """Seconds between two looks at a ticket."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from app.cases import CaseStore
+from app.store.cases import CaseStore
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PATIENCE = 600_000

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, controls, histogram_charts, state, words
+from app import controls, state, words
+from app.charts import histograms as histogram_charts
+from app.charts import verdict as charts
 from ti_core.case import Case
 from ti_core.comparison import Panel, panels, same_profile
 from ti_core.errors import PackError, SettingsError

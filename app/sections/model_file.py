@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import markup, words
+from app import words
+from app.markup import page as markup
 from ti_core.case import Case
 from ti_core.normalisation import NORMALISATIONS
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import clean_images
-from app.sources import Source, Upload
+from app.store import clean_images
+from app.store.sources import Source, Upload
 from ti_core.own_images import FEWEST, MOST
 
 Start = Callable[[Source, Sequence[Upload]], None]

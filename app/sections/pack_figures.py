@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, curve_charts, pack_charts, state, words
+from app import state, words
+from app.charts import curves as curve_charts
+from app.charts import packs as pack_charts
+from app.charts import verdict as charts
 from ti_core import contents
 from ti_core.errors import PackError
 from ti_core.evaluation.curves import Curves, curves

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, lab_markup, markup, pack_charts, pictures, state, words
-from app.markup import Picture
+from app import state, words
+from app.charts import packs as pack_charts
+from app.charts import pictures
+from app.charts import verdict as charts
+from app.markup import lab as lab_markup
+from app.markup import page as markup
+from app.markup.page import Picture
 from ti_core import contents
 from ti_core.pack import Member, Pack
 from ti_core.report import percent

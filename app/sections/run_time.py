@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import charts, lab, lab_charts, lab_markup, markup, state, words
+from app import lab, state, words
+from app.charts import lab as lab_charts
+from app.charts import verdict as charts
+from app.charts.lab import Entropies
 from app.lab import Pair, Subject
-from app.lab_charts import Entropies
-from app.markup import Picture
+from app.markup import lab as lab_markup
+from app.markup import page as markup
+from app.markup.page import Picture
 from ti_core.attack import answers
 from ti_core.errors import SettingsError
 from ti_core.strip import FORMS, Form, boundary, draw_overlays, superimpose

@@ -6,8 +6,9 @@ from contextlib import suppress
 
 import streamlit as st
 
-from app import controls, requests, state, words
-from app.requests import PREFIX
+from app import ask as requests
+from app import controls, state, words
+from app.ask import PREFIX
 from ti_core.errors import PackError, SettingsError
 
 AUTO = "chosen by the model's input and classes"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, class_charts, state, words
+from app import state, words
+from app.charts import classes as class_charts
+from app.charts import verdict as charts
 from ti_core.case import Case
 
 TITLES = {

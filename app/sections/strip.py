@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import charts, markup, pictures, state, words
-from app.markup import Picture
+from app import state, words
+from app.charts import pictures
+from app.charts import verdict as charts
+from app.markup import page as markup
+from app.markup.page import Picture
 from ti_core.case import Case
 
 WHO = {"maker": "the reference model that made the probes", "suspect": "this model"}

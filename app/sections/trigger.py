@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import markup, pictures, words
-from app.markup import Picture
+from app import words
+from app.charts import pictures
+from app.markup import page as markup
+from app.markup.page import Picture
 from ti_core.case import Case
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import charts, markup, state, words
-from app.theme import SYMBOLS
+from app import state, words
+from app.charts import verdict as charts
+from app.charts.theme import SYMBOLS
+from app.markup import page as markup
 from ti_core.case import Case
 from ti_core.errors import PackError
 from ti_core.own_images import WEAKER

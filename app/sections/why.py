@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, state
+from app import state
+from app.charts import verdict as charts
 from ti_core.case import Case
 from ti_core.comparison import contributions
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import charts, lab, lab_charts, lab_markup, pictures, state, words
+from app import lab, state, words
+from app.charts import lab as lab_charts
+from app.charts import pictures
+from app.charts import verdict as charts
 from app.lab import Pair, Subject
-from app.markup import Picture
+from app.markup import lab as lab_markup
+from app.markup.page import Picture
 from app.sections import composer, run_time
 from ti_core.attack import Effect, Flip, answers, effect, flip, leading
 from ti_core.errors import TrojanInterpretError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, words
-from app.cases import Entry
-from app.theme import SYMBOLS, WORDS
+from app.charts.theme import SYMBOLS, WORDS
+from app.store.cases import Entry
 from ti_core.report import percent
 
 MOST_SHOWN = 200

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts, controls, histogram_charts, markup, pictures, requests, state, status, words
-from app.jobs import FullError
-from app.markup import Picture
+from app import ask as requests
+from app import controls, state, status, words
+from app.charts import histograms as histogram_charts
+from app.charts import pictures
+from app.charts import verdict as charts
+from app.jobs.desk import FullError
+from app.markup import page as markup
+from app.markup.page import Picture
 from app.sections import gallery, histograms, verdict
-from app.sources import Source, samples
-from app.uploads import let_go
+from app.store.sources import Source, samples
+from app.store.uploads import let_go
 from ti_core.case import Case
 from ti_core.comparison import differences
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError

@@ -8,10 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from app import controls, requests, state, status, words
-from app.cases import ID
-from app.jobs import FullError
-from app.requests import PREFIX
+from app import ask as requests
+from app import controls, state, status, words
+from app.ask import PREFIX
+from app.jobs.desk import FullError
+from app.jobs.tickets import Ticket
 from app.sections import (
     download,
     gallery,
@@ -25,9 +26,9 @@ from app.sections import (
     verdict,
     why,
 )
-from app.sources import Source, Upload, samples
-from app.tickets import Ticket
-from app.uploads import let_go
+from app.store.cases import ID
+from app.store.sources import Source, Upload, samples
+from app.store.uploads import let_go
 from ti_core.case import Case
 from ti_core.errors import CaseError, DataError, ModelFileError, PackError, SettingsError
 from ti_core.pack import NONE_FITS, Pack

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import lab_markup, markup, state, words
+from app import state, words
+from app.markup import lab as lab_markup
+from app.markup import page as markup
 from app.sections import pack_figures, pack_members
 from ti_core.errors import PackError
 from ti_core.pack import Pack, load_pack

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from app import sources, state
-from app.cases import CaseStore
-from app.jobs import Desk
-from app.sources import Source
+from app import state
+from app.jobs.desk import Desk
+from app.store import sources
+from app.store.cases import CaseStore
+from app.store.sources import Source
 from ti_core.case import Case, save_case
 from ti_core.errors import PackError
 from ti_core.pack import Pack
@@ -112,7 +113,7 @@ def dashboard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Worker]:
     """The page's surroundings: the tiny pack, its three models as samples, the fake worker."""
-    from app import cases
+    from app.store import cases
 
     def pack(name: str) -> Pack:
         if name != "bars":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cases import CaseStore, OpenCases, home
+from app.store.cases import CaseStore, OpenCases, home
 from tests.disks import fill
 from ti_core.case import Case
 from ti_core.errors import CaseError

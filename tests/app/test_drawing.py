@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import charts, class_charts, histogram_charts, markup, pictures, words
+from app import words
+from app.charts import classes as class_charts
+from app.charts import histograms as histogram_charts
+from app.charts import pictures
+from app.charts import verdict as charts
+from app.charts.theme import DARK, LIGHT, Palette
+from app.markup import page as markup
 from app.sections import gallery
-from app.theme import DARK, LIGHT, Palette
 from ti_core.case import Case
 from ti_core.comparison import Panel, contributions, panels
 from ti_core.drawings import class_bars, class_ticks

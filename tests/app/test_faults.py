@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from app.cases import CaseStore
+from app.store.cases import CaseStore
 from tests.app import waiting
 from tests.app.serving import ROOT, Server, without_rights
 from tests.app.test_browser import CHROMIUM, SAMPLES, Visitor, browser

@@ -16,9 +16,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from streamlit import file_util
 
-from app import guard, server, uploads, words
-from app.guard import Guard, same_origin
-from app.headers import security_headers
+from app import words
+from app.server import guard, server
+from app.server.guard import Guard, same_origin
+from app.server.headers import security_headers
+from app.store import uploads
 
 HEADERS = {"X-Content-Type-Options": "nosniff"}
 PATH = "/_stcore/upload_file/tab/file"

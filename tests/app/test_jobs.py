@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app import jobs
-from app.cases import CaseStore
-from app.jobs import Desk, FullError
-from app.pace import progress, seconds_left
-from app.tickets import Ticket
+from app.jobs import desk as jobs
+from app.jobs.desk import Desk, FullError
+from app.jobs.pace import progress, seconds_left
+from app.jobs.tickets import Ticket
+from app.store.cases import CaseStore
 from tests.app.conftest import FakeJob, Worker
 from tests.app.waiting import until
 from tests.disks import fill

@@ -13,12 +13,15 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import curve_charts, lab, lab_charts, pack_charts, state
-from app.charts import MOST_POINTS, points
-from app.lab_charts import Entropies
+from app import lab, state
+from app.charts import curves as curve_charts
+from app.charts import lab as lab_charts
+from app.charts import packs as pack_charts
+from app.charts.lab import Entropies
+from app.charts.theme import DARK, LIGHT
+from app.charts.verdict import MOST_POINTS, points
 from app.sections import composer, run_time
-from app.sources import Source
-from app.theme import DARK, LIGHT
+from app.store.sources import Source
 from app.views import attack_lab
 from ti_core import contents
 from ti_core.attack import Flip

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import class_charts, clean_images
-from app.cases import CaseStore
-from app.pace import Pace
-from app.theme import LIGHT
+from app.charts import classes as class_charts
+from app.charts.theme import LIGHT
+from app.jobs.pace import Pace
+from app.store import clean_images
+from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.test_pages import opened, page, settled, texts
 from tests.test_reference_free import hidden_pixel, model, own

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import controls
-from app.cases import CaseStore
+from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.waiting import until
 from ti_core.case import Case
@@ -162,8 +162,8 @@ def test_a_reloaded_page_finds_its_inspection(dashboard: Worker) -> None:
 
 @pytest.mark.parametrize("sample", [True, False])
 def test_a_full_disk_is_a_sentence(dashboard: Worker, sample: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app import requests
-    from app.sources import ModelShelf
+    from app import ask as requests
+    from app.store.sources import ModelShelf
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -190,7 +190,7 @@ def test_a_full_disk_is_a_sentence(dashboard: Worker, sample: bool, monkeypatch:
 def test_an_upload_that_is_no_model_is_refused(
     dashboard: Worker, files: list[tuple[str, bytes]], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.sources.MOST_BYTES", 1000)
+    monkeypatch.setattr("app.store.sources.MOST_BYTES", 1000)
     app = page().run()
     app.get("file_uploader")[0].set_value([(n, d, "application/octet-stream") for n, d in files]).run()
     app.button(key="inspect").click().run()

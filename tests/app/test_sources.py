@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app import sources
-from app.sources import ModelShelf, file_name, samples
+from app.store import sources
+from app.store.sources import ModelShelf, file_name, samples
 from tests.disks import fill
 from ti_core.errors import ModelFileError
 

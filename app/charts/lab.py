@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.theme import Palette, faded, template
+from app.charts.theme import Palette, faded, template
 
 Array = NDArray[np.floating]
 BINS = 24

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts import MOST_POINTS, capital
-from app.theme import Palette, faded, template
+from app.charts.theme import Palette, faded, template
+from app.charts.verdict import MOST_POINTS, capital
 from ti_core.comparison import Panel
 
 Array = NDArray[np.floating]

@@ -10,7 +10,7 @@ from streamlit.runtime import Runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.sources import MOST_BYTES
+from app.store.sources import MOST_BYTES
 from ti_core.worker.limits import total_memory
 
 

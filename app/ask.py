@@ -10,10 +10,11 @@ from typing import Any
 
 import streamlit as st
 
-from app import clean_images, controls, state
-from app.cases import home
-from app.sources import Source, Upload
-from app.tickets import Ticket
+from app import controls, state
+from app.jobs.tickets import Ticket
+from app.store import clean_images
+from app.store.cases import home
+from app.store.sources import Source, Upload
 from ti_core.errors import PackError
 from ti_core.pack import PACKS, Pack
 from ti_core.settings import Settings

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.uploads import Held
+from app.store.uploads import Held
 
 MOST_TABS = 64
 """Tabs that may be open at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.sources import MOST_BYTES, Upload, file_name
+from app.store.sources import MOST_BYTES, Upload, file_name
 from app.words import article, size
 from ti_core.errors import DataError
 from ti_core.own_images import FEWEST

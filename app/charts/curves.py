@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts import MOST_POINTS
-from app.pack_charts import SHARE, SYMBOLS, label_colour
-from app.theme import Palette, faded, template
+from app.charts.packs import SHARE, SYMBOLS, label_colour
+from app.charts.theme import Palette, faded, template
+from app.charts.verdict import MOST_POINTS
 from ti_core.evaluation.curves import CalibrationBins, Curves, Roc
 
 DASHES = {"blend": "solid", "patch": "dash"}

@@ -10,15 +10,15 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import config, file_util
 
-from app.guard import Guard
-from app.headers import security_headers
-from app.uploads import Held, most_held
+from app.server.guard import Guard
+from app.server.headers import security_headers
+from app.store.uploads import Held, most_held
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def guard() -> Middleware:
-    """The middleware of this server (:mod:`app.guard`)."""
+    """The middleware of this server (:mod:`app.server.guard`)."""
     index = Path(file_util.get_static_dir()) / "index.html"
     origins = frozenset(o.rstrip("/") for o in config.get_option("server.corsAllowedOrigins") or ())
     return Middleware(Guard, headers=security_headers(index), held=Held(most=most_held()), origins=origins)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from app.cases import CaseStore
-from app.pace import ALONE, Pace, progress, seconds_left
-from app.tickets import Launch, Running, Ticket
+from app.jobs.pace import ALONE, Pace, progress, seconds_left
+from app.jobs.tickets import Launch, Running, Ticket
+from app.jobs.workroom import Workroom
+from app.store.cases import CaseStore
 from app.words import reason
-from app.workroom import Workroom
 from ti_core.case import load_case
 from ti_core.errors import CaseError
 from ti_core.report import versions

@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts import MOST_POINTS
-from app.theme import Palette, template
+from app.charts.theme import Palette, template
+from app.charts.verdict import MOST_POINTS
 from ti_core.contents import Group
 from ti_core.evaluation.table import Row
 

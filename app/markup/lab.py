@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from app import pictures
-from app.markup import Picture
-from app.theme import Palette
+from app.charts import pictures
+from app.charts.theme import Palette
+from app.markup.page import Picture
 from app.words import plain
 
 STYLE = """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app.theme import SYMBOLS, WORDS, Palette
+from app.charts.theme import SYMBOLS, WORDS, Palette
 from app.words import plain
 
 STYLE = """

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.theme import Palette, faded, template
+from app.charts.theme import Palette, faded, template
 from ti_core.comparison import KIND_WORDS
 from ti_core.drawings import signed
 
