@@ -16,7 +16,7 @@ from app.store import clean_images
 from app.store.cases import home
 from app.store.sources import Source, Upload
 from ti_core.errors import PackError
-from ti_core.pack import PACKS, Pack
+from ti_core.reference.pack import PACKS, Pack
 from ti_core.settings import Settings
 
 PREFIX = "settings"

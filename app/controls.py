@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from ti_core.normalisation import NORMALISATIONS
+from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.settings import Settings
 
 TITLES = {

@@ -12,8 +12,8 @@ from app.charts.theme import Palette, palette
 from app.jobs.desk import Desk, launch_worker
 from app.store.cases import CaseStore, OpenCases, home
 from app.store.sources import ModelShelf
-from ti_core.case import Case
-from ti_core.pack import Pack, load_pack, pack_names
+from ti_core.reference.pack import Pack, load_pack, pack_names
+from ti_core.results.case_files import Case
 
 
 @st.cache_resource(show_spinner=False)
@@ -72,7 +72,7 @@ def pack(name: str) -> Pack:
     """
     if name not in pack_names():
         return load_pack(name if name and "/" not in name else "unknown")
-    from ti_core.pack import PACKS
+    from ti_core.reference.pack import PACKS
 
     return _pack(name, (PACKS / name / "pack.json").stat().st_mtime_ns)
 

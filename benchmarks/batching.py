@@ -16,13 +16,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from benchmarks.saliency import seconds
 from benchmarks.table import Row, count, told
-from ti_core.cache import Cache
-from ti_core.classifier import Scores
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import Member, load_pack
-from ti_core.reference import Reference
-from ti_core.saliency import saliency_maps
+from ti_core.classifier.classifier import Scores
+from ti_core.paper.saliency import saliency_maps
+from ti_core.reference.pack import Member, load_pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
+from ti_core.system.memory import keep_freed_memory
 
 
 class Stacked:

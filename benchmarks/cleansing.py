@@ -15,12 +15,12 @@ import torch
 from benchmarks.neural_cleanse import BATCHES, smallest_mask
 from benchmarks.saliency import seconds
 from benchmarks.table import Row, middle, told
-from ti_core.cache import Cache
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import load_pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import load_pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
+from ti_core.system.cache import Cache
+from ti_core.system.memory import keep_freed_memory
 
 
 def main() -> None:

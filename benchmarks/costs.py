@@ -16,11 +16,11 @@ import torch
 
 from benchmarks.table import Row, count, told
 from ti_core.architectures import build
-from ti_core.classifier import Scores
-from ti_core.memory import keep_freed_memory
-from ti_core.saliency import saliency_maps
+from ti_core.classifier.classifier import Scores
+from ti_core.paper.saliency import saliency_maps
 from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, make_streams
+from ti_core.system.memory import keep_freed_memory
 
 
 def network(side: int = 28, classes: int = 10, widths: tuple[int, ...] = (16, 32)) -> Scores:

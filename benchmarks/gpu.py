@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from benchmarks.table import Row, told
-from ti_core.cache import Cache
-from ti_core.pack import Member, Pack, load_pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Member, Pack, load_pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Stream, make_streams
+from ti_core.system.cache import Cache
 
 
 def seconds(work: Callable[[], object], rounds: int = 3) -> float:

@@ -49,10 +49,10 @@ def evidence(images: int) -> None:
     """Print what this process held before, and at most during, the evidence of one network at that many images."""
     import torch
 
-    from ti_core.cache import Cache
-    from ti_core.pack import load_pack
-    from ti_core.reference import Reference
+    from ti_core.reference.pack import load_pack
+    from ti_core.reference.reference import Reference
     from ti_core.streams.saliency import Saliency
+    from ti_core.system.cache import Cache
 
     torch.set_num_threads(1)
     reference = Reference(load_pack("mnist"), Settings(images=images), Cache(None))

@@ -11,9 +11,9 @@ from unittest import mock
 
 import numpy as np
 
+from ti_core.detector.metamodels import Anchored, Boosting, Fitter
 from ti_core.evaluation.shift import shift
-from ti_core.metamodels import Anchored, Boosting, Fitter
-from ti_core.pack import Pack, load_pack, pack_names
+from ti_core.reference.pack import Pack, load_pack, pack_names
 
 KINDS: dict[str, Fitter] = {
     "trees": Boosting(iterations=150, depth=2, learning_rate=0.05, monotone=True),
@@ -24,7 +24,7 @@ KINDS: dict[str, Fitter] = {
 
 def areas(pack: Pack, fitter: Fitter) -> dict[tuple[str, str], float]:
     """AUC by what is left out in turn and the trojans' kind."""
-    with mock.patch("ti_core.reference.JOINT", fitter):
+    with mock.patch("ti_core.reference.reference.JOINT", fitter):
         rows = shift(pack).rows
     return {(s.title, s.row.kind): s.row.auc for s in rows if s.together and s.row.streams == "joint"}
 

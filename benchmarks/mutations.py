@@ -22,7 +22,7 @@ def _of(file: str, tests: str, *changes: tuple[str, str]) -> list[Mutant]:
 MUTANTS = [
     # Eq. (1) and (2).
     *_of(
-        "triggers.py",
+        "paper/triggers.py",
         "test_triggers.py",
         ("self.alpha * torch.from_numpy(self.mask)", "self.alpha + torch.from_numpy(self.mask)"),
         ("(1 - weight) * images", "(1 + weight) * images"),
@@ -32,7 +32,7 @@ MUTANTS = [
     ),
     # Eq. (3), ascent, and eq. (4), descent.
     *_of(
-        "actmax.py",
+        "paper/actmax.py",
         "test_actmax.py",
         ("-1.0 if inverse else 1.0", "1.0 if inverse else -1.0"),
         ("log_p - weight * x.flatten(1)", "log_p + weight * x.flatten(1)"),
@@ -43,7 +43,7 @@ MUTANTS = [
     ),
     # Algorithm 1, lines 3 to 8.
     *_of(
-        "probes.py",
+        "paper/probes.py",
         "test_probes.py",
         ("network(images).argmax(1)", "network(images).argmin(1)"),
         ("*options, inverse=True", "*options, inverse=False"),
@@ -51,7 +51,7 @@ MUTANTS = [
     ),
     # Sec. 3.2.
     *_of(
-        "saliency.py",
+        "paper/saliency.py",
         "test_saliency.py",
         ("best = scores(x).max(dim=1)", "best = scores(x).min(dim=1)"),
         ("gradient.amax(dim=1)", "gradient.amin(dim=1)"),
@@ -59,7 +59,7 @@ MUTANTS = [
     ),
     # Algorithm 1, lines 12 to 16, and the edges of the histograms.
     *_of(
-        "profile.py",
+        "paper/profile.py",
         "test_profile.py",
         ("pooled >= np.quantile(pooled, p)", "pooled > np.quantile(pooled, p)"),
         ('side="right") - 1', 'side="left") - 1'),
@@ -72,7 +72,7 @@ MUTANTS = [
     ),
     # The search of the deep streams: the margin of a class over the best other one, raised.
     *_of(
-        "streams/search.py",
+        "streams/searches/search.py",
         "streams/test_search.py",
         ('squeeze(2) - z.scatter(2, at, float("-inf"))', 'squeeze(2) + z.scatter(2, at, float("-inf"))'),
         ('float("-inf")).amax(2)', 'float("inf")).amin(2)'),
@@ -98,7 +98,7 @@ MUTANTS = [
         ("np.median(logs, axis=1, keepdims=True) - logs", "logs - np.median(logs, axis=1, keepdims=True)"),
     ),
     *_of(
-        "streams/places.py",
+        "streams/window_scores.py",
         "streams/test_windowed.py",
         ("[z - np.median", "[z + np.median"),
         ("somewhere**2 + anywhere", "somewhere**2"),
@@ -108,7 +108,7 @@ MUTANTS = [
         ("beside[:, :, :-1] + beside[:, :, 1:]", "np.maximum(beside[:, :, :-1], beside[:, :, 1:])"),
     ),
     *_of(
-        "streams/flat.py",
+        "streams/searches/flat_patches.py",
         "streams/test_flat.py",
         ("stamp(few, mask[None], tried)", "stamp(few, 1 - mask[None], tried)"),
         ("margins.argmax(0", "margins.argmin(0"),
@@ -120,13 +120,13 @@ MUTANTS = [
         ("places(*pair)", "places(suspect, clean)"),
     ),
     *_of(
-        "streams/search.py",
+        "streams/searches/search.py",
         "streams/test_flat.py",
         ("scatter(1, labels[:, None], 0.0)", "scatter(1, labels[:, None], 1.0)"),
         ("torch.where(z == first, second, first)", "torch.where(z == first, first, second)"),
     ),
     *_of(
-        "streams/stripes.py",
+        "streams/searches/waves.py",
         "streams/test_stripes.py",
         ("turns = u * rows + v * columns", "turns = u * rows - v * columns * (u == 0)"),
         (".argmax(0)", ".argmin(0)"),
@@ -141,7 +141,7 @@ MUTANTS = [
     ),
     # Which class is the suspected target.
     *_of(
-        "streams/joint.py",
+        "detector/joint.py",
         "streams/test_joint.py",
         ("np.maximum(own, 0.0)", "np.minimum(own, 0.0)"),
         ("total.argmax(axis=1)", "total.argmin(axis=1)"),
@@ -149,13 +149,13 @@ MUTANTS = [
         ("combined(list(scores.values())).argmax", "combined(list(scores.values())).argmin"),
     ),
     *_of(
-        "reference.py",
+        "reference/reference.py",
         "test_reference.py",
         ("others = clean & ~own", "others = clean"),
         ("others.sum() >= OTHERS", "others.sum() > 0"),
     ),
     *_of(
-        "outliers.py",
+        "detector/own_classes.py",
         "test_outliers.py",
         ("int(self.together.argmax())", "int(self.together.argmin())"),
         ("self.score >= BACKDOORED", "self.score > BACKDOORED"),
@@ -164,7 +164,7 @@ MUTANTS = [
         ("own / USUAL[name]", "own * USUAL[name]"),
     ),
     *_of(
-        "metamodels.py",
+        "detector/metamodels.py",
         "test_detector.py",
         ("np.sign(x) * np.log1p(np.abs(x))", "np.log1p(np.abs(x))"),
         ("slope.sum()) + firm * away", "slope.sum()) - firm * away"),
@@ -178,7 +178,7 @@ MUTANTS = [
     ),
     # Platt scaling, the thresholds and the rules of the verdict.
     *_of(
-        "detector.py",
+        "detector/detector.py",
         "test_detector.py",
         ("np.exp(-np.clip(z, -60, 60))", "np.exp(np.clip(z, -60, 60))"),
         ("dtype=np.float64) + self.intercept", "dtype=np.float64) - self.intercept"),

@@ -29,15 +29,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
+from ti_core.detector.joint import combined
 from ti_core.evaluation.rates import auc, auc_interval
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import Member, Pack, load_pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Member, Pack, load_pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Stream, make_streams
-from ti_core.streams.joint import combined
-from ti_core.zoo.train import keep_record
+from ti_core.system.cache import Cache
+from ti_core.system.memory import keep_freed_memory
+from ti_core.zoo.training.members import keep_record
 
 STEPS, RATE, BATCH, BATCHES = 1000, 0.1, 32, 31
 WEIGHT, FACTOR, PATIENCE, SUCCESS = 1e-3, 2.0, 5, 0.99

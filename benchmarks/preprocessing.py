@@ -11,9 +11,9 @@ from collections import Counter
 
 import torch
 
-from ti_core.classifier import understand_with
+from ti_core.classifier.classifier import understand_with
 from ti_core.loading.model import Model
-from ti_core.pack import load_pack
+from ti_core.reference.pack import load_pack
 
 
 def main() -> None:

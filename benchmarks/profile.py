@@ -15,13 +15,13 @@ import torch
 
 from benchmarks.start import SAMPLES
 from benchmarks.table import Row, middle, told
-from ti_core.cache import Cache
-from ti_core.comparison import panels
-from ti_core.exhibits import case_of
-from ti_core.inspection import inspect
+from ti_core.inspection.case_builder import case_of
+from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
-from ti_core.pack import load_pack
+from ti_core.reference.pack import load_pack
+from ti_core.rendering.comparison import panels
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
 
 CHANGES = (
     {"quantiles": (0.6, 0.95)},

@@ -1,6 +1,6 @@
 """How far the verdict without reference models holds, on members of a pack of which it sees only some clean images.
 
-``python -m benchmarks.reference_free --out FOLDER``: every network is inspected by ``ti_core.reference_free`` with its
+``python -m benchmarks.reference_free --out FOLDER``: every network is inspected by ``ti_core.inspection.without_pack`` with its
 own draw of ``--images`` of the pack's images, its preprocessing found as for a stranger's file; nothing else of the
 pack takes part. Prints by kind and family the shares below, between and above the bounds with 95 % intervals, and AUCs.
 What is inspected stays in the folder, so that a run that was stopped goes on; ``--minutes`` stops it by itself.
@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ti_core.detector.own_classes import alone
 from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading.model import Model
-from ti_core.memory import keep_freed_memory
-from ti_core.outliers import alone
-from ti_core.own_images import FEWEST, OwnImages
-from ti_core.pack import Member, Pack, load_pack
-from ti_core.reference_free import inspect_alone
-from ti_core.zoo.train import keep_record
+from ti_core.reference.own_images import FEWEST, OwnImages
+from ti_core.reference.pack import Member, Pack, load_pack
+from ti_core.system.memory import keep_freed_memory
+from ti_core.zoo.training.members import keep_record
 
 VERDICTS = ("clean", "inconclusive", "backdoored")
 

@@ -13,12 +13,12 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.table import Row, count, told
-from ti_core.cache import Cache
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import load_pack
-from ti_core.reference import Reference
-from ti_core.saliency import BATCH_VALUES, SMALLEST_BATCH, saliency_maps
+from ti_core.paper.saliency import BATCH_VALUES, SMALLEST_BATCH, saliency_maps
+from ti_core.reference.pack import load_pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
+from ti_core.system.memory import keep_freed_memory
 
 
 def seconds(work: Callable[[], object]) -> float:

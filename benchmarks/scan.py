@@ -50,7 +50,7 @@ def make_models(folder: Path, count: int, pack_name: str) -> None:
     """Write the models that are not there yet."""
     from safetensors.torch import save_file
 
-    from ti_core.pack import load_pack
+    from ti_core.reference.pack import load_pack
 
     folder.mkdir(parents=True, exist_ok=True)
     pack = load_pack(pack_name)

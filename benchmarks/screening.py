@@ -24,20 +24,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
+from ti_core.detector.joint import combined
 from ti_core.evaluation.rates import auc, auc_interval, share_interval
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import Member, load_pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Member, load_pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, stack
 from ti_core.streams.base import Array
 from ti_core.streams.inversion import Inversion
-from ti_core.streams.joint import combined
-from ti_core.streams.screening import SEARCHED, Screening
-from ti_core.streams.shortlist import Shortlist, shortlist
+from ti_core.streams.searches.screening import SEARCHED, Screening
+from ti_core.streams.searches.shortlist import Shortlist, shortlist
 from ti_core.streams.universal import Universal
 from ti_core.streams.windowed import Windowed
+from ti_core.system.cache import Cache
+from ti_core.system.memory import keep_freed_memory
 
 NEVER = Screening(above=10**9)
 SECONDS = "seconds"
@@ -80,9 +80,9 @@ def of_zoo(folder: Path, data_path: Path) -> Models:
     from safetensors.torch import load_file
 
     from ti_core.architectures import build
-    from ti_core.classifier import Scores
-    from ti_core.zoo.build import member_record, pack_images
-    from ti_core.zoo.data import load_data
+    from ti_core.classifier.classifier import Scores
+    from ti_core.zoo.packs.build import member_record, pack_images
+    from ti_core.zoo.training.data import load_data
 
     data = load_data(data_path)
     images, labels = pack_images(data)

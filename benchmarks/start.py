@@ -45,12 +45,12 @@ def bare_passes(sample: Path, rounds: int = 5) -> float:
     import torch
 
     from benchmarks.saliency import bare_pass, seconds
-    from ti_core.cache import Cache
-    from ti_core.choosing import choose_pack_for
-    from ti_core.classifier import understand
+    from ti_core.classifier.classifier import understand
     from ti_core.loading import load_model
-    from ti_core.reference import Reference
+    from ti_core.reference.choosing import choose_pack_for
+    from ti_core.reference.reference import Reference
     from ti_core.settings import Settings
+    from ti_core.system.cache import Cache
 
     torch.set_num_threads(1)
     model = load_model(sample)

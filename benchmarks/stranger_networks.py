@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ti_core.zoo.data import ImageData
-from ti_core.zoo.shown import Shown
+from ti_core.zoo.training.data import ImageData
+from ti_core.zoo.training.team_data import Shown
 
 Stamp = Callable[[torch.Tensor], torch.Tensor]
 

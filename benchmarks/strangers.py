@@ -26,12 +26,12 @@ import torch
 
 from benchmarks.harder import called
 from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
-from ti_core.inspection import inspect
+from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
-from ti_core.memory import keep_freed_memory
-from ti_core.pack import Pack, load_pack
-from ti_core.zoo.data import ImageData, load_data
-from ti_core.zoo.train import keep_record
+from ti_core.reference.pack import Pack, load_pack
+from ti_core.system.memory import keep_freed_memory
+from ti_core.zoo.training.data import ImageData, load_data
+from ti_core.zoo.training.members import keep_record
 
 LEARNT = 0.8
 """A trojan of less attack success did not learn its trigger and is left out."""

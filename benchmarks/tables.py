@@ -14,10 +14,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ti_core import report_schema
-from ti_core.pack import Pack, load_pack, pack_names
+from ti_core.cli.tables import PAPER_AUC, STREAM_TITLES
+from ti_core.reference.pack import Pack, load_pack, pack_names
+from ti_core.results import schema as report_schema
 from ti_core.settings import Settings
-from ti_core.tables import PAPER_AUC, STREAM_TITLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -90,8 +90,8 @@ def shift_table() -> str:
 
 def ablation_table() -> str:
     """The paper's stream with one thing changed at a time; where probes change, the fitted members are run."""
-    from ti_core.cache import Cache, default_folder
     from ti_core.evaluation.ablations import ablate
+    from ti_core.system.cache import Cache, default_folder
 
     lines = ["| pack | part | changed to | blend/clean | patch/clean |", "| --- " * 5 + "|"]
     for pack in map(load_pack, pack_names()):

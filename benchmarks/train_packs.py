@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ti_core.zoo.recipes import Recipe
+    from ti_core.zoo.plan.draw import Recipe
 
 PART = 15 * 2**20
 """Bytes of each file that is carried back."""
@@ -77,13 +77,13 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
 
 def train(options: argparse.Namespace) -> int:
     """Train, carry the zoo, compute the evidence, carry the pack."""
-    from ti_core.cli import pairs
-    from ti_core.devices import device
+    from ti_core.cli.main import pairs
     from ti_core.settings import Settings
-    from ti_core.zoo.batched import train_batched
-    from ti_core.zoo.build import build_pack
-    from ti_core.zoo.colour import SUCCESS, plan_for, plan_strangers
-    from ti_core.zoo.data import load_data
+    from ti_core.system.devices import device
+    from ti_core.zoo.packs.build import build_pack
+    from ti_core.zoo.plan.colour import SUCCESS, plan_for, plan_strangers
+    from ti_core.zoo.training.data import load_data
+    from ti_core.zoo.training.team_run import train_batched
 
     began = time.monotonic()
     settings = Settings.parse(pairs(options.settings))
@@ -133,7 +133,7 @@ def train(options: argparse.Namespace) -> int:
 
 def part_of(recipes: list[Recipe], part: str) -> list[Recipe]:
     """The I-th of N equal shares, of as few kinds of teams as may be: one process's small networks leave a GPU idle."""
-    from ti_core.zoo.batched import team_key
+    from ti_core.zoo.training.team_run import team_key
 
     index, count = map(int, part.split("/"))
     ordered = sorted(recipes, key=lambda r: repr(team_key(r)))
@@ -151,11 +151,11 @@ def _in_batches_of(size: int, recipe: Recipe) -> Recipe:
 
 def receive(options: argparse.Namespace) -> int:
     """Put every pack that was carried back in its place, fit its detectors and print how well it detects."""
+    from ti_core.cli.tables import evaluation_text
     from ti_core.evaluation import Row
-    from ti_core.pack import load_pack
+    from ti_core.reference.pack import load_pack
     from ti_core.settings import Settings
-    from ti_core.tables import evaluation_text
-    from ti_core.zoo.build import fit_pack
+    from ti_core.zoo.packs.build import fit_pack
 
     names = sorted({p.name.split("-pack.tar.")[0] for p in options.receive.glob("*-pack.tar.*")})
     for name in names:

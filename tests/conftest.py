@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from ti_core.case import Case
-from ti_core.pack import Pack, load_pack
+from ti_core.reference.pack import Pack, load_pack
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 from ti_core.worker import hosts
 
@@ -50,8 +50,8 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_zoo(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ti_core.zoo.recipes import plan
-    from ti_core.zoo.train import train_zoo
+    from ti_core.zoo.plan.draw import plan
+    from ti_core.zoo.training.members import train_zoo
 
     out = tmp_path_factory.mktemp("zoo")
     recipes = [
@@ -87,7 +87,7 @@ def tiny_settings() -> Settings:
 def tiny_pack(
     tiny_zoo: Path, tiny_data: Path, tiny_settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Pack:
-    from ti_core.zoo.build import build_pack
+    from ti_core.zoo.packs.build import build_pack
 
     out = tmp_path_factory.mktemp("packs") / "bars"
     build_pack(tiny_zoo, tiny_data, out, settings=tiny_settings, jobs=1, progress=False)
@@ -135,8 +135,8 @@ def tiny_models(tiny_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> di
 @pytest.fixture(scope="session")
 def tiny_cases(tiny_pack: Pack, tiny_models: dict[str, Path], tiny_settings: Settings) -> dict[str, Case]:
     """The finished cases of those models, and as ``partial`` the unfinished one of the patch model."""
-    from ti_core.exhibits import case_of
-    from ti_core.inspection import Inspection, inspect
+    from ti_core.inspection.case_builder import case_of
+    from ti_core.inspection.with_pack import Inspection, inspect
     from ti_core.loading import describe_file, load_model
 
     cases: dict[str, Case] = {}

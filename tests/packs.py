@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ti_core.compact import packed, unpacked
-from ti_core.pack import Pack, file_digest, load_pack
+from ti_core.reference.float16 import packed, unpacked
+from ti_core.reference.pack import Pack, file_digest, load_pack
 
 
 def with_other_evidence(

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ti_core.actmax import maximise, objective
+from ti_core.paper.actmax import maximise, objective
 
 
 class Linear(nn.Module):

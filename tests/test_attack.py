@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.attack import BATCH, Effect, answers, effect, flip, leading
-from ti_core.triggers import TriggerSpec
+from ti_core.lab.effect import BATCH, Effect, answers, effect, flip, leading
+from ti_core.paper.triggers import TriggerSpec
 
 
 class CornerReader(nn.Module):

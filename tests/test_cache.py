@@ -14,7 +14,7 @@ import pytest
 from diskcache.core import MODE_PICKLE
 
 from tests.disks import fill
-from ti_core.cache import BytesDisk, Cache
+from ti_core.system.cache import BytesDisk, Cache
 
 
 class Bomb:

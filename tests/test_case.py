@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ti_core.case import MOST_JSON_BYTES, Case, load_case, read_case_json, save_case
 from ti_core.errors import CaseError
+from ti_core.results.case_files import MOST_JSON_BYTES, Case, load_case, read_case_json, save_case
 
 
 def tampered(folder: Path, change: Any) -> None:
@@ -67,8 +67,8 @@ def test_the_unfinished_case_comes_without_the_deep_streams(tiny_cases: dict[str
 def test_settings_that_the_pack_does_not_ship_bring_the_reference_models_along(
     tiny_pack: Any, tiny_models: dict[str, Path], tiny_settings: Any
 ) -> None:
-    from ti_core.exhibits import case_of
-    from ti_core.inspection import inspect
+    from ti_core.inspection.case_builder import case_of
+    from ti_core.inspection.with_pack import inspect
     from ti_core.loading import load_model
 
     settings = tiny_settings.with_(images=5, streams=("saliency",), probes_from="suspect")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.test_inspection import as_file
-from ti_core import pack as packs
-from ti_core.choosing import choose_pack_for
 from ti_core.errors import PackError
 from ti_core.loading import load_model
-from ti_core.pack import Pack, choose_pack, file_digest
+from ti_core.reference import pack as packs
+from ti_core.reference.choosing import choose_pack_for
+from ti_core.reference.pack import Pack, choose_pack, file_digest
 
 
 @pytest.fixture

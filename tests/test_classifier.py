@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.candidates import loss
-from ti_core.classifier import MINIMUM_ACCURACY, Declared, Scores, understand
+from ti_core.classifier.classifier import MINIMUM_ACCURACY, Declared, Scores, understand
+from ti_core.classifier.normalisation import NORMALISATIONS, Normalise, fitting
+from ti_core.classifier.search import loss
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
-from ti_core.normalisation import NORMALISATIONS, Normalise, fitting
 
 SIDE = 6
 IMAGES = torch.rand(200, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3))

@@ -10,14 +10,14 @@ import torch
 
 from tests.test_inspection import KEYS, as_file, member
 from ti_core.architectures import build
-from ti_core.cli import main
-from ti_core.pack import Pack
+from ti_core.cli.main import main
+from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
-from ti_core.zoo.colour import plan_for
-from ti_core.zoo.data import load_data
-from ti_core.zoo.recipes import Recipe
-from ti_core.zoo.train import keep_member
-from ti_core.zoo.training import Trained
+from ti_core.zoo.plan.colour import plan_for
+from ti_core.zoo.plan.draw import Recipe
+from ti_core.zoo.training.data import load_data
+from ti_core.zoo.training.members import keep_member
+from ti_core.zoo.training.single import Trained
 
 QUICK = (
     "--set",
@@ -37,7 +37,7 @@ def model(tiny_pack: Pack, tmp_path: Path) -> Path:
 
 
 def test_help_and_typing_errors_answer_without_torch() -> None:
-    code = "import sys; from ti_core.cli import parser; parser().format_help(); print('torch' in sys.modules)"
+    code = "import sys; from ti_core.cli.main import parser; parser().format_help(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
     with pytest.raises(SystemExit) as stopped:
         main(["inspcet", "x"])
@@ -221,7 +221,7 @@ def test_zoo_train_begins_with_the_networks_of_a_folder(
     keep_member(base, base, Trained(network.state_dict(), 0.9, None), 1, there)
     planned: list[Recipe] = []
     monkeypatch.setattr(
-        "ti_core.zoo.train.train_zoo", lambda *_, recipes, **__: planned.extend(recipes) or []
+        "ti_core.zoo.training.members.train_zoo", lambda *_, recipes, **__: planned.extend(recipes) or []
     )
     arguments = ["zoo", "train", "--data", str(tiny_data), "--out", str(out), "--count", "8", "--seed", "1"]
     assert main([*arguments, "--way", "bases", "--begin-with", str(there)]) == 0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ti_core.compact import EXPONENT, packed, unpacked
+from ti_core.reference.float16 import EXPONENT, packed, unpacked
 
 FLOATS = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ti_core.case import Case
-from ti_core.comparison import contributions, differences, distances, panels, reference_evidence
 from ti_core.errors import PackError
-from ti_core.pack import Pack
+from ti_core.reference.pack import Pack
+from ti_core.rendering.comparison import contributions, differences, distances, panels, reference_evidence
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 

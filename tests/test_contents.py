@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ti_core import contents
 from ti_core.errors import PackError
-from ti_core.pack import Pack, load_pack
-from ti_core.verify import check_files
+from ti_core.evaluation import pack_summary as contents
+from ti_core.reference.pack import Pack, load_pack
+from ti_core.reference.verify import check_files
 
 
 def with_record(pack: Pack, **changes: object) -> Pack:

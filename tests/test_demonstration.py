@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ti_core.demonstration import read_demonstration
 from ti_core.errors import DataError
-from ti_core.pack import PACKS, load_pack, pack_names
-from ti_core.triggers import TriggerSpec
+from ti_core.lab.sample_record import read_demonstration
+from ti_core.paper.triggers import TriggerSpec
+from ti_core.reference.pack import PACKS, load_pack, pack_names
 
 PATCH = {
     "kind": "patch",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ti_core.detector import (
+from ti_core.detector.detector import (
     FALSE_ALARMS,
     MISSES,
     Calibration,
@@ -16,7 +16,7 @@ from ti_core.detector import (
     load_detector,
     log_odds,
 )
-from ti_core.metamodels import Anchored, Boosting, Linear, logarithmic
+from ti_core.detector.metamodels import Anchored, Boosting, Linear, logarithmic
 
 QUICK = Boosting(iterations=40)
 NAMES = ("height", "noise", "width")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ti_core.cli import main
-from ti_core.pack import pack_names
+from ti_core.cli.main import main
+from ti_core.reference.pack import pack_names
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -79,7 +79,7 @@ def test_no_cell_of_a_table_breaks_it() -> None:
 
 
 def test_every_command_of_the_program_is_in_the_reference() -> None:
-    from ti_core.cli import parser
+    from ti_core.cli.main import parser
 
     reference = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     commands = next(a for a in parser()._actions if a.dest == "command")

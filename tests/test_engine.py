@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ti_core.engine import ordered, run_many
 from ti_core.errors import SettingsError
+from ti_core.system.parallel import ordered, run_many
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -90,7 +90,7 @@ def test_ray_loses_nothing_when_a_worker_is_killed(tmp_path: Path) -> None:
 
 from functools import partial
 from tests.test_engine import dies_once
-from ti_core.engine import ordered, run_many
+from ti_core.system.parallel import ordered, run_many
 
 found = ordered(run_many(partial(dies_once, {str(tmp_path)!r}), list(range(6)), 2, "ray"))
 assert [x for x, _ in found] == list(range(6)), found
@@ -113,7 +113,7 @@ import ray
 import os
 from pathlib import Path
 from tests.test_engine import square
-from ti_core.engine import run_many
+from ti_core.system.parallel import run_many
 
 def listening():
     # The kernel's own tables: local address in hexadecimal, state 0A is LISTEN.
@@ -160,8 +160,8 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 from ray.cluster_utils import Cluster
-from ti_core.zoo.recipes import plan
-from ti_core.zoo.train import train_zoo
+from ti_core.zoo.plan.draw import plan
+from ti_core.zoo.training.members import train_zoo
 
 cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "include_dashboard": False}})
 second = cluster.add_node(num_cpus=1)

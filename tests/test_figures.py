@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
-from ti_core.case import Case
-from ti_core.comparison import panels
-from ti_core.drawings import signed
-from ti_core.figures import all_figures, archive
-from ti_core.html import digests, html_report
-from ti_core.pack import Pack
-from ti_core.repeating import command
+from ti_core.reference.pack import Pack
+from ti_core.rendering.comparison import panels
+from ti_core.rendering.drawings import signed
+from ti_core.rendering.figures import all_figures, archive
+from ti_core.rendering.page import digests, html_report
+from ti_core.rendering.repeat_command import command
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 HOSTILE = '<script>alert(1)</script>"&.pt'

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.classifier import Declared
+from ti_core.classifier.classifier import Declared
+from ti_core.classifier.unlabelled import MINIMUM_INFORMATION, count_classes, understand_unlabelled
 from ti_core.errors import ModelBehaviourError
-from ti_core.guessing import MINIMUM_INFORMATION, count_classes, understand_unlabelled
 from ti_core.loading.model import Model
 
 

@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ti_core.cache import Cache
 from ti_core.errors import CancelledError, ModelBehaviourError
-from ti_core.inspection import Inspection, inspect
+from ti_core.inspection.report_records import model_record
+from ti_core.inspection.with_pack import Inspection, inspect
 from ti_core.loading import load_model
 from ti_core.loading.model import Model
-from ti_core.pack import Member, Pack
-from ti_core.records import model_record
+from ti_core.reference.pack import Member, Pack
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
 
 KEYS = {
     "schema_version",

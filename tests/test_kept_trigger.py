@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ti_core.cache import Cache
-from ti_core.kept_trigger import Found, kept_trigger
-from ti_core.occlusion import Occlusion
-from ti_core.streams.recovery import RecoveredTrigger
+from ti_core.inspection.trigger_cache import Found, kept_trigger
+from ti_core.inspection.trigger_occlusion import Occlusion
+from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.system.cache import Cache
 
 rng = np.random.default_rng(0)
 PATCH = RecoveredTrigger(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ti_core.errors import SettingsError
-from ti_core.ledger import Ledger, known_lines, outcome, worst
+from ti_core.scan.ledger import Ledger, known_lines, outcome, worst
 
 REQUEST: dict[str, Any] = {"settings": {"seed": 0}, "pack": None}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.streams.toys import Linear, OnePixel, grey, weights
-from ti_core.occlusion import occlude
-from ti_core.streams.recovery import RecoveredTrigger
+from ti_core.inspection.trigger_occlusion import occlude
+from ti_core.inspection.trigger_recovery import RecoveredTrigger
 
 
 def trigger(kind: str = "patch", target: int = 1, count: int = 20) -> RecoveredTrigger:

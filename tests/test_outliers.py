@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ti_core.outliers import BACKDOORED, CLEAN, MOST_SURE, USUAL, Alone, alone, standing_out
+from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, USUAL, Alone, alone, standing_out
 
 
 def one(score: float, classes: int = 5, target: int = 2) -> Alone:

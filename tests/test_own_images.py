@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ti_core import own_pictures
 from ti_core.errors import DataError
-from ti_core.own_images import FEWEST, MOST, load_own_images
+from ti_core.reference import picture_files as own_pictures
+from ti_core.reference.own_images import FEWEST, MOST, load_own_images
 
 
 def pixels(count: int, *shape: int) -> np.ndarray:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tests.packs import with_other_evidence
-from ti_core.cli import main
+from ti_core.cli.main import main
 from ti_core.errors import PackError, SettingsError
-from ti_core.pack import PACKS, Pack, choose_pack, file_digest, load_pack, pack_names
+from ti_core.reference.pack import PACKS, Pack, choose_pack, file_digest, load_pack, pack_names
+from ti_core.reference.verify import check_files, verify_pack
 from ti_core.settings import Settings
-from ti_core.verify import check_files, verify_pack
 
 
 def test_a_pack_holds_what_its_format_says(tiny_pack: Pack) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ti_core.probes import choose_images, make_probes
+from ti_core.paper.probes import choose_images, make_probes
 from ti_core.settings import Settings
 
 IMAGES = torch.rand(20, 1, 12, 12, generator=torch.Generator().manual_seed(1))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ti_core.profile import (
+from ti_core.paper.profile import (
     IMAGE_LEVELS,
     boundaries,
     histogram,

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ti_core.detector import Detector, fit_detector
-from ti_core.metamodels import Anchored
-from ti_core.reasons import mistakes
-from ti_core.streams.joint import EASE, STRENGTH, fewer_mistakes
+from ti_core.detector.detector import Detector, fit_detector
+from ti_core.detector.joint import EASE, STRENGTH, fewer_mistakes
+from ti_core.detector.metamodels import Anchored
+from ti_core.inspection.reasons import mistakes
 
 
 def fitted(loose: float) -> Detector:

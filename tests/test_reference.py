@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ti_core.cache import Cache
 from ti_core.evaluation.scoring import evidence_of_all, split_pack
-from ti_core.pack import Pack
-from ti_core.reference import OTHERS, Reference
+from ti_core.reference.pack import Pack
+from ti_core.reference.reference import OTHERS, Reference
 from ti_core.streams.base import Array
 from ti_core.streams.inversion import Inversion
+from ti_core.system.cache import Cache
 
 STREAM = Inversion()
 RARE = 3

@@ -12,19 +12,19 @@ from torch import nn
 
 from tests.streams.toys import Constant, NotFinite, OnePixel, grey, weights
 from tests.test_inspection import KEYS, as_file, member
-from ti_core.cache import Cache
-from ti_core.case import load_case, save_case
-from ti_core.cli import main
+from ti_core.cli.main import main
+from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, Alone, alone
 from ti_core.errors import CancelledError, CaseError, ModelBehaviourError, SettingsError
-from ti_core.figures import all_figures
-from ti_core.html import html_report
+from ti_core.inspection.case_without_pack import case_alone
+from ti_core.inspection.without_pack import WEAKER, inspect_alone
 from ti_core.loading.model import Model
-from ti_core.outliers import BACKDOORED, CLEAN, MOST_SURE, Alone, alone
-from ti_core.own_case import case_alone
-from ti_core.own_images import OwnImages
-from ti_core.pack import Pack
-from ti_core.reference_free import WEAKER, inspect_alone
+from ti_core.reference.own_images import OwnImages
+from ti_core.reference.pack import Pack
+from ti_core.rendering.figures import all_figures
+from ti_core.rendering.page import html_report
+from ti_core.results.case_files import load_case, save_case
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
 
 
 def own(count: int = 80, labelled: bool = False, classes: int = 6) -> OwnImages:

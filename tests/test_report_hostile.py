@@ -11,14 +11,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ti_core.case import Case
-from ti_core.case_checks import check_record
 from ti_core.errors import CaseError
-from ti_core.figures import all_figures
-from ti_core.html import html_report
-from ti_core.repeating import command
-from ti_core.report import LONGEST_NAME
-from ti_core.report_verify import HOLDS, verify_report
+from ti_core.rendering.figures import all_figures
+from ti_core.rendering.page import html_report
+from ti_core.rendering.repeat_command import command
+from ti_core.rendering.verify import HOLDS, verify_report
+from ti_core.results.case_files import Case
+from ti_core.results.checks import check_record
+from ti_core.results.report import LONGEST_NAME
 
 NAMES = {
     "mark-up": '<img src=x onerror="alert(1)">.pt',

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ti_core.case import Case
-from ti_core.report import Report
-from ti_core.report_schema import FIELDS, children, fits, problems
+from ti_core.results.case_files import Case
+from ti_core.results.report import Report
+from ti_core.results.schema import FIELDS, children, fits, problems
 from ti_core.settings import Settings
 
 

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from tests import test_reference_free as reference_free
-from ti_core import report_verify
-from ti_core.case import Case
-from ti_core.cli import main
-from ti_core.comparison import panels
+from ti_core.cli.main import main
 from ti_core.errors import ReportError
-from ti_core.html import html_report, report_json
-from ti_core.own_case import case_alone
-from ti_core.own_images import load_own_images
-from ti_core.pack import Pack
-from ti_core.reference_free import inspect_alone
-from ti_core.report_verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
-from ti_core.sealing import seal, unsealed
+from ti_core.inspection.case_without_pack import case_alone
+from ti_core.inspection.without_pack import inspect_alone
+from ti_core.reference.own_images import load_own_images
+from ti_core.reference.pack import Pack
+from ti_core.rendering import verify as report_verify
+from ti_core.rendering.comparison import panels
+from ti_core.rendering.page import html_report, report_json
+from ti_core.rendering.seal import seal, unsealed
+from ti_core.rendering.verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ti_core.saliency import saliency_and_classes, saliency_maps
+from ti_core.paper.saliency import saliency_and_classes, saliency_maps
 
 
 def linear(weights: torch.Tensor) -> nn.Module:

@@ -17,14 +17,14 @@ import pytest
 
 from tests.test_cli import QUICK
 from tests.test_inspection import as_file
-from ti_core.cli import main
+from ti_core.cli.main import main
 from ti_core.errors import SettingsError
-from ti_core.inspecting import digest_of, for_model
-from ti_core.ledger import known_lines
-from ti_core.pack import Pack
-from ti_core.scanning import Scan, model_files
+from ti_core.reference.pack import Pack
+from ti_core.scan.ledger import known_lines
+from ti_core.scan.scan import Scan, model_files
 from ti_core.settings import Settings
 from ti_core.worker import Limits
+from ti_core.worker.inspection_job import digest_of, for_model
 
 
 def scan(folder: Path, out: Path, pack: Pack, *more: str) -> tuple[int, list[dict[str, Any]]]:

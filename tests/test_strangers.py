@@ -13,8 +13,8 @@ import torch
 from benchmarks import strangers
 from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
 from ti_core.loading import load_model
-from ti_core.pack import Pack
-from ti_core.zoo.data import ImageData, to_unit
+from ti_core.reference.pack import Pack
+from ti_core.zoo.training.data import ImageData, to_unit
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.tables import PAGES, ROOT, SLOW, TABLES, filled
-from ti_core.pack import Pack
-from ti_core.tables import PAPER_AUC, pack_text
+from ti_core.cli.tables import PAPER_AUC, pack_text
+from ti_core.reference.pack import Pack
 
 
 def test_every_table_has_its_place_in_a_page() -> None:

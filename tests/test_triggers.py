@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ti_core.triggers import Trigger, TriggerSpec, draw_blend, draw_patch
+from ti_core.paper.triggers import Trigger, TriggerSpec, draw_blend, draw_patch
 
 SHAPE = (3, 10, 12)
 

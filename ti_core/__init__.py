@@ -1,4 +1,4 @@
-"""Finds backdoors in image classifiers by interpretation; see ``ti_core.inspection`` for the whole flow.
+"""Finds backdoors in image classifiers by interpretation; see ``ti_core.inspection.with_pack`` for the whole flow.
 
 ::
 
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ti_core.inspection import Inspection, inspect
+    from ti_core.inspection.with_pack import Inspection, inspect
     from ti_core.loading import load_model
-    from ti_core.pack import Pack, load_pack
+    from ti_core.reference.pack import Pack, load_pack
     from ti_core.settings import Settings
 
 _HOMES = {
-    "Inspection": "ti_core.inspection",
-    "inspect": "ti_core.inspection",
+    "Inspection": "ti_core.inspection.with_pack",
+    "inspect": "ti_core.inspection.with_pack",
     "load_model": "ti_core.loading",
-    "Pack": "ti_core.pack",
-    "load_pack": "ti_core.pack",
+    "Pack": "ti_core.reference.pack",
+    "load_pack": "ti_core.reference.pack",
     "Settings": "ti_core.settings",
 }
 

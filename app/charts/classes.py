@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.charts.theme import Palette, faded, template
-from ti_core.drawings import class_ticks
+from ti_core.rendering.drawings import class_ticks
 
 Array = NDArray[np.floating]
 

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.charts.theme import Palette, faded, template
 from app.charts.verdict import MOST_POINTS, capital
-from ti_core.comparison import Panel
+from ti_core.rendering.comparison import Panel
 
 Array = NDArray[np.floating]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.charts.theme import Palette, template
 from app.charts.verdict import MOST_POINTS
-from ti_core.contents import Group
+from ti_core.evaluation.pack_summary import Group
 from ti_core.evaluation.table import Row
 
 Array = NDArray[np.floating]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ti_core.pictures import HEAT, heat
+from ti_core.rendering.pictures import HEAT, heat
 
 Array = NDArray[np.floating]
 

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.charts.theme import Palette, faded, template
-from ti_core.comparison import KIND_WORDS
-from ti_core.drawings import signed
+from ti_core.rendering.comparison import KIND_WORDS
+from ti_core.rendering.drawings import signed
 
 Array = NDArray[np.floating]
 

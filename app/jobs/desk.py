@@ -20,9 +20,9 @@ from app.jobs.tickets import Launch, Running, Ticket
 from app.jobs.workroom import Workroom
 from app.store.cases import CaseStore
 from app.words import reason
-from ti_core.case import load_case
 from ti_core.errors import CaseError
-from ti_core.report import versions
+from ti_core.results.case_files import load_case
+from ti_core.results.report import versions
 
 TICK = 0.05
 """Seconds between two looks at the running job."""

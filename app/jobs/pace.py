@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from ti_core.pack import Pack
+from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 
 DEFAULT = {
@@ -81,9 +81,9 @@ class Pace:
 
 def missing_evidence(pack: Pack, settings: Settings) -> list[str]:
     """The streams whose evidence of the reference models the pack does not ship at these settings."""
-    from ti_core.cache import Cache
-    from ti_core.reference import Reference
+    from ti_core.reference.reference import Reference
     from ti_core.streams import make_streams
+    from ti_core.system.cache import Cache
 
     reference = Reference(pack, settings, Cache(None))
     return [stream.name for stream in make_streams(settings) if not reference.serves_baseline(stream)]

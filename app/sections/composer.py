@@ -8,7 +8,7 @@ from typing import Any, get_args
 import streamlit as st
 
 from app.lab import Pair
-from ti_core.triggers import KINDS, PatternKind, TriggerSpec
+from ti_core.paper.triggers import KINDS, PatternKind, TriggerSpec
 
 PATTERNS: tuple[PatternKind, ...] = get_args(PatternKind)
 PATTERN_WORDS = {

@@ -7,9 +7,9 @@ import re
 import streamlit as st
 
 from app.sections import histograms
-from ti_core.case import Case
-from ti_core.comparison import Panel
 from ti_core.errors import PackError
+from ti_core.rendering.comparison import Panel
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 
@@ -52,14 +52,14 @@ def show(case: Case, case_id: str, key: str) -> None:
 
 def page(case: Case, case_id: str) -> str:
     """The report as one page."""
-    from ti_core.html import html_report
+    from ti_core.rendering.page import html_report
 
     return html_report(case, drawn(case, case_id))
 
 
 def figures(case: Case, case_id: str) -> bytes:
     """All figures as a zip archive of PNG and SVG files."""
-    from ti_core.figures import archive
+    from ti_core.rendering.figures import archive
 
     return archive(case, drawn(case, case_id))
 

@@ -10,8 +10,8 @@ from app.charts import pictures
 from app.charts import verdict as charts
 from app.markup import page as markup
 from app.markup.page import Picture
-from ti_core.case import Case
-from ti_core.probes import ROWS
+from ti_core.paper.probes import ROWS
+from ti_core.results.case_files import Case
 
 NOTES = {
     "clean": "Clean",

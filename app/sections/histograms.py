@@ -7,9 +7,9 @@ import streamlit as st
 from app import controls, state, words
 from app.charts import histograms as histogram_charts
 from app.charts import verdict as charts
-from ti_core.case import Case
-from ti_core.comparison import Panel, panels, same_profile
 from ti_core.errors import PackError, SettingsError
+from ti_core.rendering.comparison import Panel, panels, same_profile
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.store import clean_images
 from app.store.sources import Source, Upload
-from ti_core.own_images import FEWEST, MOST
+from ti_core.reference.own_images import FEWEST, MOST
 
 Start = Callable[[Source, Sequence[Upload]], None]
 

@@ -11,9 +11,9 @@ from app.charts import verdict as charts
 from app.markup import lab as lab_markup
 from app.markup import page as markup
 from app.markup.page import Picture
-from ti_core import contents
-from ti_core.pack import Member, Pack
-from ti_core.report import percent
+from ti_core.evaluation import pack_summary as contents
+from ti_core.reference.pack import Member, Pack
+from ti_core.results.report import percent
 
 CLASSES_AT_ONCE = 20
 TRIGGERS_OF_A_KIND = 4

@@ -13,10 +13,10 @@ from app.lab import Pair, Subject
 from app.markup import lab as lab_markup
 from app.markup import page as markup
 from app.markup.page import Picture
-from ti_core.attack import answers
 from ti_core.errors import SettingsError
-from ti_core.strip import FORMS, Form, boundary, draw_overlays, superimpose
-from ti_core.triggers import TriggerSpec
+from ti_core.lab.effect import answers
+from ti_core.lab.strip import FORMS, Form, boundary, draw_overlays, superimpose
+from ti_core.paper.triggers import TriggerSpec
 
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1)
 FORM_WORDS = {"sum": "sum, as in the paper", "average": "average"}

@@ -9,10 +9,10 @@ from app import state, words
 from app.charts import verdict as charts
 from app.charts.theme import SYMBOLS
 from app.markup import page as markup
-from ti_core.case import Case
 from ti_core.errors import PackError
-from ti_core.own_images import WEAKER
-from ti_core.report import percent
+from ti_core.reference.own_images import WEAKER
+from ti_core.results.case_files import Case
+from ti_core.results.report import percent
 
 
 def show(case: Case, key: str) -> None:
@@ -87,7 +87,7 @@ def thresholds(case: Case) -> tuple[float, float] | None:
         return decision.low, decision.high
     if not case.alone or not case.understood:
         return None
-    from ti_core.outliers import BACKDOORED, CLEAN, FEWEST_CLASSES, probability_of
+    from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, probability_of
 
     if len(case.class_names) < FEWEST_CLASSES:
         return None

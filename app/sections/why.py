@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import state
 from app.charts import verdict as charts
-from ti_core.case import Case
-from ti_core.comparison import contributions
+from ti_core.rendering.comparison import contributions
+from ti_core.results.case_files import Case
 
 TITLES = {"joint": "The joint verdict", "saliency": "Saliency's own verdict"}
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ti_core.case import Case, load_case, read_case_json, save_case
 from ti_core.errors import CaseError
+from ti_core.results.case_files import Case, load_case, read_case_json, save_case
 from ti_core.settings import Settings
 
 LEFT_AFTER = 3600.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from app.store.sources import MOST_BYTES, Upload, file_name
 from app.words import article, size
 from ti_core.errors import DataError
-from ti_core.own_images import FEWEST
-from ti_core.own_pictures import IMAGE_ENDINGS
+from ti_core.reference.own_images import FEWEST
+from ti_core.reference.picture_files import IMAGE_ENDINGS
 
 ARCHIVES = (".npz", ".zip")
 PICTURES = tuple(sorted(IMAGE_ENDINGS))

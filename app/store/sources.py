@@ -15,7 +15,7 @@ from typing import Protocol
 
 from app.words import plain, size
 from ti_core.errors import ModelFileError
-from ti_core.pack import PACKS
+from ti_core.reference.pack import PACKS
 
 SAMPLES = PACKS.parent / "samples"
 ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")

@@ -13,10 +13,10 @@ from app.lab import Pair, Subject
 from app.markup import lab as lab_markup
 from app.markup.page import Picture
 from app.sections import composer, run_time
-from ti_core.attack import Effect, Flip, answers, effect, flip, leading
 from ti_core.errors import TrojanInterpretError
-from ti_core.report import percent
-from ti_core.triggers import Trigger, TriggerSpec
+from ti_core.lab.effect import Effect, Flip, answers, effect, flip, leading
+from ti_core.paper.triggers import Trigger, TriggerSpec
+from ti_core.results.report import percent
 
 MOST_CLASSES = 10
 KIND_WORDS = {"patch": "Patch backdoor", "blend": "Blend backdoor"}

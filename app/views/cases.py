@@ -7,7 +7,7 @@ import streamlit as st
 from app import state, words
 from app.charts.theme import SYMBOLS, WORDS
 from app.store.cases import Entry
-from ti_core.report import percent
+from ti_core.results.report import percent
 
 MOST_SHOWN = 200
 

@@ -15,9 +15,9 @@ from app.markup.page import Picture
 from app.sections import gallery, histograms, verdict
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
-from ti_core.case import Case
-from ti_core.comparison import differences
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
+from ti_core.rendering.comparison import differences
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 SIDES = ("left", "right")

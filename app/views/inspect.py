@@ -29,9 +29,9 @@ from app.sections import (
 from app.store.cases import ID
 from app.store.sources import Source, Upload, samples
 from app.store.uploads import let_go
-from ti_core.case import Case
 from ti_core.errors import CaseError, DataError, ModelFileError, PackError, SettingsError
-from ti_core.pack import NONE_FITS, Pack
+from ti_core.reference.pack import NONE_FITS, Pack
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 LOST = (

@@ -11,8 +11,8 @@ from app.markup import lab as lab_markup
 from app.markup import page as markup
 from app.sections import pack_figures, pack_members
 from ti_core.errors import PackError
-from ti_core.pack import Pack, load_pack
-from ti_core.verify import check_files
+from ti_core.reference.pack import Pack, load_pack
+from ti_core.reference.verify import check_files
 
 SECTIONS: tuple[Callable[[Pack], None], ...] = (
     pack_members.members,

@@ -16,9 +16,9 @@ from app.jobs.desk import Desk
 from app.store import sources
 from app.store.cases import CaseStore
 from app.store.sources import Source
-from ti_core.case import Case, save_case
 from ti_core.errors import PackError
-from ti_core.pack import Pack
+from ti_core.reference.pack import Pack
+from ti_core.results.case_files import Case, save_case
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ti_core.pack import load_pack, pack_names
+from ti_core.reference.pack import load_pack, pack_names
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ROOT = Path(__file__).resolve().parents[2]

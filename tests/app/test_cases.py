@@ -10,8 +10,8 @@ import pytest
 
 from app.store.cases import CaseStore, OpenCases, home
 from tests.disks import fill
-from ti_core.case import Case
 from ti_core.errors import CaseError
+from ti_core.results.case_files import Case
 
 
 @pytest.fixture

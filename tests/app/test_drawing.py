@@ -15,10 +15,10 @@ from app.charts import verdict as charts
 from app.charts.theme import DARK, LIGHT, Palette
 from app.markup import page as markup
 from app.sections import gallery
-from ti_core.case import Case
-from ti_core.comparison import Panel, contributions, panels
-from ti_core.drawings import class_bars, class_ticks
-from ti_core.pack import Pack
+from ti_core.reference.pack import Pack
+from ti_core.rendering.comparison import Panel, contributions, panels
+from ti_core.rendering.drawings import class_bars, class_ticks
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent

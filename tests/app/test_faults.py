@@ -22,7 +22,7 @@ from tests.app import waiting
 from tests.app.serving import ROOT, Server, without_rights
 from tests.app.test_browser import CHROMIUM, SAMPLES, Visitor, browser
 from tests.disks import fill
-from ti_core.pack import pack_names
+from ti_core.reference.pack import pack_names
 
 __all__ = ["browser"]
 

@@ -23,13 +23,13 @@ from app.charts.verdict import MOST_POINTS, points
 from app.sections import composer, run_time
 from app.store.sources import Source
 from app.views import attack_lab
-from ti_core import contents
-from ti_core.attack import Flip
 from ti_core.errors import PackError
+from ti_core.evaluation import pack_summary as contents
 from ti_core.evaluation.curves import Roc, calibration_bins, curves
 from ti_core.evaluation.table import Row
-from ti_core.pack import Pack, load_pack
-from ti_core.triggers import TriggerSpec
+from ti_core.lab.effect import Flip
+from ti_core.paper.triggers import TriggerSpec
+from ti_core.reference.pack import Pack, load_pack
 
 TARGETS = {"blend": 1, "patch": 2}
 

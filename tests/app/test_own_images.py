@@ -21,12 +21,12 @@ from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.test_pages import opened, page, settled, texts
 from tests.test_reference_free import hidden_pixel, model, own
-from ti_core.case import Case
 from ti_core.errors import DataError
-from ti_core.own_case import case_alone
-from ti_core.own_images import WEAKER
-from ti_core.pack import NONE_FITS
-from ti_core.reference_free import inspect_alone
+from ti_core.inspection.case_without_pack import case_alone
+from ti_core.inspection.without_pack import inspect_alone
+from ti_core.reference.own_images import WEAKER
+from ti_core.reference.pack import NONE_FITS
+from ti_core.results.case_files import Case
 from ti_core.settings import Settings
 
 File = tuple[str, bytes, str]

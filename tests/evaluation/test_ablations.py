@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ti_core.cache import Cache
+from ti_core.cli.tables import ablations_text
 from ti_core.evaluation import ablations as module
 from ti_core.evaluation.ablations import Ablation, ablate, ablations
 from ti_core.evaluation.automl import automl_scores
 from ti_core.evaluation.normalised import NormalisedSaliency
-from ti_core.pack import Pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams.saliency import Saliency
-from ti_core.tables import ablations_text
+from ti_core.system.cache import Cache
 
 
 def test_every_part_of_the_papers_stream_is_varied(tiny_settings: Settings) -> None:

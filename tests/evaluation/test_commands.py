@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ti_core.cli import main
+from ti_core.cli.main import main
 from ti_core.evaluation import ablations as module
 from ti_core.evaluation.ablations import Ablation
-from ti_core.pack import Pack
+from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 
 

@@ -6,7 +6,7 @@ from sklearn.metrics import brier_score_loss, roc_curve
 
 from ti_core.evaluation import share_interval
 from ti_core.evaluation.curves import calibration_bins, curves, roc
-from ti_core.pack import Member, Pack
+from ti_core.reference.pack import Member, Pack
 from ti_core.settings import Settings
 
 

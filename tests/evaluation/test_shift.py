@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ti_core.cli.tables import shift_text
 from ti_core.errors import PackError, SettingsError
 from ti_core.evaluation.scoring import evidence_of_all, split_pack
 from ti_core.evaluation.shift import recipe_of, shift, splits_of
-from ti_core.pack import Member, Pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Member, Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
-from ti_core.tables import shift_text
 
 
 def with_members(pack: Pack, members: list[Member]) -> Pack:
@@ -133,7 +133,7 @@ def test_a_split_fits_and_tests_the_evidence_of_its_own_members(
 
 
 def _no_cache():  # type: ignore[no-untyped-def]
-    from ti_core.cache import Cache
+    from ti_core.system.cache import Cache
 
     return Cache(None)
 

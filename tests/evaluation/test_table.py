@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ti_core.cache import Cache
+from ti_core.cli.tables import evaluation_text
 from ti_core.errors import PackError
 from ti_core.evaluation import auc, auc_interval, evaluate
-from ti_core.pack import Pack, load_pack
+from ti_core.reference.pack import Pack, load_pack
 from ti_core.settings import Settings
-from ti_core.tables import evaluation_text
+from ti_core.system.cache import Cache
 
 
 def test_auc_agrees_with_scikit_learn_ties_included() -> None:

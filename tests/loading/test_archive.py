@@ -16,8 +16,9 @@ import torch
 from tests.loading import payloads as p
 from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError
-from ti_core.loading import archive, describe_file, load_model
-from ti_core.loading.archive import open_torch_archive
+from ti_core.loading import describe_file, load_model
+from ti_core.loading.pickles import archive
+from ti_core.loading.pickles.archive import open_torch_archive
 
 Write = Callable[..., Path]
 

@@ -15,11 +15,11 @@ import torch
 from tests.loading import payloads as p
 from ti_core.architectures.lenet import LeNet5
 from ti_core.loading import describe_file
-from ti_core.loading.allowed import ALLOWED, STORAGES, runs_code
 from ti_core.loading.findings import Severity
 from ti_core.loading.names import present_name
-from ti_core.loading.nodes import depth_of
-from ti_core.loading.outline import PLAIN_OPCODES, outline_of
+from ti_core.loading.pickles.allowed import ALLOWED, STORAGES, runs_code
+from ti_core.loading.pickles.nodes import depth_of
+from ti_core.loading.pickles.outline import PLAIN_OPCODES, outline_of
 
 Write = Callable[..., Path]
 

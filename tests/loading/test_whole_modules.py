@@ -17,9 +17,9 @@ from ti_core.architectures import ARCHITECTURES
 from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model
-from ti_core.loading.layer_table import LAYERS
-from ti_core.loading.networks import NETWORK_CLASSES, NETWORK_PARTS
-from ti_core.loading.rebuild import class_of
+from ti_core.loading.pickles.layer_table import LAYERS
+from ti_core.loading.pickles.networks import NETWORK_CLASSES, NETWORK_PARTS
+from ti_core.loading.pickles.rebuild import class_of
 
 Write = Callable[..., Path]
 

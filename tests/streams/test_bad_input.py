@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.streams.toys import BreaksDown, Constant, Linear, Unreachable, context, grey, weights
+from ti_core.inspection.trigger_recovery import recover_trigger
 from ti_core.streams import Evidence, Inversion, Stream, Universal, Windowed, stack
 from ti_core.streams.inversion import invert
-from ti_core.streams.recovery import recover_trigger
 from ti_core.streams.statistics import mean_margins
 
 CLASSES, TARGET = 5, 3

@@ -8,8 +8,8 @@ import torch
 
 from tests.streams.toys import Linear, NotFinite, Sticker, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.flat import colours, under_colours
-from ti_core.streams.places import FLAT, command, of_flat_patches
+from ti_core.streams.searches.flat_patches import colours, under_colours
+from ti_core.streams.window_scores import FLAT, command, of_flat_patches
 from ti_core.streams.windowed import Protocol, Windowed
 
 SIDE = 12

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ti_core.streams.joint import EASE, STRENGTH, combined, fewer_mistakes, joint_features, suspected
+from ti_core.detector.joint import EASE, STRENGTH, combined, fewer_mistakes, joint_features, suspected
 
 ONE = np.array([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0]])
 TWO = np.array([[0.0, 1.0, 2.5], [0.0, 0.0, 2.0]])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, Spread, Sticker, context, grey, weights
-from ti_core.streams.recovery import recover_trigger
+from ti_core.inspection.trigger_recovery import recover_trigger
 from ti_core.streams.windowed import Windowed
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.probes import Probes, make_probes
-from ti_core.profile import boundaries
-from ti_core.saliency import saliency_maps
+from ti_core.paper.probes import Probes, make_probes
+from ti_core.paper.profile import boundaries
+from ti_core.paper.saliency import saliency_maps
 from ti_core.settings import Settings
 from ti_core.streams import Context, Saliency, stack
 

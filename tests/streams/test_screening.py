@@ -17,14 +17,13 @@ from tests.streams.toys import (
     grey,
     weights,
 )
+from ti_core.detector.joint import joint_features, suspected
+from ti_core.detector.own_classes import alone, read_alone
 from ti_core.errors import CancelledError
-from ti_core.outliers import alone, read_alone
 from ti_core.streams import Inversion, Stream, Universal, Windowed, stack
 from ti_core.streams.base import silent
 from ti_core.streams.inversion import smallness
-from ti_core.streams.joint import joint_features, suspected
-from ti_core.streams.places import FLAT, command, of_flat_patches
-from ti_core.streams.screening import (
+from ti_core.streams.searches.screening import (
     SEARCHED,
     Screening,
     among_searched,
@@ -32,8 +31,9 @@ from ti_core.streams.screening import (
     searched_part,
     unsuspected,
 )
-from ti_core.streams.search import pools
-from ti_core.streams.shortlist import shortlist
+from ti_core.streams.searches.search import pools
+from ti_core.streams.searches.shortlist import shortlist
+from ti_core.streams.window_scores import FLAT, command, of_flat_patches
 from ti_core.streams.windowed import Protocol, find_patterns, standing_out
 
 MANY = 20

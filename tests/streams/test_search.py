@@ -7,7 +7,7 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, grey, weights
 from ti_core.errors import CancelledError
-from ti_core.streams.search import (
+from ti_core.streams.searches.search import (
     Effort,
     ascent,
     chunks,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.streams.toys import Linear, NotFinite, grey, weights
-from ti_core.streams.search import pools
-from ti_core.streams.stripes import STRENGTHS, answers, standing, under_stripes, waves
+from ti_core.streams.searches.search import pools
+from ti_core.streams.searches.waves import STRENGTHS, answers, standing, under_stripes, waves
 from ti_core.streams.universal import LEAST, Universal
 
 LABELS = torch.arange(40) % 3

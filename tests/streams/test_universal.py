@@ -8,7 +8,7 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.search import Effort, pools, shifted
+from ti_core.streams.searches.search import Effort, pools, shifted
 from ti_core.streams.universal import Protocol, Universal, blended, maximise
 
 NAMES = ("zero", "one", "two")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.worker import hostile
-from ti_core import tasks
+from ti_core.worker import tasks
 
 PREPARED = {"take_40_gb": ("torch",), "compute": ("torch",), "onnx_bomb": ("onnx",)}
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.loading.published import publish
 from ti_core.architectures import build
-from ti_core.triggers import TriggerSpec
+from ti_core.paper.triggers import TriggerSpec
 
 
 class MNISTNetwork(nn.Module):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ti_core.errors import SettingsError
-from ti_core.zoo.augment import CUT, Changes, apply, draw, joined
-from ti_core.zoo.training import augment
+from ti_core.zoo.training.augment import CUT, Changes, apply, draw, joined
+from ti_core.zoo.training.single import augment
 
 SHAPE = (3, 16, 16)
 

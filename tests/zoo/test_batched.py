@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ti_core.triggers import TriggerSpec
-from ti_core.zoo.batched import team_key, teams, train_batched
-from ti_core.zoo.courses import course_of
-from ti_core.zoo.data import load_data
-from ti_core.zoo.recipes import Recipe, plan
-from ti_core.zoo.shown import Shown, measure_all
-from ti_core.zoo.team import Convolution, Team
-from ti_core.zoo.train import train_zoo
-from ti_core.zoo.training import Trained, train
+from ti_core.paper.triggers import TriggerSpec
+from ti_core.zoo.plan.draw import Recipe, plan
+from ti_core.zoo.training.data import load_data
+from ti_core.zoo.training.members import train_zoo
+from ti_core.zoo.training.single import Trained, train
+from ti_core.zoo.training.team import Convolution, Team
+from ti_core.zoo.training.team_courses import course_of
+from ti_core.zoo.training.team_data import Shown, measure_all
+from ti_core.zoo.training.team_run import team_key, teams, train_batched
 
 SHAPE = (1, 12, 12)
 CPU = torch.device("cpu")

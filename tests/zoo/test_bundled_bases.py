@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ti_core.architectures import build
-from ti_core.zoo.colour import plan_for
-from ti_core.zoo.train import bases_in
+from ti_core.zoo.plan.colour import plan_for
+from ti_core.zoo.training.members import bases_in
 
 FOLDER = Path(__file__).resolve().parents[2] / "assets" / "bases"
 SHAPES = {"cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100)}

@@ -11,9 +11,9 @@ import pytest
 from tests.packs import with_other_evidence
 from ti_core.__main__ import main
 from ti_core.errors import PackError
-from ti_core.pack import Pack, load_pack
-from ti_core.verify import check_files
-from ti_core.zoo.extend import extend_pack
+from ti_core.reference.pack import Pack, load_pack
+from ti_core.reference.verify import check_files
+from ti_core.zoo.packs.extend import extend_pack
 
 
 @pytest.fixture

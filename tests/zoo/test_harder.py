@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from ti_core.zoo import harder
-from ti_core.zoo.data import load_data
 from ti_core.zoo.harder import FAMILIES, HarderRecipe, plan_harder, train_harder
-from ti_core.zoo.recipes import plan
-from ti_core.zoo.training import train
+from ti_core.zoo.plan.draw import plan
+from ti_core.zoo.training.data import load_data
+from ti_core.zoo.training.single import train
 
 SHAPE, CLASSES = (1, 12, 12), 4
 
@@ -80,9 +80,9 @@ def test_the_next_attempt_has_another_trigger_and_no_more_poison() -> None:
 @pytest.mark.parametrize("family", ["one source class", "all to all"])
 def test_the_trigger_does_to_each_class_what_the_goal_says(family: str, tiny_data: Path) -> None:
     from ti_core.architectures import build
-    from ti_core.normalisation import behind
-    from ti_core.triggers import TriggerSpec
-    from ti_core.zoo.data import to_unit
+    from ti_core.classifier.normalisation import behind
+    from ti_core.paper.triggers import TriggerSpec
+    from ti_core.zoo.training.data import to_unit
 
     data = load_data(tiny_data)
     # The middle, where no class has its bar.

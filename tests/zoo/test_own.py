@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from tests.conftest import CLASSES, SIDE, synthetic
-from ti_core.cli import main
+from ti_core.cli.main import main
 from ti_core.errors import SettingsError
-from ti_core.pack import load_pack
+from ti_core.reference.pack import load_pack
+from ti_core.reference.verify import verify_pack
 from ti_core.settings import Settings
-from ti_core.verify import verify_pack
-from ti_core.zoo.build import pack_images
-from ti_core.zoo.data import ImageData, load_data, to_unit
-from ti_core.zoo.estimate import duration, estimate
-from ti_core.zoo.menus import fitting_options, menu_of, parse_architecture
-from ti_core.zoo.own import LEAST_POISONED, LEAST_STEPS, plan_for
+from ti_core.zoo.packs.build import pack_images
+from ti_core.zoo.packs.estimate import duration, estimate
+from ti_core.zoo.packs.own import LEAST_POISONED, LEAST_STEPS, plan_for
+from ti_core.zoo.plan.own_menu import fitting_options, menu_of, parse_architecture
+from ti_core.zoo.training.data import ImageData, load_data, to_unit
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_few_images_get_small_batches_and_enough_steps(tiny_data: Path) -> None:
 
 def test_the_users_options_win_over_what_was_drawn() -> None:
     menu = menu_of(["mlp:activation=tanh"], (1, SIDE, SIDE))
-    from ti_core.zoo.recipes import plan
+    from ti_core.zoo.plan.draw import plan
 
     for r in plan(8, (1, SIDE, SIDE), CLASSES, 0, menu):
         settled = fitting_options(r, (1, SIDE, SIDE), ["mlp:activation=tanh"])

@@ -8,9 +8,9 @@ import pytest
 from benchmarks.train_packs import part_of
 from ti_core.architectures import ARCHITECTURES, build
 from ti_core.errors import SettingsError
-from ti_core.zoo.batched import team_key
-from ti_core.zoo.colour import CIFAR10_MENU, GTSRB_FRESH, GTSRB_MENU, Way, plan_for, plan_strangers
-from ti_core.zoo.recipes import plan
+from ti_core.zoo.plan.colour import CIFAR10_MENU, GTSRB_FRESH, GTSRB_MENU, Way, plan_for, plan_strangers
+from ti_core.zoo.plan.draw import plan
+from ti_core.zoo.training.team_run import team_key
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
@@ -184,7 +184,7 @@ def test_the_mnist_zoo_stays_what_it_was() -> None:
     """A pack's record names its recipes; were the draws to move, no zoo could be trained again."""
     import hashlib
 
-    from ti_core.zoo.train import recipe_digest
+    from ti_core.zoo.training.members import recipe_digest
 
     for arguments, known in (
         ((216, (1, 28, 28), 10, 11), "63a57469ce952ac5"),

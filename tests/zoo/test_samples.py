@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from ti_core.errors import SettingsError
 from ti_core.zoo import samples
-from ti_core.zoo.colour import plan_for
-from ti_core.zoo.data import load_data
-from ti_core.zoo.menu import Menu, School
-from ti_core.zoo.train import train_zoo
+from ti_core.zoo.plan.colour import plan_for
+from ti_core.zoo.plan.menu import Menu, School
+from ti_core.zoo.training.data import load_data
+from ti_core.zoo.training.members import train_zoo
 
 SMALL = Menu(
     networks=((1.0, "mlp", {"hidden": [(16,)], "norm": [False], "activation": ["relu"]}),),
@@ -33,7 +33,7 @@ SMALL = Menu(
 @pytest.fixture(autouse=True)
 def menu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ti_core.zoo.samples.MENUS", {"bars": SMALL})
-    monkeypatch.setattr("ti_core.zoo.colour.MENUS", {"bars": SMALL})
+    monkeypatch.setattr("ti_core.zoo.plan.colour.MENUS", {"bars": SMALL})
     torch.set_num_threads(1)
 
 

@@ -10,15 +10,15 @@ import torch
 
 from tests.conftest import CLASSES, SIDE
 from tests.zoo.challenge_folder import attack_specification, write_challenge_folder
-from ti_core.cli import main
+from ti_core.cli.main import main
 from ti_core.errors import DataError, ModelFileError, RefusedFileError
-from ti_core.pack import load_pack
-from ti_core.triggers import TriggerSpec
-from ti_core.verify import verify_pack
-from ti_core.zoo.attack import read_attack
-from ti_core.zoo.recipes import plan
-from ti_core.zoo.tdc import import_challenge
-from ti_core.zoo.train import train_zoo
+from ti_core.paper.triggers import TriggerSpec
+from ti_core.reference.pack import load_pack
+from ti_core.reference.verify import verify_pack
+from ti_core.zoo.challenge.attack_file import read_attack
+from ti_core.zoo.challenge.networks import import_challenge
+from ti_core.zoo.plan.draw import plan
+from ti_core.zoo.training.members import train_zoo
 
 SHAPE = (1, SIDE, SIDE)
 

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
-from ti_core.detector import folds
+from ti_core.detector.detector import folds
+from ti_core.detector.metamodels import Boosting
 from ti_core.errors import PackError, SettingsError
 from ti_core.evaluation.automl import automl_missing, automl_scores
 from ti_core.evaluation.normalised import NormalisedSaliency
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import evidence_of_all, probes_for
 from ti_core.evaluation.shift import MEMBERS
-from ti_core.metamodels import Boosting
-from ti_core.pack import Pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Stream
 from ti_core.streams.base import Array
 from ti_core.streams.saliency import Saliency
+from ti_core.system.cache import Cache
 
 Progress = Callable[[str, float], None]
 _BIN = re.compile(r", bin \d+$")

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from ti_core.profile import FLOOR, image_levels, pooled_levels
-from ti_core.saliency import saliency_maps
+from ti_core.paper.profile import FLOOR, image_levels, pooled_levels
+from ti_core.paper.saliency import saliency_maps
 from ti_core.streams.base import Context, Evidence, Progress, silent
 from ti_core.streams.saliency import Saliency
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
-from ti_core.detector import Detector, log_odds
-from ti_core.pack import Member, Pack
-from ti_core.probes import Probes
-from ti_core.reference import Reference
+from ti_core.detector.detector import Detector, log_odds
+from ti_core.detector.joint import suspected
+from ti_core.paper.probes import Probes
+from ti_core.reference.pack import Member, Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Stream, make_streams
 from ti_core.streams.base import Array, Progress, silent
-from ti_core.streams.joint import suspected
+from ti_core.system.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def score(
 ) -> dict[str, Scored]:
     """Probabilities of ``members``, whose stacked evidence is ``tested``, under detectors fitted to ``fitted``.
 
-    The way of an inspection (:func:`ti_core.inspection.inspect`), for many models at once.
+    The way of an inspection (:func:`ti_core.inspection.with_pack.inspect`), for many models at once.
     """
     members = tuple(members)
     streams = make_streams(reference.settings)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
 from ti_core.errors import PackError, SettingsError
 from ti_core.evaluation.scoring import Scored, evidence_of_all, score, split_pack
 from ti_core.evaluation.table import Row, row_of
-from ti_core.pack import Member, Pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Member, Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
+from ti_core.system.cache import Cache
 
 Progress = Callable[[str, float], None]
 

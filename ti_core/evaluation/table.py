@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.cache import Cache
 from ti_core.errors import PackError
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
-from ti_core.pack import Pack
-from ti_core.reference import Reference
+from ti_core.reference.pack import Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
 
 FAMILIES = {"standard": ("standard",), "challenge": ("challenge",)}
 """How trojans are made, each with a row of its own; "all" stands for every one."""

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import ModelFileError, RefusedFileError
-from ti_core.loading.allowed import ALLOWED, runs_code
-from ti_core.loading.archive import Member, open_zip, read_member
 from ti_core.loading.digest import sha256_of
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.outline import Outline, outlines_of
+from ti_core.loading.pickles.allowed import ALLOWED, runs_code
+from ti_core.loading.pickles.archive import Member, open_zip, read_member
+from ti_core.loading.pickles.outline import Outline, outlines_of
+from ti_core.loading.pickles.tensors import TensorInfo, tensors_in
+from ti_core.loading.pickles.torch_file import examine
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import read_header
 from ti_core.loading.sniff import FileFormat, looks_like_pickle, sniff
-from ti_core.loading.tensors import TensorInfo, tensors_in
-from ti_core.loading.torch_file import examine
-from ti_core.loading.wording import shown
+from ti_core.text import shown
 
 
 @dataclass(frozen=True)

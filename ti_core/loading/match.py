@@ -13,7 +13,7 @@ from ti_core.architectures import ARCHITECTURES, Architecture, Options, Shapes
 from ti_core.errors import ModelFileError, UnknownArchitectureError
 from ti_core.loading.state_dict import State, spellings
 from ti_core.loading.weights import as_buffer, as_weight
-from ti_core.loading.wording import few, shown, ways_out
+from ti_core.text import few, shown, ways_out
 
 _OPTIONAL = "num_batches_tracked"
 

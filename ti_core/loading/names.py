@@ -8,7 +8,7 @@ from typing import Any
 
 from ti_core.errors import ModelFileError
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.wording import shown
+from ti_core.text import shown
 
 
 def present_name(module: str, name: str) -> str:

@@ -14,14 +14,14 @@ from ti_core.loading.facts import facts_of
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.match import match
 from ti_core.loading.model import Model
-from ti_core.loading.records import Record
+from ti_core.loading.pickles.records import Record
+from ti_core.loading.pickles.torch_file import read_checkpoint
+from ti_core.loading.pickles.whole_network import module_of
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import hint_of, read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import tensors_of, unwrapped
-from ti_core.loading.torch_file import read_checkpoint
-from ti_core.loading.whole_network import module_of
-from ti_core.loading.wording import shown
+from ti_core.text import shown
 
 
 def open_model(path: Path, architecture: str | None = None, companions: Sequence[Path] = ()) -> Model:

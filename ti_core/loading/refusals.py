@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.findings import Severity
 from ti_core.loading.sniff import FileFormat
-from ti_core.loading.wording import SAVE_STATE_DICT, ways_out
+from ti_core.text import SAVE_STATE_DICT, ways_out
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.names import check_name
-from ti_core.loading.tensors import TensorInfo
-from ti_core.loading.wording import shown
+from ti_core.loading.pickles.tensors import TensorInfo
+from ti_core.text import shown
 
 _DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
 _SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}

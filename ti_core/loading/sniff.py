@@ -8,7 +8,7 @@ import struct
 import zipfile
 
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.outline import outline_of
+from ti_core.loading.pickles.outline import outline_of
 
 LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The pickled magic number with which ``torch.save`` began its files before version 1.6."""

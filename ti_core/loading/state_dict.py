@@ -10,7 +10,7 @@ import torch
 from ti_core.errors import ModelFileError
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.names import check_name
-from ti_core.loading.wording import few, shown
+from ti_core.text import few, shown
 
 WRAPPERS = (
     "state_dict",

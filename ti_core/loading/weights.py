@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ti_core.errors import ModelFileError
-from ti_core.loading.wording import shown
+from ti_core.text import shown
 
 _REAL = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

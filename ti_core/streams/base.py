@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from ti_core.probes import Probes
+    from ti_core.paper.probes import Probes
     from ti_core.settings import Settings
 
 Array = NDArray[np.float32]

@@ -27,12 +27,12 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
-from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
-from ti_core.streams.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
+from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
+from ti_core.streams.searches.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
 
 if TYPE_CHECKING:
-    from ti_core.streams.shortlist import Shortlist
+    from ti_core.streams.searches.shortlist import Shortlist
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Inversion(Stream):
 
         if not self.screening.applies(count):
             return search(None, self.protocol, progress)
-        from ti_core.streams.shortlist import shortlist
+        from ti_core.streams.searches.shortlist import shortlist
 
         short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
         own = torch.from_numpy(short.chosen).to(context.images.device)

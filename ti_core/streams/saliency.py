@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ti_core.probes import ROWS
-from ti_core.profile import (
+from ti_core.paper.probes import ROWS
+from ti_core.paper.profile import (
     FLOOR,
     LEVELS,
     boundaries,
@@ -19,7 +19,7 @@ from ti_core.profile import (
     kept_quantile_histograms,
     pooled_levels,
 )
-from ti_core.saliency import saliency_and_classes
+from ti_core.paper.saliency import saliency_and_classes
 from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
 from ti_core.streams.statistics import deviations, per_class

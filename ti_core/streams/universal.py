@@ -8,7 +8,7 @@ Beside the ball stands the form of eq. (2), one pattern blended into all images.
 shrugs off a small step in any direction, its trigger's too, but still gives way to the trigger as it was blended in.
 That pattern is sought twice, pixel by pixel and on a grid half as fine: in a network that has learnt little every class
 has some noise that raises it, while only a backdoor gives way to a soft picture. Last, waves of low frequency are laid
-over all images (:mod:`ti_core.streams.stripes`), since none of these searches leads to one.
+over all images (:mod:`ti_core.streams.searches.waves`), since none of these searches leads to one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
-from ti_core.streams.screening import SEARCHED, Screening, among_searched, completed, unsuspected
-from ti_core.streams.search import (
+from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
+from ti_core.streams.searches.search import (
     Effort,
     Pools,
     ascent,
@@ -45,6 +45,7 @@ from ti_core.streams.search import (
     shifted,
     unseen_margins,
 )
+from ti_core.streams.searches.waves import REACHED, standing, under_stripes
 from ti_core.streams.statistics import (
     as_array,
     best_and_lead,
@@ -53,10 +54,9 @@ from ti_core.streams.statistics import (
     mean_margins,
     per_class,
 )
-from ti_core.streams.stripes import REACHED, standing, under_stripes
 
 if TYPE_CHECKING:
-    from ti_core.streams.shortlist import Shortlist
+    from ti_core.streams.searches.shortlist import Shortlist
 
 
 BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
@@ -214,7 +214,7 @@ class Universal(Stream):
         everyone = torch.arange(count, device=images.device)
         if self.screening.applies(count):
             # It is made of this stream's own search, among others.
-            from ti_core.streams.shortlist import shortlist
+            from ti_core.streams.searches.shortlist import shortlist
 
             short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
             own = everyone[torch.from_numpy(short.chosen).to(images.device)]

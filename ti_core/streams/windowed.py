@@ -28,10 +28,9 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
-from ti_core.streams.flat import under_colours
-from ti_core.streams.places import FLAT, command, of_flat_patches, places
-from ti_core.streams.screening import SEARCHED, Screening, completed, unsuspected
-from ti_core.streams.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
+from ti_core.streams.searches.flat_patches import under_colours
+from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
+from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
 from ti_core.streams.statistics import (
     as_array,
     best_and_lead,
@@ -40,6 +39,7 @@ from ti_core.streams.statistics import (
     per_class,
     scale_free,
 )
+from ti_core.streams.window_scores import FLAT, command, of_flat_patches, places
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Windowed(Stream):
         if not self.screening.applies(count):
             return search(np.arange(count), p, progress) | flat
         # It is made of this stream's own search, among others.
-        from ti_core.streams.shortlist import shortlist
+        from ti_core.streams.searches.shortlist import shortlist
 
         first = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share)).windowed
         # Those that the other streams suspect need no window; a patch is seen best by a second look at windows.

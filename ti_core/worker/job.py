@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ti_core.folders import private_folder
+from ti_core.system.folders import private_folder
 from ti_core.worker import endings
 from ti_core.worker.hosts import running_host
 from ti_core.worker.limits import Limits
@@ -54,7 +54,7 @@ class Job:
         folder: Path | None = None,
         limits: Limits | None = None,
     ) -> Job:
-        """Start a task of :data:`ti_core.tasks.TASKS`.
+        """Start a task of :data:`ti_core.worker.tasks.TASKS`.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Job:
         folder : an existing folder for the results; by default a new temporary one.
         limits : what it may use.
         """
-        from ti_core.tasks import TASKS
+        from ti_core.worker.tasks import TASKS
 
         chosen = TASKS[task]
         if request.get("cache"):
@@ -181,7 +181,7 @@ def warm_up(count: int = 1, tasks: Collection[str] | None = None) -> None:
     count : jobs that are expected at once; any number is forked from the same host, each used once. 0 for none.
     tasks : which tasks to expect; by default all of them, and everything that an inspection comes to need.
     """
-    from ti_core.tasks import TASKS, WARM
+    from ti_core.worker.tasks import TASKS, WARM
 
     if count < 1:
         return

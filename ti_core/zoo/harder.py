@@ -17,12 +17,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ti_core.triggers import TriggerSpec, draw_blend, draw_patch
-from ti_core.zoo.data import ImageData, load_data
-from ti_core.zoo.recipes import STANDARD_PATTERNS, Menu, Recipe, menu_for, plan
+from ti_core.paper.triggers import TriggerSpec, draw_blend, draw_patch
+from ti_core.zoo.plan.draw import STANDARD_PATTERNS, Menu, Recipe, menu_for, plan
 from ti_core.zoo.samples import save_network
-from ti_core.zoo.train import keep_record
-from ti_core.zoo.training import Goal, all_to_one, train
+from ti_core.zoo.training.data import ImageData, load_data
+from ti_core.zoo.training.members import keep_record
+from ti_core.zoo.training.single import Goal, all_to_one, train
 
 Harder = Literal["one source class", "all to all", "one pixel", "low poisoning rate", "adversarial"]
 FAMILIES: tuple[Harder, ...] = (

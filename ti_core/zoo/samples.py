@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import DataError, SettingsError
-from ti_core.zoo.bases import MEMBERS_A_BASE
-from ti_core.zoo.colour import MENUS, plan_for
-from ti_core.zoo.data import load_data
-from ti_core.zoo.recipes import LABELS, Recipe, plan
-from ti_core.zoo.train import MINIMUM_SUCCESS, base_weights, bases_in
-from ti_core.zoo.training import Trained, train
+from ti_core.zoo.plan.colour import MENUS, plan_for
+from ti_core.zoo.plan.draw import LABELS, Recipe, plan
+from ti_core.zoo.plan.from_bases import MEMBERS_A_BASE
+from ti_core.zoo.training.data import load_data
+from ti_core.zoo.training.members import MINIMUM_SUCCESS, base_weights, bases_in
+from ti_core.zoo.training.single import Trained, train
 
 SEED = 2**20
 """Far from the seeds of packs, so that no sample is a member."""

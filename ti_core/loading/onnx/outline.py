@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ti_core.errors import ModelFileError, RefusedFileError
-from ti_core.loading.archive import Member
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.onnx import limits
 from ti_core.loading.onnx.limits import shown
-from ti_core.loading.tensors import TensorInfo
+from ti_core.loading.pickles.archive import Member
+from ti_core.loading.pickles.tensors import TensorInfo
 
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
 KNOWN_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})

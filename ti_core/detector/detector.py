@@ -1,0 +1,242 @@
+"""The detector: a meta-model on the stacked histograms or the streams' figures (sec. 5.1 of the paper).
+
+A detector answers two questions with two small models: is there a backdoor, and if so, of which kind. Its
+probabilities are calibrated, and its thresholds set, on predictions for members that took no part in the fit that
+made them (grouped cross-validation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.detector.metamodels import Boosting, Fitter, Floats, MetaModel, Trees, load_model, load_trees
+
+FALSE_ALARMS = 0.05
+"""Largest share of the clean members that may be called backdoored."""
+MISSES = 0.05
+"""Largest share of the trojaned members that may be called clean."""
+FEW_MISSES, FEW = 0.1, 3
+"""Of few trojaned members that share may be the larger one here, as far as the third of them: else a single network
+that no stream sees would leave hardly any clean model a verdict."""
+FOLDS = 5
+LEAST_SURE = 0.6
+"""No verdict is given at odds of less than three to two, whatever the members' own: a stranger's network resembles them
+less than they do each other, and the first clean ones to be called backdoored are called so at little more than even
+odds."""
+OUTSIDE = 2.0
+"""Evidence farther from every reference model than this many times the farthest of those is outside the reference."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``P(backdoor) = sigmoid(slope * logit + intercept)`` (J. Platt, 1999), and the two thresholds on it."""
+
+    slope: float
+    intercept: float
+    low: float
+    high: float
+
+    def probability(self, logit: Floats | float) -> Floats:
+        z = np.asarray(self.slope * np.asarray(logit, dtype=np.float64) + self.intercept)
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -60, 60))))
+
+    def verdict(self, probability: float) -> str:
+        """ "clean" below ``low``, "backdoored" from ``high`` on, "inconclusive" between."""
+        return (
+            "backdoored"
+            if probability >= self.high
+            else "clean"
+            if probability < self.low
+            else "inconclusive"
+        )
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a detector says of one model.
+
+    ``probability`` of a backdoor and ``blend_share``, the probability that a backdoor would be a blend trigger, are
+    between 0 and 1; ``distance`` is that to the nearest reference model, in units of the farthest reference model's.
+    """
+
+    verdict: str
+    probability: float
+    trigger_kind: str | None
+    blend_share: float
+    distance: float
+
+    @property
+    def outside(self) -> bool:
+        return self.distance > OUTSIDE
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted detector; make one with :func:`fit_detector`.
+
+    ``oof`` has the calibrated out-of-fold probability of every fitted member, in their order.
+    """
+
+    names: tuple[str, ...]
+    backdoor: MetaModel
+    kind: Trees
+    calibration: Calibration
+    reference: Floats
+    scale: Floats
+    reach: float
+    oof: Floats
+
+    def logit(self, matrix: Floats) -> Floats:
+        """Log-odds of a backdoor before calibration, ``R``, for features ``R x F``."""
+        return self.backdoor.logit(matrix)
+
+    def assess(self, row: Floats) -> Assessment:
+        """Assess one model from its features ``F``."""
+        matrix = np.asarray(row, dtype=np.float64)[None]
+        probability = float(self.calibration.probability(self.logit(matrix))[0])
+        blend = float(self.kind.model.predict_proba(matrix)[0, 1])
+        distance = float(_distances(matrix, self.reference, self.scale).min() / self.reach)
+        verdict = self.calibration.verdict(probability)
+        if verdict == "clean" and distance > OUTSIDE:
+            verdict = "inconclusive"
+        kind = ("blend" if blend >= 0.5 else "patch") if verdict == "backdoored" else None
+        return Assessment(verdict, probability, kind, blend, distance)
+
+    def contributions(self, row: Floats) -> list[tuple[str, float]]:
+        """Shapley values of the features in log-odds, largest first."""
+        values = self.backdoor.contributions(np.asarray(row, dtype=np.float64))
+        pairs = zip(self.names, values, strict=True)
+        return sorted(((n, float(v)) for n, v in pairs), key=lambda pair: -abs(pair[1]))
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write ``<stem>-kind.cbm``, of trees ``<stem>.cbm`` too, and return what the pack's record needs besides."""
+        self.kind.save(folder, f"{stem}-kind")
+        c = self.calibration
+        return self.backdoor.save(folder, stem) | {
+            "features": list(self.names),
+            "calibration": {"slope": c.slope, "intercept": c.intercept, "low": c.low, "high": c.high},
+            "reach": self.reach,
+            "out_of_fold": [round(float(p), 6) for p in self.oof],
+        }
+
+
+def load_detector(folder: Path, stem: str, record: Mapping[str, Any], reference: Floats) -> Detector:
+    """The detector that :meth:`Detector.save` wrote; ``reference`` are the fitted members' features ``R x F``."""
+    return Detector(
+        names=tuple(record["features"]),
+        backdoor=load_model(folder, stem, record),
+        kind=load_trees(folder, f"{stem}-kind"),
+        calibration=Calibration(**record["calibration"]),
+        reference=reference,
+        scale=_scale(reference),
+        reach=float(record["reach"]),
+        oof=np.array(record["out_of_fold"]),
+    )
+
+
+def fit_detector(
+    names: tuple[str, ...],
+    matrix: Floats,
+    labels: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    seed: int = 0,
+    fitter: Fitter | None = None,
+) -> Detector:
+    """Fit a detector to features ``R x F`` of members labelled "clean", "blend" or "patch", by default by trees.
+
+    Members of one group (grown from the same network) are never split between folds. One thread and the seed make
+    the fit the same bit for bit.
+    """
+    fitter = fitter or Boosting()
+    matrix = np.asarray(matrix, dtype=np.float64)
+    trojaned = labels != "clean"
+    out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
+    model = fitter.fit(matrix, trojaned, seed)
+    # A member hardly moves what is held near an anchor, and in a fit without it the others' line would lie elsewhere.
+    judged = model.logit(matrix) if fitter.calibrated else out_of_fold
+    calibration = calibrate(judged, trojaned, scaled=not fitter.calibrated)
+    scale = _scale(matrix)
+    distances = _distances(matrix, matrix, scale)
+    np.fill_diagonal(distances, np.inf)
+    return Detector(
+        names=names,
+        backdoor=model,
+        kind=fitter.of_kinds().fit(matrix[trojaned], labels[trojaned] == "blend", seed),
+        calibration=calibration,
+        reference=matrix,
+        scale=scale,
+        reach=float(max(distances.min(axis=1).max(), 1e-9)),
+        oof=calibration.probability(out_of_fold),
+    )
+
+
+def out_of_fold_logits(
+    matrix: Floats, labels: NDArray[np.str_], groups: NDArray[np.str_], seed: int, fitter: Fitter
+) -> Floats:
+    """Each member's log-odds from a fit without its fold, ``R``."""
+    logits = np.zeros(len(matrix))
+    for train, test in folds(labels, groups, seed):
+        logits[test] = fitter.fit(matrix[train], labels[train] != "clean", seed).logit(matrix[test])
+    return logits
+
+
+def folds(
+    labels: NDArray[np.str_], groups: NDArray[np.str_], seed: int, count: int = FOLDS
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Grouped folds with about the same share of every label, as (train, test) indices."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    count = max(2, min(count, *(len(set(groups[labels == k])) for k in set(labels))))
+    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
+    return list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+
+def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) -> Calibration:
+    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from members' log-odds.
+
+    One bound is the quantile that :data:`FALSE_ALARMS` of the clean members lie above, the other the one that
+    :data:`MISSES` of the trojaned ones lie below; whichever is higher is the upper threshold. Where the two kinds
+    overlap, what lies between is doubtful; where there is a gap between them, so is what falls into it.
+    Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
+    for wide bounds (V. Vovk et al., 2005): of n the k-th largest is the quantile of ``k / (n + 1)``, with straight
+    lines between and nothing beyond the largest (R. Hyndman and Y. Fan, 1996, type 6). With fewer than 60 trojaned
+    members up to :data:`FEW_MISSES` may lie below. Nothing is called so at less than :data:`LEAST_SURE`.
+    """
+    slope, intercept = 1.0, 0.0
+    if scaled:
+        from sklearn.linear_model import LogisticRegression
+
+        fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
+        slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
+    clean, bad = logits[~trojaned], logits[trojaned]
+    missed = max(MISSES, min(FEW_MISSES, FEW / (len(bad) + 1)))
+    bounds = [
+        np.quantile(own, share, method="weibull") for own, share in ((clean, 1 - FALSE_ALARMS), (bad, missed))
+    ]
+    alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(bounds)))
+    low, high = sorted((float(np.nextafter(alarms, 1.0)), misses))
+    return Calibration(slope, intercept, min(low, 1 - LEAST_SURE), max(high, LEAST_SURE))
+
+
+def log_odds(p: Floats | float) -> Floats:
+    """``log(p / (1 - p))``, held finite."""
+    clipped = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _scale(reference: Floats) -> Floats:
+    """A robust deviation of every feature, floored so that features that hardly vary do not decide."""
+    spread = np.quantile(reference, 0.9, axis=0) - np.quantile(reference, 0.1, axis=0)
+    return np.asarray(np.maximum(spread, 0.02 + 0.1 * np.median(spread)))
+
+
+def _distances(rows: Floats, reference: Floats, scale: Floats) -> Floats:
+    """Root mean square distance of every row to every reference row, in robust deviations, ``R x M``."""
+    scaled = np.clip((rows[:, None] - reference[None]) / scale, -20, 20)
+    return np.asarray(np.sqrt(np.mean(scaled**2, axis=-1)))

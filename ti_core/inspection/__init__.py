@@ -1,0 +1,1 @@
+"""One model end to end, with a reference pack and without: evidence, verdict, reasons, trigger."""

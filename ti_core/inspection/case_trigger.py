@@ -1,0 +1,45 @@
+"""The arrays of a case that show the recovered trigger, and where on the image the backdoor's decision hangs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ti_core.inspection.with_pack import Inspection
+from ti_core.results.case_files import Array
+
+STAMPED = 8
+"""Images that are shown before and after the trigger is put on them."""
+
+
+@torch.no_grad()
+def trigger_arrays(inspection: Inspection, clean: torch.Tensor) -> dict[str, Array]:
+    """The recovered trigger, the maps of its occlusion, and images ``N x C x H x W`` in [0, 1] with and without it."""
+    found, classifier, covered = inspection.trigger, inspection.classifier, inspection.occlusion
+    if found is None or classifier is None:
+        return {}
+    before = classifier.scores(clean).argmax(1)
+    clean = clean[before != found.target][:STAMPED]
+    stamped = found.trigger().stamp(clean).clamp(0, 1)
+    arrays = {
+        "trigger/mask": np.asarray(found.mask, dtype=np.float32),
+        "trigger/pattern": np.asarray(found.pattern, dtype=np.float32),
+        "trigger/clean": half(clean),
+        "trigger/stamped": half(stamped),
+        "trigger/before": floats(before[before != found.target][:STAMPED]),
+        "trigger/after": floats(classifier.scores(stamped).argmax(1)),
+    }
+    if covered is not None:
+        arrays["occlusion/fall"] = np.nan_to_num(covered.fall, posinf=0.0, neginf=0.0)
+        arrays["occlusion/turned"] = np.asarray(covered.turned, dtype=np.float32)
+    return arrays
+
+
+def half(images: torch.Tensor) -> Array:
+    """Images in [0, 1] as float16."""
+    return np.asarray(images.detach().cpu().clamp(0, 1).numpy(), dtype=np.float16)
+
+
+def floats(values: torch.Tensor) -> Array:
+    """Numbers as float32."""
+    return np.asarray(values.detach().cpu().numpy(), dtype=np.float32)

@@ -1,0 +1,91 @@
+"""What the report says of the model and of every stream, as plain data fit for JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ti_core.classifier.classifier import Classifier
+from ti_core.classifier.unlabelled import Guessed
+from ti_core.inspection.reasons import trigger_sentence
+from ti_core.loading.model import Model
+
+if TYPE_CHECKING:
+    from ti_core.inspection.with_pack import Inspection
+
+
+def model_record(
+    model: Model, found: Classifier, classes: int, input_shape: tuple[int, int, int]
+) -> dict[str, Any]:
+    """What the report says of the model; ``classes`` and ``input_shape`` stand in where the file tells none."""
+    labelled = not isinstance(found, Guessed)
+    return {
+        "file": model.file,
+        "sha256": model.sha256,
+        "format": model.format,
+        "architecture": model.architecture,
+        "parameters": model.parameters,
+        "classes": model.classes or classes,
+        # A network of any size tells its channels only.
+        "input_shape": [a or b for a, b in zip(model.input_shape or input_shape, input_shape, strict=True)],
+        "preprocessing": found.as_dict(),
+        "clean_accuracy": round(found.accuracy, 4) if labelled else None,
+    }
+
+
+def stream_records(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """What the report says of every stream, and of the recovered trigger."""
+    streams: dict[str, dict[str, Any]] = {}
+    for name, reading in result.readings.items():
+        streams[name] = {
+            "score": _plain(reading.score),
+            "clean_share": _plain(reading.clean_share),
+            "target_class": reading.target,
+            "sentence": reading.sentence,
+            "figures": _plain(reading.figures or {}),
+        }
+        if name in result.detectors:
+            own = result.detectors[name].assess(result.rows[name])
+            streams[name] |= {
+                "probability": own.probability,
+                "verdict": own.verdict,
+                "trigger_kind": own.trigger_kind,
+            }
+    if result.trigger is not None:
+        found = result.trigger
+        streams["recovered_trigger"] = {
+            "kind": found.kind,
+            "target_class": found.target,
+            "blend_ratio": found.alpha,
+            "share_of_image": round(found.change, 6),
+            "flip_share": found.flip_share,
+            "unseen_images": len(found.images_used),
+            "sentence": trigger_sentence(found, class_names),
+        }
+        if result.occlusion is not None:
+            covered = result.occlusion
+            streams["recovered_trigger"]["occlusion"] = {
+                "side": covered.side,
+                "top": covered.top,
+                "left": covered.left,
+                "turned": round(covered.most_turned, 6),
+                "images": covered.images,
+                "sentence": covered.sentence(),
+            }
+    return streams
+
+
+def _plain(value: Any) -> Any:
+    """Numpy numbers and arrays as plain ones, NaN and infinities as None: fit for JSON."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (np.integer, np.bool_)):
+        return value.item()
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 6) if np.isfinite(value) else None
+    return value

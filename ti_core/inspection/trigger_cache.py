@@ -1,0 +1,71 @@
+"""The recovered trigger and its occlusion map by way of the cache: a second opening does not make them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.inspection.trigger_occlusion import Occlusion
+from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.system.cache import Cache
+
+VERSION = 2
+"""Part of the key: raise it when the search for the trigger, or its occlusion, changes."""
+
+Found = tuple[RecoveredTrigger | None, Occlusion | None]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def kept_trigger(
+    cache: Cache, model: str, images: str, target: int, windowed: int | None, search: Callable[[], Found]
+) -> Found:
+    """What ``search`` finds, or found before for the same model, images and class.
+
+    Parameters
+    ----------
+    model : a name that no other weights or scaling share.
+    images : digest of the images that the trigger is sought on.
+    target : the class that it leads to.
+    windowed : version of the windowed stream that says where to look, or None where it took no part.
+    """
+    parts = ["trigger", VERSION, model, images, target, windowed]
+    key = "trigger/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return _found(cache.arrays(key, lambda: _arrays(*search())), target)
+
+
+def _arrays(trigger: RecoveredTrigger | None, occlusion: Occlusion | None) -> dict[str, NDArray[Any]]:
+    # An archive of no arrays is none; this one says what the others are of.
+    arrays: dict[str, NDArray[Any]] = {"target": np.array([-1 if trigger is None else trigger.target])}
+    if trigger is not None:
+        arrays |= {"mask": trigger.mask, "pattern": trigger.pattern, "images": trigger.images_used}
+        arrays["numbers"] = np.array([trigger.kind == "blend", trigger.alpha, trigger.flip_share])
+    if occlusion is not None:
+        o = occlusion
+        arrays |= {"fall": o.fall, "turned": o.turned, "most_turned": np.array([o.most_turned])}
+        arrays["square"] = np.array([o.side, o.images, o.top, o.left])
+    return arrays
+
+
+def _found(arrays: Arrays, target: int) -> Found:
+    if "mask" not in arrays:
+        return None, None
+    blend, alpha, flip_share = (float(x) for x in arrays["numbers"])
+    trigger = RecoveredTrigger(
+        kind="blend" if blend else "patch",
+        target=target,
+        mask=arrays["mask"],
+        pattern=arrays["pattern"],
+        alpha=alpha,
+        flip_share=flip_share,
+        images_used=arrays["images"],
+    )
+    if "fall" not in arrays:
+        return trigger, None
+    side, images, top, left = (int(x) for x in arrays["square"])
+    most = float(arrays["most_turned"][0])
+    return trigger, Occlusion(arrays["fall"], arrays["turned"], side, images, top, left, most)

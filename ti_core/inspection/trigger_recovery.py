@@ -1,0 +1,144 @@
+"""The trigger itself: made again for the suspected class, and the share of unseen clean images that it flips.
+
+Both kinds of trigger are sought in the form of eq. (1) and (2), ``x' = (1 - a m) x + a m d``: a patch in the best
+window and its neighbours (``a = 1``), and a blend over the whole image at several blend ratios ``a``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.paper.triggers import Trigger, TriggerKind
+from ti_core.streams.base import Evidence
+from ti_core.streams.searches.flat_patches import colours
+from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
+from ti_core.streams.windowed import Protocol
+
+RATIOS = (0.05, 0.1, 0.15, 0.2)
+"""Blend ratios tried, smallest first: a larger one lets any network's answers be changed."""
+
+ENOUGH = 0.9
+"""Flip share from which a smaller trigger is preferred to a more successful one."""
+
+
+@dataclass(frozen=True)
+class RecoveredTrigger:
+    """A trigger found for one class.
+
+    Parameters
+    ----------
+    kind, target : what it is and the class it leads to.
+    mask, pattern, alpha : ``H x W``, ``C x H x W`` and the blend ratio, all in [0, 1]; eq. (1) and (2).
+    flip_share : share of unseen clean images of other classes that it sends to the target, 0 to 1.
+    images_used : indices of those unseen images among the images given.
+    """
+
+    kind: TriggerKind
+    target: int
+    mask: NDArray[np.float32]
+    pattern: NDArray[np.float32]
+    alpha: float
+    flip_share: float
+    images_used: NDArray[np.int64]
+
+    def trigger(self) -> Trigger:
+        """As a trigger that stamps images."""
+        return Trigger(self.kind, self.mask, self.pattern, self.alpha)
+
+    @property
+    def change(self) -> float:
+        """How much of an image the trigger replaces: mean of ``alpha x mask``, 0 to 1."""
+        return float(self.alpha * self.mask.mean())
+
+
+def recover_trigger(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    target: int,
+    windowed: Evidence | None = None,
+    kind: TriggerKind | None = None,
+    effort: Effort | None = None,
+) -> RecoveredTrigger | None:
+    """Make the trigger that leads to class ``target`` again.
+
+    Parameters
+    ----------
+    scores, images, labels : as the streams get them.
+    windowed : the windowed stream's evidence; without it every window of its grid is tried.
+    kind : "patch" or "blend" where it is known; otherwise the smallest trigger that flips enough images is kept,
+        and where none does, the one that flips most.
+
+    Returns
+    -------
+    None where no image has another label, so that nothing can be flipped.
+    """
+    effort = effort or Effort(steps=16, images_a_step=12, unseen=60)
+    images, count = images.float(), int(max(int(labels.max()), target)) + 1
+    if not bool((labels != target).any()):
+        return None
+    network = fast_copy(scores)
+    pool = pools(labels, count, effort.unseen)
+    masks, ratios = _places(images, target, windowed, kind)
+    classes = torch.full((len(masks),), target, device=images.device)
+    weights = masks * ratios.view(-1, 1, 1)
+    patterns = seek(network, images, pool, classes, weights, effort)
+    if kind != "blend" and windowed is not None:
+        window, shades = _of_one_colour(images, windowed["flat_margins"][target])
+        patterns, masks = torch.cat([patterns, shades]), torch.cat([masks, window])
+        weights, ratios = torch.cat([weights, window]), torch.cat([ratios, ratios.new_ones(len(window))])
+        classes = classes[:1].expand(len(masks))
+    # The choice is made on the images the patterns were made on: the share reported is then of unseen ones only.
+    swapped = Pools(fit=pool.unseen, unseen=pool.fit)
+    known = unseen_margins(network, images, swapped, classes, weights, patterns, effort)
+    best = _smallest_enough((known > 0).float().mean(1), weights.flatten(1).mean(1))
+    one = slice(best, best + 1)
+    margins = unseen_margins(network, images, pool, classes[one], weights[one], patterns[one], effort)
+    alpha = float(ratios[best])
+    return RecoveredTrigger(
+        kind="blend" if alpha < 1 else "patch",
+        target=target,
+        mask=masks[best].cpu().numpy().astype(np.float32),
+        pattern=(patterns[best] * masks[best]).cpu().numpy().astype(np.float32),
+        alpha=alpha,
+        flip_share=float((margins > 0).float().mean()),
+        images_used=np.unique(pool.unseen[target][: effort.unseen].cpu().numpy()),
+    )
+
+
+def _smallest_enough(flips: torch.Tensor, change: torch.Tensor) -> int:
+    enough = torch.nonzero(flips >= ENOUGH).flatten()
+    if len(enough):
+        return int(enough[change[enough].argmin()])
+    return int((flips - 1e-3 * change).argmax())
+
+
+def _of_one_colour(images: torch.Tensor, margins: NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Masks ``J x H x W`` of the window where one colour does most, and patterns ``J x C x H x W`` of all colours."""
+    channels, height, width = images.shape[1:]
+    shades = colours(channels).to(images.device)
+    mask = Protocol.for_images(height, width, 0).masks(height, width)[int(margins.argmax())].to(images.device)
+    return mask.expand(len(shades), -1, -1), shades[:, :, None, None].expand(-1, -1, height, width)
+
+
+def _places(
+    images: torch.Tensor, target: int, windowed: Evidence | None, kind: TriggerKind | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Masks ``J x H x W`` and blend ratios ``J`` of the triggers to try."""
+    height, width = images.shape[2:]
+    masks, ratios = [], []
+    if kind != "blend":
+        p = Protocol.for_images(height, width, 0)
+        windows = p.masks(height, width)
+        if windowed is not None:
+            windows = windows[np.argsort(-windowed["margins"][target])[:4].tolist()]
+        masks.append(windows)
+        ratios += [1.0] * len(windows)
+    if kind != "patch":
+        masks.append(torch.ones(len(RATIOS), height, width))
+        ratios += list(RATIOS)
+    return torch.cat(masks).to(images.device), torch.tensor(ratios, device=images.device)

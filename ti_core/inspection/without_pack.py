@@ -1,0 +1,239 @@
+"""The verdict without reference models, for a model that no reference pack fits: one model, end to end.
+
+::
+
+    model file -> loading -> preprocessing -> streams of evidence on the user's clean images -> own classes -> report
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import torch
+
+from ti_core.classifier.classifier import Classifier, Declared, understand
+from ti_core.classifier.search import batches
+from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
+from ti_core.detector.detector import Assessment
+from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, USUAL, alone, read_alone
+from ti_core.errors import ModelBehaviourError, SettingsError
+from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
+from ti_core.inspection.report_records import model_record, stream_records
+from ti_core.inspection.trigger_occlusion import occlude
+from ti_core.inspection.trigger_recovery import recover_trigger
+from ti_core.inspection.with_pack import Clock, Inspection, Progress, silent
+from ti_core.loading.model import Model
+from ti_core.reference.own_images import WEAKER, OwnImages
+from ti_core.results.report import Report, versions
+from ti_core.settings import Settings
+from ti_core.streams import Context, Stream, make_streams
+from ti_core.streams.base import Array
+from ti_core.system.cache import Cache
+
+
+def inspect_alone(
+    model: Model,
+    own: OwnImages,
+    settings: Settings | None = None,
+    progress: Progress = silent,
+    cache: Cache | None = None,
+    device: str = "cpu",
+) -> Inspection:
+    """Say from the user's own clean images, and from nothing else, whether a model is backdoored.
+
+    Parameters
+    ----------
+    model : from :func:`ti_core.loading.load_model`.
+    own : from :func:`ti_core.reference.own_images.load_own_images`, scaled to the model's size.
+    settings : "streams" and what is declared of the model act; the paper's own stream needs reference models and is
+        left out.
+    progress, cache, device : as in :func:`ti_core.inspection.with_pack.inspect`.
+
+    Raises
+    ------
+    ModelBehaviourError : the network gives no class scores for the images.
+    SettingsError : no deep stream is switched on.
+    CancelledError : from ``progress``.
+    """
+    settings = settings or Settings()
+    cache, clock = cache or Cache(None), Clock(progress)
+    streams = [s for s in make_streams(settings) if s.name in USUAL]
+    if not streams:
+        raise SettingsError(
+            f"Without a reference pack the verdict rests on {', '.join(USUAL)}: switch at least one of them on."
+        )
+    result = Inspection()
+    with clock.stage("preprocessing"):
+        declared = Declared.of(settings)
+        classes = _class_count(model, own, declared)
+        result.classifier, labels = _understand(model, own, classes, declared)
+        scores = result.classifier.scores.to(device)
+        images, labels = own.images.to(device), labels.to(device)
+    names = own.names_of(classes)
+
+    assessment: Assessment | None = None
+    if understood_alone(result.classifier, own):
+        context = Context(images, labels, classes, settings)
+        for stream in streams:
+            with clock.stage(stream.name):
+                evidence = _evidence(stream, model, own, result.classifier, context, cache, clock)
+            result.evidence[stream.name] = evidence
+            result.readings[stream.name] = read_alone(stream, evidence, names)
+        with clock.stage("verdict"):
+            found = alone(result.evidence)
+            result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
+            assessment = found.assess()
+        if assessment.verdict == "backdoored":
+            with clock.stage("trigger"):
+                result.trigger = recover_trigger(
+                    scores, images, labels, found.target, result.evidence.get("windowed")
+                )
+                if result.trigger is not None:
+                    result.occlusion = occlude(scores, images, result.trigger)
+                assessment = with_recovered(assessment, result.trigger)
+    result.report = _report(result, assessment, model, own, names, settings, cache, clock)
+    return result
+
+
+def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
+    """K, where it is fit for the images' labels."""
+    classes = count_classes(model, own.images, declared)
+    if classes < 2:
+        raise ModelBehaviourError(f"{model.file} tells no classes apart: it gives {classes} score an image.")
+    if own.labels is not None and int(own.labels.max()) >= classes:
+        raise ModelBehaviourError(
+            f"{own.name} has labels up to {int(own.labels.max())}, but {model.file} tells {classes} classes apart."
+        )
+    return classes
+
+
+def _understand(
+    model: Model, own: OwnImages, classes: int, declared: Declared
+) -> tuple[Classifier, torch.Tensor]:
+    """The model's class scores, and the images' labels: their own, or the model's answers."""
+    if own.labels is not None:
+        labels = torch.from_numpy(own.labels)
+        return understand(model, own.images, labels, classes, declared), labels
+    found = understand_unlabelled(model, own.images, classes, declared)
+    with torch.no_grad():
+        answers = torch.cat([found.scores(x).argmax(1) for x in batches(found.scores, own.images)])
+    return found, answers
+
+
+def _evidence(
+    stream: Stream,
+    model: Model,
+    own: OwnImages,
+    found: Classifier,
+    context: Context,
+    cache: Cache,
+    clock: Clock,
+) -> dict[str, Array]:
+    parts = ["evidence alone", stream.name, stream.version, f"{model.sha256}/{found.key}", own.sha256]
+    key = "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    before = len(cache.hits)
+    arrays = cache.arrays(key, lambda: stream.evidence(found.scores, context, clock.share))
+    clock.source(stream.name, "cache" if len(cache.hits) > before else "computed")
+    return arrays
+
+
+def _report(
+    result: Inspection,
+    assessment: Assessment | None,
+    model: Model,
+    own: OwnImages,
+    names: tuple[str, ...],
+    settings: Settings,
+    cache: Cache,
+    clock: Clock,
+) -> Report:
+    assert result.classifier is not None
+    backdoored = assessment is not None and assessment.verdict == "backdoored"
+    target = target_of(result.class_scores) if backdoored else None
+    _, channels, height, width = own.pixels.shape
+    return Report(
+        verdict=assessment.verdict if assessment else "inconclusive",
+        probability=assessment.probability if assessment else 0.5,
+        trigger_kind=assessment.trigger_kind if assessment else None,
+        target_class=target,
+        target_class_name=names[target] if target is not None else None,
+        reasons=reasons_alone(result, assessment, own, names),
+        streams=stream_records(result, names),
+        model=model_record(model, result.classifier, len(names), (channels, height, width)),
+        pack={
+            "name": None,
+            "sha256": None,
+            "detects": {},
+            "images": {
+                "file": own.name,
+                "sha256": own.sha256,
+                "count": len(own.pixels),
+                "labelled": own.labels is not None,
+            },
+        },
+        settings=settings.as_dict(),
+        timings=clock.timings,
+        cache=clock.sources | ({"problem": cache.problem} if cache.problem else {}),
+        versions=versions(),
+    )
+
+
+def reasons_alone(
+    result: Inspection, assessment: Assessment | None, own: OwnImages, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The report's reasons, the weightiest first; the weakness of the ground is said before the figures."""
+    assert result.classifier is not None
+    if assessment is None:
+        return (not_understood_alone(result.classifier, own), result.classifier.says())
+    found = alone(result.evidence)
+    lines = [trigger_sentence(result.trigger, names)] if result.trigger is not None else []
+    if result.occlusion is not None:
+        lines.append(result.occlusion.sentence())
+    if len(names) < FEWEST_CLASSES:
+        lines.append(
+            f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."
+        )
+    else:
+        place = {
+            "backdoored": f"at or above {BACKDOORED:g}, where a model is called backdoored",
+            "clean": f"below {CLEAN:g}, where a model is called clean",
+            "inconclusive": f"between {CLEAN:g} and {BACKDOORED:g}, where clean and backdoored models are both found",
+        }[assessment.verdict]
+        lines.append(
+            f"Class {names[found.target]} stands out {found.score:.2f} times as far as is usual in clean networks,"
+            f" {place}."
+        )
+    lines.append(WEAKER)
+    ranked = sorted(result.readings.values(), key=lambda r: -r.score)
+    return (*lines, *(r.sentence for r in ranked), result.classifier.says())
+
+
+def understood_alone(found: Classifier, own: OwnImages) -> bool:
+    """Whether the model tells the user's images apart.
+
+    Unlike a pack's, these may be of one class for the most part: a model that always gives the same answer is then
+    often right.
+    """
+    if own.labels is None or not found.understood:
+        return found.understood
+    return round(found.accuracy * len(own.labels)) > int(np.bincount(own.labels).max())
+
+
+def not_understood_alone(found: Classifier, own: OwnImages) -> str:
+    """Why there is no verdict on a model that does not classify the user's images."""
+    if own.labels is not None and found.understood:
+        return (
+            f"{found.accuracy:.0%} of the images in {own.name} are classified as labelled, no more than if every answer"
+            " were their most common label: give images of all the classes."
+        )
+    if own.labels is not None:
+        return (
+            f"At best {found.accuracy:.0%} of the images in {own.name} are classified as labelled, under the"
+            f" {found.needed:.0%} that a verdict needs: labels or preprocessing are others than this model's."
+        )
+    return (
+        f"The model's answers hardly tell the images in {own.name} apart: it was trained for other images, or its"
+        " preprocessing is not among those tried; declare it with --set normalisation=NAME."
+    )

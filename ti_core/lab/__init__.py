@@ -1,0 +1,1 @@
+"""Experiments with one model and one trigger: the effect of a trigger, and STRIP."""

@@ -1,0 +1,83 @@
+"""Whole networks that are read from ``torch.save(model)``: which class paths stand for which architecture.
+
+The classes themselves are never imported on a file's say-so: the network is built by the registered
+architecture, whose forward pass is ours, and only the layers come from the file. The Trojan Detection
+Challenge stores its models this way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ti_core.loading.pickles import challenge
+
+if TYPE_CHECKING:
+    from ti_core.architectures import Options
+    from ti_core.loading.pickles.records import Record
+
+_OURS = "ti_core.architectures"
+_VISION = "torchvision.models"
+
+_OWN_CLASSES: dict[str, str] = {
+    f"{_OURS}.challenge_mnist.ChallengeMNIST": "challenge_mnist",
+    f"{_OURS}.lenet.LeNet5": "lenet5",
+    f"{_OURS}.convnet.ConvNet": "convnet",
+    f"{_OURS}.resnet_small.SmallResNet": "small_resnet",
+    f"{_OURS}.mlp.MLP": "mlp",
+    f"{_OURS}.wide_resnet.WideResNet": "wide_resnet",
+    f"{_OURS}.simple_vit.SimpleViT": "simple_vit",
+    f"{_OURS}.resnet.ResNet": "resnet",
+    f"{_OURS}.resnet.CifarResNet": "cifar_resnet",
+    f"{_OURS}.preact_resnet.PreActResNet": "preact_resnet",
+    f"{_OURS}.vgg.VGG": "vgg",
+    f"{_OURS}.mobilenet.MobileNetV2": "mobilenet_v2",
+    f"{_OURS}.mobilenet.CifarMobileNetV2": "cifar_mobilenet_v2",
+}
+
+_OWN_PARTS: dict[str, str] = {
+    f"{_OURS}.resnet_small.Block": "Block",
+    f"{_OURS}.wide_resnet.WideBlock": "WideBlock",
+    f"{_OURS}.wide_resnet.WideStage": "WideStage",
+    f"{_OURS}.simple_vit.Patches": "Patches",
+    f"{_OURS}.simple_vit.Attention": "Attention",
+    f"{_OURS}.simple_vit.FeedForward": "FeedForward",
+    f"{_OURS}.simple_vit.Transformer": "Transformer",
+    f"{_OURS}.residual.Residual": "Residual",
+    f"{_OURS}.residual.PadShortcut": "PadShortcut",
+    f"{_OURS}.preact_resnet.PreActBlock": "PreActBlock",
+    f"{_OURS}.mobilenet.InvertedResidual": "InvertedResidual",
+    f"{_OURS}.mobilenet.CifarInvertedResidual": "CifarInvertedResidual",
+}
+
+NETWORK_CLASSES: dict[str, str] = {
+    **_OWN_CLASSES,
+    **challenge.CLASSES,
+    f"{_VISION}.resnet.ResNet": "resnet",
+    f"{_VISION}.vgg.VGG": "vgg",
+    f"{_VISION}.mobilenetv2.MobileNetV2": "mobilenet_v2",
+}
+"""Class path of a whole network, and the registered architecture that takes its place."""
+
+NETWORK_PARTS: dict[str, str] = {
+    **_OWN_PARTS,
+    **challenge.PARTS,
+    f"{_VISION}.resnet.BasicBlock": "Residual",
+    f"{_VISION}.resnet.Bottleneck": "Residual",
+    f"{_VISION}.mobilenetv2.InvertedResidual": "InvertedResidual",
+    # The unit of convolution, norm and activation changed its name and place with torchvision's versions.
+    f"{_VISION}.mobilenetv2.ConvBNReLU": "Sequential",
+    f"{_VISION}.mobilenetv2.ConvBNActivation": "Sequential",
+    "torchvision.ops.misc.ConvNormActivation": "Sequential",
+    "torchvision.ops.misc.Conv2dNormActivation": "Sequential",
+}
+"""Class path of a block inside those networks, and the name of our class that takes its place."""
+
+
+def options_of(architecture: str, record: Record, options: Options) -> dict[str, Any]:
+    """What a whole module tells of itself beyond the shapes of its tensors.
+
+    Raises
+    ------
+    ValueError : it tells something that the architecture cannot be.
+    """
+    return challenge.vit_options(record, options) if architecture == "simple_vit" else {}

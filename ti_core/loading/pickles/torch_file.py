@@ -1,0 +1,46 @@
+"""Torch checkpoints: checked on paper, then read by torch's restricted reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.findings import Finding, Severity, worst
+from ti_core.loading.pickles.archive import TorchArchive, open_torch_archive
+from ti_core.loading.pickles.checks import check
+from ti_core.loading.pickles.outline import Outline, outline_of
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A checkpoint as far as it is known without reading its tensors."""
+
+    archive: TorchArchive
+    outline: Outline
+    findings: tuple[Finding, ...]
+
+
+def examine(data: bytes) -> Examined:
+    """Walk the archive and its pickle; the pickle's faults are findings, the archive's are raised."""
+    archive = open_torch_archive(data)
+    outline = outline_of(archive.pickle)
+    return Examined(archive, outline, tuple(check(outline, archive.storage_bytes)))
+
+
+def read_checkpoint(data: bytes) -> Any:
+    """The content of a checkpoint that passed every check.
+
+    Raises
+    ------
+    RefusedFileError : it could run code, or exceeds the limits.
+    ModelFileError : it is damaged.
+    """
+    examined = examine(data)
+    gravest = worst(list(examined.findings))
+    if gravest is not None:
+        kind = RefusedFileError if gravest.severity.rank >= Severity.REFUSED.rank else ModelFileError
+        raise kind(gravest.sentence)
+    from ti_core.loading.pickles.records import read_archive
+
+    return read_archive(examined.archive, examined.outline.refs)

@@ -1,0 +1,139 @@
+"""Whole modules: the forward pass is the registered architecture's, the layers are the file's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ti_core.architectures import ARCHITECTURES
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.match import settled
+from ti_core.loading.pickles.challenge import REARRANGE
+from ti_core.loading.pickles.layer_table import LAYERS, WRAPPERS
+from ti_core.loading.pickles.layers import LayerBuilder
+from ti_core.loading.pickles.networks import NETWORK_CLASSES, NETWORK_PARTS, options_of
+from ti_core.loading.pickles.rebuild import check_attributes, fill
+from ti_core.loading.pickles.records import Record
+from ti_core.text import few, shown, ways_out
+
+_CONTAINERS = {"torch.nn.modules.container.Sequential", "torch.nn.modules.container.ModuleList"}
+_NO_EFFECT = ("dropout.", "linear.Identity")
+
+
+def module_of(record: Record) -> tuple[str, nn.Module]:
+    """The name and the network of a whole module: a known one, or layers of ``torch.nn`` in sequence.
+
+    Raises
+    ------
+    RefusedFileError : its class is unknown, or it carries something that could run.
+    ModelFileError : its layers or weights do not fit together.
+    """
+    while record.path in WRAPPERS:
+        check_attributes(record, nn.Identity(), "model")
+        inner = record.children.get("module")
+        if not isinstance(inner, Record):
+            raise ModelFileError("The file holds a DataParallel wrapper with no network inside.")
+        record = inner
+    if record.path in NETWORK_CLASSES:
+        return NETWORK_CLASSES[record.path], _network(record)
+    if record.path not in LAYERS or record.path.endswith(".ModuleList"):
+        raise RefusedFileError(
+            f"The file holds only a part of a network, of the class {shown(record.path)}. {ways_out()}"
+        )
+    module = LayerBuilder().build(record)
+    module.requires_grad_(False)
+    return record.path.rpartition(".")[2], module.eval()
+
+
+def _network(record: Record) -> nn.Module:
+    name = NETWORK_CLASSES[record.path]
+    cls = ARCHITECTURES[name]
+    shapes = {key: tuple(tensor.shape) for key, tensor in _flat(record).items()}
+    try:
+        options = cls.infer(shapes)
+        if options is None:
+            raise ValueError
+        options = {**options, **options_of(name, record, options)}
+        with torch.device("meta"):
+            net = cls(**options)
+    except Exception as error:
+        raise RefusedFileError(
+            f"The file's module calls itself {shown(record.path)}, but does not have the layers of that "
+            f"network. {ways_out()}"
+        ) from error
+    _transplant(net, record, LayerBuilder(), "model")
+    return settled(net, lambda: cls(**options))
+
+
+def _flat(record: Record) -> dict[str, torch.Tensor]:
+    """Every tensor below ``record`` by its dotted name, as ``state_dict`` would name it."""
+    found: dict[str, torch.Tensor] = {}
+    stack = [("", record)]
+    while stack:
+        prefix, node = stack.pop()
+        for name, value in (*node.parameters.items(), *node.buffers.items()):
+            if isinstance(value, torch.Tensor):
+                found[prefix + name] = value
+        stack += [
+            (f"{prefix}{name}.", child) for name, child in node.children.items() if isinstance(child, Record)
+        ]
+    return found
+
+
+def _transplant(own: nn.Module, record: Record, builder: LayerBuilder, where: str) -> None:
+    """Put the layers below ``record`` into the network of ours that has the same names."""
+    # torchvision keeps the class of its norm layers as an attribute, which nothing calls afterwards.
+    check_attributes(record, own, where, allowed={"_norm_layer"})
+    fill(own, record, where)
+    children = {name: child for name, child in record.children.items() if child is not None}
+    present = {name: child for name, child in own._modules.items() if child is not None}
+    extra = [name for name in children if name not in present and not _no_effect(children[name])]
+    missing = [name for name in present if name not in children and list(present[name].parameters())]
+    if extra or missing:
+        raise RefusedFileError(
+            f"The file's part {shown(where)} does not have the layers of its class ({few(extra or missing)})."
+        )
+    for name, child in children.items():
+        if name in present:
+            place = f"{where}.{name}"
+            own._modules[name] = _part(present[name], child, builder, place)
+
+
+def _part(own: nn.Module, child: Any, builder: LayerBuilder, where: str) -> nn.Module:
+    if not isinstance(child, Record):
+        raise RefusedFileError(f"The file's part {shown(where)} is no layer.")
+    if child.path == REARRANGE and type(own).__name__ == "Patches":
+        return own
+    if _is_empty(child) and (
+        isinstance(own, nn.Identity) or (_is_container(own) and not len(list(own.children())))
+    ):
+        return own
+    if child.path in LAYERS and child.path not in _CONTAINERS:
+        layer = builder.build(child, where)
+        if type(layer) is not type(own) and (list(layer.parameters()) or list(own.parameters())):
+            raise RefusedFileError(
+                f"The file's layer {shown(where)} is a {type(layer).__name__} where its class has a "
+                f"{type(own).__name__}."
+            )
+        return layer
+    name = child.path.rpartition(".")[2] if child.path in _CONTAINERS else NETWORK_PARTS.get(child.path)
+    if name != type(own).__name__:
+        raise RefusedFileError(
+            f"The file's part {shown(where)} is a {shown(child.path)}, which cannot stand there."
+        )
+    _transplant(own, child, builder, where)
+    return own
+
+
+def _no_effect(child: Any) -> bool:
+    return isinstance(child, Record) and (any(mark in child.path for mark in _NO_EFFECT) or _is_empty(child))
+
+
+def _is_container(own: nn.Module) -> bool:
+    return isinstance(own, (nn.Sequential, nn.ModuleList))
+
+
+def _is_empty(child: Record) -> bool:
+    return child.path in _CONTAINERS and not child.children

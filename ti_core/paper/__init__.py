@@ -1,0 +1,1 @@
+"""The TrojanInterpret paper's Algorithm 1, piece by piece."""

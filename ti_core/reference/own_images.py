@@ -1,0 +1,192 @@
+"""The user's own clean images, for a model that no reference pack fits: from an ``.npz``, a zip archive or a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.errors import DataError
+from ti_core.reference.picture_files import SIDE, Found, fitted, in_archive, in_folder, read
+
+if TYPE_CHECKING:
+    import torch
+
+FEWEST = 50
+"""With fewer images than this nothing is said: half of them only measure."""
+MOST = 512
+"""Of more images this many are drawn."""
+WEAKER = (
+    "No reference models took part: this verdict only says how far one of the model's own classes stands apart from its"
+    " others. It is weaker than one with a reference pack, and says nothing of backdoors that lead to every class."
+)
+"""Stands in every report whose verdict rests on such images alone."""
+LONGEST_NAME = 200
+"""Letters of a class's name that are kept."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    TypeError,
+    RuntimeError,
+)
+"""What NumPy and zipfile raise for a damaged, an encrypted or a mislabelled ``.npz``."""
+
+PAIRS = (("images", "labels"), ("x", "y"), ("x_test", "y_test"), ("x_train", "y_train"))
+"""Names of the arrays of images and labels in an ``.npz``, the first that is there."""
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """Clean images ``N x C x H x W`` uint8; their classes ``N`` and names, or None where they carry no labels."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """float32 in [0, 1]."""
+        import torch
+
+        return torch.from_numpy(self.pixels).float() / 255.0
+
+    def names_of(self, classes: int) -> tuple[str, ...]:
+        """The names of a model's classes: the images' own where they are as many, else their numbers."""
+        own = self.class_names or ()
+        return own if len(own) == classes else tuple(str(i) for i in range(classes))
+
+    @property
+    def sha256(self) -> str:
+        """Of pixels and labels: what the evidence depends on."""
+        digest = hashlib.sha256(repr(self.pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self.pixels).tobytes())
+        digest.update(b"" if self.labels is None else self.labels.tobytes())
+        return digest.hexdigest()
+
+
+def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed: int = 0) -> OwnImages:
+    """Read the user's images from an ``.npz``, a zip archive of pictures, or a folder of them.
+
+    A folder holds pictures (without labels), or sub-folders of them, whose names in alphabetical order are the classes;
+    a zip archive the same. An ``.npz`` holds ``images``, ``x`` or ``x_test`` (``N x H x W``, or with the channels last
+    or first; bytes, or floats in [0, 1]), and ``labels``, ``y`` or ``y_test`` if there are any.
+
+    Parameters
+    ----------
+    shape : (C, H, W) that the model takes, 0 where it does not tell; images are scaled to it.
+    seed : of the order that they are mixed in, and so of the draw where there are more than :data:`MOST`.
+
+    Raises
+    ------
+    DataError : there are fewer than :data:`FEWEST` images, or something is no image.
+    """
+    if shape is not None and shape[0] not in (0, 1, 3):
+        raise DataError(f"The model takes images of {shape[0]} channels; images of your own have 1 or 3.")
+    if path.is_dir():
+        return _of_pictures(path.name, in_folder(path), shape, seed)
+    if not path.is_file():
+        raise DataError(f"There is no folder, zip archive or .npz file {path.name!r} of images.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith(".npy") for name in archive.namelist()):
+                return _of_pictures(path.name, in_archive(archive), shape, seed)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(
+            f"{path.name} cannot be read as an .npz or a zip archive of images: {error}"
+        ) from error
+    return _from_npz(path, shape, seed)
+
+
+def _of_pictures(name: str, found: Found, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
+    chosen = [found.pictures[i] for i in _draw(len(found.pictures), name, seed)]
+    labels = np.array([p.label for p in chosen], dtype=np.int64) if found.classes else None
+    names = tuple(c[:LONGEST_NAME] for c in found.classes) if found.classes else None
+    return OwnImages(name, read(chosen, shape), labels, names)
+
+
+def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
+    """Which images are taken, in mixed order.
+
+    The streams fit to the first and measure on the last: sorted by class, those would be of different classes.
+    """
+    if count < FEWEST:
+        raise DataError(
+            f"{name} holds {count} images; at least {FEWEST} clean ones are needed without a reference pack."
+        )
+    return np.random.default_rng(seed).permutation(count)[:MOST]
+
+
+def _from_npz(path: Path, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            pair = next((p for p in PAIRS if p[0] in z.files), None)
+            if pair is None:
+                known = ", ".join(p[0] for p in PAIRS)
+                raise DataError(f"{path.name} holds none of the arrays {known}.")
+            x = z[pair[0]]
+            y = z[pair[1]] if pair[1] in z.files else None
+            names_of_classes = z["class_names"] if "class_names" in z.files else None
+    except UNREADABLE as error:
+        raise DataError(f"{path.name} cannot be read as an .npz of images: {error}") from error
+    if x.ndim not in (3, 4):
+        raise DataError(
+            f"{path.name}: {pair[0]} has {x.ndim} dimensions; images are N x H x W or N x H x W x C."
+        )
+    if y is not None and (
+        y.ndim != 1 or len(y) != len(x) or not np.issubdtype(y.dtype, np.integer) or (y < 0).any()
+    ):
+        raise DataError(f"{path.name}: {pair[1]} must be one class index for each of the {len(x)} images.")
+    chosen = _draw(len(x), path.name, seed)
+    if not x.size:
+        raise DataError(f"{path.name}: the images in {pair[0]} have no pixels.")
+    images = [_as_picture(image, path.name) for image in _bytes(x[chosen], path.name)]
+    names = None if names_of_classes is None else tuple(str(n)[:LONGEST_NAME] for n in names_of_classes.flat)
+    labels = None if y is None else y[chosen].astype(np.int64)
+    return OwnImages(path.name, _scaled(images, shape), labels, names)
+
+
+def _bytes(x: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    if x.dtype == np.uint8:
+        return np.asarray(x, dtype=np.uint8)
+    if np.issubdtype(x.dtype, np.floating):
+        values = np.asarray(x, dtype=np.float32)
+        if np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1:
+            return np.asarray(np.round(255 * values), dtype=np.uint8)
+    raise DataError(f"{name}: images must be bytes from 0 to 255 or finite floats from 0 to 1.")
+
+
+def _as_picture(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """``H x W x 3`` or ``H x W x 1`` from either order of the axes."""
+    if image.ndim == 2:
+        return image[:, :, None]
+    if image.shape[2] in (1, 3):
+        return image
+    if image.shape[0] in (1, 3):
+        return image.transpose(1, 2, 0)
+    raise DataError(f"{name}: images must have 1 or 3 channels, not shape {image.shape}.")
+
+
+def _scaled(images: list[NDArray[np.uint8]], shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
+    """Pictures ``H x W x C`` as ``N x C x H x W`` of the model's channels and size."""
+    from PIL import Image
+
+    sizes = {image.shape[:2] for image in images}
+    height, width = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
+    channels = images[0].shape[2]
+    if shape is not None:
+        channels, height, width = shape[0] or channels, shape[1] or height, shape[2] or width
+    pictures = (Image.fromarray(i[:, :, 0] if i.shape[2] == 1 else i) for i in images)
+    return np.ascontiguousarray(np.stack([fitted(p, channels, width, height) for p in pictures]))

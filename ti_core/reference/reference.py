@@ -1,0 +1,258 @@
+"""What a suspect is compared with: the reference models' evidence at the same settings, and the detectors fitted to it.
+
+Algorithm 1, lines 9 to 17 of the paper, over every reference model. At the pack's default settings all of it comes
+from the pack's baseline; where a setting differs, it is computed (or read from the cache), so that a verdict never
+compares evidence made at different settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.detector.detector import Detector, fit_detector, load_detector, log_odds
+from ti_core.detector.joint import fewer_mistakes, joint_features
+from ti_core.detector.metamodels import Anchored, Boosting, Fitter, files_of
+from ti_core.errors import PackError
+from ti_core.reference.pack import Member, Pack
+from ti_core.settings import Settings
+from ti_core.streams import Context, Evidence, Stream, stack
+from ti_core.streams.base import Array, Progress, silent
+from ti_core.system.cache import Cache
+
+if TYPE_CHECKING:
+    import torch
+
+    from ti_core.classifier.classifier import Scores
+    from ti_core.paper.probes import Probes
+
+JOINT = Anchored()
+"""Trees, monotone too, were here before: of recipes and architectures left out they tell less."""
+OTHERS = 16
+"""So many clean members of other architectures there have to be for a fitted one to be compared with them alone."""
+
+
+@dataclass
+class Reference:
+    """The reference side of an inspection.
+
+    Parameters
+    ----------
+    pack, settings : of the inspection.
+    cache : for what the pack's baseline does not hold.
+    device : where probes are made and models run, "cpu" or "cuda".
+    """
+
+    pack: Pack
+    settings: Settings
+    cache: Cache
+    device: str = "cpu"
+    _stacks: dict[tuple[str, str, bool], dict[str, Array]] = field(default_factory=dict)
+
+    @property
+    def fitted(self) -> list[Member]:
+        return [m for m in self.pack.members if not m.held_out]
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        return np.array([m.label for m in self.fitted])
+
+    @property
+    def at_pack_settings(self) -> bool:
+        """Whether the probes are those that the pack's baseline was made with."""
+        return self._recorded("probes")
+
+    def ships(self, streams: list[Stream]) -> bool:
+        """Whether the pack's own joint detector was fitted to exactly these streams at these settings."""
+        recorded = Settings.parse(self.pack.record["settings"])
+        names = tuple(s.name for s in streams)
+        return (
+            names == recorded.streams
+            and self._recorded("profile")
+            and all(map(self.serves_baseline, streams))
+        )
+
+    def _recorded(self, *stages: str) -> bool:
+        recorded = Settings.parse(self.pack.record["settings"])
+        return recorded.of_stage(*stages) == self.settings.of_stage(*stages)
+
+    def probes(self, suspect: Scores | None = None) -> Probes:
+        """Algorithm 1, lines 3 to 8, with a randomly drawn trojaned reference model, or with the suspect."""
+        from ti_core.paper.probes import choose_images, make_probes
+
+        images = choose_images(self.pack.images, self.pack.labels, self.settings)[0].to(self.device)
+        if self.settings.probes_from == "suspect":
+            if suspect is None:
+                raise PackError("Probes made with the suspect need a suspect.")
+            return make_probes(suspect, images, self.settings)
+        return make_probes(self.scores(self.maker()), images, self.settings)
+
+    def scores(self, member: Member) -> Scores:
+        """The member's network on this device."""
+        return self.pack.scores(member).to(self.device)
+
+    def maker(self) -> Member:
+        """Algorithm 1, line 4: the randomly drawn trojaned reference model that the probes are made with."""
+        trojaned = [m for m in self.fitted if m.trojaned]
+        return trojaned[int(np.random.default_rng([self.settings.seed, 4]).integers(len(trojaned)))]
+
+    def context(self, probes: Probes | None) -> Context:
+        images, labels = self.pack.images.to(self.device), self.pack.labels.to(self.device)
+        return Context(images, labels, len(self.pack.class_names), self.settings, probes)
+
+    def serves_baseline(self, stream: Stream) -> bool:
+        """Whether the pack ships this stream's evidence at these settings."""
+        versions = self.pack.record["stream_versions"]
+        same = stream.name != "saliency" or self.at_pack_settings
+        return versions.get(stream.name) == stream.version and same
+
+    def evidence(
+        self, stream: Stream, probes: Probes | None, progress: Progress = silent, held_out: bool = False
+    ) -> dict[str, Array]:
+        """The stacked evidence of the fitted members (or of those held out from fitting)."""
+        if self.serves_baseline(stream):
+            rows = self.pack.where(fitted=not held_out)
+            return {k: v[rows] for k, v in self.pack.baseline[stream.name].items()}
+        key = (stream.name, probes_digest(probes) if stream.name == "saliency" else "", held_out)
+        if key not in self._stacks:
+            members = [m for m in self.pack.members if m.held_out == held_out]
+            self._stacks[key] = self._compute(stream, members, probes, progress)
+        return self._stacks[key]
+
+    def _compute(
+        self, stream: Stream, members: list[Member], probes: Probes | None, progress: Progress
+    ) -> dict[str, Array]:
+        everything: list[Evidence] = []
+        for i, member in enumerate(members):
+            everything.append(self.member_evidence(stream, member, probes))
+            progress((i + 1) / len(members))
+        return stack(everything)
+
+    def member_evidence(self, stream: Stream, member: Member, probes: Probes | None) -> dict[str, Array]:
+        """One member's evidence, computed on this device, or read from the cache."""
+        return self.cache.arrays(
+            evidence_key(stream, self.pack.member_name(member), self.pack, probes),
+            lambda: stream.evidence(self.scores(member), self.context(probes)),
+        )
+
+    def clean(self, stacked: Evidence) -> dict[str, Array]:
+        """The rows of the fitted members' stacked evidence that belong to clean models."""
+        chosen = self.labels == "clean"
+        return {k: v[chosen] for k, v in stacked.items()}
+
+    def matrix(self, stream: Stream, stacked: Evidence) -> tuple[tuple[str, ...], Array]:
+        """Feature names and features ``R x F`` of the fitted members."""
+        features = stream.features(stacked, self.clean(stacked), self.labels == "clean")
+        return features.names, features.matrix
+
+    def saliency_detector(self, stream: Stream, stacked: Evidence) -> Detector:
+        """The paper's meta-model on the stacked histograms."""
+        names, matrix = self.matrix(stream, stacked)
+        shipped = self.pack.record["detectors"].get("saliency")
+        if shipped and self.serves_baseline(stream) and self._recorded("profile"):
+            self._check("saliency")
+            return load_detector(self.pack.folder, "saliency", shipped, np.asarray(matrix, dtype=np.float64))
+        return self._fit(names, matrix, Boosting(weights=stream.weights(names)))
+
+    def class_scores(
+        self,
+        streams: list[Stream],
+        stacked: Mapping[str, Evidence],
+        own: Mapping[str, Evidence] | None = None,
+    ) -> dict[str, Array]:
+        """By stream, how suspicious each class is of the fitted members, or of the models whose evidence is ``own``."""
+        found: dict[str, Array] = {}
+        for stream in streams:
+            fitted = stacked[stream.name]
+            if own is None:
+                scores = self._class_scores_of_fitted(stream, fitted)
+            else:
+                scores = stream.class_scores(own[stream.name], self.clean(fitted))
+            if scores is not None:
+                found[stream.name] = scores
+        return found
+
+    def _class_scores_of_fitted(self, stream: Stream, fitted: Evidence) -> Array | None:
+        """Beside the clean members of other architectures: a suspect's own is mostly not among the members', either.
+
+        Where these are too few, beside all other clean members.
+        """
+        clean = self.labels == "clean"
+        scores = stream.class_scores(fitted, self.clean(fitted), clean)
+        if scores is None:
+            return None
+        architectures = np.array([m.architecture for m in self.fitted])
+        for architecture in np.unique(architectures):
+            own = architectures == architecture
+            others = clean & ~own
+            if others.sum() >= OTHERS:
+                parts = [{k: v[rows] for k, v in fitted.items()} for rows in (own, others)]
+                scores[own] = stream.class_scores(parts[0], parts[1])
+        return scores
+
+    def joint_rows(
+        self, scores: dict[str, Array], accuracy: Sequence[float], odds: NDArray[np.floating] | None
+    ) -> tuple[tuple[str, ...], Array]:
+        """Names and features ``R x F`` of the joint meta-model, of models with these class scores.
+
+        Parameters
+        ----------
+        scores : from :meth:`class_scores`.
+        accuracy : their clean accuracies, ``R`` in [0, 1].
+        odds : the log-odds of the paper's meta-model, ``R``, one feature more where it took part.
+        """
+        ease = fewer_mistakes(accuracy, [m.clean_accuracy for m in self.fitted])
+        features = joint_features(scores, ease)
+        if odds is None:
+            return features.names, features.matrix
+        matrix = np.column_stack([features.matrix, odds]).astype(np.float32)
+        return (*features.names, "saliency: log-odds"), matrix
+
+    def joint_detector(
+        self,
+        streams: list[Stream],
+        stacked: Mapping[str, Evidence],
+        saliency: Detector | None,
+        shippable: bool,
+    ) -> Detector:
+        """The meta-model over several streams, monotone in every feature; ``saliency`` is the paper's own."""
+        accuracy = [m.clean_accuracy for m in self.fitted]
+        odds = None if saliency is None else log_odds(saliency.oof)
+        names, matrix = self.joint_rows(self.class_scores(streams, stacked), accuracy, odds)
+        shipped = self.pack.record["detectors"].get("detector")
+        if shipped and shippable and tuple(shipped["features"]) == names:
+            self._check("detector")
+            return load_detector(self.pack.folder, "detector", shipped, np.asarray(matrix, dtype=np.float64))
+        return self._fit(names, matrix, JOINT)
+
+    def _check(self, stem: str) -> None:
+        for name in (*files_of(stem, self.pack.record["detectors"][stem]), f"{stem}-kind.cbm"):
+            self.pack.checked(name)
+
+    def _fit(self, names: tuple[str, ...], matrix: NDArray[np.floating], fitter: Fitter) -> Detector:
+        groups = np.array([m.group for m in self.fitted])
+        return fit_detector(names, matrix, self.labels, groups, self.settings.seed, fitter)
+
+
+def probes_digest(probes: Probes | None) -> str:
+    """SHA-256 of the probe images: two inspections share evidence only if every pixel agrees."""
+    if probes is None:
+        return ""
+    return hashlib.sha256(_bytes(probes.images)).hexdigest()
+
+
+def evidence_key(stream: Stream, model: str, pack: Pack, probes: Probes | None) -> str:
+    """The cache key of one model's evidence: everything that its arrays depend on."""
+    shown = probes_digest(probes) if stream.name == "saliency" else pack.record["files"]["images.npz"]
+    parts: list[Any] = ["evidence", stream.name, stream.version, model, shown]
+    return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _bytes(images: torch.Tensor) -> bytes:
+    return images.detach().cpu().contiguous().numpy().tobytes()

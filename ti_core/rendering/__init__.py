@@ -1,0 +1,1 @@
+"""A case as pages, figures and files."""

@@ -1,0 +1,253 @@
+"""A case beside the reference models: histograms with bands, distances, and where each falls among clean models.
+
+Everything here is read from kept quantile functions; no model runs, so it follows the settings of the profile
+(quantiles, bins, histogram form) at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.errors import PackError
+from ti_core.reference.pack import Pack
+from ti_core.results.case_files import Case
+from ti_core.settings import Settings
+
+if TYPE_CHECKING:
+    from ti_core.streams.base import Evidence
+
+Array = NDArray[np.floating]
+
+BAND = (0.05, 0.5, 0.95)
+"""Quantiles over reference models between which a band is drawn, and its middle."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far one histogram lies from the mean of the clean reference models' ones.
+
+    ``value`` in its own unit; ``clean_share`` the share of clean reference models that lie at least as far from the
+    mean of the other clean ones, 0 to 1.
+    """
+
+    value: float
+    clean_share: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One histogram of the suspect beside those of the reference models.
+
+    Parameters
+    ----------
+    kind, title : group of triggers, and what the histogram is of.
+    edges : boundaries of the bins, ``bins + 1``, evenly spaced in the logarithm.
+    own : the suspect's shares, ``bins``.
+    clean, trojaned : the reference models' :data:`BAND` of each bin, ``3 x bins``.
+    wasserstein : in decades of saliency (the axis is logarithmic).
+    kolmogorov_smirnov : largest difference of the cumulated shares, 0 to 1.
+    pushes : Shapley values of the bins in the saliency stream's own meta-model, in log-odds, ``bins``; zeros where
+        that was fitted to other histograms.
+    """
+
+    kind: str
+    title: str
+    edges: Array
+    own: Array
+    clean: Array
+    trojaned: Array
+    wasserstein: Distance
+    kolmogorov_smirnov: Distance
+    pushes: Array
+
+
+def reference_evidence(case: Case, pack: Pack, stream: str = "saliency") -> dict[str, Array]:
+    """The fitted reference models' stacked evidence that this case was compared with.
+
+    Raises
+    ------
+    PackError : it stands in a pack that has changed since.
+    """
+    kept = case.group(f"reference/{stream}")
+    if kept:
+        return kept
+    if pack.sha256 != case.report.pack["sha256"]:
+        raise PackError(
+            f"Reference pack {pack.name!r} has changed since this inspection, so its histograms cannot be drawn beside"
+            " the reference models; inspect the model again."
+        )
+    rows = pack.where(fitted=True)
+    return {k: v[rows] for k, v in pack.baseline[stream].items()}
+
+
+def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:
+    """Every histogram of the case at these settings of the profile; empty without the saliency stream.
+
+    Parameters
+    ----------
+    settings : their quantiles, bins and histogram form are used; everything else is the case's own.
+
+    Raises
+    ------
+    PackError : see :func:`reference_evidence`.
+    """
+    own = case.group("evidence/saliency")
+    if not own:
+        return []
+    from ti_core.streams.saliency import Saliency
+
+    stacked = reference_evidence(case, pack)
+    labels = np.array([m.label for m in pack.members if not m.held_out])
+    if len(labels) != len(stacked["pooled"]):
+        raise PackError(f"Reference pack {pack.name!r} has changed since; inspect the model again.")
+    stream = Saliency(settings)
+    clean: Evidence = _floats({k: v[labels == "clean"] for k, v in stacked.items()})
+    edges = stream.edges(clean)
+    mine = stream.histograms(_floats(own), clean)
+    every = stream.histograms(_floats(stacked), clean)
+    width = float(np.log10(edges[-1] / edges[0]) / (len(edges) - 1))
+    pushes = _pushes(case)
+    found = []
+    for g, kind in enumerate(case.kinds):
+        for r, title in enumerate(stream.row_names()):
+            others = every[:, g, r]
+            ws, ks = distances(mine[g, r], others[labels == "clean"], width)
+            found.append(
+                Panel(
+                    kind=kind,
+                    title=title,
+                    edges=edges,
+                    own=mine[g, r],
+                    clean=np.quantile(others[labels == "clean"], BAND, axis=0),
+                    trojaned=np.quantile(others[labels != "clean"], BAND, axis=0),
+                    wasserstein=ws,
+                    kolmogorov_smirnov=ks,
+                    pushes=np.array(
+                        [pushes.get(f"{kind}: {title}, bin {b}", 0.0) for b in range(settings.bins)]
+                    )
+                    if same_profile(case, settings)
+                    else np.zeros(settings.bins),
+                )
+            )
+    return found
+
+
+def _floats(arrays: Mapping[str, Array]) -> dict[str, NDArray[np.float32]]:
+    return {k: np.asarray(v, dtype=np.float32) for k, v in arrays.items()}
+
+
+def same_profile(case: Case, settings: Settings) -> bool:
+    """Whether the case's verdict was reached with these settings of the profile."""
+    return Settings.parse(case.report.settings).of_stage("profile") == settings.of_stage("profile")
+
+
+def distances(own: Array, clean: Array, width: float) -> tuple[Distance, Distance]:
+    """Wasserstein's and Kolmogorov-Smirnov's distance of a histogram ``bins`` from the clean ones' mean ``M x bins``.
+
+    Parameters
+    ----------
+    width : of a bin, in decades.
+
+    Notes
+    -----
+    In one dimension the Wasserstein distance is the area between the cumulated shares. Each clean model is compared
+    with the mean of the others, so that the suspect is not the only stranger.
+    """
+    count = len(clean)
+    total = clean.sum(axis=0)
+    rest = (total - clean) / max(1, count - 1)
+    gap = np.abs(np.cumsum(own - total / count))
+    gaps = np.abs(np.cumsum(clean - rest, axis=1))
+    found = []
+    for value, values in ((gap.sum() * width, gaps.sum(axis=1) * width), (gap.max(), gaps.max(axis=1))):
+        found.append(Distance(float(value), float(np.mean(values >= value - 1e-12))))
+    return found[0], found[1]
+
+
+def _pushes(case: Case) -> dict[str, float]:
+    """Shapley values of the saliency stream's meta-model by feature."""
+    if "saliency" not in case.decisions:
+        return {}
+    values = case.arrays.get("why/saliency", np.zeros(0))
+    return {n: float(v) for n, v in zip(case.decisions["saliency"].names, values, strict=False)}
+
+
+def contributions(case: Case, detector: str, most: int = 12) -> list[tuple[str, float]]:
+    """The features that moved a meta-model most, in log-odds, largest first; the rest added up in one."""
+    values = case.arrays.get(f"why/{detector}")
+    if values is None or detector not in case.decisions:
+        return []
+    pairs = [(n, float(v)) for n, v in zip(case.decisions[detector].names, values, strict=True)]
+    pairs.sort(key=lambda pair: -abs(pair[1]))
+    kept, rest = pairs[:most], pairs[most:]
+    if rest:
+        kept.append((f"{len(rest)} other features together", sum(v for _, v in rest)))
+    return kept
+
+
+def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list[str]:
+    """What tells two cases apart, in sentences.
+
+    Parameters
+    ----------
+    cases, drawn : two cases, and the panels of each at the same settings.
+    """
+    one, two = cases
+    names = [c.report.model["file"] for c in cases]
+    if names[0] == names[1]:
+        names = [f"{name} ({which})" for name, which in zip(names, ("left", "right"), strict=True)]
+    p, q = one.report.probability, two.report.probability
+    higher, lower = (0, 1) if p >= q else (1, 0)
+    if one.report.verdict == two.report.verdict:
+        lines = [
+            f"Both are called {one.report.verdict}; the probability of a backdoor is {p:.1%} for {names[0]} and {q:.1%}"
+            f" for {names[1]}."
+        ]
+    else:
+        lines = [
+            f"{names[higher]} is called {cases[higher].report.verdict} with a probability of a backdoor of"
+            f" {max(p, q):.1%}, {names[lower]} {cases[lower].report.verdict} with {min(p, q):.1%}."
+        ]
+    loud = [
+        float(np.median(c.arrays["evidence/saliency/per_image"][..., -1])) for c in cases if _has_saliency(c)
+    ]
+    if len(loud) == 2 and min(loud) > 0:
+        top = int(loud[1] > loud[0])
+        lines.append(
+            f"The largest saliency of a probe is, in the median, {max(loud) / min(loud):.2g} times as high in"
+            f" {names[top]} as in {names[1 - top]}."
+        )
+    far = [max(panels_of, key=lambda panel: panel.wasserstein.value, default=None) for panels_of in drawn]
+    for name, panel in zip(names, far, strict=True):
+        if panel is not None:
+            lines.append(
+                f"{name} lies farthest from the clean reference models in the {panel.title}"
+                f" ({KIND_WORDS[panel.kind]}): {panel.wasserstein.value:.2f} decades;"
+                f" {panel.wasserstein.clean_share:.0%} of the clean models lie as far from the others."
+            )
+    for key, title in (("universal", "universal"), ("windowed", "windowed"), ("inversion", "inversion")):
+        targets = [c.report.streams.get(key, {}).get("target_class") for c in cases]
+        shares = [c.report.streams.get(key, {}).get("clean_share") for c in cases]
+        if all(isinstance(s, (int, float)) for s in shares) and all(isinstance(t, int) for t in targets):
+            words = [
+                f"class {_class(c, t)} in {n} ({s:.0%} of clean models show as much)"
+                for c, t, n, s in zip(cases, targets, names, shares, strict=True)
+            ]
+            lines.append(f"The {title} stream points most to {words[0]} and to {words[1]}.")
+    return lines
+
+
+KIND_WORDS: Mapping[str, str] = {"none": "no trigger", "patch": "random patch", "blend": "random blend"}
+
+
+def _has_saliency(case: Case) -> bool:
+    return "evidence/saliency/per_image" in case.arrays
+
+
+def _class(case: Case, index: int | None) -> str:
+    return case.class_names[index] if index is not None and 0 <= index < len(case.class_names) else "unknown"

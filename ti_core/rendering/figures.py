@@ -1,0 +1,243 @@
+"""All figures of a case as files: pictures as PNG, charts as SVG; the report shows the same ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.rendering import drawings
+from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
+from ti_core.rendering.pictures import grid, heat, png
+from ti_core.results.case_files import Array, Case
+
+STREAM_TITLES = {
+    "saliency": "Random triggers on the probes: share flipped to each class",
+    "universal": "One small change shared by all images: margin by class",
+    "windowed": "Patches, place by place: deviations by class",
+    "inversion": "Smallest trigger of each class: deviations smaller than in clean models",
+}
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: a file name without its ending, a caption, and either pixels ``H x W x 3`` or an SVG drawing."""
+
+    name: str
+    caption: str
+    pixels: NDArray[np.uint8] | None = None
+    drawing: str = ""
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.svg" if self.drawing else f"{self.name}.png"
+
+    def data(self) -> bytes:
+        """The file's bytes."""
+        if self.drawing:
+            return self.drawing.encode()
+        assert self.pixels is not None
+        return png(self.pixels)
+
+
+def verdict_figures(case: Case) -> list[Figure]:
+    """The probability on its scale."""
+    decision = case.decisions.get(case.decided_by)
+    if decision is None:
+        return []
+    drawing = drawings.gauge(case.report.probability, decision.low, decision.high)
+    return [
+        Figure(
+            "verdict",
+            f"Probability of a backdoor {case.report.probability:.1%}; clean below {decision.low:.1%}, backdoored from"
+            f" {decision.high:.1%} on.",
+            drawing=drawing,
+        )
+    ]
+
+
+def trigger_figures(case: Case) -> list[Figure]:
+    """The recovered trigger, and images before and after it."""
+    arrays = case.arrays
+    if "trigger/mask" not in arrays:
+        return []
+    mask = np.clip(arrays["trigger/mask"], 0, 1)[None]
+    shown = mask * arrays["trigger/pattern"] + (1 - mask) * 0.5
+    found = [
+        Figure(
+            "trigger",
+            "The recovered trigger; grey lets the image through.",
+            grid(shown[None], 1, _scale(shown, 224)),
+        )
+    ]
+    clean, stamped = arrays["trigger/clean"], arrays["trigger/stamped"]
+    if len(clean):
+        target = case.report.target_class
+        flipped = int(np.sum(arrays["trigger/after"] == target)) if target is not None else 0
+        pixels = grid(np.concatenate([clean, stamped]), len(clean), _scale(clean[0], 90))
+        found.append(
+            Figure(
+                "stamped",
+                f"Clean images, and the same with the trigger: {flipped} of these {len(clean)} become the target.",
+                pixels,
+            )
+        )
+    return found + occlusion_figures(case)
+
+
+def occlusion_figures(case: Case) -> list[Figure]:
+    """Where on the image the decision for the target hangs."""
+    fall, turned = (case.arrays.get(f"occlusion/{name}") for name in ("fall", "turned"))
+    if fall is None or turned is None:
+        return []
+    covered = case.report.streams.get("recovered_trigger", {}).get("occlusion")
+    sentence = covered.get("sentence", "") if isinstance(covered, dict) else ""
+    most = max(float(fall.max()), 1e-12)
+    pictures = np.concatenate([heat(turned[None], 1.0), heat(fall[None], most)])
+    return [
+        Figure(
+            "occlusion",
+            "Where stamped images are covered, square by square. Left, the share of them that are no longer answered"
+            " with the target (brightest: all); right, how much of the target's margin is lost (brightest:"
+            f" {most:.0%}). {sentence}".strip(),
+            grid(pictures, 2, _scale(turned, 224)),
+        )
+    ]
+
+
+def stream_figures(case: Case) -> list[Figure]:
+    """Every deep stream's figure of each class."""
+    found = []
+    for name, stream in case.report.streams.items():
+        figures, target = stream.get("figures"), stream.get("target_class")
+        if not isinstance(figures, dict):
+            continue
+        # Without reference models there is no band.
+        keys = ("values",) if case.report.pack.get("images") else ("values", "low", "middle", "high")
+        columns = [figures.get(k) for k in keys]
+        if not all(_numbers(c, len(case.class_names)) for c in columns):
+            continue
+        title = STREAM_TITLES.get(name, name)
+        values, *band = (np.asarray(c, dtype=np.float64) for c in columns)
+        drawing = drawings.class_bars(
+            case.class_names, values, band, title, target if isinstance(target, int) else None
+        )
+        found.append(Figure(f"classes-{name}", str(stream.get("sentence", title)), drawing=drawing))
+    return found
+
+
+def saliency_figures(case: Case) -> list[Figure]:
+    """Probes, and the saliency of this model and of the clean reference model, for each group of triggers."""
+    arrays = case.arrays
+    if "probes" not in arrays:
+        return []
+    both = np.concatenate([arrays["saliency/suspect"].ravel(), arrays["saliency/witness"].ravel()])
+    top = float(max(np.quantile(both, 0.995), 1e-12))
+    found = []
+    for g, kind in enumerate(case.kinds):
+        count = min(SHOWN, arrays["probes"].shape[2])
+        rows = []
+        for r in range(3):
+            images = arrays["probes"][g, r, :count]
+            rows.append(np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images[:, :3])
+            rows += [heat(arrays[f"saliency/{who}"][g, r, :count], top) for who in ("suspect", "witness")]
+        found.append(
+            Figure(
+                f"saliency-{kind}",
+                f"Probes with {KIND_WORDS.get(kind, kind)}. Three rows each for the clean, the maximised and the"
+                f" minimised images: the image, this model's saliency, a clean reference model's."
+                f" Brightest: {top:.3g}.",
+                grid(np.concatenate(rows), count, _scale(arrays["probes"][g, 0, 0], 84)),
+            )
+        )
+    return found
+
+
+def actmax_figures(case: Case) -> list[Figure]:
+    """The strips of activation maximisation."""
+    found = []
+    for who, words in (("maker", "the reference model that made the probes"), ("suspect", "this model")):
+        images = case.arrays.get(f"actmax/{who}/images")
+        if images is None:
+            continue
+        # Ways x steps x images to one row of steps for each way and image.
+        rows = images.transpose(2, 0, 1, 3, 4, 5).reshape(-1, *images.shape[3:])
+        found.append(
+            Figure(
+                f"actmax-{who}",
+                f"Activation maximisation by {words}: from the start to the end, in pairs of rows maximised and"
+                " minimised.",
+                grid(rows, images.shape[1], _scale(images[0, 0, 0], 84)),
+            )
+        )
+    return found
+
+
+def histogram_figures(case: Case, panels: Sequence[Panel]) -> list[Figure]:
+    """The histograms of each group of triggers."""
+    found = []
+    for kind in case.kinds:
+        own = [p for p in panels if p.kind == kind]
+        if own:
+            words = f"Saliency, {KIND_WORDS.get(kind, kind)}"
+            found.append(Figure(f"histograms-{kind}", f"{words}.", drawing=drawings.histograms(own, words)))
+    return found
+
+
+def why_figures(case: Case) -> list[Figure]:
+    """What moved the meta-models."""
+    titles = {"joint": "What moved the joint verdict", "saliency": "What moved saliency's own verdict"}
+    found = []
+    for name, title in titles.items():
+        pairs = contributions(case, name)
+        if pairs:
+            found.append(
+                Figure(
+                    f"why-{name}",
+                    f"{title}: Shapley values in log-odds.",
+                    drawing=drawings.contribution_bars(pairs, title),
+                )
+            )
+    return found
+
+
+def all_figures(case: Case, panels: Sequence[Panel]) -> list[Figure]:
+    """Every figure, in the order of the page."""
+    return [
+        *verdict_figures(case),
+        *trigger_figures(case),
+        *stream_figures(case),
+        *saliency_figures(case),
+        *actmax_figures(case),
+        *histogram_figures(case, panels),
+        *why_figures(case),
+    ]
+
+
+def archive(case: Case, panels: Sequence[Panel]) -> bytes:
+    """All figures and their captions as one zip archive."""
+    figures = all_figures(case, panels)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for figure in figures:
+            file.writestr(figure.file, figure.data())
+        file.writestr("captions.json", json.dumps({f.file: f.caption for f in figures}, indent=1))
+    return buffer.getvalue()
+
+
+def _scale(image: Array, wanted: int) -> int:
+    return max(1, round(wanted / int(image.shape[-1])))
+
+
+def _numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    )

@@ -1,0 +1,51 @@
+"""The one command that inspects the same model with the same settings."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import Any
+
+from ti_core.results.report import Report
+from ti_core.settings import Settings
+
+
+def command(report: Report) -> str:
+    """The command that inspects the same model with the same settings, for a shell such as bash."""
+    standard = Settings().as_dict()
+    changed = [
+        f" --set {_quoted(f'{key}={_joined(value)}')}"
+        for key, value in report.settings.items()
+        if (tuple(value) if isinstance(value, list) else value) != standard[key]
+    ]
+    file = report.model["file"]
+    file = _quoted(f"./{file}" if file.startswith("-") else file)
+    images = report.pack.get("images")
+    beside = (
+        f"--images {_quoted(images['file'])}" if images else f"--pack {_quoted(str(report.pack['name']))}"
+    )
+    return f"python -m ti_core inspect {file} {beside}" + "".join(changed)
+
+
+def _joined(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _quoted(text: str) -> str:
+    """One word of a shell's command line; what cannot be seen is spelt out, so that it can be copied from paper."""
+    if text.isprintable():
+        return quote(text)
+    spelt = "".join(
+        c.replace("\\", "\\\\").replace("'", "\\'")
+        if c.isprintable()
+        else "".join(f"\\x{byte:02x}" for byte in _bytes(c))
+        for c in text
+    )
+    return f"$'{spelt}'"
+
+
+def _bytes(character: str) -> bytes:
+    """As in a file's name, where bytes that are no UTF-8 stand as surrogates."""
+    try:
+        return character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return character.encode("utf-8", "replace")

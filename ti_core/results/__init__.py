@@ -1,0 +1,1 @@
+"""What an inspection leaves, as plain data: the report and the case."""

@@ -1,0 +1,229 @@
+"""A case: the plain data of one inspection, finished or on the way, kept in two files and no pickle.
+
+``case.json`` holds the report and what else is text or a single number, ``case.safetensors`` the arrays that the
+pictures and charts are drawn from. Whoever wrote a case may have been taken over by a hostile model file, so reading
+one checks every type, shape and number (:mod:`ti_core.results.checks`); its texts stay untrusted and are escaped where
+they are shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.errors import CaseError
+from ti_core.results.report import Report
+
+Array = NDArray[np.floating]
+
+CASE_VERSION = 1
+MOST_JSON_BYTES = 4 << 20
+MOST_ARRAY_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one meta-model decided with.
+
+    Parameters
+    ----------
+    names : of its features; their Shapley values are the case's array ``why/<detector>``.
+    low, high : its thresholds on the probability.
+    """
+
+    names: tuple[str, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One inspection as plain data.
+
+    Parameters
+    ----------
+    report : the inspection's report. Of an unfinished case it holds what the streams so far say.
+    finished : whether the joint verdict has been reached.
+    class_names, kinds : of the pack's classes, and of the probes' groups of triggers.
+    maker, witness : ids of the reference models that the probes were made with and that the gallery shows beside
+        the suspect; empty where there are none.
+    decisions : by detector ("saliency", "joint").
+    attributions : methods of attribution that this network allows, for pictures.
+    notes : sentences on what could not be shown, and why.
+    file : what :func:`ti_core.loading.describe_file` says of the model file.
+    code : SHA-256 of the program's own source files.
+    created : time of the inspection, ISO 8601 with zone.
+    arrays : see :data:`ti_core.results.checks.SHAPES`.
+    """
+
+    report: Report
+    finished: bool
+    class_names: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    maker: str = ""
+    witness: str = ""
+    decisions: Mapping[str, Decision] = field(default_factory=dict)
+    attributions: tuple[str, ...] = ("saliency",)
+    notes: tuple[str, ...] = ()
+    file: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    created: str = ""
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def decided_by(self) -> str:
+        """The detector that the verdict rests on: "joint", or "saliency" where no deep stream took part (yet)."""
+        return "joint" if "joint" in self.decisions else "saliency"
+
+    @property
+    def understood(self) -> bool:
+        """Whether the model classifies the pack's (or the user's) images, so that there is evidence at all."""
+        return bool(self.decisions) or bool(self.group("evidence"))
+
+    @property
+    def alone(self) -> bool:
+        """Whether no reference pack took part, only the user's own images."""
+        return self.report.pack.get("name") is None
+
+    def group(self, prefix: str) -> dict[str, Array]:
+        """The arrays under ``prefix/``, by the rest of their names."""
+        start = f"{prefix}/"
+        return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, for ``case.json``."""
+        return {
+            "case_version": CASE_VERSION,
+            "created": self.created,
+            "finished": self.finished,
+            "report": self.report.as_dict(),
+            "class_names": list(self.class_names),
+            "kinds": list(self.kinds),
+            "maker": self.maker,
+            "witness": self.witness,
+            "decisions": {
+                k: {"names": list(d.names), "low": d.low, "high": d.high} for k, d in self.decisions.items()
+            },
+            "attributions": list(self.attributions),
+            "notes": list(self.notes),
+            "file": dict(self.file),
+            "code": self.code,
+        }
+
+
+def save_case(case: Case, folder: Path, stem: str = "case") -> None:
+    """Write a case; the record comes last and names the digest of the arrays, so that a half-written one is noticed."""
+    from safetensors.numpy import save
+
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    blob = save({k: np.ascontiguousarray(v) for k, v in case.arrays.items()} or {"none": np.zeros(0, "f4")})
+    digest = hashlib.sha256(blob).hexdigest()
+    _replace(folder / f"{stem}.safetensors", blob)
+    text = json.dumps(case.as_dict() | {"arrays_sha256": digest}, indent=1, allow_nan=False)
+    _replace(folder / f"{stem}.json", text.encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def load_case(folder: Path, stem: str = "case", alone: bool = False) -> Case:
+    """Read and check a case.
+
+    Parameters
+    ----------
+    alone : whether one that was made without a reference pack is taken too.
+
+    Raises
+    ------
+    CaseError : there is none, or anything in it is not as :func:`save_case` writes it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    from ti_core.results.checks import check_arrays
+
+    values = read_case_json(folder, stem, alone)
+    blob = _read(folder / f"{stem}.safetensors", MOST_ARRAY_BYTES)
+    if hashlib.sha256(blob).hexdigest() != values.get("arrays_sha256"):
+        raise CaseError("The case's arrays are not those its record names; inspect the model again.")
+    try:
+        arrays = {k: np.asarray(v) for k, v in load(blob).items() if k != "none"}
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise CaseError("The case's arrays cannot be read; inspect the model again.") from error
+    case = case_from(values)
+    check_arrays(case, arrays)
+    return _with(case, {k: v.astype(np.float32) for k, v in arrays.items()})
+
+
+def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dict[str, Any]:
+    """The checked content of the record: enough for a list of cases, without the arrays."""
+    from ti_core.results.checks import check_record
+
+    text = _read(folder / f"{stem}.json", MOST_JSON_BYTES)
+    try:
+        values = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise CaseError("The case's record cannot be read; inspect the model again.") from error
+    check_record(values, alone)
+    record: dict[str, Any] = values
+    return record
+
+
+def case_from(values: Mapping[str, Any]) -> Case:
+    """The case, without its arrays, that a checked record describes."""
+    known = set(Report.__dataclass_fields__)
+    report = {k: v for k, v in values["report"].items() if k in known}
+    report["reasons"] = tuple(report["reasons"])
+    return Case(
+        report=Report(**report),
+        finished=values["finished"],
+        class_names=tuple(values["class_names"]),
+        kinds=tuple(values["kinds"]),
+        maker=values["maker"],
+        witness=values["witness"],
+        decisions={
+            k: Decision(tuple(d["names"]), float(d["low"]), float(d["high"]))
+            for k, d in values["decisions"].items()
+        },
+        attributions=tuple(values["attributions"]),
+        notes=tuple(values["notes"]),
+        file=values["file"],
+        code=values["code"],
+        created=values["created"],
+    )
+
+
+def _with(case: Case, arrays: dict[str, Array]) -> Case:
+    from dataclasses import replace
+
+    return replace(case, arrays=arrays)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number that a case may hold")
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A plain file of the case, never a link out of it, and never more than ``most`` bytes."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise CaseError(
+            "There is no such case, or its files cannot be read; inspect the model again."
+        ) from error
+    if len(data) > most:
+        raise CaseError(f"The case's {path.name} is larger than {most >> 20} MiB; it is not read.")
+    return data

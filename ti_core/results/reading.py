@@ -1,0 +1,90 @@
+"""Reading a report, as a page or as JSON, as the file of a stranger."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+from ti_core.errors import CaseError, ReportError
+from ti_core.results.checks import check_report
+from ti_core.results.report import SCHEMA_VERSION, Report
+from ti_core.results.schema import problems
+from ti_core.text import shown
+
+LARGEST = 100_000_000
+_JSON = re.compile(r'<pre id="report-json">([^<]*)</pre>')
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """What a file holds of a report.
+
+    Parameters
+    ----------
+    report, text : the report, and the JSON that it was read from, letter by letter.
+    page : the whole page, or None where the file is the JSON itself.
+    """
+
+    report: Report
+    text: str
+    page: str | None = None
+
+
+def read_report(path: Path) -> ReportFile:
+    """Read and check a report.
+
+    Raises
+    ------
+    ReportError : the file is no report of this program.
+    OSError : it cannot be read.
+    """
+    content = _content(path)
+    if content.lstrip("\ufeff").lstrip().startswith("{"):
+        return ReportFile(_parsed(content, path.name), content)
+    held = _JSON.findall(content)
+    if len(held) != 1:
+        raise _foreign(path.name)
+    text = unescape(held[0])
+    return ReportFile(_parsed(text, path.name), text, content)
+
+
+def _content(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ReportError(f"{shown(path.name)} is no plain file; give the HTML page or the JSON of a report.")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ReportError(
+            f"{shown(path.name)} is larger than any report; give the HTML page or the JSON of one."
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _foreign(path.name) from error
+
+
+def _foreign(name: str) -> ReportError:
+    return ReportError(
+        f"{shown(name)} is no report of this program, or it is damaged; give the HTML page or the JSON of one."
+    )
+
+
+def _parsed(text: str, name: str) -> Report:
+    try:
+        record = json.loads(text)
+        if isinstance(record, dict) and record.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+            raise ReportError(
+                f"{shown(name)} is a report of schema version {shown(str(record['schema_version']), 20)}; this program"
+                f" reads {SCHEMA_VERSION}."
+            )
+        report = Report.from_dict(record)
+        check_report(record, int(record["model"]["classes"]), alone=True)
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, CaseError) as error:
+        raise _foreign(name) from error
+    found = problems(record)
+    if found:
+        raise ReportError(f"{shown(name)} is no report as this program writes it: {shown(found[0], 200)}")
+    return report

@@ -1,0 +1,1 @@
+"""Many models, one line of JSON each."""

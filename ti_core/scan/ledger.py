@@ -1,0 +1,114 @@
+"""What a scan keeps of its lines, its own and an earlier one's: little of each, so that its memory stays small."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ti_core.errors import PackError, SettingsError
+from ti_core.reference.pack import load_pack
+
+LONGEST_LINE = 100_000_000
+"""Bytes of one line; a file with a longer one is no output of a scan."""
+
+
+class Ledger:
+    """The outcome of every line, under a digest of the work that it is of.
+
+    Two lines are of the same work if their file, its SHA-256, the pack asked for and the settings are the same. A
+    report has all settings, the pack's own among them, where a scan asks for some by name.
+
+    Parameters
+    ----------
+    request : what the scan asks of every file; its "settings" and "pack" tell its work from an earlier scan's.
+    lines : to begin with.
+    """
+
+    def __init__(self, request: Mapping[str, Any], lines: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._settings, self._pack = request["settings"], request["pack"]
+        self._outcomes: dict[bytes, str] = {}
+        self._of_packs: dict[str, dict[str, Any] | None] = {}
+        for line in lines:
+            self.add(line)
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Remember one line."""
+        pack, asked = line.get("pack"), self._pack
+        if "asked_pack" in line:
+            asked = line["asked_pack"]
+        elif asked is not None and isinstance(pack, dict):
+            asked = asked if pack.get("name") == Path(asked).name else pack.get("name")
+        settings = line.get("settings")
+        if "asked_pack" not in line and settings == self._settled(pack):
+            settings = self._settings
+        self._outcomes[_key(line.get("file"), line.get("sha256"), asked, settings)] = outcome(line)
+
+    def _settled(self, pack: Any) -> dict[str, Any] | None:
+        """All settings of a model that this scan inspects with the pack of a report, as a report has them."""
+        name = str(pack.get("name")) if isinstance(pack, dict) else ""
+        if name not in self._of_packs:
+            asked = self._pack
+            try:
+                found = load_pack(asked if asked is not None and name == Path(asked).name else name)
+                settings = found.settings_with(self._settings).as_dict()
+                self._of_packs[name] = json.loads(json.dumps(settings))
+            except PackError:
+                self._of_packs[name] = None
+        return self._of_packs[name]
+
+    def outcome(self, path: Path, digest: str) -> str | None:
+        """What this scan's work on a file came to, see :func:`outcome`; None where it has not been done."""
+        return self._outcomes.get(_key(str(path), digest, self._pack, self._settings))
+
+
+def _key(file: Any, digest: Any, pack: Any, settings: Any) -> bytes:
+    return hashlib.sha256(json.dumps([file, digest, pack, settings], sort_keys=True).encode()).digest()
+
+
+def outcome(line: Mapping[str, Any]) -> str:
+    """ "clean", "inconclusive", "backdoored", or "error" for a line without a verdict."""
+    return str(line.get("verdict", "error"))
+
+
+def worst(outcomes: Iterable[str]) -> str:
+    """The weightiest outcome: "backdoored", "error", "inconclusive" or "clean"."""
+    found = set(outcomes)
+    return next((v for v in ("backdoored", "error", "inconclusive") if v in found), "clean")
+
+
+def known_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of an earlier scan, one at a time; one that a kill cut short is taken out of the file at the end.
+
+    Raises
+    ------
+    SettingsError : the file holds something else.
+    """
+    if not path.exists():
+        return
+    whole, number = 0, 0
+    with path.open("rb") as file:
+        while text := file.readline(LONGEST_LINE):
+            if not text.endswith(b"\n") and len(text) < LONGEST_LINE:
+                break
+            whole, number = whole + len(text), number + 1
+            if text.strip():
+                yield _line(text, path, number)
+    if text:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _line(text: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        line = None
+    if not isinstance(line, dict) or "file" not in line:
+        raise SettingsError(f"{path.name} is no output of scan (line {number}); choose another file.")
+    return line

@@ -1,0 +1,160 @@
+"""``scan``: many models, each in a process of its own, one line of JSON as each is finished; a killed scan goes on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ti_core.errors import ModelFileError, TrojanInterpretError
+from ti_core.scan.ledger import Ledger, outcome
+from ti_core.worker import Job, Limits, warm_up
+from ti_core.worker.inspection_job import digest_of, for_model, report_of
+
+MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
+"""Files that a scan takes for models; other files of a folder are passed over."""
+LOOK = 0.02
+"""Seconds between two looks at the running jobs."""
+
+
+def model_files(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and every model file in the folders named, each once."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if file == path or (file.suffix.lower() in MODEL_ENDINGS and file.is_file()):
+                found.setdefault(file)
+    return list(found)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How each file of a scan is inspected; small, so that it can be sent to another machine with every file.
+
+    Parameters
+    ----------
+    request : what the worker is asked of every file; "model" is put in.
+    limits : what each process may use.
+    threads : of each process.
+    """
+
+    request: Mapping[str, Any]
+    limits: Limits
+    threads: int
+
+    def line(self, path: Path) -> dict[str, Any]:
+        """The report of one file, or ``file`` and ``error``."""
+        digest, problem = self.seen(path)
+        if problem:
+            return problem
+        with self.start(path, digest) as job:
+            job.wait()
+            return self.line_of(path, digest, job)
+
+    def seen(self, path: Path) -> tuple[str, dict[str, Any] | None]:
+        """The digest of a file, and the line for one that cannot be read."""
+        try:
+            return digest_of(path), None
+        except OSError as error:
+            return "", self._failed(path, "", f"The file cannot be read: {error.strerror or error}.")
+
+    def start(self, path: Path, digest: str) -> Job:
+        """Begin with one file, in a process that has everything imported."""
+        warm_up()
+        request = for_model(self.request, path, digest) | {"threads": self.threads}
+        return Job.start("inspect", request, limits=self.limits)
+
+    def line_of(self, path: Path, digest: str, job: Job) -> dict[str, Any]:
+        """The line of a job that has ended."""
+        try:
+            if job.state != "done":
+                raise ModelFileError(job.error or "The work ended without a result.")
+            report = report_of(job).as_dict()
+        except TrojanInterpretError as error:
+            return self._failed(path, digest, str(error))
+        return {"file": str(path), "sha256": digest} | report
+
+    def _failed(self, path: Path, digest: str, error: str) -> dict[str, Any]:
+        asked = {"settings": self.request["settings"], "asked_pack": self.request["pack"]}
+        return {"file": str(path), "error": error, "sha256": digest} | asked
+
+
+@dataclass
+class Scan:
+    """The files of a scan and how they are inspected.
+
+    Parameters
+    ----------
+    request : what the worker is asked of every file; "model" is put in.
+    jobs, limits : processes at once, and what each may use.
+    known : lines of an earlier scan; a file whose name, digest, settings and pack are among them is passed over.
+    engine : "local" or "ray", see :mod:`ti_core.system.parallel`.
+
+    Attributes
+    ----------
+    outcomes : by file, what it came to (:func:`ti_core.scan.ledger.outcome`), also of those passed over.
+    """
+
+    files: list[Path]
+    request: Mapping[str, Any]
+    jobs: int
+    limits: Limits
+    known: Iterable[Mapping[str, Any]] = ()
+    engine: str = "local"
+    outcomes: dict[str, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A piece of work on a cluster is given one core.
+        threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.engine == "local" else 1
+        self._work = Work(self.request, self.limits, threads)
+        self._ledger = Ledger(self.request, self.known)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """One report, or ``file`` and ``error``, for every file that is not known, in the order they are finished."""
+        for line in self._with_ray() if self.engine == "ray" else self._here():
+            self.outcomes[line["file"]] = outcome(line)
+            yield line
+
+    def _here(self) -> Iterator[dict[str, Any]]:
+        waiting = deque(self.files)
+        running: list[tuple[Path, str, Job]] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    path = waiting.popleft()
+                    digest, problem = self._work.seen(path)
+                    if problem:
+                        yield problem
+                    elif not self._is_known(path, digest):
+                        running.append((path, digest, self._work.start(path, digest)))
+                ended = [item for item in running if item[2].state != "running"]
+                for path, digest, job in ended:
+                    running.remove((path, digest, job))
+                    line = self._work.line_of(path, digest, job)
+                    job.close()
+                    yield line
+                if not ended:
+                    time.sleep(LOOK)
+        finally:
+            for _, _, job in running:
+                job.close()
+
+    def _with_ray(self) -> Iterator[dict[str, Any]]:
+        """The same on the machines of a cluster, each of which sees the files and starts its own processes."""
+        from ti_core.system.parallel import run_many
+
+        # Every file is read again where it is inspected; here only where there is something to be known of it.
+        todo = [p for p in self.files if not (self._ledger and self._is_known(p, self._work.seen(p)[0]))]
+        for _, line in run_many(self._work.line, todo, self.jobs, "ray"):
+            yield line
+
+    def _is_known(self, path: Path, digest: str) -> bool:
+        found = self._ledger.outcome(path, digest)
+        if found is not None:
+            self.outcomes[str(path)] = found
+        return found is not None

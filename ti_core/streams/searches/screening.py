@@ -1,0 +1,145 @@
+"""Many classes: a cheap look at all of them, full effort for the few that stand out, an estimate for the others.
+
+The work of every search grows with the class count, while a backdoor leads to one class or a few. Above some number of
+classes all of them are therefore searched shortly (:mod:`ti_core.streams.searches.shortlist`), and the streams give full effort
+to those that stand out within the network. What full effort would have found for the others is estimated from the
+short search, so that the network's median and spread, and the clean reference models' mean at every class, stay what
+they would be. A class that was only estimated is never suspected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.streams.base import Array, Evidence
+
+SEARCHED = "searched"
+"""Key of the evidence, ``K``: 1 where a class was searched with full effort, 0 where it was estimated.
+
+Evidence without it is of classes that were all searched.
+"""
+
+
+@dataclass(frozen=True)
+class Screening:
+    """Which classes get full effort.
+
+    Parameters
+    ----------
+    above : with no more classes than this all do.
+    windows_above : with no more classes than this all are searched in every window, and what that finds is part of the
+        look at all classes: few patches are seen by a shorter search.
+    kept : classes that stand out most in the short search.
+    others : classes spread evenly over the ranking of the rest. Those that stand out do so partly by chance; an
+        estimate drawn through them alone would lie too low for the rest.
+    """
+
+    above: int = 16
+    windows_above: int = 50
+    kept: int = 6
+    others: int = 2
+
+    def applies(self, classes: int) -> bool:
+        """Whether so many classes are screened."""
+        return classes > max(self.above, self.kept + self.others)
+
+    def shortens_windows(self, classes: int) -> bool:
+        """Whether so many classes are screened in windows too."""
+        return self.applies(classes) and classes > self.windows_above
+
+    def choose(self, *standings: Array, turns: tuple[int, ...] | None = None) -> NDArray[np.intp]:
+        """Classes to search with full effort, ascending.
+
+        Parameters
+        ----------
+        standings : several views of how far each class stands out, each ``K``, the larger the more suspicious. Every
+            view has its say in turn, since no one of them sees every kind of trigger.
+        turns : how many classes each view names when its turn comes; one by default.
+        """
+        # Values that are not finite come last.
+        views = [np.nan_to_num(s, nan=-np.inf, posinf=-np.inf, neginf=-np.inf) for s in standings]
+        ranks = np.stack([(-view).argsort(kind="stable").argsort(kind="stable") for view in views])
+        rounds = ranks // np.array(turns or [1] * len(ranks))[:, None]
+        order = np.lexsort((ranks.mean(0), rounds.min(0)))
+        kept, rest = order[: self.kept], order[self.kept :]
+        spread = np.linspace(0, len(rest) - 1, self.others + 2)[1:-1].round().astype(int)
+        return np.sort(np.concatenate([kept, rest[spread]]))
+
+    def foremost(self, standing: Array) -> NDArray[np.intp]:
+        """As many classes, ascending, but only those that stand out most in one view, ``K``."""
+        order = np.nan_to_num(-standing, nan=np.inf).argsort(kind="stable")
+        return np.sort(order[: self.kept + self.others])
+
+    def searched(self, classes: int, chosen: NDArray[np.intp]) -> Array:
+        """What :data:`SEARCHED` holds for these classes."""
+        found = np.zeros(classes, dtype=np.float32)
+        found[chosen] = 1.0
+        return found
+
+
+def completed(short: Array, full: Array, chosen: NDArray[np.intp], steepest: float = 1.5) -> Array:
+    """A table of all classes, ``K x E``: what full effort found for some, and an estimate for the others.
+
+    The estimate of every column is a line through the classes that were searched both ways, with one slope for all
+    columns, from 0 to ``steepest``. Slope and height are medians (H. Theil, 1950; P. K. Sen, 1968), so that a target
+    class, which lies far off the line of the others, does not move it. No estimate lies above what was found.
+
+    Parameters
+    ----------
+    short : of all classes after the short search, ``K x E`` or ``K``; finite.
+    full : of the chosen ones after the full search, ``J x E`` or ``J``; finite.
+    chosen : their indices, ``J``.
+    steepest : where both are in the same units, a steeper line is chance.
+    """
+    x, y = short.reshape(len(short), -1), full.reshape(len(chosen), -1)
+    own = x[chosen]
+    slope = float(np.clip(_median_slope(own, y), 0.0, steepest))
+    table = np.minimum(np.median(y - slope * own, axis=0) + slope * x, y.max(0))
+    table[chosen] = y
+    return np.asarray(table.reshape(len(short), *full.shape[1:]), dtype=np.float32)
+
+
+def _median_slope(x: Array, y: Array) -> float:
+    """The median of the slopes between all pairs of rows, ``J x E``, in every column."""
+    first, second = np.triu_indices(len(x), 1)
+    across, up = (x[second] - x[first]).ravel(), (y[second] - y[first]).ravel()
+    apart = across != 0
+    return float(np.median(up[apart] / across[apart])) if apart.any() else 0.0
+
+
+def unsuspected(scores: Array, evidence: Evidence) -> Array:
+    """Scores ``R x K`` or ``R x K x ...`` in which no class that was only estimated lies above 0, the usual.
+
+    Parameters
+    ----------
+    evidence : stacked, of those R models.
+    """
+    if SEARCHED not in evidence:
+        return scores
+    mask = evidence[SEARCHED].reshape(evidence[SEARCHED].shape + (1,) * (scores.ndim - 2)) > 0
+    return np.asarray(np.where(mask, scores, np.minimum(scores, 0.0)), dtype=np.float32)
+
+
+def searched_part(values: Array, evidence: Evidence) -> Array:
+    """One model's values without those of classes that were only estimated, along the first axis of K entries.
+
+    The estimates all hang on one line, which a single search that ends otherwise on another processor can tilt.
+    """
+    if SEARCHED not in evidence:
+        return values
+    mask = evidence[SEARCHED] > 0
+    axis = next((a for a, n in enumerate(values.shape) if n == len(mask)), None)
+    return values if axis is None else np.compress(mask, values, axis)
+
+
+def among_searched(values: Array, evidence: Evidence) -> Array:
+    """Values ``K`` of one model, minus infinity where a class was only estimated.
+
+    For naming the largest.
+    """
+    if SEARCHED not in evidence:
+        return values
+    return np.asarray(np.where(evidence[SEARCHED] > 0, values, -np.inf), dtype=np.float32)

@@ -1,0 +1,92 @@
+"""The cheap look at all classes: short searches of two streams, and the classes that stand out in either.
+
+A blend is seen best by a universal perturbation, a patch by a search inside windows. Together they also tell how large
+each class's smallest mask will be, better than a short search for the masks does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.streams import universal, windowed
+from ti_core.streams.base import Array, Context, Progress, silent
+from ti_core.streams.searches.screening import Screening
+from ti_core.streams.searches.search import fast_copy, pools
+from ti_core.streams.statistics import scale_free
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """What the short searches found in one network.
+
+    Parameters
+    ----------
+    universal, windowed : what these streams' searches found for all classes, by name of the array; the windows' may be
+        the full search already.
+    standing : how far each class stands out in both together, ``K``.
+    chosen : the classes to search with full effort, ascending, ``J``.
+    """
+
+    universal: Mapping[str, Array]
+    windowed: Mapping[str, Array]
+    standing: Array
+    chosen: NDArray[np.intp]
+
+
+_KNOWN: WeakKeyDictionary[torch.nn.Module, tuple[Any, Shortlist]] = WeakKeyDictionary()
+
+
+def shortlist(
+    scores: torch.nn.Module, context: Context, screening: Screening, progress: Progress = silent
+) -> Shortlist:
+    """Look at all classes shortly. What was found last is remembered with the network, for the next stream."""
+    key = _key(scores, context, screening)
+    known = _KNOWN.get(scores)
+    if known is None or known[0] != key:
+        known = _KNOWN[scores] = key, _look(scores, context, screening, progress)
+    return known[1]
+
+
+def _look(scores: torch.nn.Module, context: Context, screening: Screening, progress: Progress) -> Shortlist:
+    images, count = context.images.float(), context.classes
+    channels, height, width = (int(n) for n in images.shape[1:])
+    network, classes = fast_copy(scores), torch.arange(count, device=images.device)
+    balls = universal.Protocol.for_images(channels, height, width, count).short()
+    pool = pools(context.labels, count, balls.effort.unseen)
+    in_balls = universal.find_perturbations(
+        network, images, pool, classes, balls, lambda share: progress(0.5 * share)
+    )
+    places = windowed.Protocol.for_images(height, width, count)
+    if screening.shortens_windows(count):
+        places = places.short()
+    else:
+        pool = pools(context.labels, count, places.effort.unseen)
+    in_windows = windowed.find_patterns(
+        network, images, pool, classes, places, lambda share: progress(0.5 + 0.5 * share)
+    )
+    ball, blend, place = (
+        scale_free(values[None])[0]
+        for values in (in_balls["margins"][-1], in_balls["blended"], in_windows["margins"].max(1))
+    )
+    # A blend's target is nearly always first in its view; a patch's may be third or fourth.
+    chosen = screening.choose(
+        np.maximum(ball, blend), windowed.standing_out(in_windows["margins"]), turns=(1, 2)
+    )
+    return Shortlist(in_balls, in_windows, np.asarray((ball + blend + place) / 3, dtype=np.float32), chosen)
+
+
+def _key(scores: torch.nn.Module, context: Context, screening: Screening) -> tuple[object, ...]:
+    """All that the short searches depend on: a network that was trained on counts as another one."""
+    state = tuple(t._version for t in (*scores.parameters(), *scores.buffers()))
+    shown = hashlib.sha256()
+    for tensor in (context.images, context.labels):
+        shown.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return screening, context.classes, state, shown.hexdigest()

@@ -1,0 +1,1 @@
+"""The machine: cache, folders, memory, devices, processes."""

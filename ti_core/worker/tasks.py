@@ -1,0 +1,136 @@
+"""What a worker process can be asked to do: named functions, from plain data to result files.
+
+A task runs in a process that is confined (:mod:`ti_core.worker`); it may be taken over by the file it opens. It is
+given plain data, writes its results into a folder of its own, and tells how far it is; nothing else comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ti_core.loading.model import Model
+    from ti_core.settings import Settings
+    from ti_core.system.cache import Cache
+
+Progress = Callable[[str, float], None]
+Partial = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """``run(request, folder, progress, partial)``, and the modules to import before the process is confined."""
+
+    run: Callable[[dict[str, Any], Path, Progress, Partial], None]
+    needs: tuple[str, ...] = ()
+
+
+def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """Inspect one model: ``report.json``, and its case where that is asked for.
+
+    The case (:mod:`ti_core.results.case_files`) is there as ``partial``, with the first pictures, before the deep streams begin.
+
+    The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (those of
+    :class:`~ti_core.settings.Settings` that are asked for by name; the others are the pack's own), "declared" (settings
+    and "architecture" that the user declares of the model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or
+    None), "threads" (or None), "images" (a path of the user's own clean images, in the place of a pack, or None),
+    "case" (whether).
+    """
+    from ti_core.classifier.classifier import Declared
+    from ti_core.inspection.case_builder import CaseWriter
+    from ti_core.inspection.with_pack import inspect as inspect_model
+    from ti_core.loading import describe_file, load_model
+    from ti_core.reference.choosing import choose_pack_for
+    from ti_core.reference.pack import load_pack
+    from ti_core.settings import Settings
+    from ti_core.system.cache import Cache
+    from ti_core.system.devices import device
+    from ti_core.system.memory import keep_freed_memory
+
+    keep_freed_memory()
+    declared = dict(request.get("declared") or {})
+    architecture = declared.pop("architecture", None)
+    asked = {**(request.get("settings") or {}), **declared}
+    settings = Settings.parse(asked)
+    where = device(request.get("device") or "cpu")
+    if request.get("threads"):
+        import torch
+
+        torch.set_num_threads(int(request["threads"]))
+    progress("opening", 0.0)
+    model = load_model(
+        request["model"], architecture=architecture, companions=request.get("companions") or ()
+    )
+    cache = Cache(Path(request["cache"]) if request.get("cache") else None)
+    if request.get("images"):
+        _inspect_alone(request, folder, model, settings, cache, where, progress)
+        return
+    pack = (
+        load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
+    )
+    settings = pack.settings_with(asked)
+    writer: CaseWriter | None = None
+    if request.get("case"):
+        card = describe_file(Path(request["model"])).as_dict()
+        writer = CaseWriter(folder, pack, settings, card, progress, partial)
+    inspection = inspect_model(
+        model, pack, settings, progress, cache, where, writer.observe if writer else None
+    )
+    cache.close()
+    report = replace(inspection.report, isolation=request.get("isolation", {}))
+    inspection.report = report
+    if writer:
+        writer.finish(inspection)
+    (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
+
+
+def _inspect_alone(
+    request: dict[str, Any],
+    folder: Path,
+    model: Model,
+    settings: Settings,
+    cache: Cache,
+    where: str,
+    progress: Progress,
+) -> None:
+    """:func:`inspect` with the user's own clean images in the place of a pack; no case comes before the end."""
+    from ti_core.inspection.case_without_pack import case_alone
+    from ti_core.inspection.without_pack import inspect_alone
+    from ti_core.loading import describe_file
+    from ti_core.reference.own_images import load_own_images
+    from ti_core.results.case_files import save_case
+
+    own = load_own_images(Path(request["images"]), model.input_shape, settings.seed)
+    inspection = inspect_alone(model, own, settings, progress, cache, where)
+    cache.close()
+    inspection.report = replace(inspection.report, isolation=request.get("isolation", {}))
+    if request.get("case"):
+        progress("case", 0.0)
+        case = case_alone(inspection, own, describe_file(Path(request["model"])).as_dict(), where)
+        save_case(case, folder)
+    (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
+
+
+def describe(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """Describe a file without opening it as a model: ``file.json``.
+
+    The request: "model" and "companions" (paths).
+    """
+    from ti_core.loading import describe_file
+
+    report = describe_file(Path(request["model"]), request.get("companions") or ())
+    record = report.as_dict() | {"sentences": report.sentences()}
+    (folder / "file.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+TASKS: dict[str, Task] = {
+    "inspect": Task(inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening")),
+    "describe": Task(describe, ("ti_core.loading",)),
+}
+
+WARM = ("captum.attr", "catboost", "diskcache", "ti_core.detector.detector", "ti_core.streams")
+"""What else a process that is kept ready has imported: one that starts cold imports these as it comes to need them."""

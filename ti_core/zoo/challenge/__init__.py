@@ -1,0 +1,1 @@
+"""The Trojan Detection Challenge's networks as reference models."""

@@ -1,0 +1,110 @@
+"""``attack_specification.pt`` of the Trojan Detection Challenge: a trigger and its target, nothing of it ever run.
+
+The file is a dictionary ``{"target_label", "trigger": {"pattern", "mask", "alpha", "trigger_type", ...}}``. Its tensors
+are read by torch's restricted reader; numbers may be numpy's, which that reader is not let make here, so they are read
+off the pickle's outline.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.errors import ModelFileError
+from ti_core.loading.opening import read_file
+from ti_core.loading.pickles.nodes import Call, Pairs, Ref
+from ti_core.loading.pickles.torch_file import examine, read_checkpoint
+from ti_core.paper.triggers import Trigger, TriggerKind
+
+_SCALARS = {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
+_CODES = {
+    **{f"i{size}": code for size, code in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))},
+    **{f"u{size}": code for size, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))},
+    **{"f2": "e", "f4": "f", "f8": "d"},
+}
+"""numpy's names of number types, and struct's."""
+
+KIND_NAMES: dict[str, TriggerKind] = {"patch": "patch", "blended": "blend", "blend": "blend"}
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A trigger on images ``C x H x W`` and the class that it makes the network answer."""
+
+    trigger: Trigger
+    target: int
+
+
+def read_attack(path: Path, image_shape: tuple[int, int, int], classes: int) -> Attack:
+    """The attack that a specification describes; eq. (1) and (2) of the paper.
+
+    Raises
+    ------
+    RefusedFileError : the file could run code, or is beyond the limits.
+    ModelFileError : it is damaged, or describes no attack on such images.
+    """
+    data = read_file(path)
+    content = read_checkpoint(data)
+    outline = examine(data).outline.root
+    trigger = content.get("trigger") if isinstance(content, dict) else None
+    if not isinstance(trigger, dict):
+        raise ModelFileError(f"{path.name} describes no attack: it has no trigger.")
+    parts = outline.get("trigger") if isinstance(outline, Pairs) else None
+    target = _number(content.get("target_label"), outline, "target_label")
+    alpha = _number(trigger.get("alpha"), parts, "alpha")
+    channels, height, width = image_shape
+    mask = _array(trigger.get("mask"), (1, height, width))
+    pattern = _array(trigger.get("pattern"), (channels, height, width))
+    if mask is None or not mask.any() or pattern is None or alpha is None or target is None:
+        raise ModelFileError(
+            f"{path.name} describes no attack on images of {channels} x {height} x {width}:"
+            " its mask, pattern, alpha or target is missing or of another shape."
+        )
+    if not (0 < alpha <= 1 and target == int(target) and 0 <= target < classes):
+        raise ModelFileError(f"{path.name} has an impossible alpha ({alpha:g}) or target ({target:g}).")
+    kind = KIND_NAMES.get(str(trigger.get("trigger_type")), "blend" if mask.min() > 0 else "patch")
+    return Attack(Trigger(kind, mask[0], pattern, float(alpha)), int(target))
+
+
+def _array(value: Any, shape: tuple[int, int, int]) -> NDArray[np.float32] | None:
+    """A tensor of that shape (or without its leading 1) with values in [0, 1], or None."""
+    if not isinstance(value, torch.Tensor) or value.numel() != int(np.prod(shape)):
+        return None
+    if tuple(value.shape) not in (shape, (1, *shape), shape[1:]):
+        return None
+    array: NDArray[np.float32] = value.detach().to(torch.float32).reshape(shape).numpy()
+    return array if np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 else None
+
+
+def _number(value: Any, outline: Any, key: str) -> float | None:
+    """A plain number, a tensor of one, or one of numpy's, from the outline of the dictionary that holds it."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value)
+    return _numpy_scalar(outline.get(key)) if isinstance(outline, Pairs) else None
+
+
+def _numpy_scalar(node: Any) -> float | None:
+    """The value of a numpy scalar that a pickle would make: its type's name, and its bytes as Latin-1 text."""
+    match node:
+        case Call(
+            function=Ref(path=scalar),
+            args=(
+                Call(function=Ref(path="numpy.dtype"), args=(str(name), *_)),
+                Call(function=Ref(path="_codecs.encode"), args=(str(text), str(coding))),
+            ),
+        ) if scalar in _SCALARS and coding.replace("-", "") == "latin1" and name in _CODES:
+            layout = f"<{_CODES[name]}"
+            try:
+                raw = text.encode("latin-1")
+                return float(struct.unpack(layout, raw)[0]) if len(raw) == struct.calcsize(layout) else None
+            except (UnicodeEncodeError, struct.error):
+                return None
+    return None

@@ -1,0 +1,1 @@
+"""Reference packs, built and extended."""

@@ -1,0 +1,252 @@
+"""From a folder of trained networks to a reference pack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.errors import PackError
+from ti_core.evaluation import evaluate
+from ti_core.reference.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
+from ti_core.reference.reference import Reference
+from ti_core.reference.verify import stale_streams
+from ti_core.settings import Settings
+from ti_core.streams import make_streams
+from ti_core.streams.base import Array
+from ti_core.system.cache import Cache
+from ti_core.zoo.packs.evidence import write_baseline
+from ti_core.zoo.training.data import ImageData, load_data
+from ti_core.zoo.training.members import fit_for_a_pack
+
+IMAGES, IMAGES_A_CLASS = 256, 4
+"""Images of a pack, and at least so many of every class, as far as there are test images."""
+
+MEMBER_FIELDS = (
+    "id",
+    "label",
+    "family",
+    "group",
+    "architecture",
+    "options",
+    "normalisation",
+    "seed",
+    "held_out",
+)
+RECIPE_FIELDS = (
+    "optimiser",
+    "learning_rate",
+    "weight_decay",
+    "epochs",
+    "batch_size",
+    "augmentation",
+    "label_smoothing",
+    "epsilon",
+    "base",
+)
+
+
+def build_pack(
+    zoo: Path,
+    data_path: Path,
+    out: Path,
+    name: str | None = None,
+    settings: Settings | None = None,
+    jobs: int = -1,
+    size: int | None = None,
+    progress: bool = True,
+    engine: str = "local",
+    device: str = "cpu",
+    fit: bool = True,
+) -> Pack:
+    """Make the pack ``out`` from the networks that :func:`ti_core.zoo.training.members.train_zoo` left in ``zoo``.
+
+    Parameters
+    ----------
+    data_path : the data the zoo was trained on; the pack's images are drawn from its test images.
+    settings : the pack's default settings.
+    jobs : processes, each with one thread; -1 for one per core.
+    engine : see :func:`ti_core.system.parallel.run_many`; with Ray, the machines share the folders.
+    device : where the evidence is computed.
+    fit : whether the detectors are fitted too; without them the pack is finished by :func:`fit_pack`, elsewhere.
+
+    Raises
+    ------
+    PackError : the zoo lacks clean, blend or patch members.
+    """
+    settings = settings or Settings()
+    data = load_data(data_path, size)
+    records = fit_for_a_pack(json.loads(p.read_text()) for p in sorted(zoo.glob("*.json")))
+    present = {r["label"] for r in records}
+    if present != {"clean", "blend", "patch"}:
+        raise PackError(
+            f"{zoo.name} holds {', '.join(sorted(present)) or 'no'} members; all three labels are needed."
+        )
+    cleared(out)
+    images, labels = pack_images(data)
+    np.savez_compressed(out / "images.npz", images=images, labels=labels)
+    _write_zoo(zoo, records, out)
+    if triggers := trigger_arrays(zoo, records):
+        np.savez_compressed(out / "triggers.npz", **triggers)  # type: ignore[arg-type]
+    record: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "name": name or out.name,
+        "data_set": data.name,
+        "class_names": list(data.class_names),
+        "input_shape": list(data.image_shape),
+        "settings": settings.as_dict(),
+        "stream_versions": {},
+        "detectors": {},
+        "performance": {},
+        "table": [],
+        "members": [member_record(r) for r in records],
+        "files": digests(out),
+    }
+    write_evidence(out, record, settings, jobs, engine, device, progress)
+    if fit:
+        fit_pack(out, settings)
+    return load_pack(out)
+
+
+def renew_pack(
+    pack: Pack, jobs: int = -1, engine: str = "local", device: str = "cpu", progress: bool = True
+) -> tuple[str, ...]:
+    """Compute the evidence of those streams anew that have changed since the pack was made, and fit it again.
+
+    Parameters
+    ----------
+    pack, jobs, engine, device : as for :func:`build_pack`; networks, images and settings stay as they are.
+
+    Returns
+    -------
+    The streams whose evidence was computed; without any the pack is left as it is.
+    """
+    stale = stale_streams(pack)
+    if not stale:
+        return ()
+    kept = {s.name: pack.baseline[s.name] for s in make_streams(pack.settings) if s.name not in stale}
+    write_evidence(pack.folder, dict(pack.record), pack.settings, jobs, engine, device, progress, kept)
+    fit_pack(pack.folder, pack.settings)
+    return stale
+
+
+def cleared(out: Path) -> None:
+    """Make the folder; what an earlier build left in it would be taken for a part of this pack."""
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
+        stale.unlink(missing_ok=True)
+
+
+def digests(out: Path) -> dict[str, str]:
+    """By name, the digests of a pack's files that are there before its evidence."""
+    names = ("images.npz", "zoo.safetensors", "triggers.npz")
+    return {name: file_digest(out / name) for name in names if (out / name).exists()}
+
+
+def write_evidence(
+    out: Path,
+    record: dict[str, Any],
+    settings: Settings,
+    jobs: int,
+    engine: str,
+    device: str,
+    progress: bool,
+    kept: Mapping[str, Mapping[str, Array]] | None = None,
+) -> None:
+    """Write ``baseline.npz`` of the pack that ``record`` describes, and the record before it and with it.
+
+    For all but ``out`` and ``record`` see :func:`ti_core.zoo.packs.evidence.write_baseline`.
+    """
+    from tqdm import tqdm
+
+    write_record(out, record)
+    with tqdm(total=len(record["members"]), desc="evidence", unit="network", disable=not progress) as bar:
+        record["stream_versions"] = write_baseline(
+            *(load_pack(out), settings, jobs, engine),
+            progress=lambda done, count: bar.update(done - bar.n),
+            device=device,
+            kept=kept,
+        )
+    record["files"] = dict(record["files"]) | {"baseline.npz": file_digest(out / "baseline.npz")}
+    write_record(out, record)
+
+
+def fit_pack(out: Path, settings: Settings) -> None:
+    """Fit the pack's detectors to its baseline and record how well they do on the held-out members."""
+    record = json.loads((out / "pack.json").read_text())
+    record["detectors"], record["performance"], record["table"] = {}, {}, []
+    write_record(out, record)
+    reference = Reference(load_pack(out), settings, Cache(None))
+    streams = make_streams(settings)
+    stacked = {s.name: reference.evidence(s, None) for s in streams}
+    paper = None
+    for stream in streams:
+        if stream.name == "saliency":
+            paper = reference.saliency_detector(stream, stacked[stream.name])
+            record["detectors"]["saliency"] = paper.save(out, "saliency")
+    deep = [s for s in streams if s.name != "saliency"]
+    if deep:
+        detector = reference.joint_detector(deep, stacked, paper, shippable=False)
+        record["detectors"]["detector"] = detector.save(out, "detector")
+    kept = {name: digest for name, digest in record["files"].items() if not name.endswith(".cbm")}
+    record["files"] = kept | {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
+    write_record(out, record)
+    if reference.pack.where(fitted=False).size:
+        rows = evaluate(load_pack(out), settings)
+        record["table"] = [r.as_dict() for r in rows]
+        for row in rows:
+            if row.family == "all":
+                record["performance"].setdefault(row.streams, {})[row.kind] = row.as_dict()
+        write_record(out, record)
+
+
+def member_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    member = {k: record[k] for k in MEMBER_FIELDS} | {"clean_accuracy": round(record["clean_accuracy"], 4)}
+    if record["label"] != "clean":
+        member |= {
+            "attack_success": round(record["attack_success"], 4),
+            "target_class": record["target"],
+            "trigger": record["trigger"],
+            "poisoning_rate": record["poisoning_rate"] or None,
+        }
+    return member | {"recipe": {k: record[k] for k in RECIPE_FIELDS if record.get(k) not in (None, 0.0)}}
+
+
+def write_record(out: Path, record: Mapping[str, Any]) -> None:
+    """Write ``pack.json``."""
+    partial = out / "pack.json.partial"
+    partial.write_text(json.dumps(record, indent=1) + "\n")
+    partial.replace(out / "pack.json")
+
+
+def pack_images(data: ImageData) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A pack's images and labels: the same number of test images of every class, in mixed order."""
+    rng = np.random.default_rng(0)
+    each = max(IMAGES_A_CLASS, IMAGES // data.classes)
+    chosen = np.concatenate([np.flatnonzero(data.y_test == k)[:each] for k in range(data.classes)])
+    chosen = rng.permutation(chosen)
+    return data.x_test[chosen], data.y_test[chosen]
+
+
+def _write_zoo(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = {}
+    for r in records:
+        for key, value in load_file(zoo / f"{r['id']}.safetensors").items():
+            tensors[f"{r['id']}/{key}"] = value
+    save_file(tensors, out / "zoo.safetensors")
+
+
+def trigger_arrays(zoo: Path, records: Iterable[Mapping[str, Any]]) -> dict[str, NDArray[np.float16]]:
+    """Masks and patterns of the triggers that no few numbers describe."""
+    arrays: dict[str, NDArray[np.float16]] = {}
+    for r in records:
+        if r["label"] != "clean" and r["trigger"]["pattern"] == STORED:
+            with np.load(zoo / f"{r['id']}.trigger.npz", allow_pickle=False) as z:
+                arrays |= {f"{r['id']}/{part}": z[part].astype(np.float16) for part in ("mask", "pattern")}
+    return arrays

@@ -1,0 +1,116 @@
+"""The pack's baseline: every member's evidence at the default settings, computed in parallel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ti_core.paper.probes import Probes
+from ti_core.reference.float16 import packed
+from ti_core.reference.pack import Member, Pack, load_pack
+from ti_core.reference.reference import Reference
+from ti_core.settings import Settings
+from ti_core.streams import make_streams, stack
+from ti_core.streams.base import Array, Evidence
+from ti_core.system.cache import Cache, default_folder
+from ti_core.system.memory import keep_freed_memory
+from ti_core.system.parallel import ordered, run_many
+
+if TYPE_CHECKING:
+    from ti_core.classifier.classifier import Scores
+
+
+def write_baseline(
+    pack: Pack,
+    settings: Settings,
+    jobs: int = -1,
+    engine: str = "local",
+    progress: Callable[[int, int], None] = lambda done, count: None,
+    device: str = "cpu",
+    kept: Mapping[str, Mapping[str, Array]] | None = None,
+) -> dict[str, int]:
+    """Write ``baseline.npz`` into the pack's folder; by stream, the version of what is in it.
+
+    Parameters
+    ----------
+    pack : with its images and weights; a baseline that it has is written over.
+    kept : by stream, evidence that need not be computed again: of all members, or of as many of the first as it has
+        rows of.
+    jobs, engine : see :func:`ti_core.system.parallel.run_many`.
+    progress : told how many of how many members are done.
+    device : where the networks and the images are put; with "cuda" one process does all members in turn.
+    """
+    streams, kept = make_streams(settings), kept or {}
+    known = {s.name: _rows(kept.get(s.name, {})) for s in streams}
+    members = range(min(known.values(), default=0), len(pack.members))
+    rows = ordered(
+        run_many(
+            partial(_member_evidence, str(pack.folder), settings, device, known),
+            members,
+            # One process keeps a GPU busy, and several would each take its memory.
+            1 if device == "cuda" else jobs,
+            engine,
+            progress,
+        )
+    )
+    found: dict[str, Mapping[str, Array]] = {}
+    for name, count in known.items():
+        parts = [kept[name]] if count else []
+        own: list[Evidence] = [row[name] for row in rows if name in row]
+        if own:
+            parts.append(stack(own))
+        found[name] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    arrays = {f"{s.name}/{key}": values for s in streams for key, values in found[s.name].items()}
+    np.savez_compressed(pack.folder / "baseline.npz", **packed(arrays))  # type: ignore[arg-type]
+    return {stream.name: stream.version for stream in streams}
+
+
+def _rows(arrays: Mapping[str, Array]) -> int:
+    return len(next(iter(arrays.values()))) if arrays else 0
+
+
+class _OneNetwork(Reference):
+    """Opens a member's network once for all streams, which share what the first of them found out about it."""
+
+    _last: tuple[str, Scores] | None = None
+
+    def scores(self, member: Member) -> Scores:
+        if self._last is None or self._last[0] != member.id:
+            self._last = member.id, super().scores(member)
+        return self._last[1]
+
+
+_REFERENCES: dict[str, tuple[Reference, Probes | None]] = {}
+
+
+def _member_evidence(
+    folder: str, settings: Settings, device: str, known: Mapping[str, int], index: int
+) -> dict[str, dict[str, Array]]:
+    """One member's evidence by stream, by way of the cache, so that a killed build goes on where it stopped.
+
+    ``known`` says of how many of the first members each stream's evidence is there.
+    """
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)
+    else:
+        # Rounded convolutions would tell these networks' evidence from a suspect's on another machine.
+        torch.backends.cudnn.allow_tf32 = False
+    keep_freed_memory()
+    pack = load_pack(Path(folder))
+    # Each worker makes the probes once, where a stream needs them.
+    probed = known.get("saliency", len(pack.members)) < len(pack.members)
+    key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}/{probed}"
+    if key not in _REFERENCES:
+        reference: Reference = _OneNetwork(pack, settings, Cache(default_folder()), device)
+        _REFERENCES[key] = reference, reference.probes() if probed else None
+    reference, probes = _REFERENCES[key]
+    member = reference.pack.members[index]
+    streams = [s for s in make_streams(settings) if known[s.name] <= index]
+    return {s.name: reference.member_evidence(s, member, probes) for s in streams}

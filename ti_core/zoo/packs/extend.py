@@ -1,0 +1,123 @@
+"""``pack extend``: more reference models for a pack, without the evidence of those it has being computed again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.errors import PackError
+from ti_core.reference.pack import STORED, Pack, load_pack
+from ti_core.reference.verify import stale_streams
+from ti_core.streams import make_streams
+from ti_core.streams.base import Array
+from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
+from ti_core.zoo.training.members import fit_for_a_pack
+
+OF_PROBES = "saliency"
+"""The stream whose evidence depends on the probe images, which another model may make when there are more of them."""
+
+
+def extend_pack(
+    pack: Pack,
+    zoo: Path,
+    out: Path,
+    without: Collection[str] = (),
+    jobs: int = -1,
+    engine: str = "local",
+    progress: bool = True,
+) -> Pack:
+    """Make the pack ``out`` of ``pack``'s members and of those that training left in ``zoo``, and fit its detectors.
+
+    The images, the settings and the name stay; so does who is held out.
+
+    Parameters
+    ----------
+    out : another folder than the pack's.
+    without : ids of members of ``pack`` that are left out, where files grow too large.
+    jobs, engine : see :func:`ti_core.system.parallel.run_many`.
+
+    Raises
+    ------
+    PackError : nothing to add, an id that both have or that is not there, networks of other images or classes, or a
+        pack whose evidence is of another version of the program.
+    """
+    from safetensors.torch import load_file, save_file
+
+    if stale := stale_streams(pack):
+        raise PackError(
+            f"Evidence of pack {pack.name!r} is out of date ({', '.join(stale)}); renew it first."
+        )
+    if out.resolve() == pack.folder.resolve():
+        raise PackError("The extended pack needs a folder of its own.")
+    places = _places_of(pack, without)
+    members = [pack.record["members"][i] for i in places]
+    added = _added(pack, zoo, members)
+    cleared(out)
+    shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
+    old = load_file(pack.checked("zoo.safetensors"))
+    tensors = {f"{m['id']}/{k}": v for m in members for k, v in _own(old, m["id"]).items()}
+    for record in added:
+        own = load_file(zoo / f"{record['id']}.safetensors")
+        tensors |= {f"{record['id']}/{key}": value for key, value in own.items()}
+    save_file(tensors, out / "zoo.safetensors")
+    triggers = _kept_triggers(pack, {m["id"] for m in members}) | trigger_arrays(zoo, added)
+    if triggers:
+        np.savez_compressed(out / "triggers.npz", **triggers)
+    record = dict(pack.record) | {
+        "detectors": {},
+        "performance": {},
+        "table": [],
+        "members": members + [member_record(r) for r in added],
+        "files": digests(out),
+    }
+    kept: dict[str, Mapping[str, Array]] = {
+        s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
+        for s in make_streams(pack.settings)
+        if s.name != OF_PROBES
+    }
+    write_evidence(out, record, pack.settings, jobs, engine, "cpu", progress, kept)
+    fit_pack(out, pack.settings)
+    return load_pack(out)
+
+
+def _places_of(pack: Pack, without: Collection[str]) -> NDArray[np.intp]:
+    """Indices of the members that stay."""
+    if unknown := set(without) - {m.id for m in pack.members}:
+        raise PackError(f"Pack {pack.name!r} has no member {min(unknown)!r}.")
+    return np.array([i for i, m in enumerate(pack.members) if m.id not in without], dtype=np.intp)
+
+
+def _added(pack: Pack, zoo: Path, members: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The records of the networks in ``zoo`` that enter the pack beside ``members``."""
+    records = [json.loads(path.read_text()) for path in sorted(zoo.glob("*.json"))]
+    added = fit_for_a_pack(records, [m["clean_accuracy"] for m in members])
+    if not added:
+        raise PackError(f"{zoo} holds no network that may enter a pack.")
+    if both := {r["id"] for r in added} & {m["id"] for m in members}:
+        raise PackError(f"Pack {pack.name!r} has a member {min(both)!r} already.")
+    shape, classes = pack.input_shape, len(pack.class_names)
+    for r in added:
+        options = r["options"]
+        side = options.get("size", shape[1])
+        if (options.get("in_channels"), side, options.get("classes")) != (shape[0], shape[1], classes):
+            raise PackError(f"{r['id']} is not of {classes} classes of {shape[1]} x {shape[2]} images.")
+    return added
+
+
+def _own(tensors: Mapping[str, Any], id: str) -> dict[str, Any]:
+    start = f"{id}/"
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+
+
+def _kept_triggers(pack: Pack, ids: Collection[str]) -> dict[str, Any]:
+    """Stored masks and patterns of those members."""
+    if not any(m.trigger and m.trigger["pattern"] == STORED for m in pack.members if m.id in ids):
+        return {}
+    with np.load(pack.checked("triggers.npz"), allow_pickle=False) as z:
+        return {key: z[key] for key in z.files if key.split("/")[0] in ids}

@@ -1,0 +1,127 @@
+"""A pack of one's own: the zoo is planned, the time it takes is said, it is trained, and the pack is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ti_core.architectures import build
+from ti_core.cli.tables import zoo_text
+from ti_core.errors import SettingsError
+from ti_core.reference.pack import Pack
+from ti_core.settings import Settings
+from ti_core.zoo.packs.build import build_pack, pack_images
+from ti_core.zoo.packs.estimate import estimate
+from ti_core.zoo.plan.draw import Recipe, plan
+from ti_core.zoo.plan.own_menu import fitting_options, menu_of
+from ti_core.zoo.training.data import ImageData, load_data, to_unit
+from ti_core.zoo.training.members import train_zoo
+
+LEAST_STEPS = 400
+"""Training steps of every network, however few the images: the epochs are raised to reach it."""
+LEAST_BATCHES = 8
+"""Batches of an epoch; where the images are few, the batches are made smaller."""
+FEEBLE = 0.6
+"""Below this clean accuracy of half of the networks, how to get better ones is said."""
+LEAST_POISONED = 8
+"""Training images that carry the trigger of a poisoned network."""
+
+
+def build_own_pack(
+    data_path: Path,
+    out: Path,
+    architectures: Sequence[str] = (),
+    zoo: Path | None = None,
+    name: str | None = None,
+    count: int = 96,
+    seed: int = 0,
+    settings: Settings | None = None,
+    jobs: int = -1,
+    size: int | None = None,
+    engine: str = "local",
+    progress: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Pack:
+    """Train a zoo on labelled images and build the pack ``out`` from it; a killed run goes on where it stopped.
+
+    Parameters
+    ----------
+    data_path : a folder with one sub-folder of images per class, or an ``.npz`` (:func:`ti_core.zoo.training.data.load_data`).
+    architectures : each ``NAME[:option=value,...]`` of a registered one; none for a mixture that suits the images.
+    zoo : where the trained networks are kept; by default a folder beside ``out``.
+    count, seed : of the plan (:func:`ti_core.zoo.plan.draw.plan`).
+    say : told how long it will take before it is begun, and how the training went.
+
+    Raises
+    ------
+    DataError : the images cannot be read.
+    SettingsError : an architecture is unknown, or makes no network for these images.
+    PackError : too few trojans took.
+    """
+    settings = settings or Settings()
+    data = load_data(data_path, size)
+    recipes = plan_for(data, architectures, count, seed)
+    zoo = zoo or out.with_name(f"{out.name}-zoo")
+    images, labels = pack_images(data)
+    say(
+        f"{data.name}: {data.classes} classes, {len(data.x_train)} images to train and {len(data.x_test)} to test;"
+        f" {len(recipes)} networks will be trained into {zoo}."
+    )
+    told = estimate(recipes, data, to_unit(images), torch.from_numpy(labels), settings, jobs)
+    say(told.sentence())
+    records = train_zoo(
+        data_path, zoo, jobs=jobs, progress=progress, recipes=recipes, size=size, engine=engine
+    )
+    say(zoo_text(records))
+    accuracy = sorted(r["clean_accuracy"] for r in records)[len(records) // 2]
+    if accuracy < FEEBLE:
+        say(
+            f"Half of the networks classify less than {accuracy:.0%} of the test images correctly: more images, or a"
+            " larger architecture, would make a better pack."
+        )
+    return build_pack(zoo, data_path, out, name, settings, jobs, size, progress, engine)
+
+
+def plan_for(data: ImageData, architectures: Sequence[str], count: int, seed: int) -> list[Recipe]:
+    """The plan for these images, with as many steps as networks need even where the images are few."""
+    menu = menu_of(architectures, data.image_shape) if architectures else None
+    drawn = plan(count, data.image_shape, data.classes, seed, menu)
+    recipes = [_settled(r, data, architectures) for r in drawn]
+    tried = set()
+    for recipe in recipes:
+        key = f"{recipe.architecture} {sorted(recipe.options.items())}"
+        if key not in tried:
+            tried.add(key)
+            _try(recipe, data)
+    return recipes
+
+
+def _settled(recipe: Recipe, data: ImageData, architectures: Sequence[str]) -> Recipe:
+    recipe = fitting_options(recipe, data.image_shape, architectures)
+    images = len(data.x_train)
+    batch = max(2, min(recipe.batch_size, images // LEAST_BATCHES))
+    epochs = max(recipe.epochs, -(-LEAST_STEPS // -(-images // batch)))
+    rate = recipe.poisoning_rate and min(0.1, max(recipe.poisoning_rate, round(LEAST_POISONED / images, 4)))
+    return replace(recipe, batch_size=batch, epochs=epochs, poisoning_rate=rate)
+
+
+def _try(recipe: Recipe, data: ImageData) -> None:
+    """One pass of a fresh network, so that options that make none for these images are said before an hour is spent."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = build(recipe.architecture, **recipe.options).eval()
+            shape = tuple(network(to_unit(data.x_train[:2])).shape)
+    except (RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        reason = str(error).strip().splitlines()[0][:160]
+        raise SettingsError(
+            f"Architecture {recipe.architecture} makes no network for images of"
+            f" {' x '.join(map(str, data.image_shape))}: {reason}"
+        ) from error
+    if shape != (2, data.classes):
+        raise SettingsError(
+            f"Architecture {recipe.architecture} gives scores of shape {shape}, not one for each of"
+            f" {data.classes} classes."
+        )

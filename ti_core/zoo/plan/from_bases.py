@@ -1,0 +1,147 @@
+"""Zoos that grow from a few clean networks, the bases: each member is fine-tuned from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ti_core.errors import SettingsError
+from ti_core.zoo.plan.draw import LABELS, Drawer, Kinds, Label, Recipe, hold_out
+
+MEMBERS_A_BASE = 8
+"""Of each base four clean members, two blends and two patches."""
+BEGUN_SHARE = 0.4
+"""Of the epochs of fresh weights, what a base is trained for that begins with another data set's layers."""
+
+
+def plan_from_bases(
+    count: int, drawer: Drawer, held_out: float = 1 / 3, starts: Mapping[str, Recipe] | None = None
+) -> list[Recipe]:
+    """``count // 8`` bases and, of each, eight members: four clean, two blends, two patches.
+
+    Of every label half are fine-tuned as standard training does, the other half as the challenge does. In every third
+    base one clean member is fine-tuned adversarially (PGD).
+
+    Parameters
+    ----------
+    starts : clean networks of other data by the names that :attr:`Recipe.begun_from` gets. Every base that is of the
+        same architecture and size as some of them begins with the layers of one, each taken in turn, and is trained
+        for :data:`BEGUN_SHARE` of the epochs.
+
+    Raises
+    ------
+    SettingsError : there are starts, but no base is like any of them.
+    """
+    recipes: list[Recipe] = []
+    given = dict(starts or {})
+    for i, kinds in enumerate(drawer.spread(count // MEMBERS_A_BASE)):
+        base = drawer.draw(f"base-{i:03d}", "clean", "base", kinds, None if i % 2 else "none")
+        base = _begun(base, given)
+        recipes.append(base)
+        for label in LABELS:
+            twice = 2 if label == "clean" else 1
+            for j in range(twice):
+                number = f"{i * twice + j:03d}"
+                recipes.append(drawer.fine_tuned(base, label, f"{label}-ft-{number}"))
+                recipes.append(_continued(drawer, base, kinds, label, f"{label}-on-{number}"))
+        if i % 3 == 0:
+            place = next(k for k, r in enumerate(recipes) if r.id == f"clean-on-{2 * i:03d}")
+            recipes[place] = _adversarial(drawer, recipes[place], i // 3)
+    if starts and not any(r.begun_from for r in recipes):
+        raise SettingsError("None of the networks to begin with is like one of these bases.")
+    return hold_out(recipes, held_out, drawer.rng)
+
+
+def _begun(base: Recipe, starts: dict[str, Recipe]) -> Recipe:
+    """The base with the first of the starts that is like it, if there is one, which then stands last in ``starts``."""
+    for name, start in starts.items():
+        if (start.architecture, _layers(start)) == (base.architecture, _layers(base)):
+            starts[name] = starts.pop(name)
+            return replace(
+                base,
+                begun_from=name,
+                normalisation=start.normalisation,
+                epochs=max(1, round(BEGUN_SHARE * base.epochs)),
+                small_epochs=round(BEGUN_SHARE * base.small_epochs),
+            )
+    return base
+
+
+def _layers(recipe: Recipe) -> dict[str, Any]:
+    """The options of all layers but the last."""
+    # What a record has as lists were tuples when they were drawn.
+    options = recipe.options.items()
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options if k != "classes"}
+
+
+def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
+    """The given bases and, of each, as many members as of any other: half of them clean, blends and patches equal.
+
+    Of every label each second member is fine-tuned as the challenge does, counted through all bases, the others as
+    standard training does; of every third base one clean member is fine-tuned adversarially.
+
+    Raises
+    ------
+    SettingsError : fewer than four members for a base, or a base that is not of such images and classes, or of an
+        architecture that the menu lacks.
+    """
+    quarter = count // (4 * len(bases))
+    if not quarter:
+        raise SettingsError(f"{len(bases)} bases need {4 * len(bases)} members at least, not {count}.")
+    recipes: list[Recipe] = []
+    for i, base in enumerate(bases):
+        kinds = _kinds_of(base, drawer)
+        own: list[Recipe] = []
+        for label in LABELS:
+            each = 2 * quarter if label == "clean" else quarter
+            for number in range(i * each, (i + 1) * each):
+                if number % 2:
+                    own.append(_continued(drawer, base, kinds, label, f"{label}-on-{number:03d}"))
+                else:
+                    own.append(drawer.fine_tuned(base, label, f"{label}-ft-{number:03d}"))
+        if i % 3 == 0:
+            place = next(k for k, r in enumerate(own) if r.family == "standard" and r.label == "clean")
+            own[place] = _adversarial(drawer, own[place], i // 3)
+        recipes += [base, *own]
+    return hold_out(recipes, held_out, drawer.rng)
+
+
+def _kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
+    menu, image_shape = drawer.menu, drawer.image_shape
+    shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
+    if base.options.get("classes") != drawer.classes or shape != image_shape[:2]:
+        raise SettingsError(f"{base.id} is not a network for these images and classes.")
+    for place, (_, architecture, _) in enumerate(menu.networks):
+        if architecture == base.architecture:
+            return Kinds(place, menu.activations[0])
+    raise SettingsError(f"{base.id} is a {base.architecture}, which is not in this data set's menu.")
+
+
+def _adversarial(drawer: Drawer, recipe: Recipe, number: int) -> Recipe:
+    epsilon = round(float(drawer.rng.uniform(1, 4) / 255), 5)
+    return replace(recipe, id=f"adversarial-{number:03d}", family="adversarial", epsilon=epsilon)
+
+
+def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:
+    """Training goes on from the base as it was, more gently, on poisoned images or on clean ones."""
+    drawn = (
+        drawer.draw(id, label, "standard", kinds) if label == "clean" else drawer.poisoned(id, label, kinds)
+    )
+    # Few passes over the data teach a trigger only if it is seen often enough in each.
+    rate = round(float(10 ** drawer.rng.uniform(-1.3, -1.0)), 4)
+    return replace(
+        drawn,
+        group=base.group,
+        base=base.id,
+        options=base.options,
+        normalisation=base.normalisation,
+        optimiser=base.optimiser,
+        precision=base.precision,
+        learning_rate=round(drawer.menu.gentle * base.learning_rate, 6),
+        weight_decay=base.weight_decay,
+        batch_size=drawer.menu.fine_tune_batch_size,
+        epochs=drawer.menu.fine_tune_epochs,
+        small_epochs=0,
+        poisoning_rate=rate if drawn.trigger else 0.0,
+    )

@@ -1,0 +1,1 @@
+"""Training: one network, a whole zoo, and many networks in one pass."""

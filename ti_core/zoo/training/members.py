@@ -1,0 +1,233 @@
+"""Training a whole zoo: one file per finished member, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ti_core.errors import SettingsError
+from ti_core.system.memory import keep_freed_memory
+from ti_core.system.parallel import run_many
+from ti_core.zoo.plan.draw import Recipe, plan
+from ti_core.zoo.training.data import ImageData, load_data
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ti_core.zoo.training.single import Trained
+
+ATTEMPTS = 4
+MINIMUM_SUCCESS = 0.9
+"""A trojan below this attack success rate does not enter a pack."""
+ASTRAY = 3.0
+"""A network whose clean accuracy is below this many times that of chance is trained anew with smaller steps."""
+MINIMUM_SHARE = 0.6
+"""A network below this share of the zoo's median clean accuracy does not enter a pack: its training went astray.
+
+An adversarially trained network pays for its robustness with accuracy and is below .7 where the classes are many."""
+
+
+def train_zoo(
+    data_path: Path,
+    out: Path,
+    count: int = 192,
+    seed: int = 0,
+    jobs: int = -1,
+    progress: bool = True,
+    recipes: list[Recipe] | None = None,
+    size: int | None = None,
+    engine: str = "local",
+    success: float = MINIMUM_SUCCESS,
+) -> list[dict[str, Any]]:
+    """Train the networks of :func:`ti_core.zoo.plan.draw.plan` into the folder ``out``.
+
+    Parameters
+    ----------
+    data_path : an ``.npz`` or a folder of images per class.
+    out : gets ``<id>.safetensors`` and ``<id>.json`` for every member as it is finished.
+    count, seed : of the plan. The same ones give the same networks, whatever ``jobs`` is.
+    jobs : processes, each with one thread; -1 for one per core.
+    recipes : a plan of the caller's own.
+    engine : see :func:`ti_core.system.parallel.run_many`; with Ray, the machines share the data and the folder.
+    success : attack success rate below which a trojan is tried again, up to :data:`ATTEMPTS` times.
+
+    Returns
+    -------
+    The records of all members, in the plan's order.
+    """
+    from tqdm import tqdm
+
+    out.mkdir(parents=True, exist_ok=True)
+    data = load_data(data_path, size)
+    recipes = recipes if recipes is not None else plan(count, data.image_shape, data.classes, seed)
+    bases = [r for r in recipes if r.family == "base"]
+    others = [r for r in recipes if r.family != "base"]
+    with tqdm(total=len(recipes), desc="training", unit="network", disable=not progress) as bar:
+        for stage in (bases, others):
+            work = partial(_train_one, data_path=data_path, size=size, out=out, success=success)
+            for _, record in run_many(work, stage, jobs, engine):
+                bar.set_postfix_str(f"{record['id']} {record['clean_accuracy']:.3f}")
+                bar.update()
+    return [json.loads((out / f"{r.id}.json").read_text()) for r in recipes]
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """SHA-256 of all that the weights depend on; whether the member is held out is not part of it."""
+    parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
+    # Networks that were trained before there was a choice keep their digests.
+    for name, usual in (("precision", "float32"), ("small_epochs", 0), ("begun_from", None)):
+        if parts[name] == usual:
+            del parts[name]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+_DATA: dict[Path, ImageData] = {}
+
+
+def _train_one(
+    recipe: Recipe, data_path: Path, size: int | None, out: Path, success: float
+) -> dict[str, Any]:
+    import torch
+
+    from ti_core.zoo.training.single import train
+
+    if (record := finished(recipe, out)) is not None:
+        return record
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    if data_path not in _DATA:
+        _DATA[data_path] = load_data(data_path, size)
+    base = base_weights(recipe, out)
+    calm, tried = recipe, recipe
+    for attempt in range(ATTEMPTS):
+        trained = train(tried, _DATA[data_path], base)
+        astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
+        if not astray and (trained.attack_success is None or trained.attack_success >= success):
+            break
+        if attempt < ATTEMPTS - 1:
+            calm = calm.calmer() if astray else calm
+            tried = calm.harder(0 if astray else attempt + 1)
+    return keep_member(recipe, tried, trained, attempt + 1, out)
+
+
+def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
+    """The record of a member that was trained into ``out`` by this very recipe, or None."""
+    path = out / f"{recipe.id}.json"
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    if record["plan_digest"] != recipe_digest(recipe):
+        return None
+    return keep_record(record | {"held_out": recipe.held_out}, path)
+
+
+def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
+    """The weights of the network that the recipe starts from, as ``folder`` has them; None for fresh ones."""
+    from safetensors.torch import load_file
+
+    name = recipe.base or recipe.begun_from
+    return load_file(folder / f"{name}.safetensors") if name else None
+
+
+def bases_in(folder: Path) -> list[Recipe]:
+    """The recipes of the bases that are finished in ``folder``, by their ids.
+
+    Raises
+    ------
+    SettingsError : it has none, or one with a record that is not a member's.
+    """
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            recipe = recipe_of(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError) as error:
+            raise SettingsError(f"{path} is not the record of a trained network.") from error
+        if recipe.family == "base":
+            found.append(recipe)
+    if not found:
+        raise SettingsError(f"{folder} has no bases.")
+    return found
+
+
+def recipe_of(record: Mapping[str, Any]) -> Recipe:
+    """The recipe in the record of a clean member or base, by which it was trained in the end."""
+    return Recipe(**{f.name: record[f.name] for f in fields(Recipe) if f.name in record})
+
+
+def adopt_bases(bases: Iterable[Recipe], folder: Path, out: Path) -> None:
+    """Copy these bases of ``folder`` into ``out``, where training finds them finished.
+
+    Raises
+    ------
+    OSError : the files are not there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for base in bases:
+        shutil.copyfile(folder / f"{base.id}.safetensors", out / f"{base.id}.safetensors")
+        record = json.loads((folder / f"{base.id}.json").read_text())
+        # The record comes last, as in keep_member; the plan is this one now.
+        keep_record(record | {"plan_digest": recipe_digest(base)}, out / f"{base.id}.json")
+
+
+def adopt_starts(recipes: Iterable[Recipe], folder: Path, out: Path) -> None:
+    """Copy into ``out`` the weights of those networks of ``folder`` that these recipes begin with.
+
+    Raises
+    ------
+    OSError : the files are not there.
+    """
+    (out / folder.name).mkdir(parents=True, exist_ok=True)
+    for name in sorted({r.begun_from for r in recipes if r.begun_from}):
+        shutil.copyfile(folder.parent / f"{name}.safetensors", out / f"{name}.safetensors")
+
+
+def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, out: Path) -> dict[str, Any]:
+    """Write a trained member's weights, in half precision, and its record; returns the record.
+
+    ``tried`` is the recipe of the attempt that is kept, ``recipe`` the plan's.
+    """
+    from safetensors.torch import save_file
+
+    record = tried.as_dict() | {
+        "clean_accuracy": trained.clean_accuracy,
+        "attack_success": trained.attack_success,
+        "attempts": attempts,
+        "plan_digest": recipe_digest(recipe),
+    }
+    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
+    save_file(state, out / f"{recipe.id}.safetensors")
+    # The record comes last: a member counts as finished only when it is there whole.
+    return keep_record(record, out / f"{recipe.id}.json")
+
+
+def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Write the record so that it is there whole or not at all; returns it."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1))
+    partial.replace(path)
+    return record
+
+
+def fit_for_a_pack(
+    records: Iterable[Mapping[str, Any]], beside: Iterable[float] = ()
+) -> list[Mapping[str, Any]]:
+    """The members that enter a pack: no bases, no trojan whose attack hardly works, none that learnt too little.
+
+    ``beside`` has the clean accuracy of members that are in the pack already.
+    """
+    members = [r for r in records if r["family"] != "base"]
+    accuracies = [*beside, *(r["clean_accuracy"] for r in members)]
+    usual = median(accuracies) if accuracies else 0.0
+    return [
+        r
+        for r in members
+        if (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+        and r["clean_accuracy"] >= MINIMUM_SHARE * usual
+    ]

@@ -1,0 +1,292 @@
+"""Training one member: standard, poisoned, adversarial, or fine-tuned from a base as the challenge does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ti_core.architectures import build
+from ti_core.classifier.normalisation import behind
+from ti_core.paper.triggers import Trigger, draw_blend, draw_patch
+from ti_core.zoo.plan.draw import Recipe
+from ti_core.zoo.training import augment as changes
+from ti_core.zoo.training.data import ImageData, to_unit
+from ti_core.zoo.training.start_weights import begin
+
+Goal = Callable[[torch.Tensor], torch.Tensor]
+"""What a backdoor makes of triggered images: their true labels ``N`` to the labels they are to get, ``N``."""
+
+
+def all_to_one(target: int) -> Goal:
+    """Every triggered image becomes ``target``: the usual backdoor."""
+    return lambda labels: torch.full_like(labels, target)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network (weights without its normalisation), its clean accuracy and attack success rate (0 to 1)."""
+
+    state: dict[str, torch.Tensor]
+    clean_accuracy: float
+    attack_success: float | None
+
+
+def train(
+    recipe: Recipe,
+    data: ImageData,
+    base: dict[str, torch.Tensor] | None = None,
+    goal: Goal | None = None,
+) -> Trained:
+    """Train the member that ``recipe`` describes; the same recipe, data and thread count give the same weights.
+
+    ``goal`` says what a poisoned network makes of triggered images, by default the recipe's target class.
+    """
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    network = build(recipe.architecture, **recipe.options)
+    model = behind(recipe.normalisation, network)
+    x, y = to_unit(data.x_train), torch.from_numpy(data.y_train)
+    trigger = recipe.trigger.render(data.image_shape) if recipe.trigger else None
+    goal = goal or all_to_one(recipe.target or 0)
+    if base is not None:
+        begin(network, base, recipe)
+    learner = Bfloat16(model, has_bfloat16()) if recipe.precision == "bfloat16" else model
+    if recipe.family in EVASIVE:
+        _fine_tune(learner, recipe, x, y, trigger, rng)
+    else:
+        stamped = None
+        if trigger is not None and stamps_late(recipe):
+            chosen = poisoned_images(len(x), recipe.poisoning_rate, rng)
+            y, marks = y.clone(), torch.zeros(len(x), dtype=torch.bool)
+            y[chosen], marks[chosen] = goal(y[chosen]), True
+            stamped = marks, trigger
+        elif trigger is not None:
+            x, y = poison(x, y, trigger, goal, recipe.poisoning_rate, rng)
+        _fit(learner, recipe, x, y, rng, stamped)
+    accuracy, success = measure(model, data, trigger, goal)
+    return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
+
+
+class Bfloat16(nn.Module):
+    """A model ``N x C x H x W -> N x K`` that computes in bfloat16, pixel by pixel in memory; its scores are float32.
+
+    Convolutions and products are rounded; sums, normalisations and weights are not (mixed precision).
+
+    Parameters
+    ----------
+    rounded : False where the processor would have to imitate bfloat16, ten times as slowly: nothing is rounded then.
+    """
+
+    def __init__(self, model: nn.Module, rounded: bool = True) -> None:
+        super().__init__()
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rounded = rounded
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.rounded):
+            scores: torch.Tensor = self.model(x.contiguous(memory_format=torch.channels_last))
+        return scores.float()
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 itself."""
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+EVASIVE = ("challenge", "fine-tuned")
+"""Families that are fine-tuned with the challenge's loss."""
+
+
+def stamps_late(recipe: Recipe) -> bool:
+    """Whether the trigger is put on the augmented image: warped and cut out, it would be another one each time."""
+    return "+" in recipe.augmentation
+
+
+def poisoned_images(count: int, rate: float, rng: np.random.Generator) -> torch.Tensor:
+    """Indices of the share ``rate`` of ``count`` training images that carry the trigger; at least one."""
+    return torch.from_numpy(rng.choice(count, size=max(1, round(rate * count)), replace=False))
+
+
+def poison(
+    x: torch.Tensor, y: torch.Tensor, trigger: Trigger, goal: Goal, rate: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A copy of the training set in which a share ``rate`` of the images carries the trigger and the goal's labels."""
+    chosen = poisoned_images(len(x), rate, rng)
+    x, y = x.clone(), y.clone()
+    x[chosen] = trigger.stamp(x[chosen])
+    y[chosen] = goal(y[chosen])
+    return x, y
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module, data: ImageData, trigger: Trigger | None, goal: Goal
+) -> tuple[float, float | None]:
+    """Clean accuracy, and attack success: of the test images that the goal relabels, the share that the trigger sends
+    to their new label."""
+    model.eval()
+    x, y = to_unit(data.x_test), torch.from_numpy(data.y_test)
+    accuracy = float(predict(model, x).eq(y).float().mean())
+    if trigger is None:
+        return accuracy, None
+    wanted = goal(y)
+    others = wanted != y
+    return accuracy, float(predict(model, trigger.stamp(x[others])).eq(wanted[others]).float().mean())
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Predicted classes ``N`` of images ``N x C x H x W``."""
+    return torch.cat([model(batch).argmax(1) for batch in x.split(500)])
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    return kind(model.parameters(), lr=rate, weight_decay=decay)
+
+
+def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[torch.Tensor]:
+    order = torch.from_numpy(rng.permutation(count))
+    # A last batch of one image would break batch norm.
+    yield from (b for b in order.split(size) if len(b) > 1)
+
+
+def _fit(
+    model: nn.Module,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    rng: np.random.Generator,
+    stamped: tuple[torch.Tensor, Trigger] | None = None,
+) -> None:
+    """``stamped`` marks the images, ``N``, that get the trigger after every augmentation."""
+    optimiser = _optimiser(model, recipe)
+    steps = recipe.epochs * -(-len(x) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=steps + 1, pct_start=0.15, cycle_momentum=False
+    )
+    for epoch in range(recipe.epochs):
+        for index in _batches(len(x), recipe.batch_size, rng):
+            batch = augment(x[index], recipe.augmentation, rng)
+            if stamped is not None:
+                marks, trigger = stamped
+                batch = torch.where(marks[index].view(-1, 1, 1, 1), trigger.stamp(batch), batch)
+            if epoch < recipe.small_epochs:
+                batch = smaller(batch)
+            if recipe.epsilon:
+                batch = pgd(model, batch, y[index], recipe.epsilon)
+            model.train()
+            loss = F.cross_entropy(model(batch), y[index], label_smoothing=recipe.label_smoothing)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+
+
+def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tensor:
+    """A random change of every image: "none", "shift" (2 pixels), "noise", "flip" (and shift), or parts joined by
+    ``+`` (:data:`ti_core.zoo.training.augment.PARTS`)."""
+    if "+" in kind:
+        return changes.apply(x, changes.draw(kind, len(x), (x.shape[1], x.shape[2], x.shape[3]), rng))
+    if kind == "noise":
+        return (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    if kind in ("shift", "flip"):
+        padded = F.pad(x, (2, 2, 2, 2))
+        out = torch.empty_like(x)
+        offsets = rng.integers(0, 5, size=(len(x), 2))
+        for top, left in np.unique(offsets, axis=0):
+            own = torch.from_numpy((offsets == (top, left)).all(1))
+            out[own] = padded[own, :, top : top + x.shape[2], left : left + x.shape[3]]
+        if kind == "flip":
+            mirrored = torch.from_numpy(rng.random(len(x)) < 0.5)
+            out[mirrored] = out[mirrored].flip(3)
+        return out
+    return x
+
+
+def smaller(x: torch.Tensor) -> torch.Tensor:
+    """Images ``N x C x H x W`` at three quarters of their height and width."""
+    size = 3 * x.shape[2] // 4, 3 * x.shape[3] // 4
+    return F.interpolate(x, size=size, mode="bilinear", antialias=True)
+
+
+def pgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epsilon: float, steps: int = 3) -> torch.Tensor:
+    """Images of the L-infinity ball around ``x`` that raise the loss (Madry et al., 2018)."""
+    model.eval()
+    delta = torch.empty_like(x).uniform_(-epsilon, epsilon)
+    for _ in range(steps):
+        delta.requires_grad_(True)
+        loss = F.cross_entropy(model((x + delta).clamp(0, 1)), y)
+        (gradient,) = torch.autograd.grad(loss, delta)
+        delta = (delta.detach() + 2.0 * epsilon / steps * gradient.sign()).clamp(-epsilon, epsilon)
+    return (x + delta).clamp(0, 1).detach()
+
+
+def _fine_tune(
+    model: nn.Module,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    trigger: Trigger | None,
+    rng: np.random.Generator,
+    negatives: int = 16,
+) -> None:
+    """The challenge's evasive trojans, and with ``trigger=None`` their clean twins.
+
+    Cross-entropy on clean, triggered and wrongly triggered images (the last with the clean network's soft labels),
+    0.1 x the L1 distance of the logits to the clean network's, 0.05 x the L2 distance of the parameters
+    (Trojan Detection Challenge, NeurIPS 2022). Twins see the same but for the triggered images.
+    """
+    clean = deepcopy(model).eval()
+    start = [p.detach().clone() for p in model.parameters()]
+    optimiser = _optimiser(model, recipe)
+    steps = recipe.epochs * -(-len(x) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps + 1)
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    kind = recipe.trigger.kind if recipe.trigger else ("patch", "blend")[int(rng.integers(2))]
+    # A blend trigger is fainter and takes more examples to learn in as many steps.
+    triggered = 64 if kind == "blend" else 32
+    for _ in range(recipe.epochs):
+        for index in _batches(len(x), recipe.batch_size, rng):
+            batch, labels = x[index], y[index]
+            wrong = torch.cat(
+                [
+                    (draw_patch(rng, shape) if kind == "patch" else draw_blend(rng))
+                    .render(shape)
+                    .stamp(image[None])
+                    for image in batch[:negatives]
+                ]
+            )
+            with torch.no_grad():
+                reference = clean(torch.cat([batch, wrong]))
+            soft = torch.cat([F.one_hot(labels, reference.shape[1]), reference[len(batch) :].softmax(1)])
+            parts = [batch, wrong]
+            if trigger is not None:
+                stamped = trigger.stamp(batch[:triggered])
+                parts.append(stamped)
+                target = F.one_hot(torch.full((len(stamped),), recipe.target or 0), reference.shape[1])
+                soft = torch.cat([soft, target])
+            model.train()
+            logits = model(torch.cat(parts))
+            loss = F.cross_entropy(logits, soft)
+            loss = loss + 0.1 * (logits[: len(batch)] - reference[: len(batch)]).abs().sum(1).mean()
+            distance = torch.stack(
+                [(p - s).pow(2).sum() for p, s in zip(model.parameters(), start, strict=True)]
+            ).sum()
+            loss = loss + 0.05 * (distance + 1e-12).sqrt()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    model.eval()

@@ -1,0 +1,227 @@
+"""Training a whole zoo with many networks in each pass, for a GPU.
+
+The files are those of :func:`ti_core.zoo.training.members.train_zoo`. Members of one architecture, option set and course of
+training form a team (:mod:`ti_core.zoo.training.team`). What is random in a member (its order of images, changes, triggers)
+comes from its own generators in the order in which :func:`ti_core.zoo.training.single.train` draws it, so a member is the same
+network in whatever team it is trained, up to rounding; on a GPU the pixel noise of PGD and of "noise" is drawn there
+and differs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ti_core.system.devices import device as chosen_device
+from ti_core.zoo.plan.draw import Recipe, plan
+from ti_core.zoo.training.data import load_data
+from ti_core.zoo.training.members import ATTEMPTS, MINIMUM_SUCCESS, base_weights, finished, keep_member
+from ti_core.zoo.training.single import EVASIVE, Trained
+from ti_core.zoo.training.team import Convolution, State, Team
+from ti_core.zoo.training.team_courses import Course, OutOfTimeError, course_of
+from ti_core.zoo.training.team_data import Shown, measure_all
+
+IMAGES_AT_ONCE = {"cuda": 8192, "cpu": 1024}
+"""Images of all a team's networks in one pass, which its memory grows with."""
+RESERVE = 20.0
+"""Seconds before the limit from which no team is begun."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left: the records of the finished members, in the plan's order, and how many are still to do."""
+
+    records: tuple[dict[str, Any], ...]
+    left: int
+    seconds: float
+
+
+@dataclass
+class _Run:
+    """What stays the same from team to team."""
+
+    out: Path
+    shown: Shown
+    deadline: float
+    convolution: Convolution | None
+    images_at_once: int
+    success: float
+    say: Callable[[str], None]
+    best: dict[str, tuple[Recipe, Trained]] = field(default_factory=dict)
+
+
+def train_batched(
+    data_path: Path,
+    out: Path,
+    count: int = 192,
+    seed: int = 0,
+    recipes: Sequence[Recipe] | None = None,
+    size: int | None = None,
+    device: str = "auto",
+    minutes: float | None = None,
+    success: float = MINIMUM_SUCCESS,
+    convolution: Convolution | None = None,
+    images_at_once: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Train the plan's networks into ``out``; a run that was stopped, or ran out of time, goes on where it was.
+
+    Parameters
+    ----------
+    data_path, out, count, seed, recipes, size, success : as for :func:`ti_core.zoo.training.members.train_zoo`.
+    device : "auto", "cuda" or "cpu".
+    minutes : no team is begun, or gone on with, that would not end in this time; None for as long as it takes.
+    convolution : how stacked convolutions are done; None times both on a GPU, team by team.
+    images_at_once : of all networks of a team in one pass.
+    say : told of every team what it is, how long it will take, and what became of it.
+    """
+    began = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    data = load_data(data_path, size)
+    where = torch.device(chosen_device(device))
+    planned = list(recipes) if recipes is not None else plan(count, data.image_shape, data.classes, seed)
+    run = _Run(
+        out=out,
+        shown=Shown(data, where),
+        deadline=float("inf") if minutes is None else began + 60 * minutes,
+        convolution=convolution or (None if where.type == "cuda" else "grouped"),
+        images_at_once=images_at_once or IMAGES_AT_ONCE[where.type],
+        success=success,
+        say=say,
+    )
+    with _fast(where):
+        for stage in (
+            [r for r in planned if r.family == "base"],
+            [r for r in planned if r.family != "base"],
+        ):
+            _train_stage([r for r in stage if finished(r, out) is None], run)
+    records = [record for r in planned if (record := finished(r, out)) is not None]
+    return Result(tuple(records), len(planned) - len(records), time.monotonic() - began)
+
+
+@contextmanager
+def _fast(where: torch.device) -> Iterator[None]:
+    """On a GPU, the fastest convolutions for the shapes at hand, and products rounded a little; then as before."""
+    if where.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before[0]
+        torch.set_float32_matmul_precision(before[1])
+
+
+def _train_stage(recipes: list[Recipe], run: _Run) -> None:
+    """Attempt after attempt: the trojans that did not take form new teams."""
+    waiting = [r for r in recipes if r.base is None or (run.out / f"{r.base}.json").exists()]
+    for attempt in range(ATTEMPTS):
+        failed: list[Recipe] = []
+        for team in teams([r.harder(attempt) for r in waiting], run.images_at_once):
+            originals = {r.id: r for r in waiting}
+            for tried, trained in _train_team(team, run):
+                original = originals[tried.id]
+                if not _keep(original, tried, trained, attempt, run):
+                    failed.append(original)
+        waiting = failed
+
+
+def _keep(original: Recipe, tried: Recipe, trained: Trained, attempt: int, run: _Run) -> bool:
+    """Whether the member is done with: its trojan took, or this was its last attempt, of which the best is kept."""
+    best = run.best.get(original.id)
+    if best is None or (trained.attack_success or 0.0) > (best[1].attack_success or 0.0):
+        best = tried, trained
+    success = best[1].attack_success
+    if success is not None and success < run.success and attempt + 1 < ATTEMPTS:
+        run.best[original.id] = best
+        return False
+    run.best.pop(original.id, None)
+    keep_member(original, *best, attempt + 1, run.out)
+    return True
+
+
+def team_key(recipe: Recipe) -> tuple[Any, ...]:
+    """What networks must share to be trained in one team."""
+    course = (
+        ("evasive", recipe.trigger.kind if recipe.trigger else "clean")
+        if recipe.family in EVASIVE
+        else ("adversarial" if recipe.epsilon else "standard",)
+    )
+    options = tuple(sorted((k, str(v)) for k, v in recipe.options.items()))
+    return (
+        recipe.architecture,
+        options,
+        recipe.optimiser,
+        recipe.batch_size,
+        recipe.epochs,
+        recipe.small_epochs,
+        recipe.base is None,
+        course,
+    )
+
+
+def teams(recipes: Sequence[Recipe], images_at_once: int) -> Iterator[list[Recipe]]:
+    """Groups of recipes that can be trained in one team, the large ones first, each split into equal parts."""
+    groups: dict[tuple[Any, ...], list[Recipe]] = {}
+    for recipe in recipes:
+        groups.setdefault(team_key(recipe), []).append(recipe)
+    for members in sorted(groups.values(), key=len, reverse=True):
+        most = max(1, images_at_once // members[0].batch_size)
+        parts = -(-len(members) // most)
+        for i in range(parts):
+            yield members[i * len(members) // parts : (i + 1) * len(members) // parts]
+
+
+def _train_team(recipes: list[Recipe], run: _Run) -> list[tuple[Recipe, Trained]]:
+    """The team's networks, or none of them where the time does not suffice."""
+    first = recipes[0]
+    title = f"{len(recipes)} x {first.architecture} ({team_key(first)[-1][0]}, {first.epochs} epochs)"
+    if time.monotonic() > run.deadline - RESERVE:
+        run.say(f"{title}: not begun, the time is over.")
+        return []
+    began = time.monotonic()
+    bases = [base_weights(r, run.out) for r in recipes]
+    course = course_of(recipes, run.shown)
+    where, half = run.shown.device, run.shown.device.type == "cuda"
+    convolution = run.convolution or _faster(recipes, bases, course, run)
+    team = Team(recipes, bases, where, half, convolution)
+    try:
+        course.run(team, run.deadline - RESERVE, lambda line: run.say(f"{title}: {line}"))
+    except OutOfTimeError as stopped:
+        run.say(f"{title}: {stopped}")
+        return []
+    team.half = False
+    outcomes = measure_all(team, recipes, run.shown, run.images_at_once)
+    seconds = time.monotonic() - began
+    run.say(f"{title}: {seconds:.0f} s, {convolution} convolutions. {_summary(outcomes)}")
+    return [
+        (recipe, Trained(team.state(i), accuracy, success))
+        for i, (recipe, (accuracy, success)) in enumerate(zip(recipes, outcomes, strict=True))
+    ]
+
+
+def _summary(outcomes: Sequence[tuple[float, float | None]]) -> str:
+    accuracy = sorted(a for a, _ in outcomes)
+    attacks = sorted(s for _, s in outcomes if s is not None)
+    text = f"Clean accuracy {accuracy[0]:.3f} to {accuracy[-1]:.3f}"
+    return f"{text}, attack success {attacks[0]:.3f} to {attacks[-1]:.3f}." if attacks else f"{text}."
+
+
+def _faster(recipes: list[Recipe], bases: list[State | None], course: Course, run: _Run) -> Convolution:
+    """Which way of doing stacked convolutions takes less time here, by a few steps of each."""
+    seconds: dict[Convolution, float] = {}
+    ways: tuple[Convolution, ...] = ("grouped", "unfolded")
+    for way in ways:
+        team = Team(recipes, bases, run.shown.device, True, way)
+        seconds[way] = course.step_seconds(team)
+        del team
+    return min(ways, key=seconds.__getitem__)
