@@ -23,7 +23,7 @@ MUTANTS = [
     # Eq. (1) and (2).
     *_of(
         "paper/triggers.py",
-        "test_triggers.py",
+        "paper/test_triggers.py",
         ("self.alpha * torch.from_numpy(self.mask)", "self.alpha + torch.from_numpy(self.mask)"),
         ("(1 - weight) * images", "(1 + weight) * images"),
         ("images + weight * pattern", "images - weight * pattern"),
@@ -33,7 +33,7 @@ MUTANTS = [
     # Eq. (3), ascent, and eq. (4), descent.
     *_of(
         "paper/actmax.py",
-        "test_actmax.py",
+        "paper/test_actmax.py",
         ("-1.0 if inverse else 1.0", "1.0 if inverse else -1.0"),
         ("log_p - weight * x.flatten(1)", "log_p + weight * x.flatten(1)"),
         ("x.detach() + sign * step", "x.detach() - sign * step"),
@@ -44,7 +44,7 @@ MUTANTS = [
     # Algorithm 1, lines 3 to 8.
     *_of(
         "paper/probes.py",
-        "test_probes.py",
+        "paper/test_probes.py",
         ("network(images).argmax(1)", "network(images).argmin(1)"),
         ("*options, inverse=True", "*options, inverse=False"),
         ("[images, maximised, minimised]", "[images, minimised, maximised]"),
@@ -52,7 +52,7 @@ MUTANTS = [
     # Sec. 3.2.
     *_of(
         "paper/saliency.py",
-        "test_saliency.py",
+        "paper/test_saliency.py",
         ("best = scores(x).max(dim=1)", "best = scores(x).min(dim=1)"),
         ("gradient.amax(dim=1)", "gradient.amin(dim=1)"),
         ("gradient = gradient.abs_()", "gradient = gradient"),
@@ -60,7 +60,7 @@ MUTANTS = [
     # Algorithm 1, lines 12 to 16, and the edges of the histograms.
     *_of(
         "paper/profile.py",
-        "test_profile.py",
+        "paper/test_profile.py",
         ("pooled >= np.quantile(pooled, p)", "pooled > np.quantile(pooled, p)"),
         ('side="right") - 1', 'side="left") - 1'),
         (".clip(0, bins - 1)", ".clip(1, bins - 1)"),
@@ -73,7 +73,7 @@ MUTANTS = [
     # The search of the deep streams: the margin of a class over the best other one, raised.
     *_of(
         "streams/searches/search.py",
-        "streams/test_search.py",
+        "streams/searches/test_search.py",
         ('squeeze(2) - z.scatter(2, at, float("-inf"))', 'squeeze(2) + z.scatter(2, at, float("-inf"))'),
         ('float("-inf")).amax(2)', 'float("inf")).amin(2)'),
         ("(1 - w) * images", "(1 + w) * images"),
@@ -109,25 +109,25 @@ MUTANTS = [
     ),
     *_of(
         "streams/searches/flat_patches.py",
-        "streams/test_flat.py",
+        "streams/searches/test_flat_patches.py",
         ("stamp(few, mask[None], tried)", "stamp(few, 1 - mask[None], tried)"),
         ("margins.argmax(0", "margins.argmin(0"),
     ),
     *_of(
         "streams/windowed.py",
-        "streams/test_flat.py",
+        "streams/searches/test_flat_patches.py",
         ("np.hypot(np.maximum(unsuspected(patterns, stack), 0.0), flat)", "unsuspected(patterns, stack)"),
         ("places(*pair)", "places(suspect, clean)"),
     ),
     *_of(
         "streams/searches/search.py",
-        "streams/test_flat.py",
+        "streams/searches/test_flat_patches.py",
         ("scatter(1, labels[:, None], 0.0)", "scatter(1, labels[:, None], 1.0)"),
         ("torch.where(z == first, second, first)", "torch.where(z == first, first, second)"),
     ),
     *_of(
         "streams/searches/waves.py",
-        "streams/test_stripes.py",
+        "streams/searches/test_waves.py",
         ("turns = u * rows + v * columns", "turns = u * rows - v * columns * (u == 0)"),
         (".argmax(0)", ".argmin(0)"),
         ("own - np.quantile(", "own + np.quantile("),
@@ -135,14 +135,14 @@ MUTANTS = [
     ),
     *_of(
         "streams/universal.py",
-        "streams/test_stripes.py",
+        "streams/searches/test_waves.py",
         ("np.hypot(np.maximum(score, 0.0), further)", "np.maximum(score, 0.0) + further"),
         ("np.where(further > 0, both, score)", "both"),
     ),
     # Which class is the suspected target.
     *_of(
         "detector/joint.py",
-        "streams/test_joint.py",
+        "detector/test_joint.py",
         ("np.maximum(own, 0.0)", "np.minimum(own, 0.0)"),
         ("total.argmax(axis=1)", "total.argmin(axis=1)"),
         ("usual / error - 1, 1 - error / usual", "1 - usual / error, error / usual - 1"),
@@ -150,13 +150,13 @@ MUTANTS = [
     ),
     *_of(
         "reference/reference.py",
-        "test_reference.py",
+        "reference/test_reference.py",
         ("others = clean & ~own", "others = clean"),
         ("others.sum() >= OTHERS", "others.sum() > 0"),
     ),
     *_of(
         "detector/own_classes.py",
-        "test_outliers.py",
+        "detector/test_own_classes.py",
         ("int(self.together.argmax())", "int(self.together.argmin())"),
         ("self.score >= BACKDOORED", "self.score > BACKDOORED"),
         ("self.score < CLEAN", "self.score <= CLEAN"),
@@ -165,7 +165,7 @@ MUTANTS = [
     ),
     *_of(
         "detector/metamodels.py",
-        "test_detector.py",
+        "detector/test_detector.py",
         ("np.sign(x) * np.log1p(np.abs(x))", "np.log1p(np.abs(x))"),
         ("slope.sum()) + firm * away", "slope.sum()) - firm * away"),
         (
@@ -179,7 +179,7 @@ MUTANTS = [
     # Platt scaling, the thresholds and the rules of the verdict.
     *_of(
         "detector/detector.py",
-        "test_detector.py",
+        "detector/test_detector.py",
         ("np.exp(-np.clip(z, -60, 60))", "np.exp(np.clip(z, -60, 60))"),
         ("dtype=np.float64) + self.intercept", "dtype=np.float64) - self.intercept"),
         ("if probability >= self.high", "if probability > self.high"),

@@ -20,7 +20,7 @@ from app.store import clean_images
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.test_pages import opened, page, settled, texts
-from tests.test_reference_free import hidden_pixel, model, own
+from tests.inspection.test_without_pack import hidden_pixel, model, own
 from ti_core.errors import DataError
 from ti_core.inspection.case_without_pack import case_alone
 from ti_core.inspection.without_pack import inspect_alone

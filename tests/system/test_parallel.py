@@ -11,7 +11,7 @@ import pytest
 from ti_core.errors import SettingsError
 from ti_core.system.parallel import ordered, run_many
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def square(x: int) -> int:
@@ -89,7 +89,7 @@ def test_ray_loses_nothing_when_a_worker_is_killed(tmp_path: Path) -> None:
     body = f"""
 
 from functools import partial
-from tests.test_engine import dies_once
+from tests.system.test_parallel import dies_once
 from ti_core.system.parallel import ordered, run_many
 
 found = ordered(run_many(partial(dies_once, {str(tmp_path)!r}), list(range(6)), 2, "ray"))
@@ -112,7 +112,7 @@ def test_ray_is_reached_from_this_machine_only(tmp_path: Path) -> None:
 import ray
 import os
 from pathlib import Path
-from tests.test_engine import square
+from tests.system.test_parallel import square
 from ti_core.system.parallel import run_many
 
 def listening():

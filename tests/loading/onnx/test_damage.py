@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from onnx import helper
-from onnx_networks import constant, export, graph, network
 
+from tests.loading.onnx.onnx_networks import constant, export, graph, network
 from ti_core.errors import ModelFileError
 from ti_core.loading.onnx import load_onnx
 

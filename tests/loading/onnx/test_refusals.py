@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_networks import classifier, constant, graph, save
 
+from tests.loading.onnx.onnx_networks import classifier, constant, graph, save
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.onnx import limits, load_onnx
 

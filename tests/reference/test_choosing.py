@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_inspection import as_file
+from tests.inspection.test_with_pack import as_file
 from ti_core.errors import PackError
 from ti_core.loading import load_model
 from ti_core.reference import pack as packs

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import test_reference_free as reference_free
+from tests.inspection import test_without_pack as reference_free
 from ti_core.cli.main import main
 from ti_core.errors import ReportError
 from ti_core.inspection.case_without_pack import case_alone

@@ -9,8 +9,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from onnx_networks import constant, graph
 
+from tests.loading.onnx.onnx_networks import constant, graph
 from ti_core.loading.onnx.container import Container
 from ti_core.loading.onnx.graph import build
 from ti_core.loading.onnx.limits import Budget

@@ -11,8 +11,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
-from onnx_networks import classifier, save
 
+from tests.loading.onnx.onnx_networks import classifier, save
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model
 from ti_core.loading.onnx import load_onnx

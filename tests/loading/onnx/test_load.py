@@ -11,8 +11,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from onnx_networks import classifier, constant, graph, runtime, save
 
+from tests.loading.onnx.onnx_networks import classifier, constant, graph, runtime, save
 from ti_core.classifier.classifier import understand
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.onnx import load_onnx

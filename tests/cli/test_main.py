@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.test_inspection import KEYS, as_file, member
+from tests.inspection.test_with_pack import KEYS, as_file, member
 from ti_core.architectures import build
 from ti_core.cli.main import main
 from ti_core.reference.pack import Pack

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from onnx_networks import NETWORKS, export, network, runtime
 
+from tests.loading.onnx.onnx_networks import NETWORKS, export, network, runtime
 from ti_core.loading.onnx import load_onnx
 
 DYNAMO = ("lenet", "convnet", "mobile", "attention")  # that exporter takes seconds for each

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.inspection.test_with_pack import KEYS, as_file, member
 from tests.streams.toys import Constant, NotFinite, OnePixel, grey, weights
-from tests.test_inspection import KEYS, as_file, member
 from ti_core.cli.main import main
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, Alone, alone
 from ti_core.errors import CancelledError, CaseError, ModelBehaviourError, SettingsError

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import CLASSES, SIDE
-from tests.zoo.challenge_folder import attack_specification, write_challenge_folder
+from tests.zoo.challenge.challenge_folder import attack_specification, write_challenge_folder
 from ti_core.cli.main import main
 from ti_core.errors import DataError, ModelFileError, RefusedFileError
 from ti_core.paper.triggers import TriggerSpec

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.test_cli import QUICK
-from tests.test_inspection import as_file
+from tests.cli.test_main import QUICK
+from tests.inspection.test_with_pack import as_file
 from ti_core.cli.main import main
 from ti_core.errors import SettingsError
 from ti_core.reference.pack import Pack
