@@ -13,7 +13,7 @@ from app.jobs.desk import Desk, launch_worker
 from app.store.cases import CaseStore, OpenCases, home
 from app.store.sources import ModelShelf
 from ti_core.reference.pack import Pack, load_pack, pack_names
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 
 @st.cache_resource(show_spinner=False)

@@ -16,7 +16,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from benchmarks.saliency import seconds
 from benchmarks.table import Row, count, told
-from ti_core.classifier.classifier import Scores
+from ti_core.classifier.scores import Scores
 from ti_core.paper.saliency import saliency_maps
 from ti_core.reference.pack import Member, load_pack
 from ti_core.reference.reference import Reference

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.table import Row, count, told
 from ti_core.architectures import build
-from ti_core.classifier.classifier import Scores
+from ti_core.classifier.scores import Scores
 from ti_core.paper.saliency import saliency_maps
 from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, make_streams

@@ -11,8 +11,8 @@ from collections import Counter
 
 import torch
 
-from ti_core.classifier.classifier import understand_with
 from ti_core.loading.model import Model
+from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import load_pack
 
 

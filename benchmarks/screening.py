@@ -80,7 +80,7 @@ def of_zoo(folder: Path, data_path: Path) -> Models:
     from safetensors.torch import load_file
 
     from ti_core.architectures import build
-    from ti_core.classifier.classifier import Scores
+    from ti_core.classifier.scores import Scores
     from ti_core.zoo.packs.build import member_record, pack_images
     from ti_core.zoo.training.data import load_data
 

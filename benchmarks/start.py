@@ -45,7 +45,7 @@ def bare_passes(sample: Path, rounds: int = 5) -> float:
     import torch
 
     from benchmarks.saliency import bare_pass, seconds
-    from ti_core.classifier.classifier import understand
+    from ti_core.classifier.understand import understand
     from ti_core.loading import load_model
     from ti_core.reference.choosing import choose_pack_for
     from ti_core.reference.reference import Reference

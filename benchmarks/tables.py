@@ -14,7 +14,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ti_core.cli.tables import PAPER_AUC, STREAM_TITLES
+from ti_core.cli.tables import STREAM_TITLES
+from ti_core.evaluation.table import PAPER_AUC
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results import schema as report_schema
 from ti_core.settings import Settings

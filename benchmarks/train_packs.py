@@ -77,7 +77,7 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
 
 def train(options: argparse.Namespace) -> int:
     """Train, carry the zoo, compute the evidence, carry the pack."""
-    from ti_core.cli.main import pairs
+    from ti_core.cli.options import pairs
     from ti_core.settings import Settings
     from ti_core.system.devices import device
     from ti_core.zoo.packs.build import build_pack

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ti_core.reference.pack import Pack, load_pack
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 from ti_core.worker import hosts
 
@@ -136,7 +136,8 @@ def tiny_models(tiny_pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> di
 def tiny_cases(tiny_pack: Pack, tiny_models: dict[str, Path], tiny_settings: Settings) -> dict[str, Case]:
     """The finished cases of those models, and as ``partial`` the unfinished one of the patch model."""
     from ti_core.inspection.case_builder import case_of
-    from ti_core.inspection.with_pack import Inspection, inspect
+    from ti_core.inspection.result import Inspection
+    from ti_core.inspection.with_pack import inspect
     from ti_core.loading import describe_file, load_model
 
     cases: dict[str, Case] = {}

@@ -14,7 +14,7 @@ from torch import nn
 
 from ti_core import architectures
 from ti_core.architectures import Architecture, Options, Shapes, build
-from ti_core.classifier.classifier import Scores
+from ti_core.classifier.scores import Scores
 from ti_core.loading import load_model
 from ti_core.streams import Context, Features, Reading, Stream, stack
 from ti_core.streams.base import silent

@@ -79,7 +79,7 @@ def test_no_cell_of_a_table_breaks_it() -> None:
 
 
 def test_every_command_of_the_program_is_in_the_reference() -> None:
-    from ti_core.cli.main import parser
+    from ti_core.cli.parser import parser
 
     reference = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     commands = next(a for a in parser()._actions if a.dest == "command")

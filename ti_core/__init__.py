@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ti_core.version import __version__
 
 if TYPE_CHECKING:
-    from ti_core.inspection.with_pack import Inspection, inspect
+    from ti_core.inspection.result import Inspection
+    from ti_core.inspection.with_pack import inspect
     from ti_core.loading import load_model
     from ti_core.reference.pack import Pack, load_pack
     from ti_core.settings import Settings
@@ -27,7 +28,7 @@ _HOMES = {
     "Settings": "ti_core.settings",
 }
 
-__all__ = ["Inspection", "Pack", "Settings", "inspect", "load_model", "load_pack"]
+__all__ = ["Inspection", "Pack", "Settings", "__version__", "inspect", "load_model", "load_pack"]
 
 
 def __getattr__(name: str) -> Any:

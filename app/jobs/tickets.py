@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 
 class Running(Protocol):

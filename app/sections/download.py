@@ -9,7 +9,7 @@ import streamlit as st
 from app.sections import histograms
 from ti_core.errors import PackError
 from ti_core.rendering.comparison import Panel
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 

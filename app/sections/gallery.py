@@ -11,7 +11,7 @@ from app.charts import verdict as charts
 from app.markup import page as markup
 from app.markup.page import Picture
 from ti_core.paper.probes import ROWS
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 NOTES = {
     "clean": "Clean",

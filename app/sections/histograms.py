@@ -9,7 +9,7 @@ from app.charts import histograms as histogram_charts
 from app.charts import verdict as charts
 from ti_core.errors import PackError, SettingsError
 from ti_core.rendering.comparison import Panel, panels, same_profile
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 

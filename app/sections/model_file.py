@@ -7,7 +7,7 @@ import streamlit as st
 from app import words
 from app.markup import page as markup
 from ti_core.classifier.normalisation import NORMALISATIONS
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 
 def show(case: Case) -> None:

@@ -8,11 +8,10 @@ from app import state, words
 from app.charts import curves as curve_charts
 from app.charts import packs as pack_charts
 from app.charts import verdict as charts
-from ti_core.cli.tables import PAPER_AUC
 from ti_core.errors import PackError
 from ti_core.evaluation import pack_summary as contents
 from ti_core.evaluation.curves import Curves, curves
-from ti_core.evaluation.table import Row
+from ti_core.evaluation.table import PAPER_AUC, Row
 from ti_core.reference.pack import Pack
 
 STREAM_WORDS = {"joint": "All streams", "saliency": "Saliency alone"}

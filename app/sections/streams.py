@@ -7,7 +7,7 @@ import streamlit as st
 from app import state, words
 from app.charts import classes as class_charts
 from app.charts import verdict as charts
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 TITLES = {
     "saliency": ("Random triggers on the probes", "share flipped"),

@@ -10,7 +10,7 @@ from app.charts import pictures
 from app.charts import verdict as charts
 from app.markup import page as markup
 from app.markup.page import Picture
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 WHO = {"maker": "the reference model that made the probes", "suspect": "this model"}
 

@@ -8,7 +8,7 @@ from app import words
 from app.charts import pictures
 from app.markup import page as markup
 from app.markup.page import Picture
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 
 def show(case: Case) -> None:

@@ -11,7 +11,7 @@ from app.charts.theme import SYMBOLS
 from app.markup import page as markup
 from ti_core.errors import PackError
 from ti_core.reference.own_images import WEAKER
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.results.report import percent
 
 

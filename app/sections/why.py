@@ -7,7 +7,7 @@ import streamlit as st
 from app import state
 from app.charts import verdict as charts
 from ti_core.rendering.comparison import contributions
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 TITLES = {"joint": "The joint verdict", "saliency": "Saliency's own verdict"}
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.errors import CaseError
-from ti_core.results.case_files import Case, load_case, read_case_json, save_case
+from ti_core.results.case import Case
+from ti_core.results.case_files import load_case, read_case_json, save_case
 from ti_core.settings import Settings
 
 LEFT_AFTER = 3600.0

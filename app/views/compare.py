@@ -17,7 +17,7 @@ from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
 from ti_core.rendering.comparison import differences
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 SIDES = ("left", "right")

@@ -30,8 +30,9 @@ from app.store.cases import ID
 from app.store.sources import Source, Upload, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, DataError, ModelFileError, PackError, SettingsError
-from ti_core.reference.pack import NONE_FITS, Pack
-from ti_core.results.case_files import Case
+from ti_core.reference.choosing import NONE_FITS
+from ti_core.reference.pack import Pack
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 LOST = (

@@ -18,7 +18,8 @@ from app.store.cases import CaseStore
 from app.store.sources import Source
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack
-from ti_core.results.case_files import Case, save_case
+from ti_core.results.case import Case
+from ti_core.results.case_files import save_case
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from app.store.cases import CaseStore, OpenCases, home
 from tests.disks import fill
 from ti_core.errors import CaseError
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from app.sections import gallery
 from ti_core.reference.pack import Pack
 from ti_core.rendering.comparison import Panel, contributions, panels
 from ti_core.rendering.drawings import class_bars, class_ticks
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -24,9 +24,9 @@ from tests.inspection.test_without_pack import hidden_pixel, model, own
 from ti_core.errors import DataError
 from ti_core.inspection.case_without_pack import case_alone
 from ti_core.inspection.without_pack import inspect_alone
+from ti_core.reference.choosing import NONE_FITS
 from ti_core.reference.own_images import WEAKER
-from ti_core.reference.pack import NONE_FITS
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 File = tuple[str, bytes, str]

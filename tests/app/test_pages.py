@@ -16,7 +16,7 @@ from app import controls
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.waiting import until
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,9 +13,9 @@ from benchmarks.batching import Stacked, alike
 from benchmarks.costs import exponent
 from benchmarks.scan import check, make_models
 from benchmarks.table import MODULES, PAGE, Row
+from ti_core.loading.digest import digest_of
 from ti_core.paper.saliency import saliency_maps
 from ti_core.reference.pack import Pack
-from ti_core.worker.inspection_job import digest_of
 
 
 def test_the_exponent_of_a_power_law_is_found() -> None:

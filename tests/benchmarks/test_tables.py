@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.tables import PAGES, ROOT, SLOW, TABLES, filled
-from ti_core.cli.tables import PAPER_AUC, pack_text
+from ti_core.cli.tables import pack_text
+from ti_core.evaluation.table import PAPER_AUC
 from ti_core.reference.pack import Pack
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.classifier.classifier import Scores
+from ti_core.classifier.scores import Scores
 from ti_core.errors import SettingsError
 from ti_core.inspection.attribution import TITLES, attribution_maps, available
 from ti_core.settings import ATTRIBUTIONS

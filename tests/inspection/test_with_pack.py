@@ -10,7 +10,8 @@ from torch import nn
 
 from ti_core.errors import CancelledError, ModelBehaviourError
 from ti_core.inspection.report_records import model_record
-from ti_core.inspection.with_pack import Inspection, inspect
+from ti_core.inspection.result import Inspection
+from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Member, Pack

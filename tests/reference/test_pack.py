@@ -13,7 +13,8 @@ import torch
 from tests.packs import with_other_evidence
 from ti_core.cli.main import main
 from ti_core.errors import PackError, SettingsError
-from ti_core.reference.pack import PACKS, Pack, choose_pack, file_digest, load_pack, pack_names
+from ti_core.reference.choosing import fitting_packs
+from ti_core.reference.pack import PACKS, Pack, file_digest, load_pack, pack_names
 from ti_core.reference.verify import check_files, verify_pack
 from ti_core.settings import Settings
 
@@ -148,7 +149,7 @@ def test_an_unknown_pack_names_the_known_ones() -> None:
 
 def test_no_pack_fits_three_classes() -> None:
     with pytest.raises(PackError, match="3 classes"):
-        choose_pack((1, 28, 28), 3)
+        fitting_packs((1, 28, 28), 3)
 
 
 @pytest.mark.parametrize("name", pack_names())

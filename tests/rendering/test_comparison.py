@@ -8,7 +8,7 @@ import pytest
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack
 from ti_core.rendering.comparison import contributions, differences, distances, panels, reference_evidence
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 

@@ -14,7 +14,7 @@ from ti_core.rendering.drawings import signed
 from ti_core.rendering.figures import all_figures, archive
 from ti_core.rendering.page import digests, html_report
 from ti_core.rendering.repeat_command import command
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 HOSTILE = '<script>alert(1)</script>"&.pt'

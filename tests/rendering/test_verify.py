@@ -25,7 +25,7 @@ from ti_core.rendering.comparison import panels
 from ti_core.rendering.page import html_report, report_json
 from ti_core.rendering.seal import seal, unsealed
 from ti_core.rendering.verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 

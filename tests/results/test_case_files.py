@@ -12,7 +12,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ti_core.errors import CaseError
-from ti_core.results.case_files import MOST_JSON_BYTES, Case, load_case, read_case_json, save_case
+from ti_core.results.case import Case
+from ti_core.results.case_files import MOST_JSON_BYTES, load_case, read_case_json, save_case
 
 
 def tampered(folder: Path, change: Any) -> None:

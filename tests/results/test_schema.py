@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.results.report import Report
 from ti_core.results.schema import FIELDS, children, fits, problems
 from ti_core.settings import Settings

@@ -19,12 +19,13 @@ from tests.cli.test_main import QUICK
 from tests.inspection.test_with_pack import as_file
 from ti_core.cli.main import main
 from ti_core.errors import SettingsError
+from ti_core.loading.digest import digest_of
 from ti_core.reference.pack import Pack
 from ti_core.scan.ledger import known_lines
 from ti_core.scan.scan import Scan, model_files
 from ti_core.settings import Settings
 from ti_core.worker import Limits
-from ti_core.worker.inspection_job import digest_of, for_model
+from ti_core.worker.inspection_job import for_model
 
 
 def scan(folder: Path, out: Path, pack: Pack, *more: str) -> tuple[int, list[dict[str, Any]]]:

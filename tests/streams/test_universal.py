@@ -8,8 +8,9 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, context, grey, weights
 from ti_core.streams.base import stack
+from ti_core.streams.searches.perturbations import Protocol, blended, maximise
 from ti_core.streams.searches.search import Effort, pools, shifted
-from ti_core.streams.universal import Protocol, Universal, blended, maximise
+from ti_core.streams.universal import Universal
 
 NAMES = ("zero", "one", "two")
 

@@ -104,13 +104,13 @@ def test_polling_does_not_wait() -> None:
 @pytest.mark.parametrize("task", ["sleep", "loop", "chatter"])
 def test_a_cancelled_job_is_gone_within_a_second(task: str) -> None:
     job = Job.start(task, {})
-    assert until(lambda: job._pid is not None)
+    assert until(lambda: job.pid is not None)
     time.sleep(0.2)
     start = time.monotonic()
     job.cancel()
     assert time.monotonic() - start < 1.0
     assert job.state == "cancelled" and job.error == "The work was stopped."
-    assert until(lambda: not alive(job._pid), 1.0)
+    assert until(lambda: not alive(job.pid), 1.0)
     job.cancel()
     job.close()
     assert not job.folder.exists()
@@ -122,17 +122,17 @@ def test_a_job_that_has_not_started_is_cancelled_at_once() -> None:
     start = time.monotonic()
     job.cancel()
     assert time.monotonic() - start < 1.0 and job.state == "cancelled"
-    assert until(lambda: job._pid is not None) and until(lambda: not alive(job._pid))
+    assert until(lambda: job.pid is not None) and until(lambda: not alive(job.pid))
     job.close()
 
 
 def test_a_host_that_was_lost_is_a_sentence_and_the_next_job_has_another() -> None:
     job = Job.start("sleep", {})
-    assert until(lambda: job._pid is not None)
+    assert until(lambda: job.pid is not None)
     running_host()._process.kill()
     job.wait()
     assert job.state == "failed" and job.error is not None and "lost; try again" in job.error
-    assert until(lambda: not alive(job._pid)), "the kernel ends a job whose host is gone"
+    assert until(lambda: not alive(job.pid)), "the kernel ends a job whose host is gone"
     again, _ = run("answer")
     assert again.state == "done"
 
@@ -143,12 +143,12 @@ def test_no_process_outlives_the_program(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\n"
         "from tests.worker import hostile\n"
-        "from ti_core import tasks\n"
+        "from ti_core.worker import tasks\n"
         "from ti_core.worker import Job\n"
         "tasks.TASKS['sleep'] = tasks.Task(hostile.sleep)\n"
         "job = Job.start('sleep', {})\n"
-        "while job._pid is None: time.sleep(0.01)\n"
-        "print(job._pid, job.folder, flush=True)\n"
+        "while job.pid is None: time.sleep(0.01)\n"
+        "print(job.pid, job.folder, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -162,9 +162,9 @@ def test_the_thread_that_starts_a_job_may_end() -> None:
     thread = threading.Thread(target=lambda: started.append(Job.start("sleep", {})))
     thread.start()
     thread.join()
-    assert until(lambda: started[0]._pid is not None)
+    assert until(lambda: started[0].pid is not None)
     time.sleep(0.3)
-    assert started[0].state == "running" and alive(started[0]._pid)
+    assert started[0].state == "running" and alive(started[0].pid)
     started[0].close()
 
 

@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import nn
-
-from ti_core.classifier.normalisation import NORMALISATIONS, Normalise
-from ti_core.errors import ModelBehaviourError
-from ti_core.loading.model import Model
+from ti_core.classifier.normalisation import NORMALISATIONS
+from ti_core.classifier.scores import Place, Scores
 
 if TYPE_CHECKING:
-    from ti_core.reference.pack import Pack
     from ti_core.settings import Settings
 
 MINIMUM_ACCURACY = 0.6
@@ -23,64 +17,6 @@ MINIMUM_ACCURACY = 0.6
 
 SURE_ACCURACY = 0.9
 """From this clean accuracy on, no further variant of the network is tried."""
-
-Place = int | str | None
-"""Where the class scores are in what a network returns: an index, a key, or None where it returns them alone."""
-
-
-class Scores(nn.Module):
-    """Images ``N x C x H x W`` in [0, 1] to class scores ``N x K`` whose mean over the classes is 0.
-
-    Centring makes logits and log-probabilities the same numbers, so that a network that ends in a softmax is
-    seen like one that does not.
-
-    Parameters
-    ----------
-    network : takes images after :meth:`prepared`.
-    normalisation : a name of :data:`~ti_core.classifier.normalisation.NORMALISATIONS`.
-    output : "logits", or "probabilities", whose logarithm is taken.
-    side : images are scaled to ``side x side``; None for as they are.
-    order : "rgb", or "bgr" where the network wants blue first.
-    place : where the scores are in what the network returns.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        normalisation: str,
-        output: str = "logits",
-        side: int | None = None,
-        order: str = "rgb",
-        place: Place = None,
-    ) -> None:
-        super().__init__()
-        self.normalise = Normalise(normalisation)
-        self.network = network
-        self.output = output
-        self.side = side
-        self.order = order
-        self.place = place
-        self.eval()
-        self.requires_grad_(False)
-
-    def prepared(self, x: torch.Tensor) -> torch.Tensor:
-        """Images as the network takes them: scaled to its size, normalised, channels in its order."""
-        if self.side is not None:
-            x = F.interpolate(x, size=(self.side, self.side), mode="bilinear", antialias=True)
-        x = self.normalise(x)
-        return x.flip(1) if self.order == "bgr" else x
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        z = scores_in(self.network(self.prepared(x)), self.place)
-        if self.output == "probabilities":
-            z = z.clamp_min(1e-12).log()
-        return z - z.mean(dim=1, keepdim=True)
-
-
-def scores_in(returned: Any, place: Place) -> torch.Tensor:
-    """The class scores ``N x K`` among what a network returned; scores of one-pixel maps count too."""
-    z: torch.Tensor = returned if place is None else returned[place]
-    return z if z.ndim == 2 else z.flatten(1)
 
 
 @dataclass(frozen=True)
@@ -187,48 +123,3 @@ class Classifier:
 
 def _shown(place: Place) -> str:
     return f"number {place + 1}" if isinstance(place, int) else f"“{str(place)[:40]}”"
-
-
-def understand(
-    model: Model,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    classes: int,
-    declared: Declared | None = None,
-    needed: float = MINIMUM_ACCURACY,
-) -> Classifier:
-    """Try the candidates on labelled images and keep the most accurate; of those about as accurate, the likeliest.
-
-    Candidates are every :data:`~ti_core.classifier.normalisation.NORMALISATIONS` entry of these channels, or the one that the
-    user or the file declares, in either order of three channels, for the network and, if none of them does well, for
-    its variants and for images of other sizes.
-
-    Parameters
-    ----------
-    images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``.
-    classes : K of the reference pack.
-    declared : what the user says of the model.
-    needed : the accuracy below which it counts as not understood.
-
-    Raises
-    ------
-    ModelBehaviourError : wrong channels or class count, an output that is no ``N x K`` tensor, or NaN scores.
-    SettingsError : what is declared names no normalisation, or no variant of this model.
-    """
-    from ti_core.classifier.search import Search
-
-    channels = int(images.shape[1])
-    if model.classes is not None and model.classes != classes:
-        raise ModelBehaviourError(
-            f"{model.file} tells {model.classes} classes apart, the reference pack has {classes}."
-        )
-    if model.input_shape is not None and model.input_shape[0] != channels:
-        raise ModelBehaviourError(
-            f"{model.file} takes images of {model.input_shape[0]} channels, the reference pack's have {channels}."
-        )
-    return Search(model, images, labels, classes, declared or Declared(), needed).best()
-
-
-def understand_with(model: Model, pack: Pack, declared: Declared | None = None) -> Classifier:
-    """:func:`understand` on a pack's images; understood is what classifies them about as its reference models do."""
-    return understand(model, pack.images, pack.labels, len(pack.class_names), declared, pack.needed_accuracy)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ti_core.classifier.classifier import Place
+from ti_core.classifier.scores import Place
 from ti_core.errors import ModelBehaviourError
 from ti_core.text import shown
 

@@ -10,16 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ti_core.classifier.classifier import (
-    SURE_ACCURACY,
-    Classifier,
-    Declared,
-    Place,
-    Scores,
-    scores_in,
-)
+from ti_core.classifier.classifier import SURE_ACCURACY, Classifier, Declared
 from ti_core.classifier.normalisation import Normalise, fitting
 from ti_core.classifier.outputs import form_of, place_of
+from ti_core.classifier.scores import Place, Scores, scores_in
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
 
@@ -83,7 +77,7 @@ class _WrongSizeError(ModelBehaviourError):
 
 
 class Search:
-    """See :func:`ti_core.classifier.classifier.understand`."""
+    """See :func:`ti_core.classifier.understand.understand`."""
 
     made: type[Classifier] = Classifier
     sure: float = SURE_ACCURACY

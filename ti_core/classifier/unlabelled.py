@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from ti_core.classifier.classifier import Classifier, Declared, Scores
+from ti_core.classifier.classifier import Classifier, Declared
 from ti_core.classifier.normalisation import fitting
+from ti_core.classifier.scores import Scores
 from ti_core.classifier.search import Search, Settled
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
@@ -68,7 +69,7 @@ class Guess(Search):
 def understand_unlabelled(
     model: Model, images: torch.Tensor, classes: int, declared: Declared | None = None
 ) -> Guessed:
-    """Like :func:`ti_core.classifier.classifier.understand`, for images ``N x C x H x W`` in [0, 1] without labels.
+    """Like :func:`ti_core.classifier.understand.understand`, for images ``N x C x H x W`` in [0, 1] without labels.
 
     The candidate whose answers tell most of the images is kept. What the user or the file declares is believed; three
     channels are taken in the order red, green, blue unless the other is declared.

@@ -6,26 +6,32 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ti_core.cli.main import CODES, ERROR
-from ti_core.errors import SettingsError
-from ti_core.scan import ledger
-from ti_core.scan import scan as scanning
+from ti_core.cli.bar import Bar
+from ti_core.cli.options import CODES, ERROR, limits_of, request_of
+from ti_core.errors import PackError, SettingsError
+from ti_core.loading.digest import digest_of
+from ti_core.results.report import Report
+from ti_core.settings import Settings
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker import inspection_job as inspecting
 from ti_core.worker.protocol import plain
 
+if TYPE_CHECKING:
+    from ti_core.results.case import Case
+
 
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
-    request = inspecting.request_of(options)
-    limits = inspecting.limits_of(options)
+    request = request_of(options)
+    limits = limits_of(options)
     if options.images is not None and options.pack is not None:
         raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
     if options.file_only:
         return _describe(options, limits)
     warm_up(tasks=("inspect",))
-    digest = inspecting.digest_of(options.model)
+    digest = digest_of(options.model)
     request = inspecting.for_model(request, options.model, digest)
     request["case"] = bool(options.html)
     request["images"] = str(options.images.absolute()) if options.images is not None else None
@@ -43,8 +49,8 @@ def inspect_one(options: argparse.Namespace) -> int:
         if options.json:
             _write(options.json, report.as_json() + "\n")
     if case:
-        _write(options.html, inspecting.page_of(case, request["pack"]))
-    print(inspecting.printed(report))
+        _write(options.html, page_of(case, request["pack"]))
+    print(printed(report))
     return CODES[report.verdict]
 
 
@@ -59,53 +65,41 @@ def _describe(options: argparse.Namespace, limits: Limits) -> int:
     return 0 if found.get("opens") is True else ERROR
 
 
-def scan(options: argparse.Namespace) -> int:
-    """``scan FOLDER_OR_FILES``: a line of JSON a model, written as it is finished; goes on past broken files."""
-    request = inspecting.request_of(options)
-    if options.jobs < 1:
-        raise SettingsError(f"--jobs is at least 1, not {options.jobs}.")
-    limits = inspecting.limits_of(options, options.jobs)
-    files = scanning.model_files(options.paths)
-    if not files:
-        raise SettingsError("There is no model file to scan.")
-    known = ledger.known_lines(options.jsonl) if options.jsonl else ()
-    plan = scanning.Scan(files, request, options.jobs, limits, known, options.engine)
-    out = options.jsonl.open("a") if options.jsonl else sys.stdout
-    bar = Bar("scan")
-    try:
-        for line in plan.lines():
-            print(json.dumps(line, allow_nan=False), file=out, flush=True)
-            bar(f"{len(plan.outcomes)} of {len(files)}", len(plan.outcomes) / len(files))
-    finally:
-        bar.close()
-        if options.jsonl:
-            out.close()
-    return CODES.get(ledger.worst(plan.outcomes.values()), ERROR)
-
-
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-class Bar:
-    """A progress bar on a terminal, nothing elsewhere."""
+def page_of(case: Case, pack: str | None) -> str:
+    """The HTML report of a case, made in this process from plain data; only this imports torch, for the histograms.
 
-    def __init__(self, title: str) -> None:
-        from tqdm import tqdm
+    Parameters
+    ----------
+    pack : name or folder of the pack that was asked for, None where it was chosen from the model.
 
-        self._bar = tqdm(
-            total=100,
-            desc=title,
-            disable=not sys.stderr.isatty(),
-            leave=False,
-            bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {postfix}",
+    Raises
+    ------
+    PackError : there is no such pack, or it is another than the one that the report names.
+    """
+    from ti_core.reference.pack import load_pack, pack_names
+    from ti_core.rendering.comparison import panels
+    from ti_core.rendering.page import html_report
+
+    report = case.report
+    if report.pack.get("images"):
+        return html_report(case)
+    chosen = report.pack["name"] if pack is None else pack
+    if pack is None and chosen not in pack_names():
+        raise PackError("The report names a reference pack that is not bundled; choose one with --pack.")
+    found = load_pack(chosen)
+    if found.sha256 != report.pack["sha256"]:
+        raise PackError(
+            f"Reference pack {found.name!r} has changed during the inspection; inspect the model again."
         )
+    return html_report(case, panels(case, found, Settings.parse(report.settings)))
 
-    def __call__(self, stage: str, share: float) -> None:
-        self._bar.n = round(100 * share)
-        self._bar.set_postfix_str(stage)
-        self._bar.refresh()
 
-    def close(self) -> None:
-        self._bar.close()
+def printed(report: Report) -> str:
+    """The verdict and its reasons, for a terminal."""
+    lines = [report.sentence(), *(f"  - {reason}" for reason in report.reasons)]
+    return "\n".join(plain(line, 2000) for line in lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ti_core.cli.main import BACKDOORED, CLEAN, INCONCLUSIVE
+from ti_core.cli.options import BACKDOORED, CLEAN, INCONCLUSIVE
 from ti_core.cli.report_arguments import STDOUT
 from ti_core.errors import SettingsError
 from ti_core.rendering.verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from ti_core.evaluation.table import PAPER_AUC
 from ti_core.reference.pack import Pack
-from ti_core.zoo.training.members import fit_for_a_pack
 
 if TYPE_CHECKING:
     from ti_core.evaluation import Row
     from ti_core.evaluation.ablations import Ablations
     from ti_core.evaluation.shift import Shift
 
-PAPER_AUC: dict[str, dict[str, float]] = {
-    "mnist": {"blend": 0.81, "patch": 0.60},
-    "cifar10": {"blend": 0.80, "patch": 0.55},
-    "cifar100": {"blend": 0.86, "patch": 0.68},
-    "gtsrb": {"blend": 0.88, "patch": 0.53},
-}
-"""Table 1 of the paper: AUC of its CatBoost meta-model."""
 
 STREAM_TITLES = {"saliency": "saliency (the paper's stream)", "joint": "all streams"}
 
@@ -171,15 +164,4 @@ def _ranges(pack: Pack, label: str, family: str) -> tuple[str, str]:
     return (
         f"{min(accuracies):.3f} to {max(accuracies):.3f}",
         f"{min(success):.3f} to {max(success):.3f}" if success else "-",
-    )
-
-
-def zoo_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """What a training run left."""
-    kept = fit_for_a_pack(records)
-    members = [r for r in records if r["family"] != "base"]
-    accuracy = sorted(r["clean_accuracy"] for r in members)
-    return (
-        f"{len(kept)} of {len(members)} networks can enter a pack;"
-        f" clean accuracy {accuracy[0]:.3f} to {accuracy[-1]:.3f}, median {accuracy[len(accuracy) // 2]:.3f}."
     )

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ti_core.classifier.classifier import Scores
+from ti_core.classifier.scores import Scores
 from ti_core.errors import SettingsError
 from ti_core.inspection.attribution import TITLES, attribution_maps, available
 from ti_core.inspection.case_trigger import floats, half, trigger_arrays
-from ti_core.inspection.with_pack import Inspection
+from ti_core.inspection.result import Inspection
 from ti_core.paper.actmax import maximise
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
-from ti_core.results.case_files import Array, Case, Decision, save_case
+from ti_core.results.case import Array, Case, Decision
+from ti_core.results.case_files import save_case
 from ti_core.settings import Settings
 from ti_core.streams import STREAMS
 from ti_core.system.code_digest import code_digest

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ti_core.inspection.with_pack import Inspection
-from ti_core.results.case_files import Array
+from ti_core.inspection.result import Inspection
+from ti_core.results.case import Array
 
 STAMPED = 8
 """Images that are shown before and after the trigger is put on them."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from ti_core.inspection.case_builder import card
 from ti_core.inspection.case_trigger import trigger_arrays
-from ti_core.inspection.with_pack import Inspection
+from ti_core.inspection.result import Inspection
 from ti_core.reference.own_images import OwnImages
-from ti_core.results.case_files import Array, Case
+from ti_core.results.case import Array, Case
 from ti_core.system.code_digest import code_digest
 
 LOOKED_AT = 64

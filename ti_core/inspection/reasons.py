@@ -14,7 +14,7 @@ from ti_core.reference.pack import Pack
 from ti_core.streams.base import Array
 
 if TYPE_CHECKING:
-    from ti_core.inspection.with_pack import Inspection
+    from ti_core.inspection.result import Inspection
 
 TELLING = 0.25
 """Of log-odds: what moves the verdict by less than that is no reason."""

@@ -12,7 +12,7 @@ from ti_core.inspection.reasons import trigger_sentence
 from ti_core.loading.model import Model
 
 if TYPE_CHECKING:
-    from ti_core.inspection.with_pack import Inspection
+    from ti_core.inspection.result import Inspection
 
 
 def model_record(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ti_core.paper.triggers import Trigger, TriggerKind
 from ti_core.streams.base import Evidence
 from ti_core.streams.searches.flat_patches import colours
+from ti_core.streams.searches.patches import Protocol
 from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
-from ti_core.streams.windowed import Protocol
 
 RATIOS = (0.05, 0.1, 0.15, 0.2)
 """Blend ratios tried, smallest first: a larger one lets any network's answers be changed."""

@@ -7,56 +7,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from ti_core.classifier.classifier import Classifier, Declared, understand_with
-from ti_core.detector.detector import Assessment, Detector, log_odds
+from ti_core.classifier.classifier import Declared
+from ti_core.detector.detector import Assessment, log_odds
+from ti_core.inspection.clock import Clock, Progress, silent
 from ti_core.inspection.reasons import not_understood, reasons, target_of, with_recovered
 from ti_core.inspection.report_records import model_record, stream_records
+from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_cache import Found, kept_trigger
-from ti_core.inspection.trigger_occlusion import Occlusion, occlude
-from ti_core.inspection.trigger_recovery import RecoveredTrigger, recover_trigger
+from ti_core.inspection.trigger_occlusion import occlude
+from ti_core.inspection.trigger_recovery import recover_trigger
 from ti_core.loading.model import Model
-from ti_core.paper.probes import Probes
+from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference, evidence_key
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
-from ti_core.streams import Evidence, Reading, Stream, make_streams
+from ti_core.streams import Stream, make_streams
 from ti_core.streams.base import Array, as_stack
 from ti_core.system.cache import Cache
-
-Progress = Callable[[str, float], None]
-"""Told the stage and the share of it that is done; may raise CancelledError to stop."""
-
-
-def silent(stage: str, share: float) -> None:
-    """A progress callback that does nothing."""
-
-
-@dataclass
-class Inspection:
-    """Everything an inspection made: the report, and the arrays that its pictures are drawn from."""
-
-    classifier: Classifier | None = None
-    probes: Probes | None = None
-    evidence: dict[str, Evidence] = field(default_factory=dict)
-    reference: dict[str, dict[str, Array]] = field(default_factory=dict)
-    readings: dict[str, Reading] = field(default_factory=dict)
-    detectors: dict[str, Detector] = field(default_factory=dict)
-    rows: dict[str, Array] = field(default_factory=dict)
-    class_scores: dict[str, Array] = field(default_factory=dict)
-    trigger: RecoveredTrigger | None = None
-    occlusion: Occlusion | None = None
-    report: Report = field(init=False)
-
-    @property
-    def decided_by(self) -> str:
-        """The detector that the verdict rests on: "joint", or "saliency" where no deep stream took part."""
-        return "joint" if "joint" in self.detectors else "saliency"
 
 
 def inspect(
@@ -205,28 +176,3 @@ def _report(
         cache=clock.sources | ({"problem": reference.cache.problem} if reference.cache.problem else {}),
         versions=versions(),
     )
-
-
-@dataclass
-class Clock:
-    """Times the stages and tells the caller where the work stands."""
-
-    progress: Progress
-    timings: dict[str, float] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-    _stage: str = ""
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self._stage = name
-        self.progress(name, 0.0)
-        start = time.perf_counter()
-        yield
-        self.timings[name] = round(time.perf_counter() - start, 4)
-        self.progress(name, 1.0)
-
-    def share(self, done: float) -> None:
-        self.progress(self._stage, done)
-
-    def source(self, stage: str, where: str) -> None:
-        self.sources[stage] = where

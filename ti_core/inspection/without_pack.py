@@ -13,17 +13,19 @@ import json
 import numpy as np
 import torch
 
-from ti_core.classifier.classifier import Classifier, Declared, understand
+from ti_core.classifier.classifier import Classifier, Declared
 from ti_core.classifier.search import batches
+from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
 from ti_core.detector.detector import Assessment
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, USUAL, alone, read_alone
 from ti_core.errors import ModelBehaviourError, SettingsError
+from ti_core.inspection.clock import Clock, Progress, silent
 from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import model_record, stream_records
+from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
 from ti_core.inspection.trigger_recovery import recover_trigger
-from ti_core.inspection.with_pack import Clock, Inspection, Progress, silent
 from ti_core.loading.model import Model
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.results.report import Report, versions

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ti_core.classifier.classifier import Declared, understand_with
-from ti_core.errors import ModelBehaviourError
+from ti_core.classifier.classifier import Classifier, Declared
+from ti_core.classifier.understand import understand
+from ti_core.errors import ModelBehaviourError, PackError
 from ti_core.loading.model import Model
-from ti_core.reference.pack import Pack, fitting_packs
+from ti_core.reference.pack import Pack, load_pack, pack_names
 
 
 def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
@@ -38,3 +39,40 @@ def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
         assert problem is not None
         raise problem
     return best[1]
+
+
+def understand_with(model: Model, pack: Pack, declared: Declared | None = None) -> Classifier:
+    """:func:`understand` on a pack's images; understood is what classifies them about as its reference models do."""
+    return understand(model, pack.images, pack.labels, len(pack.class_names), declared, pack.needed_accuracy)
+
+
+NONE_FITS = "No reference pack fits this model"
+"""How the sentence begins that says so."""
+
+
+def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:
+    """The bundled packs whose images and class count fit a model; what its file does not tell (or 0) fits any.
+
+    Packs whose images have the model's very size are preferred to those that would be scaled.
+
+    Raises
+    ------
+    PackError : no pack fits.
+    """
+    fitting = [
+        p
+        for p in map(load_pack, pack_names())
+        if (classes is None or classes == len(p.class_names))
+        and (input_shape is None or input_shape[0] == p.input_shape[0])
+    ]
+    exact = [p for p in fitting if input_shape is not None and input_shape == p.input_shape]
+    if not fitting:
+        raise PackError(
+            f"{NONE_FITS} ({_told(input_shape, classes)}); bundled are: {', '.join(pack_names()) or 'none'}. For a"
+            " weaker verdict, give 50 or more clean images of your own with --images."
+        )
+    return exact or fitting
+
+
+def _told(input_shape: tuple[int, int, int] | None, classes: int | None) -> str:
+    return f"{classes or 'unknown'} classes, input {input_shape or 'unknown'}"

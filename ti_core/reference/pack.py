@@ -28,7 +28,7 @@ from ti_core.settings import Settings
 if TYPE_CHECKING:
     import torch
 
-    from ti_core.classifier.classifier import Scores
+    from ti_core.classifier.scores import Scores
     from ti_core.paper.triggers import Trigger
 
 SCHEMA_VERSION = 1
@@ -38,8 +38,6 @@ WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
 """Or this share of the way to the accuracy that all but a tenth of its networks reach, where that is less."""
 STORED = "stored"
 """The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
-NONE_FITS = "No reference pack fits this model"
-"""How the sentence begins that says so."""
 PACKS = Path(__file__).resolve().parent.parent.parent / "assets" / "packs"
 
 
@@ -167,7 +165,7 @@ class Pack:
         from safetensors import safe_open
 
         from ti_core.architectures import build
-        from ti_core.classifier.classifier import Scores
+        from ti_core.classifier.scores import Scores
 
         network = build(member.architecture, **member.options)
         with safe_open(self._zoo, framework="pt") as zoo:
@@ -247,50 +245,3 @@ def load_pack(name: str | Path) -> Pack:
     except (ValueError, KeyError, TypeError) as error:
         raise PackError(f"{folder.name}/pack.json is not the record of a reference pack: {error}.") from error
     return Pack(folder, record, hashlib.sha256(text).hexdigest(), members)
-
-
-def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:
-    """The bundled packs whose images and class count fit a model; what its file does not tell (or 0) fits any.
-
-    Packs whose images have the model's very size are preferred to those that would be scaled.
-
-    Raises
-    ------
-    PackError : no pack fits.
-    """
-    fitting = [
-        p
-        for p in map(load_pack, pack_names())
-        if (classes is None or classes == len(p.class_names))
-        and (input_shape is None or input_shape[0] == p.input_shape[0])
-    ]
-    exact = [p for p in fitting if input_shape is not None and input_shape == p.input_shape]
-    if not fitting:
-        raise PackError(
-            f"{NONE_FITS} ({_told(input_shape, classes)}); bundled are: {', '.join(pack_names()) or 'none'}. For a"
-            " weaker verdict, give 50 or more clean images of your own with --images."
-        )
-    return exact or fitting
-
-
-def choose_pack(input_shape: tuple[int, int, int] | None, classes: int | None) -> Pack:
-    """The bundled pack whose images and class count fit the model, where one alone does.
-
-    :func:`ti_core.reference.choosing.choose_pack_for` also decides between several, by how well their images
-    are classified.
-
-    Raises
-    ------
-    PackError : no pack fits, or several do.
-    """
-    chosen = fitting_packs(input_shape, classes)
-    if len(chosen) == 1:
-        return chosen[0]
-    raise PackError(
-        f"Several packs fit this model ({_told(input_shape, classes)}):"
-        f" choose {' or '.join(p.name for p in chosen)} with --pack."
-    )
-
-
-def _told(input_shape: tuple[int, int, int] | None, classes: int | None) -> str:
-    return f"{classes or 'unknown'} classes, input {input_shape or 'unknown'}"

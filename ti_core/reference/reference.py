@@ -29,7 +29,7 @@ from ti_core.system.cache import Cache
 if TYPE_CHECKING:
     import torch
 
-    from ti_core.classifier.classifier import Scores
+    from ti_core.classifier.scores import Scores
     from ti_core.paper.probes import Probes
 
 JOINT = Anchored()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.settings import Settings
 
 if TYPE_CHECKING:

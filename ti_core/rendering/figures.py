@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ti_core.rendering import drawings
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
 from ti_core.rendering.pictures import grid, heat, png
-from ti_core.results.case_files import Array, Case
+from ti_core.results.case import Array, Case
 
 STREAM_TITLES = {
     "saliency": "Random triggers on the probes: share flipped to each class",

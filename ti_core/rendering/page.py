@@ -25,7 +25,7 @@ from ti_core.rendering.figures import (
 from ti_core.rendering.repeat_command import command
 from ti_core.rendering.seal import UNSEALED, json_digest, seal
 from ti_core.rendering.style import POLICY, STYLE, SYMBOLS
-from ti_core.results.case_files import Case
+from ti_core.results.case import Case
 from ti_core.results.report import LONGEST_NAME, Report
 from ti_core.text import shown
 

@@ -206,7 +206,7 @@ def _code(report: Report) -> Check:
 
 
 def _model(report: Report, models: Sequence[Path]) -> Check:
-    from ti_core.worker.inspection_job import digest_of, digest_of_all
+    from ti_core.loading.digest import digest_of, digest_of_all
 
     recorded = str(report.model["sha256"])
     if not models:

@@ -12,111 +12,17 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ti_core.errors import CaseError
+from ti_core.results.case import Array, Case, Decision
 from ti_core.results.report import Report
 
-Array = NDArray[np.floating]
-
-CASE_VERSION = 1
 MOST_JSON_BYTES = 4 << 20
 MOST_ARRAY_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What one meta-model decided with.
-
-    Parameters
-    ----------
-    names : of its features; their Shapley values are the case's array ``why/<detector>``.
-    low, high : its thresholds on the probability.
-    """
-
-    names: tuple[str, ...]
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Case:
-    """One inspection as plain data.
-
-    Parameters
-    ----------
-    report : the inspection's report. Of an unfinished case it holds what the streams so far say.
-    finished : whether the joint verdict has been reached.
-    class_names, kinds : of the pack's classes, and of the probes' groups of triggers.
-    maker, witness : ids of the reference models that the probes were made with and that the gallery shows beside
-        the suspect; empty where there are none.
-    decisions : by detector ("saliency", "joint").
-    attributions : methods of attribution that this network allows, for pictures.
-    notes : sentences on what could not be shown, and why.
-    file : what :func:`ti_core.loading.describe_file` says of the model file.
-    code : SHA-256 of the program's own source files.
-    created : time of the inspection, ISO 8601 with zone.
-    arrays : see :data:`ti_core.results.checks.SHAPES`.
-    """
-
-    report: Report
-    finished: bool
-    class_names: tuple[str, ...]
-    kinds: tuple[str, ...] = ()
-    maker: str = ""
-    witness: str = ""
-    decisions: Mapping[str, Decision] = field(default_factory=dict)
-    attributions: tuple[str, ...] = ("saliency",)
-    notes: tuple[str, ...] = ()
-    file: Mapping[str, Any] = field(default_factory=dict)
-    code: str = ""
-    created: str = ""
-    arrays: Mapping[str, Array] = field(default_factory=dict)
-
-    @property
-    def decided_by(self) -> str:
-        """The detector that the verdict rests on: "joint", or "saliency" where no deep stream took part (yet)."""
-        return "joint" if "joint" in self.decisions else "saliency"
-
-    @property
-    def understood(self) -> bool:
-        """Whether the model classifies the pack's (or the user's) images, so that there is evidence at all."""
-        return bool(self.decisions) or bool(self.group("evidence"))
-
-    @property
-    def alone(self) -> bool:
-        """Whether no reference pack took part, only the user's own images."""
-        return self.report.pack.get("name") is None
-
-    def group(self, prefix: str) -> dict[str, Array]:
-        """The arrays under ``prefix/``, by the rest of their names."""
-        start = f"{prefix}/"
-        return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything but the arrays, for ``case.json``."""
-        return {
-            "case_version": CASE_VERSION,
-            "created": self.created,
-            "finished": self.finished,
-            "report": self.report.as_dict(),
-            "class_names": list(self.class_names),
-            "kinds": list(self.kinds),
-            "maker": self.maker,
-            "witness": self.witness,
-            "decisions": {
-                k: {"names": list(d.names), "low": d.low, "high": d.high} for k, d in self.decisions.items()
-            },
-            "attributions": list(self.attributions),
-            "notes": list(self.notes),
-            "file": dict(self.file),
-            "code": self.code,
-        }
 
 
 def save_case(case: Case, folder: Path, stem: str = "case") -> None:

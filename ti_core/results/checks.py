@@ -11,7 +11,7 @@ import numpy as np
 from ti_core.errors import CaseError, SettingsError
 
 if TYPE_CHECKING:
-    from ti_core.results.case_files import Array, Case
+    from ti_core.results.case import Array, Case
 
 MOST_TEXT, MOST_ITEMS, MOST_DEPTH = 4000, 50_000, 12
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
@@ -98,7 +98,7 @@ CLASSES = ("seen/", "actmax/maker/classes", "actmax/suspect/classes", "trigger/b
 
 def check_record(values: Any, alone: bool = False) -> None:
     """Raise :class:`CaseError` unless ``values`` is the record of a case; ``alone``: of one without a pack, too."""
-    from ti_core.results.case_files import CASE_VERSION
+    from ti_core.results.case import CASE_VERSION
 
     _plain(values, 0)
     _types(values, RECORD_TYPES, "record")

@@ -10,9 +10,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ti_core import __version__
 from ti_core.system.code_digest import code_digest
 from ti_core.text import shown
+from ti_core.version import __version__
 
 SCHEMA_VERSION = 1
 VERDICTS = ("clean", "backdoored", "inconclusive")

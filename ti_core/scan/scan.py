@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import ModelFileError, TrojanInterpretError
+from ti_core.loading.digest import digest_of
 from ti_core.scan.ledger import Ledger, outcome
 from ti_core.worker import Job, Limits, warm_up
-from ti_core.worker.inspection_job import digest_of, for_model, report_of
+from ti_core.worker.inspection_job import for_model, report_of
 
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
 """Files that a scan takes for models; other files of a folder are passed over."""

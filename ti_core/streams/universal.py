@@ -13,7 +13,6 @@ over all images (:mod:`ti_core.streams.searches.waves`), since none of these sea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -32,26 +31,17 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.searches.perturbations import Protocol, find_perturbations
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import (
-    Effort,
-    Pools,
-    ascent,
-    chunks,
     fast_copy,
-    measure,
     pools,
-    seek,
-    shifted,
-    unseen_margins,
 )
 from ti_core.streams.searches.waves import REACHED, standing, under_stripes
 from ti_core.streams.statistics import (
-    as_array,
     best_and_lead,
     deviations,
     mean_deviations,
-    mean_margins,
     per_class,
 )
 
@@ -59,131 +49,9 @@ if TYPE_CHECKING:
     from ti_core.streams.searches.shortlist import Shortlist
 
 
-BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
-
 LEAST = 0.5
 """A class in which a few dozen clean models happen to agree is not counted in a unit so small that any model stands out
 in it: none is less than this share of the classes' mean variance."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How universal perturbations are made.
-
-    Parameters
-    ----------
-    radii : L2 radii of the balls, in pixel units of [0, 1], growing.
-    effort : steps at each radius, starting from the perturbation of the radius before; images.
-    ratio, blending : the blend ratio of eq. (2) at which patterns are sought, and the effort for each.
-    soft_ratio, coarseness : the blend ratio of soft patterns, and how many pixels of the image there are for each of
-        theirs, along a side.
-    """
-
-    radii: tuple[float, ...]
-    effort: Effort
-    ratio: float = 0.2
-    blending: Effort = BLENDING
-    soft_ratio: float = 0.2
-    coarseness: int = 2
-
-    @classmethod
-    def for_images(cls, channels: int, height: int, width: int, classes: int) -> Protocol:
-        """Radii of equal change per pixel for every image size; half of that, and half the blend ratio, for colour
-        images, whose classes give way sooner."""
-        base = (height * width / 784) ** 0.5 * (1.0 if channels == 1 else 0.5)
-        few = classes <= 12
-        return cls(
-            radii=tuple(round(base * r, 4) for r in (0.5, 1.0, 2.0)),
-            effort=Effort(steps=5, images_a_step=24 if few else 12, unseen=48),
-            ratio=0.2 if channels == 1 else 0.1,
-            blending=Effort(steps=12, images_a_step=16 if few else 8, unseen=48),
-        )
-
-    def short(self) -> Protocol:
-        """The same with a tenth of the work: enough to tell which classes stand out."""
-        return replace(
-            self,
-            effort=Effort(steps=2, images_a_step=3, unseen=6),
-            blending=Effort(steps=3, images_a_step=3, unseen=6),
-        )
-
-
-def maximise(
-    scores: torch.nn.Module,
-    images: torch.Tensor,
-    pool: Pools,
-    classes: torch.Tensor,
-    protocol: Protocol,
-    progress: Progress = silent,
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Perturbations ``J x C x H x W`` of J classes and their margins ``J x n`` on unseen images, at every radius.
-
-    Each step goes to the point of the sphere in the direction of the averaged gradients: for a linear classifier
-    that is the maximum itself.
-    """
-    e = protocol.effort
-    delta = torch.zeros(len(classes), *images.shape[1:], device=images.device)
-    speed = torch.zeros_like(delta)
-    found = []
-    for level, radius in enumerate(protocol.radii):
-        for step in range(level * e.steps, (level + 1) * e.steps):
-            chosen = pool.draw(classes, e.images_a_step, step)
-            for part in chunks(len(classes), e.images_a_step, e.batch):
-                gradient = ascent(scores, shifted(images[chosen[part]], delta[part]), classes[part]).mean(1)
-                speed[part] = 0.7 * speed[part] + unit(gradient)
-            delta = radius * unit(speed)
-            progress((step + 1) / (len(protocol.radii) * e.steps + 1))
-        chosen = pool.test(classes, e.unseen)
-        margins = [
-            measure(scores, shifted(images[chosen[part]], delta[part]), classes[part])
-            for part in chunks(len(classes), e.unseen, 2 * e.batch)
-        ]
-        found.append((delta, torch.cat(margins)))
-    return found
-
-
-def blended(
-    scores: torch.nn.Module,
-    images: torch.Tensor,
-    pool: Pools,
-    classes: torch.Tensor,
-    ratio: float,
-    effort: Effort,
-    coarseness: int = 1,
-) -> torch.Tensor:
-    """Margins ``J x n`` on unseen images under the pattern that, blended in by eq. (2), raises each class's most."""
-    weights = torch.full((len(classes), *images.shape[2:]), ratio, device=images.device)
-    patterns = seek(scores, images, pool, classes, weights, effort, coarseness=coarseness)
-    return unseen_margins(scores, images, pool, classes, weights, patterns, effort)
-
-
-def find_perturbations(
-    scores: torch.nn.Module,
-    images: torch.Tensor,
-    pool: Pools,
-    classes: torch.Tensor,
-    protocol: Protocol,
-    progress: Progress,
-) -> dict[str, Array]:
-    """``margins`` and ``success`` (``radii x J``), ``blended`` and ``soft`` (``J``) of J classes."""
-    p = protocol
-    found = maximise(scores, images, pool, classes, p, lambda share: progress(0.4 * share))
-    under_blend = blended(scores, images, pool, classes, p.ratio, p.blending)
-    progress(0.7)
-    under_soft = blended(scores, images, pool, classes, p.soft_ratio, p.blending, p.coarseness)
-    progress(1.0)
-    return {
-        "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),
-        "success": as_array(torch.stack([(m > 0).float().mean(1) for _, m in found])),
-        "blended": as_array(mean_margins(under_blend)),
-        "soft": as_array(mean_margins(under_soft)),
-    }
-
-
-def unit(x: torch.Tensor) -> torch.Tensor:
-    """Rows of ``J x C x H x W`` at L2 length 1; a row of zeros stays."""
-    length = x.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    return x / torch.where(length > 0, length, torch.ones_like(length))
 
 
 class Universal(Stream):

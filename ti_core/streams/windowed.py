@@ -9,7 +9,6 @@ suspect and in no clean network does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -29,117 +28,16 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.searches.flat_patches import under_colours
+from ti_core.streams.searches.patches import Protocol, find_patterns, shared_by, standing_out
 from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
-from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
+from ti_core.streams.searches.search import fast_copy, pools
 from ti_core.streams.statistics import (
-    as_array,
     best_and_lead,
     capped,
-    mean_margins,
     per_class,
     scale_free,
 )
 from ti_core.streams.window_scores import FLAT, command, of_flat_patches, places
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How windows are searched.
-
-    Parameters
-    ----------
-    side, stride : of the square windows, in pixels.
-    effort : of the search for each pattern.
-    """
-
-    side: int
-    stride: int
-    effort: Effort
-
-    @classmethod
-    def for_images(cls, height: int, width: int, classes: int) -> Protocol:
-        """Windows of two sevenths of the image's side, as dense as eleven places to a side allow.
-
-        The work for each class falls with the class count between 12 classes and 43: each pattern gets fewer images
-        and steps.
-        """
-        short = min(height, width)
-        share = min(1.0, 12 / min(43, max(1, classes)))
-        effort = Effort(
-            steps=max(5, round(10 * share**0.3)), images_a_step=max(2, round(5 * share**0.7)), unseen=16
-        )
-        return cls(side=max(1, round(short * 8 / 28)), stride=max(1, round(short * 5 / 28)), effort=effort)
-
-    def short(self) -> Protocol:
-        """Windows a third larger, two thirds as many, and fewer steps: enough to tell which classes stand out."""
-        return Protocol(round(4 * self.side / 3), max(1, round(7 * self.stride / 6)), Effort(4, 2, 8))
-
-    def closer(self) -> Protocol:
-        """For the few classes that stand out among many: more steps and images than any class gets among few."""
-        return replace(self, effort=Effort(steps=12, images_a_step=6, unseen=32))
-
-    def windows(self, height: int, width: int) -> list[tuple[int, int]]:
-        """Top left corners of the windows, row by row; the outer ones touch the edges."""
-        rows, columns = (_places(length, self.side, self.stride) for length in (height, width))
-        return [(top, left) for top in rows for left in columns]
-
-    def masks(self, height: int, width: int) -> torch.Tensor:
-        """Masks ``windows x H x W``, 1 inside the window and 0 elsewhere."""
-        corners = self.windows(height, width)
-        masks = torch.zeros(len(corners), height, width)
-        for mask, (top, left) in zip(masks, corners, strict=True):
-            mask[top : top + self.side, left : left + self.side] = 1.0
-        return masks
-
-
-def _places(length: int, side: int, stride: int) -> list[int]:
-    last = max(0, length - side)
-    count = -(-last // stride) + 1
-    return sorted({round(i * last / max(1, count - 1)) for i in range(count)})
-
-
-def find_patterns(
-    scores: torch.nn.Module,
-    images: torch.Tensor,
-    pool: Pools,
-    classes: torch.Tensor,
-    protocol: Protocol,
-    progress: Progress,
-) -> dict[str, Array]:
-    """``margins`` and ``success``, both ``J x windows``, of J classes."""
-    masks = protocol.masks(*images.shape[2:]).to(images.device)
-    own = classes.repeat_interleave(len(masks))
-    everywhere = masks.repeat(len(classes), 1, 1)
-    patterns = seek(scores, images, pool, own, everywhere, protocol.effort, progress)
-    found = unseen_margins(scores, images, pool, own, everywhere, patterns, protocol.effort)
-    found = found.view(len(classes), len(masks), -1)
-    progress(1.0)
-    return {"margins": as_array(mean_margins(found)), "success": as_array((found > 0).float().mean(2))}
-
-
-def standing_out(margins: Array) -> Array:
-    """How far each class, ``K``, stands above the median class of the same window, at the window where it does most.
-
-    Parameters
-    ----------
-    margins : ``K x windows``.
-    """
-    low, middle, high = np.quantile(margins, (0.25, 0.5, 0.75), axis=0)
-    spread = high - low
-    # Where classes hardly differ a small difference is no ground.
-    unit = spread + 0.3 * spread.mean() + 1e-9
-    return np.asarray(((margins - middle) / unit).max(1), dtype=np.float32)
-
-
-def shared_by(wide: torch.Tensor, narrow: torch.Tensor) -> Array:
-    """Of the part of every narrow window that lies in wide ones, the share in each: ``narrow x wide``, rows sum to 1.
-
-    Parameters
-    ----------
-    wide, narrow : masks ``windows x H x W``; the wide ones cover the image.
-    """
-    overlap = narrow.flatten(1) @ wide.flatten(1).T
-    return as_array(overlap / overlap.sum(1, keepdim=True))
 
 
 class Windowed(Stream):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +13,11 @@ from typing import Any
 from ti_core.system.folders import private_folder
 from ti_core.worker import endings
 from ti_core.worker.hosts import running_host
+from ti_core.worker.job_state import JobState
 from ti_core.worker.limits import Limits
 from ti_core.worker.protocol import Event
 from ti_core.worker.results import read_json, read_result
+from ti_core.worker.watch import Watch
 
 GOING = 1.0
 """Seconds that a killed process is waited for."""
@@ -35,16 +35,32 @@ class Job:
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
-        self.folder = folder
-        self.limits = limits
-        self.state = "running"
-        self.error: str | None = None
-        self.isolation: dict[str, str] = {}
-        self._events: list[Event] = []
-        self._changed = threading.Condition()
-        self._gone = threading.Event()
-        self._pid: int | None = None
-        self._pidfd: int | None = None
+        self._held = JobState(folder, limits)
+
+    @property
+    def folder(self) -> Path:
+        return self._held.folder
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, once that runs."""
+        return self._held.pid
+
+    @property
+    def limits(self) -> Limits:
+        return self._held.limits
+
+    @property
+    def state(self) -> str:
+        return self._held.state
+
+    @property
+    def error(self) -> str | None:
+        return self._held.error
+
+    @property
+    def isolation(self) -> dict[str, str]:
+        return self._held.isolation
 
     @classmethod
     def start(
@@ -83,26 +99,20 @@ class Job:
         try:
             running_host().send(message, (lines[1], told[1]))
         except OSError:
-            job._end("failed", endings.NOT_STARTED)
+            job._held.end("failed", endings.NOT_STARTED)
         os.close(lines[1])
         os.close(told[1])
-        from ti_core.worker.watch import Watch
-
-        Watch(job, lines[0], told[0]).start()
+        Watch(job._held, lines[0], told[0]).start()
         return job
 
     def poll(self) -> list[Event]:
         """What happened since the last time; the last event of all is "done" or "failed", but for a cancelled job."""
-        with self._changed:
-            events, self._events = self._events, []
-        return events
+        return self._held.take()
 
     def wait(self, on_event: Callable[[Event], None] | None = None) -> None:
         """Wait for the end; ``on_event`` is called with every event on the way."""
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._events) or self.state != "running", timeout=1.0)
-                ended = self.state != "running"
+            ended = self._held.wait(1.0)
             for event in self.poll():
                 if on_event:
                     on_event(event)
@@ -111,13 +121,9 @@ class Job:
 
     def cancel(self) -> None:
         """Stop the work: the process, and whatever it started, is gone when this returns, within a second."""
-        with self._changed:
-            if self.state == "running":
-                self.state, self.error = "cancelled", endings.CANCELLED
-                self._events = []
-                self._changed.notify_all()
-        self._kill()
-        self._gone.wait(GOING)
+        self._held.cancel()
+        self._held.kill()
+        self._held.gone.wait(GOING)
 
     def result(self, name: str, limit: int) -> bytes:
         """A result file's bytes; raises :class:`~ti_core.worker.results.ResultError`."""
@@ -138,39 +144,6 @@ class Job:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _add(self, event: Event) -> None:
-        with self._changed:
-            if self.state != "running":
-                return
-            last = self._events[-1] if self._events else None
-            if last and last.kind == event.kind == "progress" and last.stage == event.stage:
-                self._events[-1] = event
-            else:
-                self._events.append(event)
-            self._changed.notify_all()
-
-    def _end(self, state: str, error: str | None = None) -> None:
-        with self._changed:
-            if self.state != "running":
-                return
-            self.state, self.error = state, error
-            self._events.append(Event(state, text=error or ""))
-            self._changed.notify_all()
-
-    def _kill(self) -> None:
-        """Kill the process if it is known and not yet reaped; the host ends what it may have left behind."""
-        with suppress(OSError):
-            if self._pidfd is not None:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            elif self._pid is not None and not self._gone.is_set():
-                os.kill(self._pid, signal.SIGKILL)
-
-    def _close(self, *files: int) -> None:
-        pidfd, self._pidfd = self._pidfd, None
-        for fd in (*files, *([] if pidfd is None else [pidfd])):
-            with suppress(OSError):
-                os.close(fd)
 
 
 def warm_up(count: int = 1, tasks: Collection[str] | None = None) -> None:

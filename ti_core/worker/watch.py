@@ -7,14 +7,11 @@ import select
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from ti_core.worker import endings
+from ti_core.worker.job_state import JobState
 from ti_core.worker.limits import held_files, held_memory
 from ti_core.worker.protocol import LONGEST_LINE, MOST_BYTES, MalformedLineError, decode
-
-if TYPE_CHECKING:
-    from ti_core.worker.job import Job
 
 LOOK = 0.2
 """Seconds between two looks at what a job uses."""
@@ -25,7 +22,7 @@ START_SECONDS = 120.0
 class Watch(threading.Thread):
     """Reads what a job says and what the host says of it, and ends it where it goes beyond its limits."""
 
-    def __init__(self, job: Job, lines: int, told: int) -> None:
+    def __init__(self, job: JobState, lines: int, told: int) -> None:
         super().__init__(daemon=True, name="job")
         self._job = job
         self._lines, self._told = lines, told
@@ -62,14 +59,14 @@ class Watch(threading.Thread):
                 last_look = now
                 self._look()
             if self._outcome is not None or job.state != "running":
-                job._kill()
+                job.kill()
                 if not self._forked:
                     # Not forked yet: it is killed as soon as the host tells its process id.
-                    job._end(*(self._outcome or ("cancelled", endings.CANCELLED)))
-                    job._gone.set()
+                    job.end(*(self._outcome or ("cancelled", endings.CANCELLED)))
+                    job.gone.set()
         self._drain()
         self._settle()
-        job._close(self._lines, self._told)
+        job.close(self._lines, self._told)
 
     def _hear(self, data: bytes) -> None:
         """What the host tells: ``started PID``, ``ended STATUS``."""
@@ -77,12 +74,12 @@ class Watch(threading.Thread):
             verb, number = line.split()
             if verb == "started":
                 self._forked = True
-                self._job._pid = int(number)
+                self._job.pid = int(number)
                 with suppress(OSError, AttributeError):
-                    self._job._pidfd = os.pidfd_open(int(number))
+                    self._job.pidfd = os.pidfd_open(int(number))
             else:
                 self._status = int(number)
-                self._job._gone.set()
+                self._job.gone.set()
 
     def _take(self, data: bytes) -> None:
         """What the job tells."""
@@ -112,11 +109,11 @@ class Watch(threading.Thread):
         elif event.kind == "failed":
             self._outcome = "failed", event.text or endings.RUBBISH
         else:
-            self._job._add(event)
+            self._job.add(event)
 
     def _look(self) -> None:
         job = self._job
-        if job._pid is not None and held_memory(job._pid) > job.limits.memory_bytes:
+        if job.pid is not None and held_memory(job.pid) > job.limits.memory_bytes:
             self._outcome = "failed", endings.too_much_memory(job.limits)
         elif held_files(job.folder) > job.limits.folder_bytes:
             self._outcome = "failed", endings.too_large(job.limits)
@@ -136,5 +133,5 @@ class Watch(threading.Thread):
                 "failed",
                 lost if self._status is None else endings.of_status(self._status, job.limits),
             )
-        job._gone.set()
-        job._end(*self._outcome)
+        job.gone.set()
+        job.end(*self._outcome)

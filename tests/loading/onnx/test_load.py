@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper
 
 from tests.loading.onnx.onnx_networks import classifier, constant, graph, runtime, save
-from ti_core.classifier.classifier import understand
+from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.onnx import load_onnx
 

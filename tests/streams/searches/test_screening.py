@@ -23,6 +23,7 @@ from ti_core.errors import CancelledError
 from ti_core.streams import Inversion, Stream, Universal, Windowed, stack
 from ti_core.streams.base import silent
 from ti_core.streams.inversion import smallness
+from ti_core.streams.searches.patches import Protocol, find_patterns, standing_out
 from ti_core.streams.searches.screening import (
     SEARCHED,
     Screening,
@@ -34,7 +35,6 @@ from ti_core.streams.searches.screening import (
 from ti_core.streams.searches.search import pools
 from ti_core.streams.searches.shortlist import shortlist
 from ti_core.streams.window_scores import FLAT, command, of_flat_patches
-from ti_core.streams.windowed import Protocol, find_patterns, standing_out
 
 MANY = 20
 NAMES = tuple(f"class {i}" for i in range(MANY))

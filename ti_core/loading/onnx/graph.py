@@ -10,6 +10,7 @@ import onnx
 import torch
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+import ti_core.loading.onnx.operators  # noqa: F401 - fills the registry
 from ti_core.errors import ModelBehaviourError, ModelFileError, RefusedFileError
 from ti_core.loading.onnx import limits, registry
 from ti_core.loading.onnx.container import Container

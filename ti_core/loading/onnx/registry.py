@@ -1,4 +1,4 @@
-"""The table from ONNX operators to functions on tensors.
+"""The table from ONNX operators to functions on tensors; importing :mod:`.operators` fills it.
 
 A function takes the operator's inputs by position (an absent optional one is None) and its attributes by
 keyword, under their ONNX names, and returns a tensor or a tuple of tensors.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from ti_core.loading.onnx import sizes
@@ -109,18 +108,11 @@ def _signature(function: Callable[..., Any]) -> tuple[frozenset[str], int | None
 
 def find(domain: str, name: str, opset: int) -> Operator | None:
     """The meaning of an operator in an opset, or None where there is none."""
-    _fill()
     older = [one for one in _TABLE.get((domain, name), ()) if one.since <= opset]
     return older[-1] if older else None
 
 
 def entries() -> Iterator[Operator]:
     """Every entry, by domain, name and opset."""
-    _fill()
     for key in sorted(_TABLE):
         yield from _TABLE[key]
-
-
-@cache
-def _fill() -> None:
-    import ti_core.loading.onnx.operators  # noqa: F401

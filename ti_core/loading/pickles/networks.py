@@ -7,13 +7,12 @@ Challenge stores its models this way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ti_core.loading.pickles import challenge
 
 if TYPE_CHECKING:
-    from ti_core.architectures import Options
-    from ti_core.loading.pickles.records import Record
+    pass
 
 _OURS = "ti_core.architectures"
 _VISION = "torchvision.models"
@@ -71,13 +70,3 @@ NETWORK_PARTS: dict[str, str] = {
     "torchvision.ops.misc.Conv2dNormActivation": "Sequential",
 }
 """Class path of a block inside those networks, and the name of our class that takes its place."""
-
-
-def options_of(architecture: str, record: Record, options: Options) -> dict[str, Any]:
-    """What a whole module tells of itself beyond the shapes of its tensors.
-
-    Raises
-    ------
-    ValueError : it tells something that the architecture cannot be.
-    """
-    return challenge.vit_options(record, options) if architecture == "simple_vit" else {}

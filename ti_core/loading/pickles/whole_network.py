@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,12 +11,17 @@ from ti_core.architectures import ARCHITECTURES
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.match import settled
 from ti_core.loading.pickles.challenge import REARRANGE
+from ti_core.loading.pickles.challenge_vit import vit_options
 from ti_core.loading.pickles.layer_table import LAYERS, WRAPPERS
 from ti_core.loading.pickles.layers import LayerBuilder
-from ti_core.loading.pickles.networks import NETWORK_CLASSES, NETWORK_PARTS, options_of
+from ti_core.loading.pickles.networks import NETWORK_CLASSES, NETWORK_PARTS
 from ti_core.loading.pickles.rebuild import check_attributes, fill
 from ti_core.loading.pickles.records import Record
 from ti_core.text import few, shown, ways_out
+
+if TYPE_CHECKING:
+    from ti_core.architectures import Options
+    from ti_core.loading.pickles.records import Record
 
 _CONTAINERS = {"torch.nn.modules.container.Sequential", "torch.nn.modules.container.ModuleList"}
 _NO_EFFECT = ("dropout.", "linear.Identity")
@@ -137,3 +142,13 @@ def _is_container(own: nn.Module) -> bool:
 
 def _is_empty(child: Record) -> bool:
     return child.path in _CONTAINERS and not child.children
+
+
+def options_of(architecture: str, record: Record, options: Options) -> dict[str, Any]:
+    """What a whole module tells of itself beyond the shapes of its tensors.
+
+    Raises
+    ------
+    ValueError : it tells something that the architecture cannot be.
+    """
+    return vit_options(record, options) if architecture == "simple_vit" else {}

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ti_core.streams import universal, windowed
 from ti_core.streams.base import Array, Context, Progress, silent
+from ti_core.streams.searches import patches, perturbations
 from ti_core.streams.searches.screening import Screening
 from ti_core.streams.searches.search import fast_copy, pools
 from ti_core.streams.statistics import scale_free
@@ -59,17 +59,17 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
     images, count = context.images.float(), context.classes
     channels, height, width = (int(n) for n in images.shape[1:])
     network, classes = fast_copy(scores), torch.arange(count, device=images.device)
-    balls = universal.Protocol.for_images(channels, height, width, count).short()
+    balls = perturbations.Protocol.for_images(channels, height, width, count).short()
     pool = pools(context.labels, count, balls.effort.unseen)
-    in_balls = universal.find_perturbations(
+    in_balls = perturbations.find_perturbations(
         network, images, pool, classes, balls, lambda share: progress(0.5 * share)
     )
-    places = windowed.Protocol.for_images(height, width, count)
+    places = patches.Protocol.for_images(height, width, count)
     if screening.shortens_windows(count):
         places = places.short()
     else:
         pool = pools(context.labels, count, places.effort.unseen)
-    in_windows = windowed.find_patterns(
+    in_windows = patches.find_patterns(
         network, images, pool, classes, places, lambda share: progress(0.5 + 0.5 * share)
     )
     ball, blend, place = (
@@ -78,7 +78,7 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
     )
     # A blend's target is nearly always first in its view; a patch's may be third or fourth.
     chosen = screening.choose(
-        np.maximum(ball, blend), windowed.standing_out(in_windows["margins"]), turns=(1, 2)
+        np.maximum(ball, blend), patches.standing_out(in_windows["margins"]), turns=(1, 2)
     )
     return Shortlist(in_balls, in_windows, np.asarray((ball + blend + place) / 3, dtype=np.float32), chosen)
 

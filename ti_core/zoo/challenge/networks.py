@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from ti_core.architectures import ARCHITECTURES, Options, build
-from ti_core.classifier.classifier import understand
 from ti_core.classifier.normalisation import behind
+from ti_core.classifier.understand import understand
 from ti_core.errors import DataError, ModelBehaviourError, ModelFileError
 from ti_core.loading import load_model
 from ti_core.loading.model import Model

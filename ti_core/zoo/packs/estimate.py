@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ti_core.architectures import build
-from ti_core.classifier.classifier import Scores
+from ti_core.classifier.scores import Scores
 from ti_core.errors import CancelledError
 from ti_core.paper.probes import choose_images, make_probes
 from ti_core.settings import Settings

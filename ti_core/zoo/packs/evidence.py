@@ -22,7 +22,7 @@ from ti_core.system.memory import keep_freed_memory
 from ti_core.system.parallel import ordered, run_many
 
 if TYPE_CHECKING:
-    from ti_core.classifier.classifier import Scores
+    from ti_core.classifier.scores import Scores
 
 
 def write_baseline(

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from ti_core.architectures import build
-from ti_core.cli.tables import zoo_text
 from ti_core.errors import SettingsError
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
@@ -18,7 +17,7 @@ from ti_core.zoo.packs.estimate import estimate
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.plan.own_menu import fitting_options, menu_of
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
-from ti_core.zoo.training.members import train_zoo
+from ti_core.zoo.training.members import train_zoo, zoo_text
 
 LEAST_STEPS = 400
 """Training steps of every network, however few the images: the epochs are raised to reach it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ti_core.zoo.training.single import Trained
+
 
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
@@ -231,3 +232,14 @@ def fit_for_a_pack(
         if (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
         and r["clean_accuracy"] >= MINIMUM_SHARE * usual
     ]
+
+
+def zoo_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """What a training run left."""
+    kept = fit_for_a_pack(records)
+    members = [r for r in records if r["family"] != "base"]
+    accuracy = sorted(r["clean_accuracy"] for r in members)
+    return (
+        f"{len(kept)} of {len(members)} networks can enter a pack;"
+        f" clean accuracy {accuracy[0]:.3f} to {accuracy[-1]:.3f}, median {accuracy[len(accuracy) // 2]:.3f}."
+    )

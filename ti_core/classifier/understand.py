@@ -1,0 +1,49 @@
+"""Finding out how a network wants its images, on labelled ones."""
+
+from __future__ import annotations
+
+import torch
+
+from ti_core.classifier.classifier import MINIMUM_ACCURACY, Classifier, Declared
+from ti_core.errors import ModelBehaviourError
+from ti_core.loading.model import Model
+
+
+def understand(
+    model: Model,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    classes: int,
+    declared: Declared | None = None,
+    needed: float = MINIMUM_ACCURACY,
+) -> Classifier:
+    """Try the candidates on labelled images and keep the most accurate; of those about as accurate, the likeliest.
+
+    Candidates are every :data:`~ti_core.classifier.normalisation.NORMALISATIONS` entry of these channels, or the one that the
+    user or the file declares, in either order of three channels, for the network and, if none of them does well, for
+    its variants and for images of other sizes.
+
+    Parameters
+    ----------
+    images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``.
+    classes : K of the reference pack.
+    declared : what the user says of the model.
+    needed : the accuracy below which it counts as not understood.
+
+    Raises
+    ------
+    ModelBehaviourError : wrong channels or class count, an output that is no ``N x K`` tensor, or NaN scores.
+    SettingsError : what is declared names no normalisation, or no variant of this model.
+    """
+    from ti_core.classifier.search import Search
+
+    channels = int(images.shape[1])
+    if model.classes is not None and model.classes != classes:
+        raise ModelBehaviourError(
+            f"{model.file} tells {model.classes} classes apart, the reference pack has {classes}."
+        )
+    if model.input_shape is not None and model.input_shape[0] != channels:
+        raise ModelBehaviourError(
+            f"{model.file} takes images of {model.input_shape[0]} channels, the reference pack's have {channels}."
+        )
+    return Search(model, images, labels, classes, declared or Declared(), needed).best()

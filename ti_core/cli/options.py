@@ -1,0 +1,88 @@
+"""What commands share: exit codes, and values of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ti_core.errors import SettingsError
+from ti_core.settings import Settings
+from ti_core.system.folders import default_folder
+from ti_core.worker import Limits
+from ti_core.worker.limits import GIB
+
+CLEAN, BACKDOORED, ERROR, INCONCLUSIVE = 0, 1, 2, 3
+
+CODES = {"clean": CLEAN, "backdoored": BACKDOORED, "inconclusive": INCONCLUSIVE}
+
+
+def pairs(settings: Sequence[str]) -> dict[str, str]:
+    """``["bins=20"]`` as a mapping.
+
+    Raises
+    ------
+    SettingsError : a pair without "=".
+    """
+    for text in settings:
+        if "=" not in text:
+            raise SettingsError(f"--set takes KEY=VALUE, not {text!r}.")
+    return dict(text.split("=", 1) for text in settings)
+
+
+LEAST_MEMBERS = 8
+"""Fewer members make no plan: one of each kind and family, and as many clean ones."""
+
+
+def _enough(count: int) -> None:
+    if count < LEAST_MEMBERS:
+        raise SettingsError(f"--count is at least {LEAST_MEMBERS}, not {count}.")
+
+
+def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
+    """The limits of each of ``jobs`` processes.
+
+    Raises
+    ------
+    SettingsError : a limit under which nothing could be inspected.
+    """
+    standard = Limits()
+    memory = options.memory * GIB if options.memory is not None else standard.memory_bytes / jobs
+    minutes = options.minutes if options.minutes is not None else standard.wall_seconds / 60
+    if not memory >= GIB / 2:
+        raise SettingsError(f"--memory is at least 0.5 (GB a process), not {memory / GIB:.2g}.")
+    if not 0 < minutes < 1e6:
+        raise SettingsError(f"--minutes is more than 0, not {minutes:g}.")
+    threads = os.cpu_count() or 1
+    return Limits(int(memory), int(minutes * 60 * threads) + 1, minutes * 60)
+
+
+def request_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What the worker is asked of every model; every path absolute, since it works in another folder.
+
+    Raises
+    ------
+    SettingsError : a setting is unknown, or outside its range.
+    """
+    named = pairs(options.settings)
+    settings = Settings.parse(named).as_dict()
+    return {
+        "pack": _pack(options.pack),
+        # Which pack's own settings hold for the others is known when the model is.
+        "settings": {name: settings[name] for name in named},
+        "device": options.device,
+        "cache": None if options.no_cache else str(default_folder().absolute()),
+    }
+
+
+def _pack(name: str | None) -> str | None:
+    """A bundled pack's name as it is, a folder's absolute path."""
+    if name is None or not Path(name).is_dir() or (len(Path(name).parts) == 1 and _bundled(name)):
+        return name
+    return str(Path(name).absolute())
+
+
+def _bundled(name: str) -> bool:
+    return (Path(__file__).resolve().parent.parent.parent / "assets" / "packs" / name / "pack.json").is_file()

@@ -1,0 +1,77 @@
+"""``zoo train`` and ``zoo samples``: argument values in, exit code out."""
+
+from __future__ import annotations
+
+import argparse
+
+from ti_core.cli.options import _enough
+from ti_core.errors import SettingsError
+
+
+def zoo(options: argparse.Namespace) -> int:
+    """``zoo train`` and ``zoo samples``."""
+    if options.verb == "samples":
+        from ti_core.zoo.samples import SEED, train_samples
+
+        for record in train_samples(
+            options.data, options.out, SEED if options.seed is None else options.seed, bases=options.bases
+        ):
+            print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
+        return 0
+    from ti_core.zoo.plan.colour import MENUS, SUCCESS, plan_for
+    from ti_core.zoo.training.data import load_data
+    from ti_core.zoo.training.members import (
+        MINIMUM_SUCCESS,
+        adopt_bases,
+        adopt_starts,
+        bases_in,
+        train_zoo,
+        zoo_text,
+    )
+
+    _enough(options.count)
+    if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):
+        raise SettingsError("--minutes and --device are for --engine batched.")
+    data = load_data(options.data, options.size)
+    success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
+    bases = bases_in(options.bases) if options.bases else []
+    start = options.begin_with.resolve() if options.begin_with else None
+    recipes = plan_for(
+        *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way),
+        bases=bases,
+        starts={f"{start.name}/{base.id}": base for base in bases_in(start)} if start else None,
+        images=len(data.x_train),
+    )
+    if bases:
+        adopt_bases(bases, options.bases, options.out)
+    if start:
+        adopt_starts(recipes, start, options.out)
+    if options.engine == "batched":
+        from ti_core.zoo.training.team_run import train_batched
+
+        result = train_batched(
+            options.data,
+            options.out,
+            recipes=recipes,
+            size=options.size,
+            device=options.device,
+            minutes=options.minutes,
+            success=success,
+            say=lambda line: print(line, flush=True),
+        )
+        if result.left:
+            print(f"{result.left} networks are left; the same command goes on with them.")
+        records = list(result.records)
+    else:
+        records = train_zoo(
+            options.data,
+            options.out,
+            jobs=options.jobs,
+            recipes=recipes,
+            size=options.size,
+            engine=options.engine,
+            success=success,
+        )
+    if any(r["family"] != "base" for r in records):
+        print(zoo_text(records))
+    return 0

@@ -1,0 +1,36 @@
+"""Everything that one inspection made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ti_core.classifier.classifier import Classifier
+from ti_core.detector.detector import Detector
+from ti_core.inspection.trigger_occlusion import Occlusion
+from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.paper.probes import Probes
+from ti_core.results.report import Report
+from ti_core.streams import Evidence, Reading
+from ti_core.streams.base import Array
+
+
+@dataclass
+class Inspection:
+    """Everything an inspection made: the report, and the arrays that its pictures are drawn from."""
+
+    classifier: Classifier | None = None
+    probes: Probes | None = None
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    reference: dict[str, dict[str, Array]] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    detectors: dict[str, Detector] = field(default_factory=dict)
+    rows: dict[str, Array] = field(default_factory=dict)
+    class_scores: dict[str, Array] = field(default_factory=dict)
+    trigger: RecoveredTrigger | None = None
+    occlusion: Occlusion | None = None
+    report: Report = field(init=False)
+
+    @property
+    def decided_by(self) -> str:
+        """The detector that the verdict rests on: "joint", or "saliency" where no deep stream took part."""
+        return "joint" if "joint" in self.detectors else "saliency"

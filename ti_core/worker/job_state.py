@@ -1,0 +1,95 @@
+"""The state of a job: what its owner asks of it and its watch changes, under one lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from ti_core.worker import endings
+from ti_core.worker.limits import Limits
+from ti_core.worker.protocol import Event
+
+
+class JobState:
+    """What is known of one job.
+
+    Attributes
+    ----------
+    folder, limits : where its result files lie, and what it may use.
+    state : "running", "done", "failed" or "cancelled".
+    error : one sentence for a person if it failed or was cancelled, else None.
+    isolation : what the kernel keeps the process from, by "network", "files" and "processes".
+    pid, pidfd : of its process, once the host has told them.
+    gone : set when the process has ended.
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.folder = folder
+        self.limits = limits
+        self.state = "running"
+        self.error: str | None = None
+        self.isolation: dict[str, str] = {}
+        self.pid: int | None = None
+        self.pidfd: int | None = None
+        self.gone = threading.Event()
+        self._events: list[Event] = []
+        self._changed = threading.Condition()
+
+    def take(self) -> list[Event]:
+        """The events since the last time."""
+        with self._changed:
+            events, self._events = self._events, []
+        return events
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for an event or the end, at most so long; whether the job has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._events) or self.state != "running", timeout=seconds)
+            return self.state != "running"
+
+    def add(self, event: Event) -> None:
+        """Keep an event; a later share of the same stage takes the place of an earlier one."""
+        with self._changed:
+            if self.state != "running":
+                return
+            last = self._events[-1] if self._events else None
+            if last and last.kind == event.kind == "progress" and last.stage == event.stage:
+                self._events[-1] = event
+            else:
+                self._events.append(event)
+            self._changed.notify_all()
+
+    def end(self, state: str, error: str | None = None) -> None:
+        """Set the final state, unless there is one."""
+        with self._changed:
+            if self.state != "running":
+                return
+            self.state, self.error = state, error
+            self._events.append(Event(state, text=error or ""))
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Set the state "cancelled", unless the job has ended; its events are dropped."""
+        with self._changed:
+            if self.state == "running":
+                self.state, self.error = "cancelled", endings.CANCELLED
+                self._events = []
+                self._changed.notify_all()
+
+    def kill(self) -> None:
+        """Kill the process if it is known and not yet reaped; the host ends what it may have left behind."""
+        with suppress(OSError):
+            if self.pidfd is not None:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            elif self.pid is not None and not self.gone.is_set():
+                os.kill(self.pid, signal.SIGKILL)
+
+    def close(self, *files: int) -> None:
+        """Close these files and the process's own."""
+        pidfd, self.pidfd = self.pidfd, None
+        for fd in (*files, *([] if pidfd is None else [pidfd])):
+            with suppress(OSError):
+                os.close(fd)
