@@ -46,6 +46,7 @@ class Saliency(Stream):
     name: ClassVar[str] = "saliency"
     title: ClassVar[str] = "Saliency histograms"
     version: ClassVar[int] = 2
+    on_probes: ClassVar[bool] = True
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
