@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.detector.detector import Detector, log_odds
-from ti_core.detector.joint import suspected
 from ti_core.paper.probes import Probes
+from ti_core.reference.judge import Judge, Judgement
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
@@ -64,36 +63,23 @@ def score(
     The way of an inspection (:func:`ti_core.inspection.with_pack.inspect`), for many models at once.
     """
     members = tuple(members)
-    streams = make_streams(reference.settings)
-    scored: dict[str, Scored] = {}
-    paper: Detector | None = None
-    for stream in streams:
-        if stream.name == "saliency":
-            paper = reference.saliency_detector(stream, fitted[stream.name])
-            own = stream.features(tested[stream.name], reference.clean(fitted[stream.name])).matrix
-            p = paper.calibration.probability(paper.logit(own))
-            scored["saliency"] = _scored(members, p, np.full(len(p), -1), paper)
-    deep = [s for s in streams if s.name != "saliency"]
-    if deep:
-        detector = reference.joint_detector(deep, fitted, paper, reference.ships(streams))
-        scores = reference.class_scores(deep, fitted, tested)
-        odds = None if paper is None else log_odds(scored["saliency"].probability)
-        rows = reference.joint_rows(scores, [m.clean_accuracy for m in members], odds)[1]
-        p = detector.calibration.probability(detector.logit(rows))
-        scored["joint"] = _scored(members, p, suspected(scores), detector)
-    return scored
+    judge = Judge(reference, make_streams(reference.settings), fitted)
+    found: dict[str, Judgement] = {}
+    if judge.paper_stream:
+        found["saliency"] = judge.by_paper(tested)
+    if judge.deep_streams:
+        found["joint"] = judge.jointly(tested, [m.clean_accuracy for m in members], found.get("saliency"))
+    return {name: _scored(members, judgement) for name, judgement in found.items()}
 
 
-def _scored(
-    members: tuple[Member, ...], p: NDArray[np.floating], target: NDArray[np.int_], detector: Detector
-) -> Scored:
-    c = detector.calibration
-    return Scored(members, p, target, np.full(len(p), c.high), np.full(len(p), c.low))
+def _scored(members: tuple[Member, ...], found: Judgement) -> Scored:
+    c, p = found.detector.calibration, found.probability
+    return Scored(members, p, found.target, np.full(len(p), c.high), np.full(len(p), c.low))
 
 
 def probes_for(reference: Reference, streams: Iterable[Stream]) -> Probes | None:
     """The probes, where the pack ships no saliency evidence at these settings."""
-    needed = any(s.name == "saliency" and not reference.serves_baseline(s) for s in streams)
+    needed = any(s.on_probes and not reference.serves_baseline(s) for s in streams)
     return reference.probes() if needed else None
 
 

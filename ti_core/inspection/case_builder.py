@@ -20,12 +20,14 @@ from ti_core.inspection.attribution import TITLES, attribution_maps, available
 from ti_core.inspection.case_trigger import floats, half, trigger_arrays
 from ti_core.inspection.result import Inspection
 from ti_core.paper.actmax import maximise
+from ti_core.paper.probes import Probes
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.results.case import Array, Case, Decision
 from ti_core.results.case_files import save_case
 from ti_core.settings import Settings
-from ti_core.streams import STREAMS
+from ti_core.streams import STREAMS, make_streams
+from ti_core.system.cache import Cache
 from ti_core.system.code_digest import code_digest
 
 SHOWN = 16
@@ -52,7 +54,7 @@ def case_of(
     file : :meth:`ti_core.loading.FileReport.as_dict` of the model file.
     before : the unfinished case of the same inspection, whose pictures are not made again.
     """
-    deep = any(name != "saliency" for name in settings.streams)
+    deep = any(not stream.on_probes for stream in make_streams(settings))
     case = Case(
         report=inspection.report,
         finished=not inspection.detectors or not deep or "joint" in inspection.detectors,
@@ -80,24 +82,12 @@ def case_of(
             arrays={**before.arrays, **arrays},
         )
     maker, witness = reference.maker(), _witness(reference, inspection)
-    networks = {"suspect": scores, "witness": pack.scores(witness)}
-    shown = _shown(probes.images)
-    arrays["probes"] = half(shown)
-    notes = []
-    for name, network in networks.items():
-        arrays[f"saliency/{name}"] = _maps(network, shown, "saliency")
-        arrays[f"seen/{name}"] = _seen(network, shown)
-    if settings.attribution != "saliency":
-        try:
-            other = {f"attribution/{k}": _maps(v, shown, settings.attribution) for k, v in networks.items()}
-            arrays |= other
-        except SettingsError as error:
-            notes.append(f"{error} Saliency is shown instead of {TITLES[settings.attribution]}.")
+    pictures, notes = _pictures(scores, pack.scores(witness), probes, settings)
     makers = {"suspect": scores}
     if settings.probes_from == "reference":
         makers = {"maker": pack.scores(maker), "suspect": scores}
     for name, network in makers.items():
-        arrays |= _strip(network, probes.stack, settings, f"actmax/{name}")
+        pictures |= _strip(network, probes.stack, settings, f"actmax/{name}")
     return replace(
         case,
         kinds=probes.kinds,
@@ -105,9 +95,27 @@ def case_of(
         witness=witness.id,
         decisions=decisions,
         attributions=available(scores, probes.stack[:1]),
-        notes=tuple(notes),
-        arrays=arrays,
+        notes=notes,
+        arrays={**arrays, **pictures},
     )
+
+
+def _pictures(
+    suspect: Scores, witness: Scores, probes: Probes, settings: Settings
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """The first probes of each row with both networks' maps and answers, and what could not be shown."""
+    networks, shown = {"suspect": suspect, "witness": witness}, _shown(probes.images)
+    arrays = {"probes": half(shown)}
+    for name, network in networks.items():
+        arrays[f"saliency/{name}"] = _maps(network, shown, "saliency")
+        arrays[f"seen/{name}"] = _seen(network, shown)
+    if settings.attribution == "saliency":
+        return arrays, ()
+    try:
+        other = {f"attribution/{k}": _maps(v, shown, settings.attribution) for k, v in networks.items()}
+    except SettingsError as error:
+        return arrays, (f"{error} Saliency is shown instead of {TITLES[settings.attribution]}.",)
+    return arrays | other, ()
 
 
 def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, Array]:
@@ -123,8 +131,6 @@ def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, A
 
 
 def _reference(pack: Pack, settings: Settings) -> Reference:
-    from ti_core.system.cache import Cache
-
     return Reference(pack, settings, Cache(None))
 
 

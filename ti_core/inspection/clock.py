@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ti_core.system.cache import Cache
+
 Progress = Callable[[str, float], None]
 """Told the stage and the share of it that is done; may raise CancelledError to stop."""
 
@@ -17,7 +19,10 @@ def silent(stage: str, share: float) -> None:
 
 @dataclass
 class Clock:
-    """Times the stages and tells the caller where the work stands."""
+    """Times the stages, and tells the caller where the work stands.
+
+    ``timings`` holds the seconds of every stage, ``sources`` where its result came from.
+    """
 
     progress: Progress
     timings: dict[str, float] = field(default_factory=dict)
@@ -26,6 +31,7 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Time a stage; its beginning and its end are told."""
         self._stage = name
         self.progress(name, 0.0)
         start = time.perf_counter()
@@ -34,7 +40,16 @@ class Clock:
         self.progress(name, 1.0)
 
     def share(self, done: float) -> None:
+        """Tell the share of the present stage that is done, 0 to 1."""
         self.progress(self._stage, done)
 
     def source(self, stage: str, where: str) -> None:
+        """Note where a stage's result came from: "computed", "cache" or "baseline"."""
         self.sources[stage] = where
+
+    @contextmanager
+    def origin(self, stage: str, cache: Cache) -> Iterator[None]:
+        """Note whether what happens inside was read from the cache or computed."""
+        before = len(cache.hits)
+        yield
+        self.source(stage, "cache" if len(cache.hits) > before else "computed")

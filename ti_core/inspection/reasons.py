@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Assessment, Detector
 from ti_core.detector.joint import EASE, suspected
+from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH, RecoveredTrigger
 from ti_core.reference.pack import Pack
 from ti_core.streams.base import Array
-
-if TYPE_CHECKING:
-    from ti_core.inspection.result import Inspection
 
 TELLING = 0.25
 """Of log-odds: what moves the verdict by less than that is no reason."""

@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ti_core.classifier.classifier import Classifier
 from ti_core.classifier.unlabelled import Guessed
+from ti_core.detector.detector import Assessment
+from ti_core.inspection.clock import Clock
 from ti_core.inspection.reasons import trigger_sentence
+from ti_core.inspection.result import Inspection
 from ti_core.loading.model import Model
+from ti_core.results.report import Report, versions
+from ti_core.settings import Settings
+from ti_core.system.cache import Cache
 
-if TYPE_CHECKING:
-    from ti_core.inspection.result import Inspection
+
+def make_report(
+    result: Inspection,
+    assessment: Assessment | None,
+    target: int | None,
+    reasons: tuple[str, ...],
+    *,
+    model: Model,
+    class_names: tuple[str, ...],
+    input_shape: tuple[int, int, int],
+    pack: dict[str, Any],
+    settings: Settings,
+    clock: Clock,
+    cache: Cache,
+) -> Report:
+    """The report of an inspection; without an assessment it is inconclusive.
+
+    Parameters
+    ----------
+    target : the suspected class, or None.
+    class_names, input_shape : of the images that the model was inspected on.
+    pack : what the report says of the reference pack, or of the images that took its place.
+    """
+    assert result.classifier is not None
+    return Report(
+        verdict=assessment.verdict if assessment else "inconclusive",
+        probability=assessment.probability if assessment else 0.5,
+        trigger_kind=assessment.trigger_kind if assessment else None,
+        target_class=target,
+        target_class_name=class_names[target] if target is not None else None,
+        reasons=reasons,
+        streams=stream_records(result, class_names),
+        model=model_record(model, result.classifier, len(class_names), input_shape),
+        pack=pack,
+        settings=settings.as_dict(),
+        timings=clock.timings,
+        cache=clock.sources | ({"problem": cache.problem} if cache.problem else {}),
+        versions=versions(),
+    )
 
 
 def model_record(

@@ -22,13 +22,13 @@ from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, USUA
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock, Progress, silent
 from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
-from ti_core.inspection.report_records import model_record, stream_records
+from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
 from ti_core.inspection.trigger_recovery import recover_trigger
 from ti_core.loading.model import Model
 from ti_core.reference.own_images import WEAKER, OwnImages
-from ti_core.results.report import Report, versions
+from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, make_streams
 from ti_core.streams.base import Array
@@ -61,23 +61,17 @@ def inspect_alone(
     """
     settings = settings or Settings()
     cache, clock = cache or Cache(None), Clock(progress)
-    streams = [s for s in make_streams(settings) if s.name in USUAL]
-    if not streams:
-        raise SettingsError(
-            f"Without a reference pack the verdict rests on {', '.join(USUAL)}: switch at least one of them on."
-        )
+    streams = _streams(settings)
     result = Inspection()
     with clock.stage("preprocessing"):
         declared = Declared.of(settings)
         classes = _class_count(model, own, declared)
         result.classifier, labels = _understand(model, own, classes, declared)
-        scores = result.classifier.scores.to(device)
-        images, labels = own.images.to(device), labels.to(device)
+        result.classifier.scores.to(device)
+        context = Context(own.images.to(device), labels.to(device), classes, settings)
     names = own.names_of(classes)
-
     assessment: Assessment | None = None
     if understood_alone(result.classifier, own):
-        context = Context(images, labels, classes, settings)
         for stream in streams:
             with clock.stage(stream.name):
                 evidence = _evidence(stream, model, own, result.classifier, context, cache, clock)
@@ -89,14 +83,29 @@ def inspect_alone(
             assessment = found.assess()
         if assessment.verdict == "backdoored":
             with clock.stage("trigger"):
-                result.trigger = recover_trigger(
-                    scores, images, labels, found.target, result.evidence.get("windowed")
-                )
-                if result.trigger is not None:
-                    result.occlusion = occlude(scores, images, result.trigger)
+                _recover(result, context, found.target)
                 assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, assessment, model, own, names, settings, cache, clock)
     return result
+
+
+def _streams(settings: Settings) -> list[Stream]:
+    """The streams that tell a network's own classes apart; an error if none is switched on."""
+    streams = [s for s in make_streams(settings) if s.name in USUAL]
+    if not streams:
+        raise SettingsError(
+            f"Without a reference pack the verdict rests on {', '.join(USUAL)}: switch at least one of them on."
+        )
+    return streams
+
+
+def _recover(result: Inspection, context: Context, target: int) -> None:
+    """Make the trigger of the suspected class, and see where on stamped images the decision hangs."""
+    assert result.classifier is not None
+    scores, windowed = result.classifier.scores, result.evidence.get("windowed")
+    result.trigger = recover_trigger(scores, context.images, context.labels, target, windowed)
+    if result.trigger is not None:
+        result.occlusion = occlude(scores, context.images, result.trigger)
 
 
 def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
@@ -135,10 +144,8 @@ def _evidence(
 ) -> dict[str, Array]:
     parts = ["evidence alone", stream.name, stream.version, f"{model.sha256}/{found.key}", own.sha256]
     key = "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    before = len(cache.hits)
-    arrays = cache.arrays(key, lambda: stream.evidence(found.scores, context, clock.share))
-    clock.source(stream.name, "cache" if len(cache.hits) > before else "computed")
-    return arrays
+    with clock.origin(stream.name, cache):
+        return cache.arrays(key, lambda: stream.evidence(found.scores, context, clock.share))
 
 
 def _report(
@@ -151,34 +158,26 @@ def _report(
     cache: Cache,
     clock: Clock,
 ) -> Report:
-    assert result.classifier is not None
     backdoored = assessment is not None and assessment.verdict == "backdoored"
-    target = target_of(result.class_scores) if backdoored else None
     _, channels, height, width = own.pixels.shape
-    return Report(
-        verdict=assessment.verdict if assessment else "inconclusive",
-        probability=assessment.probability if assessment else 0.5,
-        trigger_kind=assessment.trigger_kind if assessment else None,
-        target_class=target,
-        target_class_name=names[target] if target is not None else None,
-        reasons=reasons_alone(result, assessment, own, names),
-        streams=stream_records(result, names),
-        model=model_record(model, result.classifier, len(names), (channels, height, width)),
-        pack={
-            "name": None,
-            "sha256": None,
-            "detects": {},
-            "images": {
-                "file": own.name,
-                "sha256": own.sha256,
-                "count": len(own.pixels),
-                "labelled": own.labels is not None,
-            },
-        },
-        settings=settings.as_dict(),
-        timings=clock.timings,
-        cache=clock.sources | ({"problem": cache.problem} if cache.problem else {}),
-        versions=versions(),
+    images = {
+        "file": own.name,
+        "sha256": own.sha256,
+        "count": len(own.pixels),
+        "labelled": own.labels is not None,
+    }
+    return make_report(
+        result,
+        assessment,
+        target_of(result.class_scores) if backdoored else None,
+        reasons_alone(result, assessment, own, names),
+        model=model,
+        class_names=names,
+        input_shape=(channels, height, width),
+        pack={"name": None, "sha256": None, "detects": {}, "images": images},
+        settings=settings,
+        clock=clock,
+        cache=cache,
     )
 
 

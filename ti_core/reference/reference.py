@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from ti_core.classifier.scores import Scores
     from ti_core.paper.probes import Probes
 
-JOINT = Anchored()
-"""Trees, monotone too, were here before: of recipes and architectures left out they tell less."""
+PAPER, JOINT = "saliency", "detector"
+"""Names of the two meta-models in a pack: the paper's own, and the one over all streams."""
+JOINT_FITTER = Anchored()
 OTHERS = 16
-"""So many clean members of other architectures there have to be for a fitted one to be compared with them alone."""
+"""Minimum number of clean members of other architectures. With fewer, a member is compared with all clean members."""
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Reference:
         """Whether the probes are those that the pack's baseline was made with."""
         return self._recorded("probes")
 
-    def ships(self, streams: list[Stream]) -> bool:
+    def ships(self, streams: Sequence[Stream]) -> bool:
         """Whether the pack's own joint detector was fitted to exactly these streams at these settings."""
         recorded = Settings.parse(self.pack.record["settings"])
         names = tuple(s.name for s in streams)
@@ -109,7 +110,7 @@ class Reference:
     def serves_baseline(self, stream: Stream) -> bool:
         """Whether the pack ships this stream's evidence at these settings."""
         versions = self.pack.record["stream_versions"]
-        same = stream.name != "saliency" or self.at_pack_settings
+        same = not stream.on_probes or self.at_pack_settings
         return versions.get(stream.name) == stream.version and same
 
     def evidence(
@@ -119,7 +120,7 @@ class Reference:
         if self.serves_baseline(stream):
             rows = self.pack.where(fitted=not held_out)
             return {k: v[rows] for k, v in self.pack.baseline[stream.name].items()}
-        key = (stream.name, probes_digest(probes) if stream.name == "saliency" else "", held_out)
+        key = (stream.name, probes_digest(probes) if stream.on_probes else "", held_out)
         if key not in self._stacks:
             members = [m for m in self.pack.members if m.held_out == held_out]
             self._stacks[key] = self._compute(stream, members, probes, progress)
@@ -151,18 +152,18 @@ class Reference:
         features = stream.features(stacked, self.clean(stacked), self.labels == "clean")
         return features.names, features.matrix
 
-    def saliency_detector(self, stream: Stream, stacked: Evidence) -> Detector:
-        """The paper's meta-model on the stacked histograms."""
+    def paper_detector(self, stream: Stream, stacked: Evidence) -> Detector:
+        """The paper's meta-model on the stacked histograms: the pack's own where it fits these settings."""
         names, matrix = self.matrix(stream, stacked)
-        shipped = self.pack.record["detectors"].get("saliency")
+        shipped = self.pack.record["detectors"].get(PAPER)
         if shipped and self.serves_baseline(stream) and self._recorded("profile"):
-            self._check("saliency")
-            return load_detector(self.pack.folder, "saliency", shipped, np.asarray(matrix, dtype=np.float64))
+            self._check(PAPER)
+            return load_detector(self.pack.folder, PAPER, shipped, np.asarray(matrix, dtype=np.float64))
         return self._fit(names, matrix, Boosting(weights=stream.weights(names)))
 
     def class_scores(
         self,
-        streams: list[Stream],
+        streams: Sequence[Stream],
         stacked: Mapping[str, Evidence],
         own: Mapping[str, Evidence] | None = None,
     ) -> dict[str, Array]:
@@ -216,20 +217,23 @@ class Reference:
 
     def joint_detector(
         self,
-        streams: list[Stream],
+        streams: Sequence[Stream],
         stacked: Mapping[str, Evidence],
-        saliency: Detector | None,
-        shippable: bool,
+        paper: Detector | None,
+        everyone: Sequence[Stream],
     ) -> Detector:
-        """The meta-model over several streams, monotone in every feature; ``saliency`` is the paper's own."""
+        """The meta-model over the deep ``streams``: the pack's own where it was fitted to ``everyone``, all streams.
+
+        ``paper`` is the paper's meta-model, where it takes part.
+        """
         accuracy = [m.clean_accuracy for m in self.fitted]
-        odds = None if saliency is None else log_odds(saliency.oof)
+        odds = None if paper is None else log_odds(paper.oof)
         names, matrix = self.joint_rows(self.class_scores(streams, stacked), accuracy, odds)
-        shipped = self.pack.record["detectors"].get("detector")
-        if shipped and shippable and tuple(shipped["features"]) == names:
-            self._check("detector")
-            return load_detector(self.pack.folder, "detector", shipped, np.asarray(matrix, dtype=np.float64))
-        return self._fit(names, matrix, JOINT)
+        shipped = self.pack.record["detectors"].get(JOINT)
+        if shipped and self.ships(everyone) and tuple(shipped["features"]) == names:
+            self._check(JOINT)
+            return load_detector(self.pack.folder, JOINT, shipped, np.asarray(matrix, dtype=np.float64))
+        return self._fit(names, matrix, JOINT_FITTER)
 
     def _check(self, stem: str) -> None:
         for name in (*files_of(stem, self.pack.record["detectors"][stem]), f"{stem}-kind.cbm"):
@@ -249,7 +253,7 @@ def probes_digest(probes: Probes | None) -> str:
 
 def evidence_key(stream: Stream, model: str, pack: Pack, probes: Probes | None) -> str:
     """The cache key of one model's evidence: everything that its arrays depend on."""
-    shown = probes_digest(probes) if stream.name == "saliency" else pack.record["files"]["images.npz"]
+    shown = probes_digest(probes) if stream.on_probes else pack.record["files"]["images.npz"]
     parts: list[Any] = ["evidence", stream.name, stream.version, model, shown]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

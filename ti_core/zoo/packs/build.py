@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ti_core.errors import PackError
 from ti_core.evaluation import evaluate
+from ti_core.reference.judge import Judge
 from ti_core.reference.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
-from ti_core.reference.reference import Reference
+from ti_core.reference.reference import JOINT, PAPER, Reference
 from ti_core.reference.verify import stale_streams
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
@@ -182,16 +183,10 @@ def fit_pack(out: Path, settings: Settings) -> None:
     write_record(out, record)
     reference = Reference(load_pack(out), settings, Cache(None))
     streams = make_streams(settings)
-    stacked = {s.name: reference.evidence(s, None) for s in streams}
-    paper = None
-    for stream in streams:
-        if stream.name == "saliency":
-            paper = reference.saliency_detector(stream, stacked[stream.name])
-            record["detectors"]["saliency"] = paper.save(out, "saliency")
-    deep = [s for s in streams if s.name != "saliency"]
-    if deep:
-        detector = reference.joint_detector(deep, stacked, paper, shippable=False)
-        record["detectors"]["detector"] = detector.save(out, "detector")
+    judge = Judge(reference, streams, {s.name: reference.evidence(s, None) for s in streams})
+    for name, detector in ((PAPER, judge.paper), (JOINT, judge.joint)):
+        if detector is not None:
+            record["detectors"][name] = detector.save(out, name)
     kept = {name: digest for name, digest in record["files"].items() if not name.endswith(".cbm")}
     record["files"] = kept | {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
     write_record(out, record)

@@ -105,7 +105,7 @@ def _member_evidence(
     keep_freed_memory()
     pack = load_pack(Path(folder))
     # Each worker makes the probes once, where a stream needs them.
-    probed = known.get("saliency", len(pack.members)) < len(pack.members)
+    probed = any(s.on_probes and known[s.name] < len(pack.members) for s in make_streams(settings))
     key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}/{probed}"
     if key not in _REFERENCES:
         reference: Reference = _OneNetwork(pack, settings, Cache(default_folder()), device)

@@ -19,9 +19,6 @@ from ti_core.streams.base import Array
 from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
 from ti_core.zoo.training.members import fit_for_a_pack
 
-OF_PROBES = "saliency"
-"""The stream whose evidence depends on the probe images, which another model may make when there are more of them."""
-
 
 def extend_pack(
     pack: Pack,
@@ -79,7 +76,8 @@ def extend_pack(
     kept: dict[str, Mapping[str, Array]] = {
         s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
         for s in make_streams(pack.settings)
-        if s.name != OF_PROBES
+        # Another model may make the probes when there are more members.
+        if not s.on_probes
     }
     write_evidence(out, record, pack.settings, jobs, engine, "cpu", progress, kept)
     fit_pack(out, pack.settings)

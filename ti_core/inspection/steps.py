@@ -1,0 +1,196 @@
+"""The steps of an inspection with a reference pack; :mod:`ti_core.inspection.with_pack` puts them in order.
+
+Every step reads what earlier ones left in :attr:`Steps.result`, adds its own part, and is timed under a stage's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+from ti_core.classifier.classifier import Declared
+from ti_core.detector.detector import Assessment
+from ti_core.inspection.clock import Clock
+from ti_core.inspection.reasons import not_understood, reasons, target_of, with_recovered
+from ti_core.inspection.report_records import make_report
+from ti_core.inspection.result import Inspection
+from ti_core.inspection.trigger_cache import Found, kept_trigger
+from ti_core.inspection.trigger_occlusion import occlude
+from ti_core.inspection.trigger_recovery import recover_trigger
+from ti_core.loading.model import Model
+from ti_core.reference.choosing import understand_with
+from ti_core.reference.judge import Judge, Judgement
+from ti_core.reference.pack import Pack
+from ti_core.reference.reference import Reference, evidence_key
+from ti_core.results.report import Report
+from ti_core.settings import Settings
+from ti_core.streams import Evidence, Stream, make_streams
+from ti_core.streams.base import Array, as_stack
+from ti_core.system.cache import Cache
+
+
+class Steps:
+    """One inspection on its way.
+
+    Attributes
+    ----------
+    result : everything that was found so far.
+    streams : the streams that are switched on, in the order they report.
+    """
+
+    def __init__(
+        self, model: Model, pack: Pack, settings: Settings, clock: Clock, cache: Cache, device: str
+    ) -> None:
+        self.result = Inspection()
+        self.streams = make_streams(settings)
+        self._model, self._pack, self._clock, self._device = model, pack, clock, device
+        self._reference = Reference(pack, settings, cache, device)
+        self._judge = Judge(self._reference, self.streams, self.result.reference)
+        self._paper: Judgement | None = None
+        self._assessment: Assessment | None = None
+
+    @property
+    def understood(self) -> bool:
+        """Whether the suspect classifies the pack's images about as well as its reference models do."""
+        return self.result.classifier is not None and self.result.classifier.understood
+
+    @property
+    def backdoored(self) -> bool:
+        """Whether the last meta-model called the suspect backdoored."""
+        return self._assessment is not None and self._assessment.verdict == "backdoored"
+
+    @cached_property
+    def _name(self) -> str:
+        """A name that no other weights or preprocessing share, for cache keys."""
+        assert self.result.classifier is not None
+        return f"{self._model.sha256}/{self.result.classifier.key}"
+
+    def find_preprocessing(self) -> None:
+        """Find out on the pack's labelled images how the suspect wants its images, and where its class scores are."""
+        with self._clock.stage("preprocessing"):
+            declared = Declared.of(self._reference.settings)
+            self.result.classifier = understand_with(self._model, self._pack, declared)
+
+    def make_probes(self) -> None:
+        """Algorithm 1, lines 3 to 8, with a trojaned reference model or with the suspect."""
+        assert self.result.classifier is not None
+        scores = self.result.classifier.scores.to(self._device)
+        with self._clock.stage("probes"):
+            self.result.probes = self._reference.probes(scores)
+
+    def suspect_evidence(self, stream: Stream) -> Evidence:
+        """The stream's evidence of the suspect, from the cache where it was inspected before."""
+        assert self.result.classifier is not None
+        scores = self.result.classifier.scores
+        with self._clock.stage(stream.name):
+            key = evidence_key(stream, self._name, self._pack, self.result.probes)
+            context = self._reference.context(self.result.probes)
+            with self._clock.origin(stream.name, self._reference.cache):
+                return self._reference.cache.arrays(
+                    key, lambda: stream.evidence(scores, context, self._clock.share)
+                )
+
+    def reference_evidence(self, stream: Stream) -> dict[str, Array]:
+        """The stream's stacked evidence of the fitted reference models, as a rule from the pack's baseline."""
+        stage = f"{stream.name} reference"
+        with self._clock.stage(stage):
+            stacked = self._reference.evidence(stream, self.result.probes, self._clock.share)
+            ships = self._reference.serves_baseline(stream)
+            self._clock.source(stage, "baseline" if ships else "computed")
+        return stacked
+
+    def read(self, stream: Stream, suspect: Evidence, reference: dict[str, Array]) -> None:
+        """Keep both sides of a stream, and what the suspect's evidence says beside the clean reference models'."""
+        self.result.evidence[stream.name], self.result.reference[stream.name] = dict(suspect), reference
+        clean = self._reference.clean(reference)
+        self.result.readings[stream.name] = stream.read(suspect, clean, self._pack.class_names)
+
+    def judge_by_paper(self) -> None:
+        """Algorithm 1, line 17: the paper's meta-model on the suspect's stacked histograms."""
+        with self._clock.stage("saliency verdict"):
+            self._paper = self._judge.by_paper(self._own)
+            self._assessment = self._paper.assess()
+        self._keep("saliency", self._paper)
+
+    def judge_jointly(self) -> None:
+        """The meta-model over all streams; without a deep stream the paper's verdict stands."""
+        if not self._judge.deep_streams:
+            return
+        assert self.result.classifier is not None
+        with self._clock.stage("verdict"):
+            found = self._judge.jointly(self._own, [self.result.classifier.accuracy], self._paper)
+            self.result.class_scores = found.class_scores
+            self._assessment = found.assess()
+        self._keep("joint", found)
+
+    def show(self, observe: Callable[[Inspection], None] | None) -> None:
+        """Show the inspection as it stands, where further streams follow."""
+        if observe is not None and self._judge.deep_streams:
+            self._report()
+            observe(self.result)
+
+    def recover_trigger(self) -> None:
+        """Make the suspected class's trigger, try it on unseen images, and see where on them the decision hangs."""
+        with self._clock.stage("trigger"):
+            self.result.trigger, self.result.occlusion = self._recovered()
+            if self._assessment is not None:
+                self._assessment = with_recovered(self._assessment, self.result.trigger)
+
+    def finish(self) -> Inspection:
+        """Write the report."""
+        self._report()
+        return self.result
+
+    def finish_without_verdict(self) -> Inspection:
+        """Write the report of a suspect that does not classify the pack's images."""
+        assert self.result.classifier is not None
+        report = self._report()
+        self.result.report = replace(report, reasons=not_understood(self.result.classifier))
+        return self.result
+
+    @property
+    def _own(self) -> dict[str, dict[str, Array]]:
+        return {name: as_stack(evidence) for name, evidence in self.result.evidence.items()}
+
+    def _keep(self, name: str, found: Judgement) -> None:
+        self.result.detectors[name], self.result.rows[name] = found.detector, found.rows[0]
+
+    def _recovered(self) -> Found:
+        target, found = target_of(self.result.class_scores), self.result.classifier
+        if target is None or found is None:
+            return None, None
+        shown, windowed = self._reference.context(None), self.result.evidence.get("windowed")
+
+        def search() -> Found:
+            trigger = recover_trigger(found.scores, shown.images, shown.labels, target, windowed)
+            return trigger, None if trigger is None else occlude(found.scores, shown.images, trigger)
+
+        images = self._pack.record["files"]["images.npz"]
+        version = {s.name: s.version for s in self.streams}.get("windowed")
+        with self._clock.origin("trigger", self._reference.cache):
+            return kept_trigger(self._reference.cache, self._name, images, target, version, search)
+
+    def _report(self) -> Report:
+        pack, result = self._pack, self.result
+        target = target_of(result.class_scores) if self.backdoored else None
+        said = reasons(result, self._assessment, pack, target) if self._assessment else ()
+        record = {
+            "name": pack.name,
+            "sha256": pack.sha256,
+            "detects": pack.performance(result.decided_by),
+        }
+        result.report = make_report(
+            result,
+            self._assessment,
+            target,
+            said,
+            model=self._model,
+            class_names=pack.class_names,
+            input_shape=pack.input_shape,
+            pack=record,
+            settings=self._reference.settings,
+            clock=self._clock,
+            cache=self._reference.cache,
+        )
+        return result.report

@@ -1,0 +1,110 @@
+"""Fit and judge: the meta-models over the reference models' evidence, and what they say of other models.
+
+Algorithm 1, line 17, and sec. 5.1 of the paper. An inspection, an evaluation and the making of a pack all come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ti_core.detector.detector import Assessment, Detector, log_odds
+from ti_core.detector.joint import suspected
+from ti_core.reference.reference import Reference
+from ti_core.streams import Evidence, Stream
+from ti_core.streams.base import Array
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one meta-model says of R models.
+
+    Parameters
+    ----------
+    detector : the meta-model.
+    rows : the features of the models, ``R x F``.
+    class_scores : by stream, how suspicious each class is, ``R x K``; empty where the meta-model names no class.
+    """
+
+    detector: Detector
+    rows: Array
+    class_scores: dict[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def probability(self) -> NDArray[np.floating]:
+        """Calibrated probability of a backdoor, ``R``, 0 to 1."""
+        return self.detector.calibration.probability(self.detector.logit(self.rows))
+
+    @property
+    def target(self) -> NDArray[np.int_]:
+        """The most suspicious class of each model, ``R``; -1 where the meta-model names none."""
+        return suspected(self.class_scores) if self.class_scores else np.full(len(self.rows), -1)
+
+    def assess(self) -> Assessment:
+        """The assessment of the first model: verdict, probability, kind of trigger, distance from the reference."""
+        return self.detector.assess(self.rows[0])
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The meta-models of a set of streams: shipped with the pack where they fit, else fitted to its members.
+
+    Parameters
+    ----------
+    reference : the reference side.
+    streams : those that take part, in the order they report.
+    fitted : by stream, the stacked evidence of the fitted members. A stream's evidence is needed once it is judged.
+    """
+
+    reference: Reference
+    streams: Sequence[Stream]
+    fitted: Mapping[str, Evidence]
+
+    @property
+    def paper_stream(self) -> Stream | None:
+        """The stream on Algorithm 1's probes, which has a meta-model of its own."""
+        return next((s for s in self.streams if s.on_probes), None)
+
+    @property
+    def deep_streams(self) -> list[Stream]:
+        """The streams that the joint meta-model compares class by class."""
+        return [s for s in self.streams if not s.on_probes]
+
+    @cached_property
+    def paper(self) -> Detector | None:
+        """The paper's meta-model, on the stacked histograms."""
+        stream = self.paper_stream
+        return None if stream is None else self.reference.paper_detector(stream, self.fitted[stream.name])
+
+    @cached_property
+    def joint(self) -> Detector | None:
+        """The meta-model over all streams; None without a deep stream."""
+        if not self.deep_streams:
+            return None
+        return self.reference.joint_detector(self.deep_streams, self.fitted, self.paper, self.streams)
+
+    def by_paper(self, own: Mapping[str, Evidence]) -> Judgement:
+        """The paper's meta-model on models whose stacked evidence is ``own``; its stream must be one of the streams."""
+        stream, detector = self.paper_stream, self.paper
+        assert stream is not None and detector is not None
+        clean = self.reference.clean(self.fitted[stream.name])
+        return Judgement(detector, stream.features(own[stream.name], clean).matrix)
+
+    def jointly(
+        self, own: Mapping[str, Evidence], accuracy: Sequence[float], paper: Judgement | None
+    ) -> Judgement:
+        """The joint meta-model on models whose stacked evidence is ``own``; there must be a deep stream.
+
+        Parameters
+        ----------
+        accuracy : their clean accuracies, ``R`` in [0, 1].
+        paper : what the paper's meta-model said of them, where it took part.
+        """
+        assert self.joint is not None
+        scores = self.reference.class_scores(self.deep_streams, self.fitted, own)
+        odds = None if paper is None else log_odds(paper.probability)
+        return Judgement(self.joint, self.reference.joint_rows(scores, accuracy, odds)[1], scores)
