@@ -1,4 +1,4 @@
-"""Other methods of attribution, for pictures only: the verdict always rests on plain saliency.
+"""Further attribution methods, for pictures only. The verdict always rests on plain saliency.
 
 Every method explains the score of the predicted class and gives one map ``H x W`` per image, at least 0.
 """
@@ -20,7 +20,7 @@ BATCH = 64
 
 
 def attribution_maps(scores: Scores, images: torch.Tensor, method: str = "saliency") -> torch.Tensor:
-    """Maps ``N x H x W``, at least 0, of images ``N x C x H x W`` in [0, 1], by captum's method of that name.
+    """Maps ``N x H x W``, at least 0, of images ``N x C x H x W`` in [0, 1], by the captum method of that name.
 
     Raises
     ------
@@ -44,7 +44,10 @@ def attribution_maps(scores: Scores, images: torch.Tensor, method: str = "salien
 
 
 def available(scores: Scores, image: torch.Tensor) -> tuple[str, ...]:
-    """The methods that work on this network, tried on one image ``1 x C x H x W`` where its layers do not tell."""
+    """The methods that work on this network.
+
+    Grad-CAM and LRP depend on its layers; they are tried on one image ``1 x C x H x W``.
+    """
     found = []
     for method in TITLES:
         if method in ("grad_cam", "lrp"):
@@ -133,8 +136,8 @@ def _lrp(scores: Scores, images: torch.Tensor) -> torch.Tensor:
 
     from captum.attr import LRP
 
-    # The network itself, since centring the scores is no layer that a rule of propagation exists for; a copy of it,
-    # since captum leaves its rules on the layers where it finds one without.
+    # LRP has no rule for centring the scores, so it runs on the network itself. It runs on a copy: captum leaves its
+    # rules on the layers when it meets a layer without one.
     x = scores.normalise(images).detach().requires_grad_(True)
     return _strongest(LRP(deepcopy(scores.network)).attribute(x, target=_predicted(scores, images)))
 

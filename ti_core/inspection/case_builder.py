@@ -1,6 +1,6 @@
-"""From a finished (or half-finished) inspection to its case: the arrays that its pictures and charts need.
+"""The case of an inspection: the arrays that its pictures and charts need.
 
-This is the last step inside the worker process; what comes out is plain data (:mod:`ti_core.results.case_files`).
+This is the last step inside the worker process. Its result is plain data (:mod:`ti_core.results.case_files`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from ti_core.system.cache import Cache
 from ti_core.system.code_digest import code_digest
 
 SHOWN = 16
-"""Probe images of each row that a case keeps, where they are small."""
+"""Number of probe images that a case keeps of each row, if they are small."""
 MOST_VALUES = 6_000_000
-"""Values that the pictures of probes may take up together: fewer images of each row are kept where they are large."""
+"""Maximum number of values in all pictures of probes. Of large images fewer are kept."""
 STRIP, WAY = 4, 6
-"""Images in the strip of activation maximisation, and how many steps of each are kept."""
+"""Images in the strip of activation maximisation, and steps kept of each."""
 MOST_TENSORS = 400
 
 
@@ -46,13 +46,13 @@ def case_of(
     file: Mapping[str, Any] | None = None,
     before: Case | None = None,
 ) -> Case:
-    """The case of an inspection; of one without its joint verdict yet, an unfinished case.
+    """The case of an inspection. Before the joint verdict it is an unfinished case.
 
     Parameters
     ----------
     pack, settings : those of the inspection.
     file : :meth:`ti_core.loading.FileReport.as_dict` of the model file.
-    before : the unfinished case of the same inspection, whose pictures are not made again.
+    before : the unfinished case of the same inspection; its pictures are used again.
     """
     deep = any(not stream.on_probes for stream in make_streams(settings))
     case = Case(
@@ -119,7 +119,7 @@ def _pictures(
 
 
 def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, Array]:
-    """What the verdict rests on, and the trigger that follows from it: all but the pictures of the probes."""
+    """Evidence, feature contributions and recovered trigger: everything but the pictures of the probes."""
     arrays = _evidence(inspection, reference)
     for name, detector in inspection.detectors.items():
         pairs = dict(detector.contributions(inspection.rows[name]))
@@ -135,7 +135,7 @@ def _reference(pack: Pack, settings: Settings) -> Reference:
 
 
 def _witness(reference: Reference, inspection: Inspection) -> Member:
-    """The clean reference model whose saliency is of the middling size: the one least out of the ordinary."""
+    """The clean reference model with the median peak saliency; the gallery shows it beside the suspect."""
     clean = [m for m in reference.fitted if not m.trojaned]
     stacked = inspection.reference.get("saliency")
     if stacked is None:
@@ -180,7 +180,7 @@ def _strip(network: Scores, stack: torch.Tensor, settings: Settings, name: str) 
 
 
 def _evidence(inspection: Inspection, reference: Reference) -> dict[str, Array]:
-    """The suspect's evidence, and the reference models' where the pack's baseline does not hold it."""
+    """The suspect's evidence. The reference models' is added if the pack's baseline does not hold it."""
     arrays: dict[str, Array] = {}
     for name, own in inspection.evidence.items():
         arrays |= {f"evidence/{name}/{k}": np.asarray(v, dtype=np.float32) for k, v in own.items()}
@@ -191,21 +191,22 @@ def _evidence(inspection: Inspection, reference: Reference) -> dict[str, Array]:
 
 
 def card(file: Mapping[str, Any]) -> dict[str, Any]:
-    """The file's own account, its long lists cut."""
+    """The description of the model file, with long lists cut to :data:`MOST_TENSORS` entries."""
     return {k: list(v[:MOST_TENSORS]) if isinstance(v, list) else v for k, v in file.items()} | (
         {f"{k}_total": len(file[k]) for k in ("tensors", "members") if k in file}
     )
 
 
 class CaseWriter:
-    """Writes the case of an inspection into a folder as it goes on: ``partial`` first, ``case`` at the end.
+    """Writes the case of an inspection into a folder: ``partial`` on the way, ``case`` at the end.
 
     Parameters
     ----------
-    folder : where to.
+    folder : the folder to write into.
     pack, settings : of the inspection.
     file : see :func:`case_of`.
-    progress, partial : told of the stages "pictures" and "case", and that the unfinished case is there.
+    progress : told of the stages "pictures" and "case".
+    partial : called with the name of the unfinished case once it is written.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The arrays of a case that show the recovered trigger, and where on the image the backdoor's decision hangs."""
+"""The arrays of a case that show the recovered trigger and its occlusion maps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from ti_core.inspection.result import Inspection
 from ti_core.results.case import Array
 
 STAMPED = 8
-"""Images that are shown before and after the trigger is put on them."""
+"""Number of images shown without and with the trigger."""
 
 
 @torch.no_grad()
 def trigger_arrays(inspection: Inspection, clean: torch.Tensor) -> dict[str, Array]:
-    """The recovered trigger, the maps of its occlusion, and images ``N x C x H x W`` in [0, 1] with and without it."""
+    """The recovered trigger, its occlusion maps, and some of the ``clean`` images without and with it.
+
+    ``clean`` is ``N x C x H x W`` in [0, 1].
+    """
     found, classifier, covered = inspection.trigger, inspection.classifier, inspection.occlusion
     if found is None or classifier is None:
         return {}

@@ -16,13 +16,15 @@ from ti_core.results.case import Array, Case
 from ti_core.system.code_digest import code_digest
 
 LOOKED_AT = 64
-"""Images among which those are sought that are shown with the trigger."""
+"""Number of images from which those shown with the trigger are chosen."""
 
 
 def case_alone(
     inspection: Inspection, own: OwnImages, file: Mapping[str, Any] | None = None, device: str = "cpu"
 ) -> Case:
-    """The case of :func:`ti_core.inspection.without_pack.inspect_alone`; there are no probes, and no meta-model decided.
+    """The case of :func:`ti_core.inspection.without_pack.inspect_alone`.
+
+    It has no probes and no meta-model.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def case_alone(
                 np.asarray(values, dtype=np.float32), posinf=0.0, neginf=0.0
             )
     if inspection.trigger is not None:
-        # Those that the trigger was not made from.
+        # Only images that took no part in making the trigger.
         chosen = own.images[inspection.trigger.images_used[:LOOKED_AT].tolist()]
         arrays |= trigger_arrays(inspection, chosen.to(device))
     return Case(

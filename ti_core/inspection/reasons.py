@@ -1,4 +1,4 @@
-"""From figures to sentences: why the verdict is what it is, and how far it can be trusted."""
+"""Reasons: sentences that say why the verdict is what it is, and how far to trust it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ti_core.reference.pack import Pack
 from ti_core.streams.base import Array
 
 TELLING = 0.25
-"""Of log-odds: what moves the verdict by less than that is no reason."""
+"""Minimum contribution to a verdict, in log-odds, that is given as a reason."""
 SURE_AUC = 0.9
-"""A pack whose held-out AUC for a kind of trigger is below this says so with every verdict."""
+"""Held-out AUC below which a kind of trigger is called poorly detected, in every report."""
 
 
 def target_of(class_scores: Mapping[str, Array]) -> int | None:
-    """The suspected target class: the one that the streams together suspect most; None if none tells classes apart."""
+    """The suspected target class: the largest joint class score. None if no stream gives class scores."""
     return int(suspected(dict(class_scores))[0]) if class_scores else None
 
 
 def with_recovered(assessment: Assessment, trigger: RecoveredTrigger | None) -> Assessment:
-    """The assessment with the kind of the recovered trigger, where that flips enough images to be believed.
+    """The assessment with the kind of the recovered trigger, if that flips at least ``ENOUGH`` of the images.
 
-    On the fitted members of the MNIST pack it names the kind as often as the meta-model (4 in 5), and the report then
-    shows a trigger of the kind it names.
+    On the fitted members of the MNIST pack the recovered trigger names the right kind as often as the meta-model does
+    (4 in 5). With it, the report names the kind of the trigger that it shows.
     """
     if trigger is None or trigger.flip_share < ENOUGH:
         return assessment
@@ -37,7 +37,7 @@ def with_recovered(assessment: Assessment, trigger: RecoveredTrigger | None) -> 
 
 
 def not_understood(found: Classifier) -> tuple[str, ...]:
-    """Why there is no verdict on a model that does not classify the labelled images."""
+    """The reasons for no verdict: the model does not classify the labelled images."""
     return (
         f"At best {found.accuracy:.0%} of the pack's labelled images are classified correctly, under the"
         f" {found.needed:.0%} that a verdict needs: the model was trained for other images, or its preprocessing"
@@ -88,7 +88,7 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
 
 
 def mistakes(detector: Detector, row: Array) -> list[str]:
-    """That the model errs more than the reference models do, where that made a difference."""
+    """A sentence if the model makes more mistakes than the reference models and that lowered the log-odds."""
     figures = dict(zip(detector.names, row, strict=True))
     less = -dict(detector.contributions(row)).get(EASE, 0.0)
     if less < TELLING:
@@ -100,7 +100,7 @@ def mistakes(detector: Detector, row: Array) -> list[str]:
 
 
 def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) -> str:
-    """What the recovered trigger does to images that were not used to find it."""
+    """The recovered trigger and its flip share on unseen images, as a sentence."""
     what = (
         f"a pattern blended in at {trigger.alpha:.0%}"
         if trigger.kind == "blend"
@@ -113,7 +113,7 @@ def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) ->
 
 
 def capability(figures: Mapping[str, Any]) -> list[str]:
-    """How well this pack detects each kind of trigger, so that nobody trusts a verdict that it cannot give."""
+    """How well this pack detects each kind of trigger on held-out models, a sentence each."""
     lines = []
     for kind in ("blend", "patch"):
         if kind in figures:

@@ -1,4 +1,4 @@
-"""What the report says of the model and of every stream, as plain data fit for JSON."""
+"""The report of an inspection: its records of the model and of every stream, as plain data fit for JSON."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def make_report(
 def model_record(
     model: Model, found: Classifier, classes: int, input_shape: tuple[int, int, int]
 ) -> dict[str, Any]:
-    """What the report says of the model; ``classes`` and ``input_shape`` stand in where the file tells none."""
+    """The report's record of the model. ``classes`` and ``input_shape`` are used where the file gives none."""
     labelled = not isinstance(found, Guessed)
     return {
         "file": model.file,
@@ -70,7 +70,7 @@ def model_record(
         "architecture": model.architecture,
         "parameters": model.parameters,
         "classes": model.classes or classes,
-        # A network of any size tells its channels only.
+        # A network that takes images of any size has a 0 for height and width.
         "input_shape": [a or b for a, b in zip(model.input_shape or input_shape, input_shape, strict=True)],
         "preprocessing": found.as_dict(),
         "clean_accuracy": round(found.accuracy, 4) if labelled else None,
@@ -78,7 +78,7 @@ def model_record(
 
 
 def stream_records(result: Inspection, class_names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """What the report says of every stream, and of the recovered trigger."""
+    """The report's records of every stream and of the recovered trigger."""
     streams: dict[str, dict[str, Any]] = {}
     for name, reading in result.readings.items():
         streams[name] = {

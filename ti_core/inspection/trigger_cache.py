@@ -1,4 +1,4 @@
-"""The recovered trigger and its occlusion map by way of the cache: a second opening does not make them again."""
+"""The recovered trigger and its occlusion map, kept in the cache between inspections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.system.cache import Cache
 
 VERSION = 2
-"""Part of the key: raise it when the search for the trigger, or its occlusion, changes."""
+"""Part of the cache key. Raise it when the search for the trigger or its occlusion changes."""
 
 Found = tuple[RecoveredTrigger | None, Occlusion | None]
 Arrays = Mapping[str, NDArray[Any]]
@@ -24,14 +24,14 @@ Arrays = Mapping[str, NDArray[Any]]
 def kept_trigger(
     cache: Cache, model: str, images: str, target: int, windowed: int | None, search: Callable[[], Found]
 ) -> Found:
-    """What ``search`` finds, or found before for the same model, images and class.
+    """The result of ``search``, or the kept one for the same model, images and class.
 
     Parameters
     ----------
-    model : a name that no other weights or scaling share.
+    model : a name unique to these weights and this preprocessing.
     images : digest of the images that the trigger is sought on.
-    target : the class that it leads to.
-    windowed : version of the windowed stream that says where to look, or None where it took no part.
+    target : the class that the trigger leads to.
+    windowed : version of the windowed stream whose evidence guides the search; None if it took no part.
     """
     parts = ["trigger", VERSION, model, images, target, windowed]
     key = "trigger/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -39,7 +39,7 @@ def kept_trigger(
 
 
 def _arrays(trigger: RecoveredTrigger | None, occlusion: Occlusion | None) -> dict[str, NDArray[Any]]:
-    # An archive of no arrays is none; this one says what the others are of.
+    # The cache keeps no empty set of arrays, so the target is always there.
     arrays: dict[str, NDArray[Any]] = {"target": np.array([-1 if trigger is None else trigger.target])}
     if trigger is not None:
         arrays |= {"mask": trigger.mask, "pattern": trigger.pattern, "images": trigger.images_used}

@@ -1,8 +1,8 @@
-"""Occlusion sensitivity on stamped images: where on the image the backdoor's decision hangs.
+"""Occlusion sensitivity on stamped images: which place of the image the backdoor depends on.
 
-A square is covered with what is usually there (the clean images' mean), and the fall of the target class's margin is
-noted (M. Zeiler and R. Fergus, ECCV 2014; the paper suggests it for finding the trigger's place). On a stamped image
-the decision for the target hangs on the trigger, wherever the object is.
+One square after another is covered with the mean of the clean images. The loss of the target class's margin is measured
+(M. Zeiler and R. Fergus, ECCV 2014; the paper suggests this method for finding the trigger's place). On a stamped
+image the answer depends on the trigger, wherever the object is.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.streams.searches.search import margin
 
 IMAGES = 24
-"""Stamped images that are covered, at most."""
+"""Maximum number of stamped images that are covered."""
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What covering a square of stamped images does, by place.
+    """What covering one square of stamped images does, by place of the square.
 
     Parameters
     ----------
-    fall : ``H x W``, how much of the target's margin is lost where a square covers the pixel: 0 nothing, 1 all of it,
-        more where the decision turns clearly. The mean over the squares that cover the pixel.
-    turned : ``H x W``, share of the images that are no longer answered with the target, likewise, 0 to 1.
+    fall : ``H x W``, share of the target's margin that is lost, averaged over the squares that cover the pixel. 0 is
+        nothing, 1 is all of it; above 1 the margin is negative.
+    turned : ``H x W``, share of the images that are no longer classified as the target, averaged likewise, 0 to 1.
     side : of the square, in pixels.
-    images : how many stamped images were covered; those that the trigger flips.
-    top, left : corner of the square whose covering turns most images.
+    images : number of stamped images that were covered. Only images that the trigger flips are used.
+    top, left : top left corner of the square that turns most images back.
     most_turned : share of images that it turns, 0 to 1.
     """
 
@@ -44,7 +44,7 @@ class Occlusion:
     most_turned: float
 
     def sentence(self) -> str:
-        """What the map shows."""
+        """The result as a sentence."""
         if self.most_turned < 0.5:
             return (
                 f"Covering any one square of {self.side} x {self.side} pixels turns at most {self.most_turned:.0%} of"
@@ -65,12 +65,13 @@ def occlude(
     Parameters
     ----------
     scores : images ``N x C x H x W`` in [0, 1] to class scores ``N x K``.
-    images : those that ``found.images_used`` counts in; only these are stamped, since the trigger was not made on them.
-    side : of the square; by default a fifth of the image's shorter side, at strides of half of it.
+    images : the images that ``found.images_used`` indexes. Only these are stamped: they took no part in making the
+        trigger.
+    side : of the square; by default a fifth of the image's shorter side. The stride is half the side.
 
     Returns
     -------
-    None where the trigger flips none of them: then there is no decision to look for.
+    None if the trigger flips none of the images.
     """
     chosen = torch.from_numpy(found.images_used).to(images.device)
     stamped = found.trigger().stamp(images[chosen].float())
@@ -118,5 +119,5 @@ def occlude(
 
 
 def _corners(length: int, side: int, stride: int) -> list[int]:
-    """First pixels of squares that cover the length from edge to edge."""
+    """First pixel of every square along one side; the squares cover it from edge to edge."""
     return sorted({*range(0, length - side + 1, stride), length - side})

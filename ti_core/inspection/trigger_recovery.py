@@ -1,6 +1,6 @@
-"""The trigger itself: made again for the suspected class, and the share of unseen clean images that it flips.
+"""Recovering the trigger of the suspected class, and the share of unseen clean images that it flips.
 
-Both kinds of trigger are sought in the form of eq. (1) and (2), ``x' = (1 - a m) x + a m d``: a patch in the best
+Both kinds of trigger have the form of eq. (1) and (2), ``x' = (1 - a m) x + a m d``: a patch in the best
 window and its neighbours (``a = 1``), and a blend over the whole image at several blend ratios ``a``.
 """
 
@@ -19,10 +19,10 @@ from ti_core.streams.searches.patches import Protocol
 from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
 
 RATIOS = (0.05, 0.1, 0.15, 0.2)
-"""Blend ratios tried, smallest first: a larger one lets any network's answers be changed."""
+"""Blend ratios that are tried, smallest first. At larger ones any network gives way."""
 
 ENOUGH = 0.9
-"""Flip share from which a smaller trigger is preferred to a more successful one."""
+"""Flip share from which on the smallest trigger is kept; below it, the one with the largest flip share."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class RecoveredTrigger:
 
     Parameters
     ----------
-    kind, target : what it is and the class it leads to.
+    kind : "patch" or "blend".
+    target : the class it leads to.
     mask, pattern, alpha : ``H x W``, ``C x H x W`` and the blend ratio, all in [0, 1]; eq. (1) and (2).
-    flip_share : share of unseen clean images of other classes that it sends to the target, 0 to 1.
+    flip_share : share of unseen clean images of other classes that become the target class, 0 to 1.
     images_used : indices of those unseen images among the images given.
     """
 
@@ -64,18 +65,17 @@ def recover_trigger(
     kind: TriggerKind | None = None,
     effort: Effort | None = None,
 ) -> RecoveredTrigger | None:
-    """Make the trigger that leads to class ``target`` again.
+    """Search the trigger that leads to class ``target``.
 
     Parameters
     ----------
     scores, images, labels : as the streams get them.
-    windowed : the windowed stream's evidence; without it every window of its grid is tried.
-    kind : "patch" or "blend" where it is known; otherwise the smallest trigger that flips enough images is kept,
-        and where none does, the one that flips most.
+    windowed : the windowed stream's evidence, which names the best windows. Without it every window is tried.
+    kind : "patch" or "blend" if it is known. Otherwise both are tried.
 
     Returns
     -------
-    None where no image has another label, so that nothing can be flipped.
+    None if no image has another label: then there is nothing to flip.
     """
     effort = effort or Effort(steps=16, images_a_step=12, unseen=60)
     images, count = images.float(), int(max(int(labels.max()), target)) + 1
@@ -92,7 +92,7 @@ def recover_trigger(
         patterns, masks = torch.cat([patterns, shades]), torch.cat([masks, window])
         weights, ratios = torch.cat([weights, window]), torch.cat([ratios, ratios.new_ones(len(window))])
         classes = classes[:1].expand(len(masks))
-    # The choice is made on the images the patterns were made on: the share reported is then of unseen ones only.
+    # The trigger is chosen on the images that the patterns were made on, so that the reported share is of unseen ones.
     swapped = Pools(fit=pool.unseen, unseen=pool.fit)
     known = unseen_margins(network, images, swapped, classes, weights, patterns, effort)
     best = _smallest_enough((known > 0).float().mean(1), weights.flatten(1).mean(1))

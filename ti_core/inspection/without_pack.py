@@ -1,4 +1,4 @@
-"""The verdict without reference models, for a model that no reference pack fits: one model, end to end.
+"""One model, end to end, without reference models: for a model that no reference pack fits.
 
 ::
 
@@ -43,14 +43,14 @@ def inspect_alone(
     cache: Cache | None = None,
     device: str = "cpu",
 ) -> Inspection:
-    """Say from the user's own clean images, and from nothing else, whether a model is backdoored.
+    """Say whether a model is backdoored, from the user's own clean images alone.
 
     Parameters
     ----------
     model : from :func:`ti_core.loading.load_model`.
     own : from :func:`ti_core.reference.own_images.load_own_images`, scaled to the model's size.
-    settings : "streams" and what is declared of the model act; the paper's own stream needs reference models and is
-        left out.
+    settings : its "streams" and what it declares of the model are used. The paper's stream is left out: it needs
+        reference models.
     progress, cache, device : as in :func:`ti_core.inspection.with_pack.inspect`.
 
     Raises
@@ -109,7 +109,7 @@ def _recover(result: Inspection, context: Context, target: int) -> None:
 
 
 def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
-    """K, where it is fit for the images' labels."""
+    """The model's number of classes K, checked against the images' labels."""
     classes = count_classes(model, own.images, declared)
     if classes < 2:
         raise ModelBehaviourError(f"{model.file} tells no classes apart: it gives {classes} score an image.")
@@ -184,7 +184,7 @@ def _report(
 def reasons_alone(
     result: Inspection, assessment: Assessment | None, own: OwnImages, names: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The report's reasons, the weightiest first; the weakness of the ground is said before the figures."""
+    """The report's reasons, the weightiest first. The warning :data:`WEAKER` stands before the figures."""
     assert result.classifier is not None
     if assessment is None:
         return (not_understood_alone(result.classifier, own), result.classifier.says())
@@ -214,8 +214,7 @@ def reasons_alone(
 def understood_alone(found: Classifier, own: OwnImages) -> bool:
     """Whether the model tells the user's images apart.
 
-    Unlike a pack's, these may be of one class for the most part: a model that always gives the same answer is then
-    often right.
+    Most of the user's images may be of one class. The model must be right more often than that class occurs.
     """
     if own.labels is None or not found.understood:
         return found.understood
@@ -223,7 +222,7 @@ def understood_alone(found: Classifier, own: OwnImages) -> bool:
 
 
 def not_understood_alone(found: Classifier, own: OwnImages) -> str:
-    """Why there is no verdict on a model that does not classify the user's images."""
+    """The reason for no verdict: the model does not classify the user's images."""
     if own.labels is not None and found.understood:
         return (
             f"{found.accuracy:.0%} of the images in {own.name} are classified as labelled, no more than if every answer"

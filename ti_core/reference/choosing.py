@@ -1,4 +1,4 @@
-"""Which reference pack a model is compared with: the one whose images it classifies."""
+"""Choosing the reference pack of a model: the one whose images it classifies."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ti_core.reference.pack import Pack, load_pack, pack_names
 
 
 def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
-    """The bundled pack that fits the model; of several (two data sets of ten grey classes), the one it classifies best.
+    """The bundled pack that fits the model. Of several, the one whose images it classifies best.
 
     Parameters
     ----------
     model : from :func:`ti_core.loading.load_model`.
-    declared : what the user says of the model.
+    declared : what the user declares of the model.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
 
 
 def understand_with(model: Model, pack: Pack, declared: Declared | None = None) -> Classifier:
-    """:func:`understand` on a pack's images; understood is what classifies them about as its reference models do."""
+    """:func:`understand` on a pack's labelled images, at the accuracy that the pack asks for."""
     return understand(model, pack.images, pack.labels, len(pack.class_names), declared, pack.needed_accuracy)
 
 
@@ -51,9 +51,9 @@ NONE_FITS = "No reference pack fits this model"
 
 
 def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:
-    """The bundled packs whose images and class count fit a model; what its file does not tell (or 0) fits any.
+    """The bundled packs whose channels and class count fit a model. None and 0 fit any pack.
 
-    Packs whose images have the model's very size are preferred to those that would be scaled.
+    Packs whose images have exactly the model's size come before those whose images would be scaled.
 
     Raises
     ------

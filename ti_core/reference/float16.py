@@ -1,4 +1,4 @@
-"""Evidence in half the bytes: float16, scaled by a power of two so that nothing falls out of its range."""
+"""Evidence stored as float16, scaled by a power of two so that every value is in range."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXPONENT = ":exponent"
-"""What follows an array's key where its values were scaled: they are 2 to this power times the stored ones."""
+"""Ending of the key that holds an array's exponent: the values are 2 to this power times the stored ones."""
 
 _TOP = 15
-"""The largest stored value lies below 2 to this power; float16 ends at 65504."""
+"""The largest stored value is below 2 to this power; the largest float16 is 65504."""
 
 
 def packed(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """Every array as float16 and, where it is not all zero, its exponent beside it.
+    """Every array as float16, with its exponent beside it unless all values are zero.
 
     Scaling by a power of two is exact. Values down to 2^-28 of an array's largest keep 11 significant bits (a
     relative error of at most 2^-11, a twentieth of what processors differ by in a gradient and ``pack verify``
@@ -37,7 +37,7 @@ def packed(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]
 
 
 def unpacked(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """What :func:`packed` was given, as float32; arrays of any float type that were never packed stay as they are."""
+    """The arrays that :func:`packed` was given, as float32. Arrays without an exponent are only converted."""
     found: dict[str, NDArray[np.float32]] = {}
     for key, stored in arrays.items():
         if key.endswith(EXPONENT):

@@ -1,4 +1,7 @@
-"""The user's own clean images, for a model that no reference pack fits: from an ``.npz``, a zip archive or a folder."""
+"""The user's own clean images, for a model that no reference pack fits.
+
+They come from an ``.npz`` file, a zip archive or a folder.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ if TYPE_CHECKING:
     import torch
 
 FEWEST = 50
-"""With fewer images than this nothing is said: half of them only measure."""
+"""Minimum number of images. Half of them only serve to measure."""
 MOST = 512
-"""Of more images this many are drawn."""
+"""Maximum number of images. Of more, this many are drawn at random."""
 WEAKER = (
     "No reference models took part: this verdict only says how far one of the model's own classes stands apart from its"
     " others. It is weaker than one with a reference pack, and says nothing of backdoors that lead to every class."
 )
-"""Stands in every report whose verdict rests on such images alone."""
+"""Warning in every report whose verdict rests on such images alone."""
 LONGEST_NAME = 200
-"""Letters of a class's name that are kept."""
+"""Maximum number of letters kept of a class name."""
 
 UNREADABLE = (
     OSError,
@@ -41,15 +44,15 @@ UNREADABLE = (
     TypeError,
     RuntimeError,
 )
-"""What NumPy and zipfile raise for a damaged, an encrypted or a mislabelled ``.npz``."""
+"""Exceptions of NumPy and zipfile on a damaged, encrypted or mislabelled ``.npz``."""
 
 PAIRS = (("images", "labels"), ("x", "y"), ("x_test", "y_test"), ("x_train", "y_train"))
-"""Names of the arrays of images and labels in an ``.npz``, the first that is there."""
+"""Names of the arrays of images and labels in an ``.npz``. The first pair that is present is used."""
 
 
 @dataclass(frozen=True)
 class OwnImages:
-    """Clean images ``N x C x H x W`` uint8; their classes ``N`` and names, or None where they carry no labels."""
+    """Clean images ``N x C x H x W`` uint8, with their labels ``N`` and class names, or None for both."""
 
     name: str
     pixels: NDArray[np.uint8]
@@ -58,19 +61,19 @@ class OwnImages:
 
     @cached_property
     def images(self) -> torch.Tensor:
-        """float32 in [0, 1]."""
+        """The images as float32 in [0, 1]."""
         import torch
 
         return torch.from_numpy(self.pixels).float() / 255.0
 
     def names_of(self, classes: int) -> tuple[str, ...]:
-        """The names of a model's classes: the images' own where they are as many, else their numbers."""
+        """Names of a model's classes: the images' class names if their number is right, else class numbers."""
         own = self.class_names or ()
         return own if len(own) == classes else tuple(str(i) for i in range(classes))
 
     @property
     def sha256(self) -> str:
-        """Of pixels and labels: what the evidence depends on."""
+        """SHA-256 of pixels and labels, which the evidence depends on."""
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(np.ascontiguousarray(self.pixels).tobytes())
         digest.update(b"" if self.labels is None else self.labels.tobytes())
@@ -86,12 +89,12 @@ def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed:
 
     Parameters
     ----------
-    shape : (C, H, W) that the model takes, 0 where it does not tell; images are scaled to it.
-    seed : of the order that they are mixed in, and so of the draw where there are more than :data:`MOST`.
+    shape : (C, H, W) that the model takes; 0 for what it leaves open. The images are scaled to it.
+    seed : of the random order, and so of the draw if there are more than :data:`MOST`.
 
     Raises
     ------
-    DataError : there are fewer than :data:`FEWEST` images, or something is no image.
+    DataError : there are fewer than :data:`FEWEST` images, or a file is not an image.
     """
     if shape is not None and shape[0] not in (0, 1, 3):
         raise DataError(f"The model takes images of {shape[0]} channels; images of your own have 1 or 3.")
@@ -118,9 +121,9 @@ def _of_pictures(name: str, found: Found, shape: tuple[int, int, int] | None, se
 
 
 def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
-    """Which images are taken, in mixed order.
+    """Indices of the images that are taken, in random order.
 
-    The streams fit to the first and measure on the last: sorted by class, those would be of different classes.
+    The streams fit to the first images and measure on the last. In sorted order these would be of different classes.
     """
     if count < FEWEST:
         raise DataError(

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 NEEDED = 0.57
-"""Share of the way from chance to its own networks' accuracy that makes a suspect understood: 60 % on MNIST."""
+"""Required share of the way from chance to the median accuracy of the pack's networks: 60 % accuracy on MNIST."""
 WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
-"""Or this share of the way to the accuracy that all but a tenth of its networks reach, where that is less."""
+"""Alternative requirement, if lower: this share of the way to the accuracy that 90 % of the networks reach."""
 STORED = "stored"
-"""The pattern of a trigger whose mask and pattern are kept in ``triggers.npz``."""
+"""Name of the pattern of triggers that are kept as arrays in ``triggers.npz``."""
 PACKS = Path(__file__).resolve().parent.parent.parent / "assets" / "packs"
 
 
@@ -68,11 +68,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Pack:
-    """A reference pack on disk; its large files are read when they are first needed, and checked as they are.
+    """A reference pack on disk. A large file is read, and its digest checked, when it is first needed.
 
     Raises
     ------
-    PackError : from any property that reads a file whose digest is not the recorded one.
+    PackError : from a property that reads a file, if the file's digest is not the recorded one.
     """
 
     folder: Path
@@ -95,11 +95,11 @@ class Pack:
 
     @cached_property
     def settings(self) -> Settings:
-        """What its evidence was made with, and a suspect is inspected with where nothing else is asked for.
+        """The settings that its evidence was made with. They are the default of an inspection.
 
         Raises
         ------
-        PackError : the record names none, or some that this program does not know.
+        PackError : the record has no settings, or unknown ones.
         """
         try:
             return Settings.parse(self.record["settings"])
@@ -107,7 +107,7 @@ class Pack:
             raise PackError(f"Pack {self.name!r} does not say how its evidence was made: {error}.") from error
 
     def settings_with(self, asked: Mapping[str, Any]) -> Settings:
-        """Its own settings, but for those that are asked for by name.
+        """Its own settings, with those in ``asked`` changed.
 
         Raises
         ------
@@ -118,10 +118,10 @@ class Pack:
 
     @cached_property
     def needed_accuracy(self) -> float:
-        """Clean accuracy below which a suspect is not understood.
+        """Clean accuracy below which a suspect gets no verdict.
 
-        Above chance, and near what the reference models reach: a pack with networks of little training among them
-        knows what such suspects are like, and asks for less.
+        It lies between chance and the accuracy of the pack's networks. A pack with weakly trained networks asks for
+        less.
         """
         chance = 1 / len(self.class_names)
         reached = [m.clean_accuracy for m in self.members]
@@ -138,7 +138,7 @@ class Pack:
 
     @property
     def images(self) -> torch.Tensor:
-        """Clean images ``N x C x H x W`` in [0, 1], none of which any member was trained on."""
+        """Clean images ``N x C x H x W`` in [0, 1], no member was trained on them."""
         return self._images[0]
 
     @property
@@ -147,7 +147,7 @@ class Pack:
 
     @cached_property
     def baseline(self) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Stream name to array name to the stacked evidence of all members, in their order."""
+        """By stream and array name, the stacked evidence of all members, in their order."""
         streams: dict[str, dict[str, NDArray[np.float32]]] = {}
         with np.load(self.checked("baseline.npz"), allow_pickle=False) as z:
             stored = unpacked({key: z[key] for key in z.files})
@@ -190,17 +190,17 @@ class Pack:
         return dict(self.record.get("performance", {}).get(which, {}))
 
     def member_name(self, member: Member) -> str:
-        """A name for the member's weights that no other weights share, for cache keys."""
+        """A name unique to the member's weights, for cache keys."""
         return f"{self.record['files']['zoo.safetensors']}/{member.id}"
 
     def where(self, fitted: bool | None = None) -> NDArray[np.intp]:
-        """Indices of the members used to fit the detector (True), held out from it (False), or all (None)."""
+        """Indices of the fitted members (True), of the held-out ones (False), or of all (None)."""
         return np.array(
             [i for i, m in enumerate(self.members) if fitted is None or m.held_out != fitted], dtype=np.intp
         )
 
     def checked(self, name: str) -> Path:
-        """The path of a file of the pack, after its digest was compared with the recorded one."""
+        """The path of a file of the pack. Its digest is compared with the recorded one first."""
         path = self.folder / name
         expected = self.record["files"].get(name)
         if expected is None or not path.is_file():

@@ -1,7 +1,7 @@
-"""Picture files of a stranger, from a folder or a zip archive, as plain arrays.
+"""Untrusted picture files, from a folder or a zip archive, as plain arrays.
 
-Nothing is unpacked to the disk. Only formats that Pillow decodes by itself are opened, sizes are looked at before
-anything is decoded, and one picture at a time is held in full.
+Nothing is unpacked to the disk. Only formats that Pillow decodes by itself are opened. The size of a picture is checked
+before it is decoded, and only one picture at a time is in memory.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm"}
 SIDE = 32
-"""Side of the images where neither the model nor the images themselves tell one."""
+"""Side of the images if neither the model nor the images decide it."""
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
-"""What is opened, whatever a file's name says: none of these starts another program."""
+"""Formats that are opened, whatever the file is called. None of their decoders starts another program."""
 GREY = ("1", "L", "I;16", "LA")
 MOST_PIXELS = 50_000_000
-"""Of one picture; a small file can claim to be a huge one."""
+"""Maximum number of pixels of one picture: a small file can declare a huge one."""
 MOST_BYTES = 64 << 20
-"""Of one picture in an archive, unpacked."""
+"""Maximum size of one unpacked picture in an archive, in bytes."""
 MOST_ENTRIES = 200_000
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zlib.error, RuntimeError, NotImplementedError)
-"""What Pillow and zipfile raise for damaged files; RuntimeError is also an encrypted archive's."""
+"""Exceptions of Pillow and zipfile on damaged files; zipfile raises RuntimeError on encrypted archives."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file that has not been opened: its name, the index of its class or -1, and how to open it."""
+    """An unopened picture file: its name, the index of its class or -1, and a function that opens it."""
 
     name: str
     label: int
@@ -51,14 +51,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Found:
-    """Picture files and the names of their classes; None where they carry none."""
+    """Picture files and the names of their classes, or None without classes."""
 
     pictures: Sequence[Picture]
     classes: tuple[str, ...] | None
 
 
 def in_folder(folder: Path) -> Found:
-    """The pictures of a folder; where there are none, those of its sub-folders, whose sorted names are the classes."""
+    """The pictures of a folder. If it has none, those of its sub-folders, whose sorted names are the classes."""
     flat = _pictures(folder)
     if flat:
         return Found([Picture(f.name, -1, _opener(f)) for f in flat], None)
@@ -70,11 +70,11 @@ def in_folder(folder: Path) -> Found:
 
 
 def in_archive(archive: zipfile.ZipFile) -> Found:
-    """The pictures of a zip archive, laid out as in a folder; folders around all of them do not count.
+    """The pictures of a zip archive, laid out as in a folder. Folders that contain all pictures are ignored.
 
     Raises
     ------
-    DataError : it lists more files than any set of pictures needs.
+    DataError : it lists more than :data:`MOST_ENTRIES` files.
     """
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
@@ -104,12 +104,12 @@ def read(pictures: Sequence[Picture], shape: tuple[int, int, int] | None) -> NDA
 
     Parameters
     ----------
-    shape : (C, H, W) to bring them to; what is 0 (or all, where it is None) the pictures decide: grey if all are, and
-        the size that all have, else :data:`SIDE`.
+    shape : (C, H, W) of the result. What is 0, or all if None, follows from the pictures: grey if all are grey, their
+        size if all have the same, else :data:`SIDE`.
 
     Raises
     ------
-    DataError : one of them is no picture, or has more than :data:`MOST_PIXELS`.
+    DataError : a file is not a picture, or has more than :data:`MOST_PIXELS`.
     """
     sizes, grey = set(), True
     for picture in pictures:
@@ -128,7 +128,7 @@ def read(pictures: Sequence[Picture], shape: tuple[int, int, int] | None) -> NDA
 
 
 def fitted(image: Image, channels: int, width: int, height: int) -> NDArray[np.uint8]:
-    """A picture as bytes ``C x H x W``, scaled if it is of another size."""
+    """A picture as bytes ``C x H x W``, scaled to this size."""
     from PIL.Image import Resampling
 
     image = image.convert("L" if channels == 1 else "RGB")
@@ -143,7 +143,7 @@ def _opened(picture: Picture) -> Iterator[Image]:
 
     try:
         with warnings.catch_warnings():
-            # Too many pixels are told below; whatever else Pillow warns of, the picture opens or it does not.
+            # Pillow warns of large pictures; they are checked below.
             warnings.simplefilter("ignore")
             with picture.open() as file, Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
@@ -158,7 +158,7 @@ def _opened(picture: Picture) -> Iterator[Image]:
 
 
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """The bytes of one entry. What an archive says of their number is not believed."""
+    """The bytes of one entry, at most :data:`MOST_BYTES`, whatever size the archive declares."""
     with archive.open(entry) as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
@@ -168,7 +168,7 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _around(paths: Sequence[PurePosixPath]) -> int:
-    """How many leading folders all paths share."""
+    """Number of leading folders that all paths share."""
     if not paths:
         return 0
     folders = [p.parts[:-1] for p in paths]

@@ -1,8 +1,8 @@
-"""What a suspect is compared with: the reference models' evidence at the same settings, and the detectors fitted to it.
+"""The reference side of an inspection: the reference models' evidence, and the detectors fitted to it.
 
-Algorithm 1, lines 9 to 17 of the paper, over every reference model. At the pack's default settings all of it comes
-from the pack's baseline; where a setting differs, it is computed (or read from the cache), so that a verdict never
-compares evidence made at different settings.
+Algorithm 1, lines 9 to 17 of the paper, over every reference model. At the pack's own settings the evidence comes from
+the pack's baseline. At other settings it is computed, or read from the cache. A verdict never compares evidence made at
+different settings.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Reference:
     Parameters
     ----------
     pack, settings : of the inspection.
-    cache : for what the pack's baseline does not hold.
-    device : where probes are made and models run, "cpu" or "cuda".
+    cache : keeps the evidence that the pack's baseline does not hold.
+    device : "cpu" or "cuda"; probes are made and models run there.
     """
 
     pack: Pack
@@ -66,7 +66,7 @@ class Reference:
 
     @property
     def at_pack_settings(self) -> bool:
-        """Whether the probes are those that the pack's baseline was made with."""
+        """Whether the pack's baseline was made with the same probes."""
         return self._recorded("probes")
 
     def ships(self, streams: Sequence[Stream]) -> bool:
@@ -180,9 +180,10 @@ class Reference:
         return found
 
     def _class_scores_of_fitted(self, stream: Stream, fitted: Evidence) -> Array | None:
-        """Beside the clean members of other architectures: a suspect's own is mostly not among the members', either.
+        """Class scores of the fitted members, each compared with the clean members of other architectures.
 
-        Where these are too few, beside all other clean members.
+        A suspect's architecture is mostly not among the members' either. With fewer than :data:`OTHERS` such members,
+        a member is compared with all other clean members.
         """
         clean = self.labels == "clean"
         scores = stream.class_scores(fitted, self.clean(fitted), clean)
@@ -200,13 +201,13 @@ class Reference:
     def joint_rows(
         self, scores: dict[str, Array], accuracy: Sequence[float], odds: NDArray[np.floating] | None
     ) -> tuple[tuple[str, ...], Array]:
-        """Names and features ``R x F`` of the joint meta-model, of models with these class scores.
+        """Feature names and features ``R x F`` of the joint meta-model.
 
         Parameters
         ----------
         scores : from :meth:`class_scores`.
         accuracy : their clean accuracies, ``R`` in [0, 1].
-        odds : the log-odds of the paper's meta-model, ``R``, one feature more where it took part.
+        odds : the log-odds of the paper's meta-model, ``R``, as one more feature; None if it took no part.
         """
         ease = fewer_mistakes(accuracy, [m.clean_accuracy for m in self.fitted])
         features = joint_features(scores, ease)
@@ -245,14 +246,14 @@ class Reference:
 
 
 def probes_digest(probes: Probes | None) -> str:
-    """SHA-256 of the probe images: two inspections share evidence only if every pixel agrees."""
+    """SHA-256 of the probe images. Two inspections share evidence only if all pixels are equal."""
     if probes is None:
         return ""
     return hashlib.sha256(_bytes(probes.images)).hexdigest()
 
 
 def evidence_key(stream: Stream, model: str, pack: Pack, probes: Probes | None) -> str:
-    """The cache key of one model's evidence: everything that its arrays depend on."""
+    """The cache key of one model's evidence. It covers everything that the arrays depend on."""
     shown = probes_digest(probes) if stream.on_probes else pack.record["files"]["images.npz"]
     parts: list[Any] = ["evidence", stream.name, stream.version, model, shown]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""``pack verify``: recompute what can be recomputed and compare it with what the pack says."""
+"""``pack verify``: recompute a pack's figures and evidence, and compare them with its record."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ti_core.streams.searches.screening import searched_part
 from ti_core.system.cache import Cache
 
 ACCURACY_TOLERANCE = 0.08
-"""Clean accuracy and attack success on the pack's few images may differ this much from those on the whole test set."""
+"""Tolerance of clean accuracy and attack success: the pack has fewer images than the whole test set."""
 EVIDENCE_TOLERANCE = 0.02
-"""Median relative difference of recomputed evidence: processors differ in the last digits of a gradient."""
+"""Tolerance of recomputed evidence, as a median relative difference: processors round gradients differently."""
 
 
 def verify_pack(
@@ -26,12 +26,12 @@ def verify_pack(
 
     Parameters
     ----------
-    members : how many members to recompute, evenly spread over the pack; None for all.
-    say : told each check as it passes or fails.
+    members : number of members to recompute, evenly spread over the pack; None for all.
+    say : called with a sentence after each check.
 
     Returns
     -------
-    One sentence for every problem; none if the pack verifies.
+    One sentence for every problem. Empty if the pack verifies.
     """
     problems = check_files(pack)
     if problems:
