@@ -191,7 +191,10 @@ def test_a_request_that_is_too_long_fails() -> None:
 def test_the_asking_process_imports_no_torch() -> None:
     import subprocess
 
-    code = "import sys; from ti_core.worker import Job, warm_up; import ti_core.worker.tasks; print('torch' in sys.modules)"
+    code = (
+        "import sys; from ti_core.worker import Job, warm_up; import ti_core.worker.tasks;"
+        " print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

@@ -19,9 +19,9 @@ def understand(
 ) -> Classifier:
     """Try the candidates on labelled images and keep the most accurate; of those about as accurate, the likeliest.
 
-    Candidates are every :data:`~ti_core.classifier.normalisation.NORMALISATIONS` entry of these channels, or the one that the
-    user or the file declares, in either order of three channels, for the network and, if none of them does well, for
-    its variants and for images of other sizes.
+    A candidate is a normalisation (:data:`~ti_core.classifier.normalisation.NORMALISATIONS`) with an order of the
+    channels. What the user or the file declares is not varied. If no candidate does well, the network's variants and
+    other image sizes are tried too.
 
     Parameters
     ----------

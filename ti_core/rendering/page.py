@@ -67,7 +67,8 @@ def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
 
     Parameters
     ----------
-    panels : of :func:`ti_core.rendering.comparison.panels`, at the case's own settings; without them no histograms are shown.
+    panels : of :func:`ti_core.rendering.comparison.panels`, at the case's own settings. Without them the page has no
+        histograms.
     """
     sections = {
         GAUGE: verdict_figures(case),

@@ -79,7 +79,7 @@ class Stream(ABC):
     version: ClassVar[int]
     """Part of every cache key: raise it when the arrays change."""
     on_probes: ClassVar[bool] = False
-    """Whether the evidence comes from Algorithm 1's probes. Such a stream has a meta-model of its own, on its features."""
+    """Whether the evidence comes from Algorithm 1's probes. Such a stream has a meta-model of its own."""
 
     @abstractmethod
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:

@@ -32,7 +32,8 @@ class Task:
 def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
     """Inspect one model: ``report.json``, and its case where that is asked for.
 
-    The case (:mod:`ti_core.results.case_files`) is there as ``partial``, with the first pictures, before the deep streams begin.
+    The case (:mod:`ti_core.results.case`) is first written as ``partial``, with the first pictures, before the deep
+    streams begin.
 
     The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (those of
     :class:`~ti_core.settings.Settings` that are asked for by name; the others are the pack's own), "declared" (settings

@@ -1,10 +1,10 @@
-"""Many classes: a cheap look at all of them, full effort for the few that stand out, an estimate for the others.
+"""Screening of many classes: a short search of all, a full search of the few that stand out, an estimate for the rest.
 
-The work of every search grows with the class count, while a backdoor leads to one class or a few. Above some number of
-classes all of them are therefore searched shortly (:mod:`ti_core.streams.searches.shortlist`), and the streams give full effort
-to those that stand out within the network. What full effort would have found for the others is estimated from the
-short search, so that the network's median and spread, and the clean reference models' mean at every class, stay what
-they would be. A class that was only estimated is never suspected.
+The work of a search grows with the number of classes, but a backdoor leads to one class or a few. Above some number of
+classes all of them get a short search (:mod:`ti_core.streams.searches.shortlist`). Those that stand out within the
+network get a full search. For the other classes the result of a full search is estimated from the short one. So the
+network's median and spread, and the clean reference models' mean of every class, stay nearly the same. A class that was
+only estimated is never suspected.
 """
 
 from __future__ import annotations

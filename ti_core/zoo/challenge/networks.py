@@ -42,8 +42,11 @@ LEAST_ACCURACY = 0.3
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of the challenge's networks: records as :func:`ti_core.zoo.training.members.train_zoo` leaves them, and
-    sentences on those that were passed over."""
+    """The imported networks of the challenge.
+
+    Their records are like those of :func:`ti_core.zoo.training.members.train_zoo`. There is a sentence on every network
+    that was passed over.
+    """
 
     records: tuple[dict[str, Any], ...]
     passed_over: tuple[str, ...]

@@ -48,7 +48,8 @@ def build_own_pack(
 
     Parameters
     ----------
-    data_path : a folder with one sub-folder of images per class, or an ``.npz`` (:func:`ti_core.zoo.training.data.load_data`).
+    data_path : a folder with one sub-folder of images per class, or an ``.npz``
+        (:func:`ti_core.zoo.training.data.load_data`).
     architectures : each ``NAME[:option=value,...]`` of a registered one; none for a mixture that suits the images.
     zoo : where the trained networks are kept; by default a folder beside ``out``.
     count, seed : of the plan (:func:`ti_core.zoo.plan.draw.plan`).

@@ -4,8 +4,8 @@ Four ways to a zoo. *From scratch*, every network has fresh weights but for the 
 :func:`ti_core.zoo.plan.draw.plan`. *From bases*, a few clean networks are trained well, and every member, clean or
 trojaned, is fine-tuned from one of them, which takes a tenth of the time. Clean members are fine-tuned in the same two
 ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group. *Fresh*
-and *short* ones (:mod:`ti_core.zoo.plan.independent`) are many independent networks, trained well or in a few passes, to be added
-to one of these.
+and *short* members (:mod:`ti_core.zoo.plan.independent`) are independent networks, trained well or in a few passes.
+They are added to one of these.
 """
 
 from __future__ import annotations

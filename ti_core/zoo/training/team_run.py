@@ -1,10 +1,10 @@
 """Training a whole zoo with many networks in each pass, for a GPU.
 
-The files are those of :func:`ti_core.zoo.training.members.train_zoo`. Members of one architecture, option set and course of
-training form a team (:mod:`ti_core.zoo.training.team`). What is random in a member (its order of images, changes, triggers)
-comes from its own generators in the order in which :func:`ti_core.zoo.training.single.train` draws it, so a member is the same
-network in whatever team it is trained, up to rounding; on a GPU the pixel noise of PGD and of "noise" is drawn there
-and differs.
+The files are those of :func:`ti_core.zoo.training.members.train_zoo`. Members of one architecture, option set and
+course of training form a team (:mod:`ti_core.zoo.training.team`). Every member has its own random generators for its
+order of images, its changes and its triggers, and draws from them in the order of
+:func:`ti_core.zoo.training.single.train`. So a member is the same network in whatever team it is trained, up to
+rounding. Only the pixel noise of PGD and of "noise" is drawn on the GPU and differs.
 """
 
 from __future__ import annotations
