@@ -7,6 +7,8 @@ import re
 import unicodedata
 from datetime import datetime
 
+from ti_core.streams import known_stream
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^@/])")
 
 _FOR_THE_PAGE = (
@@ -97,13 +99,9 @@ STAGES = {
     "opening": "Opening the file",
     "preprocessing": "Finding out how the pixels are scaled",
     "probes": "Making the probe images",
-    "saliency": "Looking at the model's saliency",
     "saliency reference": "Saliency of the reference models",
     "saliency verdict": "First verdict, from saliency",
     "pictures": "Drawing the first pictures",
-    "universal": "Searching small changes shared by all images",
-    "windowed": "Searching patches, place by place",
-    "inversion": "Searching the smallest trigger of each class",
     "verdict": "Joining the evidence",
     "trigger": "Recovering the trigger",
     "case": "Keeping the case",
@@ -114,6 +112,8 @@ def stage(name: str) -> str:
     """What is being done, for people."""
     if name in STAGES:
         return STAGES[name]
+    if stream := known_stream(name):
+        return stream.doing
     if name.endswith(" reference"):
         return f"{plain(name.removesuffix(' reference'), 40).capitalize()} evidence of the reference models"
     return plain(name, 60).capitalize()

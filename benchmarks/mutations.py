@@ -161,7 +161,7 @@ MUTANTS = [
         ("self.score >= BACKDOORED", "self.score > BACKDOORED"),
         ("self.score < CLEAN", "self.score <= CLEAN"),
         ("np.exp(-SLOPE *", "np.exp(SLOPE *"),
-        ("own / USUAL[name]", "own * USUAL[name]"),
+        ("stream.standing_out(one) / stream.usual", "stream.standing_out(one) * stream.usual"),
     ),
     *_of(
         "detector/metamodels.py",

@@ -1,7 +1,7 @@
 """How far the verdict without reference models holds, on members of a pack of which it sees only some clean images.
 
-``python -m benchmarks.reference_free --out FOLDER``: ``ti_core.inspection.without_pack`` inspects every network with its
-own draw of ``--images`` of the pack's images, its preprocessing found as for a stranger's file; nothing else of the
+``python -m benchmarks.reference_free --out FOLDER``: ``ti_core.inspection.without_pack`` inspects every network with
+its own draw of ``--images`` of the pack's images, its preprocessing found as for a stranger's file; nothing else of the
 pack takes part. Prints by kind and family the shares below, between and above the bounds with 95 % intervals, and AUCs.
 What is inspected stays in the folder, so that a run that was stopped goes on; ``--minutes`` stops it by itself.
 """

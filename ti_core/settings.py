@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from ti_core.errors import SettingsError
+from ti_core.stream_registry import DEFAULT, STREAMS
 
 ATTRIBUTIONS = (
     "saliency",
@@ -19,7 +20,6 @@ ATTRIBUTIONS = (
     "occlusion",
     "lrp",
 )
-STREAM_NAMES = ("saliency", "universal", "windowed", "inversion")
 HISTOGRAM_FORMS = ("pooled", "per_image", "both")
 
 
@@ -81,7 +81,7 @@ class Settings:
         choices=ATTRIBUTIONS,
     )
     streams: tuple[str, ...] = _setting(
-        STREAM_NAMES, "Evidence streams the verdict rests on.", "evidence", choices=STREAM_NAMES
+        DEFAULT, "Evidence streams the verdict rests on.", "evidence", choices=tuple(STREAMS)
     )
     normalisation: str = _setting(
         "auto",

@@ -7,23 +7,21 @@ from collections.abc import Mapping
 
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
+from ti_core.stream_registry import STREAMS
+from ti_core.streams import make_streams, stream_class
 
 DEFAULT = {
     "opening": 0.2,
     "preprocessing": 0.2,
     "probes": 0.2,
-    "saliency": 0.3,
     "saliency reference": 0.1,
     "saliency verdict": 0.3,
     "pictures": 0.6,
-    "universal": 0.4,
-    "windowed": 0.9,
-    "inversion": 1.5,
     "verdict": 0.1,
     "trigger": 0.2,
     "case": 0.1,
 }
-"""Seconds that each stage takes on two cores for small networks, until a run has been measured."""
+"""Seconds of each stage but the streams' own, for small networks on two cores, until an inspection was measured."""
 ALONE = "without a pack"
 """Under what inspections on the user's own images are remembered; no pack has such a name."""
 PER_PROBE = 2e-4
@@ -45,15 +43,15 @@ class Pace:
     def expected(self, pack: Pack | None, settings: Settings, alone: bool = False) -> dict[str, float]:
         """Seconds of each stage in their order; ``alone`` without any pack, on the user's own images."""
         with self._lock:
-            known = DEFAULT | self._seen.get(ALONE if alone else pack.name if pack else "", {})
-        stages = ["opening", "preprocessing", "probes"]
-        deep = ("universal", "windowed", "inversion")
+            known = usual_seconds() | self._seen.get(ALONE if alone else pack.name if pack else "", {})
+        streams = [stream_class(name) for name in STREAMS if name in settings.streams]
         if alone:
-            stages = [*stages[:2], *(s for s in deep if s in settings.streams)]
-        for stream in () if alone else ("saliency", *deep):
-            if stream in settings.streams:
-                stages += [stream, f"{stream} reference"]
-                if stream == "saliency":
+            stages = ["opening", "preprocessing", *(s.name for s in streams if s.usual is not None)]
+        else:
+            stages = ["opening", "preprocessing", "probes"]
+            for stream in streams:
+                stages += [stream.name, f"{stream.name} reference"]
+                if stream.on_probes:
                     stages += ["saliency verdict", "pictures"]
         stages += ["verdict", "trigger", "case"]
         found = {name: max(known.get(name, 0.0), 0.01) for name in stages}
@@ -68,10 +66,10 @@ class Pace:
         members = sum(not m.held_out for m in pack.members)
         channels, height, width = pack.input_shape
         with self._lock:
-            known = DEFAULT | self._seen.get(pack.name, {})
+            known = usual_seconds() | self._seen.get(pack.name, {})
         total = 0.0
         for name in missing_evidence(pack, settings):
-            if name == "saliency":
+            if stream_class(name).on_probes:
                 probes = 3 * settings.images * len(settings.trigger_kinds)
                 total += members * probes * PER_PROBE * max(1.0, channels * height * width / 784)
             else:
@@ -79,10 +77,14 @@ class Pace:
         return total
 
 
+def usual_seconds() -> dict[str, float]:
+    """Seconds of every stage for small networks on two cores."""
+    return DEFAULT | {name: stream_class(name).seconds for name in STREAMS}
+
+
 def missing_evidence(pack: Pack, settings: Settings) -> list[str]:
     """The streams whose evidence of the reference models the pack does not ship at these settings."""
     from ti_core.reference.reference import Reference
-    from ti_core.streams import make_streams
     from ti_core.system.cache import Cache
 
     reference = Reference(pack, settings, Cache(None))

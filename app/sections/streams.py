@@ -8,13 +8,7 @@ from app import state, words
 from app.charts import classes as class_charts
 from app.charts import verdict as charts
 from ti_core.results.case import Case
-
-TITLES = {
-    "saliency": ("Random triggers on the probes", "share flipped"),
-    "windowed": ("Patches, place by place", "deviations"),
-    "inversion": ("Smallest trigger of each class", "deviations smaller"),
-    "universal": ("One small change shared by all images", "margin"),
-}
+from ti_core.streams import known_stream
 
 UNIT_ALONE = "times the usual"
 
@@ -36,7 +30,7 @@ def show(case: Case, key: str) -> None:
         if i % across == 0:
             columns = st.columns(across, gap="medium")
         with columns[i % across]:
-            title, unit = TITLES.get(name, (name.replace("_", " ").capitalize(), "Value"))
+            title, unit = _named(name)
             st.markdown(f"**{words.safe(title)}**")
             figures = stream["figures"]
             target = stream.get("target_class")
@@ -60,6 +54,12 @@ def show(case: Case, key: str) -> None:
 def band(case: Case) -> tuple[str, ...]:
     """Names of the figures that bound what is usual; without reference models there are none."""
     return () if case.alone else ("low", "middle", "high")
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Heading and unit of a stream's chart; a case may hold a stream that this program does not have."""
+    stream = known_stream(name)
+    return (stream.heading, stream.unit) if stream else (name.replace("_", " ").capitalize(), "Value")
 
 
 def _drawable(case: Case, stream: dict) -> bool:

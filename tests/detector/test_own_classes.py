@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, USUAL, Alone, alone, standing_out
+from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, Alone, alone, standing_out
+from ti_core.streams.inversion import Inversion
+from ti_core.streams.universal import Universal
+from ti_core.streams.windowed import Windowed
 
 
 def one(score: float, classes: int = 5, target: int = 2) -> Alone:
@@ -47,14 +50,12 @@ def test_each_stream_counts_in_units_of_what_is_usual() -> None:
     levels = np.array([0.0, 1.0, 2.0, 3.0, 4.0 + u], dtype=np.float32)
     # In interquartile ranges above the median.
     expected = (levels - 2) / 2
-    assert standing_out("windowed", {"margins": levels[:, None]}) == pytest.approx(
-        expected / USUAL["windowed"]
-    )
+    assert standing_out(Windowed(), {"margins": levels[:, None]}) == pytest.approx(expected / Windowed.usual)
     radii = np.stack([np.zeros(5, dtype=np.float32), levels, 10 * levels])
-    assert standing_out("universal", {"margins": radii}) == pytest.approx(expected / USUAL["universal"])
+    assert standing_out(Universal(), {"margins": radii}) == pytest.approx(expected / Universal.usual)
     norms = 100 * np.exp(-levels)
-    assert standing_out("inversion", {"norms": norms}) == pytest.approx(
-        (levels - 2) / USUAL["inversion"], rel=1e-5
+    assert standing_out(Inversion(), {"norms": norms}) == pytest.approx(
+        (levels - 2) / Inversion.usual, rel=1e-5
     )
 
 
@@ -62,4 +63,4 @@ def test_a_class_that_several_streams_name_stands_out_by_the_root_of_the_squares
     levels = np.array([0.0, 1.0, 2.0, 3.0, 8.0], dtype=np.float32)
     found = alone({"windowed": {"margins": levels[:, None]}, "inversion": {"norms": 100 * np.exp(-levels)}})
     assert found.target == 4
-    assert found.score == pytest.approx(np.hypot(3 / USUAL["windowed"], 6 / USUAL["inversion"]), rel=1e-5)
+    assert found.score == pytest.approx(np.hypot(3 / Windowed.usual, 6 / Inversion.usual), rel=1e-5)

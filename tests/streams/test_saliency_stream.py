@@ -9,7 +9,8 @@ from ti_core.paper.probes import Probes, make_probes
 from ti_core.paper.profile import boundaries
 from ti_core.paper.saliency import saliency_maps
 from ti_core.settings import Settings
-from ti_core.streams import Context, Saliency, stack
+from ti_core.streams import Context, stack
+from ti_core.streams.saliency import Saliency
 
 SETTINGS = Settings(images=6, actmax_iterations=2, patch_size=4, bins=8, quantiles=(0.5, 0.9))
 IMAGES = torch.rand(6, 1, 12, 12, generator=torch.Generator().manual_seed(0))

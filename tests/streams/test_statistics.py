@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ti_core.streams import Inversion, Universal, Windowed
 from ti_core.streams.base import Evidence, Stream
-from ti_core.streams.inversion import smallness
+from ti_core.streams.inversion import Inversion, smallness
 from ti_core.streams.statistics import CAP, best_and_lead, capped, deviations, per_class, scale_free
+from ti_core.streams.universal import Universal
+from ti_core.streams.windowed import Windowed
 
 
 def test_a_networks_own_scale_and_level_vanish() -> None:

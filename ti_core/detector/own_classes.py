@@ -8,20 +8,16 @@ every class stands out nowhere. Between the two bounds lies a broad middle.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ti_core.detector.detector import Assessment
 from ti_core.detector.joint import combined
+from ti_core.streams import stream_class
 from ti_core.streams.base import Array, Evidence, Reading, Stream, as_stack
-from ti_core.streams.inversion import smallness
 from ti_core.streams.searches.screening import unsuspected
-from ti_core.streams.statistics import scale_free
-
-USUAL = {"windowed": 3.2, "universal": 2.1, "inversion": 0.76}
-"""What the class that stands out most reaches in 19 of 20 clean networks, by stream: the unit of its scores."""
 
 CLEAN, BACKDOORED = 1.0, 1.8
 """Bounds on the largest class, all streams together, in those units.
@@ -73,34 +69,35 @@ def probability_of(score: float) -> float:
     return float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
 
 
-def standing_out(name: str, evidence: Evidence) -> Array:
-    """How far each class stands out among the network's own, ``K``, in units of what is :data:`USUAL`."""
+def standing_out(stream: Stream, evidence: Evidence) -> Array:
+    """How far each class stands out among the network's own, ``K``, in units of the stream's ``usual`` value.
+
+    Raises
+    ------
+    ValueError : the stream tells nothing without reference models.
+    """
+    if stream.usual is None:
+        raise ValueError(f"the stream {stream.name} tells nothing without reference models")
     one = as_stack(evidence)
-    if name == "windowed":
-        own = scale_free(one["margins"]).max(2)[0]
-        # Where most classes have a place far beyond the usual, it is the network's way: none of them stands out by it.
-        # Of the MNIST pack's networks none comes near that.
-        own = own - max(0.0, float(np.median(own)) - USUAL[name])
-    elif name == "universal":
-        # The two larger radii, as in the comparison with reference models.
-        radii = one["margins"][:, -2:]
-        own = np.mean([scale_free(radii[:, r])[0] for r in range(radii.shape[1])], axis=0)
-    else:
-        own = smallness(one)[0]
-    # Of a class that was only estimated nothing is said.
-    scores = unsuspected(np.asarray(own / USUAL[name], dtype=np.float32)[None], one)
+    # A class that was only estimated is never suspected.
+    scores = unsuspected(np.asarray(stream.standing_out(one) / stream.usual, dtype=np.float32)[None], one)
     return np.asarray(scores[0], dtype=np.float32)
 
 
+def telling(names: Iterable[str]) -> list[str]:
+    """The streams, of those named, that tell something without reference models."""
+    return [name for name in names if stream_class(name).usual is not None]
+
+
 def alone(evidence: Mapping[str, Evidence]) -> Alone:
-    """The deep streams' evidence of one network, by stream name, without any other network's."""
-    streams = {name: standing_out(name, found) for name, found in evidence.items() if name in USUAL}
+    """What the streams' evidence of one network says, by stream name, without any other network's."""
+    streams = {name: standing_out(stream_class(name)(), evidence[name]) for name in telling(evidence)}
     return Alone(streams, combined([own[None] for own in streams.values()])[0])
 
 
 def read_alone(stream: Stream, evidence: Evidence, class_names: tuple[str, ...]) -> Reading:
     """What a stream saw in one network, with no clean ones beside it (its share of clean models is NaN)."""
-    own = standing_out(stream.name, evidence)
+    own = standing_out(stream, evidence)
     target, score = int(own.argmax()), float(own.max())
     sentence = (
         f"{stream.title}: class {class_names[target]} stands out most among the model's own, {score:.2f} times as far"

@@ -26,7 +26,7 @@ from ti_core.reference.reference import Reference
 from ti_core.results.case import Array, Case, Decision
 from ti_core.results.case_files import save_case
 from ti_core.settings import Settings
-from ti_core.streams import STREAMS, make_streams
+from ti_core.streams import make_streams, stream_class
 from ti_core.system.cache import Cache
 from ti_core.system.code_digest import code_digest
 
@@ -184,7 +184,7 @@ def _evidence(inspection: Inspection, reference: Reference) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for name, own in inspection.evidence.items():
         arrays |= {f"evidence/{name}/{k}": np.asarray(v, dtype=np.float32) for k, v in own.items()}
-        if not reference.serves_baseline(STREAMS[name](reference.settings)):
+        if not reference.serves_baseline(stream_class(name)(reference.settings)):
             stacked = inspection.reference.get(name, {})
             arrays |= {f"reference/{name}/{k}": np.asarray(v, dtype=np.float32) for k, v in stacked.items()}
     return {k: np.nan_to_num(v, posinf=0.0, neginf=0.0) for k, v in arrays.items()}

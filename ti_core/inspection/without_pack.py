@@ -18,7 +18,7 @@ from ti_core.classifier.search import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
 from ti_core.detector.detector import Assessment
-from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, USUAL, alone, read_alone
+from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alone, alone, read_alone, telling
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock, Progress, silent
 from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
@@ -30,6 +30,7 @@ from ti_core.loading.model import Model
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.results.report import Report
 from ti_core.settings import Settings
+from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, make_streams
 from ti_core.streams.base import Array
 from ti_core.system.cache import Cache
@@ -71,6 +72,7 @@ def inspect_alone(
         context = Context(own.images.to(device), labels.to(device), classes, settings)
     names = own.names_of(classes)
     assessment: Assessment | None = None
+    found: Alone | None = None
     if understood_alone(result.classifier, own):
         for stream in streams:
             with clock.stage(stream.name):
@@ -85,16 +87,17 @@ def inspect_alone(
             with clock.stage("trigger"):
                 _recover(result, context, found.target)
                 assessment = with_recovered(assessment, result.trigger)
-    result.report = _report(result, assessment, model, own, names, settings, cache, clock)
+    result.report = _report(result, found, assessment, model, own, names, settings, cache, clock)
     return result
 
 
 def _streams(settings: Settings) -> list[Stream]:
     """The streams that tell a network's own classes apart; an error if none is switched on."""
-    streams = [s for s in make_streams(settings) if s.name in USUAL]
+    streams = [s for s in make_streams(settings) if s.usual is not None]
     if not streams:
+        names = ", ".join(telling(STREAMS))
         raise SettingsError(
-            f"Without a reference pack the verdict rests on {', '.join(USUAL)}: switch at least one of them on."
+            f"Without a reference pack the verdict rests on {names}: switch at least one of them on."
         )
     return streams
 
@@ -150,6 +153,7 @@ def _evidence(
 
 def _report(
     result: Inspection,
+    found: Alone | None,
     assessment: Assessment | None,
     model: Model,
     own: OwnImages,
@@ -170,7 +174,7 @@ def _report(
         result,
         assessment,
         target_of(result.class_scores) if backdoored else None,
-        reasons_alone(result, assessment, own, names),
+        reasons_alone(result, found, assessment, own, names),
         model=model,
         class_names=names,
         input_shape=(channels, height, width),
@@ -182,13 +186,16 @@ def _report(
 
 
 def reasons_alone(
-    result: Inspection, assessment: Assessment | None, own: OwnImages, names: tuple[str, ...]
+    result: Inspection,
+    found: Alone | None,
+    assessment: Assessment | None,
+    own: OwnImages,
+    names: tuple[str, ...],
 ) -> tuple[str, ...]:
     """The report's reasons, the weightiest first. The warning :data:`WEAKER` stands before the figures."""
     assert result.classifier is not None
-    if assessment is None:
+    if found is None or assessment is None:
         return (not_understood_alone(result.classifier, own), result.classifier.says())
-    found = alone(result.evidence)
     lines = [trigger_sentence(result.trigger, names)] if result.trigger is not None else []
     if result.occlusion is not None:
         lines.append(result.occlusion.sentence())

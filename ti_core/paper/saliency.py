@@ -1,7 +1,7 @@
 """Unnormalised saliency of the predicted class with respect to the pixels: sec. 3.2 of the paper.
 
-The maps are bit-equal to those of ``captum.attr.Saliency``, which a test compares. Captum itself serves the other methods
-only (:mod:`ti_core.inspection.attribution`): importing it takes a sixth of an inspection on the command line.
+The maps are bit-equal to those of ``captum.attr.Saliency``, which a test compares. Captum itself serves the other
+methods only (:mod:`ti_core.inspection.attribution`): importing it takes a sixth of an inspection on the command line.
 """
 
 from __future__ import annotations

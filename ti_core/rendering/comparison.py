@@ -17,6 +17,8 @@ from ti_core.errors import PackError
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
+from ti_core.stream_registry import STREAMS
+from ti_core.streams import stream_class
 
 if TYPE_CHECKING:
     from ti_core.streams.base import Evidence
@@ -230,7 +232,9 @@ def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list
                 f" ({KIND_WORDS[panel.kind]}): {panel.wasserstein.value:.2f} decades;"
                 f" {panel.wasserstein.clean_share:.0%} of the clean models lie as far from the others."
             )
-    for key, title in (("universal", "universal"), ("windowed", "windowed"), ("inversion", "inversion")):
+    for key in STREAMS:
+        if stream_class(key).on_probes:
+            continue
         targets = [c.report.streams.get(key, {}).get("target_class") for c in cases]
         shares = [c.report.streams.get(key, {}).get("clean_share") for c in cases]
         if all(isinstance(s, (int, float)) for s in shares) and all(isinstance(t, int) for t in targets):
@@ -238,7 +242,7 @@ def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list
                 f"class {_class(c, t)} in {n} ({s:.0%} of clean models show as much)"
                 for c, t, n, s in zip(cases, targets, names, shares, strict=True)
             ]
-            lines.append(f"The {title} stream points most to {words[0]} and to {words[1]}.")
+            lines.append(f"The {key.replace('_', ' ')} stream points most to {words[0]} and to {words[1]}.")
     return lines
 
 

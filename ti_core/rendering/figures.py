@@ -15,13 +15,8 @@ from ti_core.rendering import drawings
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
 from ti_core.rendering.pictures import grid, heat, png
 from ti_core.results.case import Array, Case
+from ti_core.streams import known_stream
 
-STREAM_TITLES = {
-    "saliency": "Random triggers on the probes: share flipped to each class",
-    "universal": "One small change shared by all images: margin by class",
-    "windowed": "Patches, place by place: deviations by class",
-    "inversion": "Smallest trigger of each class: deviations smaller than in clean models",
-}
 SHOWN = 8
 
 
@@ -123,7 +118,8 @@ def stream_figures(case: Case) -> list[Figure]:
         columns = [figures.get(k) for k in keys]
         if not all(_numbers(c, len(case.class_names)) for c in columns):
             continue
-        title = STREAM_TITLES.get(name, name)
+        known = known_stream(name)
+        title = f"{known.heading}: {known.measures}" if known else name
         values, *band = (np.asarray(c, dtype=np.float64) for c in columns)
         drawing = drawings.class_bars(
             case.class_names, values, band, title, target if isinstance(target, int) else None

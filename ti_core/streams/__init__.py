@@ -1,27 +1,43 @@
-"""Streams of evidence; a new one is a file and a line here."""
+"""Streams of evidence, one in each file; :mod:`ti_core.stream_registry` lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pkgutil import resolve_name
 
 from ti_core.settings import Settings
+from ti_core.stream_registry import STREAMS
 from ti_core.streams.base import Context, Evidence, Features, Reading, Stream, stack
-from ti_core.streams.inversion import Inversion
-from ti_core.streams.saliency import Saliency
-from ti_core.streams.universal import Universal
-from ti_core.streams.windowed import Windowed
 
-STREAMS: dict[str, Callable[[Settings], Stream]] = {
-    "saliency": Saliency,
-    "universal": Universal,
-    "windowed": Windowed,
-    "inversion": Inversion,
-}
+
+def stream_class(name: str) -> type[Stream]:
+    """The class of the stream of that name.
+
+    Raises
+    ------
+    KeyError : no stream has that name.
+    """
+    found: type[Stream] = resolve_name(STREAMS[name].place)
+    return found
+
+
+def known_stream(name: str) -> type[Stream] | None:
+    """The class of the stream of that name, or None: a report may name streams that this program does not have."""
+    return stream_class(name) if name in STREAMS else None
 
 
 def make_streams(settings: Settings) -> list[Stream]:
     """The streams that are switched on, in the order they report: cheap ones first."""
-    return [STREAMS[name](settings) for name in STREAMS if name in settings.streams]
+    return [stream_class(name)(settings) for name in STREAMS if name in settings.streams]
 
 
-__all__ = ["STREAMS", "Context", "Evidence", "Features", "Reading", "Stream", "make_streams", "stack"]
+__all__ = [
+    "Context",
+    "Evidence",
+    "Features",
+    "Reading",
+    "Stream",
+    "known_stream",
+    "make_streams",
+    "stack",
+    "stream_class",
+]

@@ -174,6 +174,12 @@ class Inversion(Stream):
     name: ClassVar[str] = "inversion"
     title: ClassVar[str] = "Free trigger inversion"
     version: ClassVar[int] = 2
+    seconds: ClassVar[float] = 1.5
+    doing: ClassVar[str] = "Searching the smallest trigger of each class"
+    heading: ClassVar[str] = "Smallest trigger of each class"
+    unit: ClassVar[str] = "deviations smaller"
+    measures: ClassVar[str] = "deviations smaller than in clean models"
+    usual: ClassVar[float | None] = 0.76
 
     def __init__(
         self,
@@ -181,7 +187,7 @@ class Inversion(Stream):
         protocol: Protocol | None = None,
         screening: Screening | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        super().__init__(settings)
         self.protocol = protocol or Protocol()
         self.screening = screening or Screening()
 
@@ -228,6 +234,10 @@ class Inversion(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
         return unsuspected(capped(deviations(smallness(stack), smallness(clean), among_clean)), stack)
+
+    def standing_out(self, stack: Evidence) -> Array:
+        """See :func:`smallness`."""
+        return np.asarray(smallness(stack)[0])
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         reference = smallness(clean)

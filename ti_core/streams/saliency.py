@@ -20,7 +20,6 @@ from ti_core.paper.profile import (
     pooled_levels,
 )
 from ti_core.paper.saliency import saliency_and_classes
-from ti_core.settings import Settings
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
 from ti_core.streams.statistics import deviations, per_class
 
@@ -47,9 +46,11 @@ class Saliency(Stream):
     title: ClassVar[str] = "Saliency histograms"
     version: ClassVar[int] = 2
     on_probes: ClassVar[bool] = True
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
+    seconds: ClassVar[float] = 0.3
+    doing: ClassVar[str] = "Looking at the model's saliency"
+    heading: ClassVar[str] = "Random triggers on the probes"
+    unit: ClassVar[str] = "share flipped"
+    measures: ClassVar[str] = "share flipped to each class"
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """The quantile functions of the saliency maps, and how the triggers moved the predicted classes.

@@ -43,6 +43,7 @@ from ti_core.streams.statistics import (
     deviations,
     mean_deviations,
     per_class,
+    scale_free,
 )
 
 if TYPE_CHECKING:
@@ -65,9 +66,15 @@ class Universal(Stream):
     name: ClassVar[str] = "universal"
     title: ClassVar[str] = "Universal activation maximisation"
     version: ClassVar[int] = 4
+    seconds: ClassVar[float] = 0.4
+    doing: ClassVar[str] = "Searching small changes shared by all images"
+    heading: ClassVar[str] = "One small change shared by all images"
+    unit: ClassVar[str] = "margin"
+    measures: ClassVar[str] = "margin by class"
+    usual: ClassVar[float | None] = 2.1
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
-        self.settings = settings or Settings()
+        super().__init__(settings)
         self.screening = screening or Screening()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
@@ -134,6 +141,12 @@ class Universal(Stream):
         further = standing(stack, clean, LEAST, among_clean)
         both = np.hypot(np.maximum(score, 0.0), further)
         return np.asarray(np.where(further > 0, both, score), dtype=np.float32)
+
+    def standing_out(self, stack: Evidence) -> Array:
+        """The mean over the two larger radii, as in the comparison with reference models."""
+        radii = stack["margins"][:, -2:]
+        own = np.mean([scale_free(radii[:, r])[0] for r in range(radii.shape[1])], axis=0)
+        return np.asarray(own)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = _scaled(as_stack(evidence))[0, 1], _scaled(clean)[:, 1]

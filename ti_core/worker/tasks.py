@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ti_core.stream_registry import STREAMS
+
 if TYPE_CHECKING:
     from ti_core.loading.model import Model
     from ti_core.settings import Settings
@@ -133,5 +135,11 @@ TASKS: dict[str, Task] = {
     "describe": Task(describe, ("ti_core.loading",)),
 }
 
-WARM = ("captum.attr", "catboost", "diskcache", "ti_core.detector.detector", "ti_core.streams")
+WARM = (
+    "captum.attr",
+    "catboost",
+    "diskcache",
+    "ti_core.detector.detector",
+    *(entry.module for entry in STREAMS.values() if entry.on),
+)
 """What else a process that is kept ready has imported: one that starts cold imports these as it comes to need them."""

@@ -20,9 +20,9 @@ from tests.streams.toys import (
 from ti_core.detector.joint import joint_features, suspected
 from ti_core.detector.own_classes import alone, read_alone
 from ti_core.errors import CancelledError
-from ti_core.streams import Inversion, Stream, Universal, Windowed, stack
+from ti_core.streams import Stream, stack
 from ti_core.streams.base import silent
-from ti_core.streams.inversion import smallness
+from ti_core.streams.inversion import Inversion, smallness
 from ti_core.streams.searches.patches import Protocol, find_patterns, standing_out
 from ti_core.streams.searches.screening import (
     SEARCHED,
@@ -34,7 +34,9 @@ from ti_core.streams.searches.screening import (
 )
 from ti_core.streams.searches.search import pools
 from ti_core.streams.searches.shortlist import shortlist
+from ti_core.streams.universal import Universal
 from ti_core.streams.window_scores import FLAT, command, of_flat_patches
+from ti_core.streams.windowed import Windowed
 
 MANY = 20
 NAMES = tuple(f"class {i}" for i in range(MANY))

@@ -1,0 +1,35 @@
+"""Every line of the registry leads to a stream that says what people read of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ti_core.settings import Settings
+from ti_core.stream_registry import DEFAULT, STREAMS
+from ti_core.streams import Stream, known_stream, make_streams, stream_class
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_line_leads_to_its_class(name: str) -> None:
+    stream = stream_class(name)
+    assert issubclass(stream, Stream) and stream.name == name
+    assert all((stream.title, stream.doing, stream.heading, stream.unit, stream.measures))
+    assert stream.version >= 1 and stream.seconds > 0
+    assert Settings(streams=(name,)).streams == (name,)
+
+
+def test_streams_are_made_in_the_order_of_the_registry() -> None:
+    assert [s.name for s in make_streams(Settings(streams=tuple(reversed(STREAMS))))] == list(STREAMS)
+    assert [s.name for s in make_streams(Settings())] == list(DEFAULT)
+
+
+def test_an_unknown_stream_of_a_strangers_report_is_none() -> None:
+    assert known_stream("no_such_stream") is None
+
+
+def test_settings_load_no_network_library() -> None:
+    code = "import sys, ti_core.settings; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -1,0 +1,34 @@
+"""The streams of evidence by name, in the order they report.
+
+A new stream is a file in ``ti_core/streams`` and a line in :data:`STREAMS`. All that people read of it stands in its
+class (:class:`ti_core.streams.base.Stream`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a stream's class is, as ``module:class``, and whether the stream is on by default."""
+
+    place: str
+    on: bool = True
+
+    @property
+    def module(self) -> str:
+        """The module of the class."""
+        return self.place.partition(":")[0]
+
+
+STREAMS: dict[str, Entry] = {
+    "saliency": Entry("ti_core.streams.saliency:Saliency"),
+    "universal": Entry("ti_core.streams.universal:Universal"),
+    "windowed": Entry("ti_core.streams.windowed:Windowed"),
+    "inversion": Entry("ti_core.streams.inversion:Inversion"),
+    "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
+}
+
+DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
+"""Names of the streams that are on by default."""
