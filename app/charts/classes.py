@@ -37,63 +37,12 @@ def class_bars(
     figure = go.Figure()
     if not band:
         figure.add_hline(1.0, line={"color": colours.clean, "dash": "dash", "width": 1.5})
-    low, middle, high = band or ((),) * 3
-    if band and len(x) <= 300:
-        figure.add_trace(
-            go.Bar(
-                x=at,
-                y=np.asarray(high) - np.asarray(low),
-                base=low,
-                name="clean models",
-                marker={"color": faded(colours.clean, 0.22), "line": {"color": colours.clean, "width": 1}},
-                width=0.8,
-                hovertemplate="clean models: %{base:.2f} to %{customdata:.2f}<extra></extra>",
-                customdata=high,
-            )
-        )
     if band:
-        figure.add_trace(
-            go.Scatter(
-                x=at,
-                y=middle,
-                mode="markers",
-                name="median",
-                marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
-                hovertemplate="clean median: %{y:.2f}<extra></extra>",
-            )
-        )
-    figure.add_trace(
-        go.Scatter(
-            x=at,
-            y=values,
-            mode="markers",
-            name="this model",
-            marker={
-                "symbol": ["diamond" if i == suspected else "circle" for i in at],
-                "size": [15 if i == suspected else 9 for i in at],
-                "color": colours.suspect,
-                "opacity": 1,
-                "line": {"width": 1, "color": colours.page},
-            },
-            customdata=x,
-            hovertemplate="class %{customdata}: %{y:.2f}<extra></extra>",
-        )
-    )
+        _add_band(figure, at, band, colours)
+    figure.add_trace(_marks(at, values, x, suspected, colours))
     ticks, words, named = class_ticks(x)
     if suspected is not None and not named:
-        # Its name stands beside its mark, on the side where there is more room.
-        place = (
-            {"xanchor": "right", "xshift": -12}
-            if 2 * suspected > len(x)
-            else {"xanchor": "left", "xshift": 12}
-        )
-        figure.add_annotation(
-            x=suspected,
-            y=float(values[suspected]),
-            text=escape(str(names[suspected])[:40]),
-            showarrow=False,
-            **place,
-        )
+        _add_name(figure, suspected, float(values[suspected]), str(names[suspected]), len(x))
     figure.update_layout(
         template=template(colours),
         height=250,
@@ -108,3 +57,59 @@ def class_bars(
         yaxis={"title": escape(unit), "zeroline": True},
     )
     return figure
+
+
+def _add_band(figure: go.Figure, at: Array, band: Sequence[Array], colours: Palette) -> None:
+    """The clean reference models' band of each class, where there are at most 300 classes, and its middle."""
+    low, middle, high = band
+    if len(at) <= 300:
+        figure.add_trace(
+            go.Bar(
+                x=at,
+                y=np.asarray(high) - np.asarray(low),
+                base=low,
+                name="clean models",
+                marker={"color": faded(colours.clean, 0.22), "line": {"color": colours.clean, "width": 1}},
+                width=0.8,
+                hovertemplate="clean models: %{base:.2f} to %{customdata:.2f}<extra></extra>",
+                customdata=high,
+            )
+        )
+    figure.add_trace(
+        go.Scatter(
+            x=at,
+            y=middle,
+            mode="markers",
+            name="median",
+            marker={"symbol": "line-ew-open", "size": 14, "color": colours.clean, "line": {"width": 2}},
+            hovertemplate="clean median: %{y:.2f}<extra></extra>",
+        )
+    )
+
+
+def _marks(
+    at: Array, values: Array, names: Sequence[str], suspected: int | None, colours: Palette
+) -> go.Scatter:
+    """This model's mark of each class; the suspected class is a diamond."""
+    return go.Scatter(
+        x=at,
+        y=values,
+        mode="markers",
+        name="this model",
+        marker={
+            "symbol": ["diamond" if i == suspected else "circle" for i in at],
+            "size": [15 if i == suspected else 9 for i in at],
+            "color": colours.suspect,
+            "opacity": 1,
+            "line": {"width": 1, "color": colours.page},
+        },
+        customdata=names,
+        hovertemplate="class %{customdata}: %{y:.2f}<extra></extra>",
+    )
+
+
+def _add_name(figure: go.Figure, suspected: int, value: float, name: str, classes: int) -> None:
+    """The suspected class's name beside its mark, on the side where there is more room."""
+    right = 2 * suspected > classes
+    place = {"xanchor": "right", "xshift": -12} if right else {"xanchor": "left", "xshift": 12}
+    figure.add_annotation(x=suspected, y=value, text=escape(name[:40]), showarrow=False, **place)

@@ -153,6 +153,30 @@ def entropy_chart(found: Entropies, most: float, top: float, colour: str, colour
         fillcolor=faded(colours.verdicts["backdoored"], 0.12),
         layer="below",
     )
+    _add_histograms(figure, found, edges, colour, colours)
+    _add_image_marks(figure, found, most, top, colour, colours)
+    if 0 < found.boundary <= most:
+        figure.add_vline(
+            x=found.boundary,
+            line={"color": colours.verdicts["backdoored"], "width": 2, "dash": "dash"},
+        )
+    figure.update_layout(
+        template=template(colours),
+        height=300,
+        barmode="overlay",
+        bargap=0,
+        xaxis={
+            "range": [0, most],
+            "title": "entropy of the answers in bits; left of the dashed line: rejected",
+        },
+        yaxis={"range": [0, top], "tickformat": ".0%", "title": "share of the images", "zeroline": False},
+        margin={"l": 8, "r": 8, "t": 56, "b": 8},
+    )
+    return figure
+
+
+def _add_histograms(figure: go.Figure, found: Entropies, edges: Array, colour: str, colours: Palette) -> None:
+    """The entropies of the clean images, and of the stamped ones if there are any."""
     sets = (
         ("clean images", found.clean, colours.soft, "", 0.45),
         ("stamped images", found.stamped, colour, "/", 0.15),
@@ -163,13 +187,19 @@ def entropy_chart(found: Entropies, most: float, top: float, colour: str, colour
         figure.add_trace(
             go.Bar(
                 x=(edges[:-1] + edges[1:]) / 2,
-                y=shares(values, most),
+                y=shares(values, float(edges[-1])),
                 width=edges[1] - edges[0],
                 name=name,
                 marker=_look(faded(fill, alpha), fill, shape),
                 hovertemplate=f"%{{y:.0%}} of {len(values)} {name} near %{{x:.2f}} bits<extra></extra>",
             )
         )
+
+
+def _add_image_marks(
+    figure: go.Figure, found: Entropies, most: float, top: float, colour: str, colours: Palette
+) -> None:
+    """Where the one image lies, without and with the trigger."""
     for name, value, symbol, height in (
         ("this image", found.plain, "circle", 0.84),
         ("this image, stamped", found.triggered, "triangle-down", 0.94),
@@ -190,32 +220,8 @@ def entropy_chart(found: Entropies, most: float, top: float, colour: str, colour
                 hovertemplate=f"{name}: {value:.2f} bits<extra></extra>",
             )
         )
-        figure.add_shape(
-            type="line",
-            x0=value,
-            x1=value,
-            y0=0,
-            y1=height * top,
-            line={"color": colour, "width": 1, "dash": "dot"},
-        )
-    if 0 < found.boundary <= most:
-        figure.add_vline(
-            x=found.boundary,
-            line={"color": colours.verdicts["backdoored"], "width": 2, "dash": "dash"},
-        )
-    figure.update_layout(
-        template=template(colours),
-        height=300,
-        barmode="overlay",
-        bargap=0,
-        xaxis={
-            "range": [0, most],
-            "title": "entropy of the answers in bits; left of the dashed line: rejected",
-        },
-        yaxis={"range": [0, top], "tickformat": ".0%", "title": "share of the images", "zeroline": False},
-        margin={"l": 8, "r": 8, "t": 56, "b": 8},
-    )
-    return figure
+        line = {"color": colour, "width": 1, "dash": "dot"}
+        figure.add_shape(type="line", x0=value, x1=value, y0=0, y1=height * top, line=line)
 
 
 def shares(values: Array, most: float) -> Array:

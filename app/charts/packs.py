@@ -101,35 +101,14 @@ def table_forest(
     figure = go.Figure()
     guess = {"color": colours.soft, "dash": "dot"}
     figure.add_shape(type="line", x0=0.5, x1=0.5, y0=0, y1=1, yref="paper", line=guess)
-    looks = (
+    for streams, title, symbol, colour, lift in (
         ("joint", "all streams", "diamond", colours.suspect, -0.16),
         ("saliency", "saliency alone, the paper's stream", "circle-open", colours.clean, 0.16),
-    )
-    for streams, title, symbol, colour, lift in looks:
+    ):
         own = [r for r in rows if r.streams == streams]
-        if not own:
-            continue
-        figure.add_trace(
-            go.Scatter(
-                x=[r.auc for r in own],
-                y=[names.index(name(r)) + lift for r in own],
-                mode="markers",
-                name=title,
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [r.high - r.auc for r in own],
-                    "arrayminus": [r.auc - r.low for r in own],
-                    "color": colour,
-                    "thickness": 2,
-                    "width": 4,
-                },
-                marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
-                customdata=[[r.low, r.high, r.trojaned, r.clean] for r in own],
-                hovertemplate="AUC %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}),"
-                " %{customdata[2]} backdoored and %{customdata[3]} clean models<extra></extra>",
-            )
-        )
+        if own:
+            at = [names.index(name(r)) + lift for r in own]
+            figure.add_trace(_intervals(own, at, title, symbol, colour))
     # The paper's networks are those of the challenge.
     marked = [
         r for r in rows if r.streams == "saliency" and r.family in ("all", "challenge") and r.kind in paper
@@ -163,3 +142,26 @@ def table_forest(
         margin={"l": 8, "r": 8, "t": 36, "b": 8},
     )
     return figure
+
+
+def _intervals(rows: Sequence[Row], at: Sequence[float], title: str, symbol: str, colour: str) -> go.Scatter:
+    """AUC and interval of rows, each at its height."""
+    return go.Scatter(
+        x=[r.auc for r in rows],
+        y=at,
+        mode="markers",
+        name=title,
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [r.high - r.auc for r in rows],
+            "arrayminus": [r.auc - r.low for r in rows],
+            "color": colour,
+            "thickness": 2,
+            "width": 4,
+        },
+        marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
+        customdata=[[r.low, r.high, r.trojaned, r.clean] for r in rows],
+        hovertemplate="AUC %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}),"
+        " %{customdata[2]} backdoored and %{customdata[3]} clean models<extra></extra>",
+    )

@@ -39,52 +39,8 @@ def gauge(
     reference : by name ("clean", "trojaned"), out-of-fold probabilities of the fitted reference models.
     """
     figure = go.Figure()
-    zones = (("clean", 0.0, low), ("inconclusive", low, high), ("backdoored", high, 1.0))
-    for name, start, end in zones:
-        figure.add_shape(
-            type="rect",
-            x0=start,
-            x1=end,
-            y0=1.55,
-            y1=2.05,
-            line_width=0,
-            fillcolor=faded(colours.verdicts[name], 0.35),
-        )
-    for position in (low, high):
-        figure.add_shape(
-            type="line",
-            x0=position,
-            x1=position,
-            y0=-0.5 if reference else 1.55,
-            y1=2.05,
-            line={"color": colours.soft, "dash": "dot"},
-        )
-    for name, start, end in zones:
-        if end - start > 0.022 * len(name):
-            figure.add_annotation(
-                x=(start + end) / 2,
-                y=1.8,
-                text=name,
-                showarrow=False,
-                font={"size": 12, "color": colours.ink},
-            )
-    for row, (name, values) in enumerate(reference.items()):
-        shown = np.asarray(values)[: MOST_POINTS // 4]
-        figure.add_trace(
-            go.Scatter(
-                x=shown,
-                y=np.full(len(shown), 0.9 - 0.9 * row),
-                mode="markers",
-                name=f"{name} reference models",
-                marker={
-                    "symbol": "line-ns-open" if name == "clean" else "x-thin-open",
-                    "size": 12 if name == "clean" else 8,
-                    "color": colours.clean if name == "clean" else colours.trojaned,
-                    "line": {"width": 1.5},
-                },
-                hovertemplate=f"{name} reference model: %{{x:.1%}}<extra></extra>",
-            )
-        )
+    _add_zones(figure, low, high, -0.5 if reference else 1.55, colours)
+    _add_references(figure, reference, colours)
     figure.add_trace(
         go.Scatter(
             x=[probability],
@@ -115,6 +71,60 @@ def gauge(
         },
     )
     return figure
+
+
+def _add_zones(figure: go.Figure, low: float, high: float, bottom: float, colours: Palette) -> None:
+    """The three zones of the scale with their names, and the thresholds as lines down to ``bottom``."""
+    zones = (("clean", 0.0, low), ("inconclusive", low, high), ("backdoored", high, 1.0))
+    for name, start, end in zones:
+        figure.add_shape(
+            type="rect",
+            x0=start,
+            x1=end,
+            y0=1.55,
+            y1=2.05,
+            line_width=0,
+            fillcolor=faded(colours.verdicts[name], 0.35),
+        )
+    for position in (low, high):
+        figure.add_shape(
+            type="line",
+            x0=position,
+            x1=position,
+            y0=bottom,
+            y1=2.05,
+            line={"color": colours.soft, "dash": "dot"},
+        )
+    for name, start, end in zones:
+        if end - start > 0.022 * len(name):
+            figure.add_annotation(
+                x=(start + end) / 2,
+                y=1.8,
+                text=name,
+                showarrow=False,
+                font={"size": 12, "color": colours.ink},
+            )
+
+
+def _add_references(figure: go.Figure, reference: Mapping[str, Array], colours: Palette) -> None:
+    """A row of marks for each kind of reference model."""
+    for row, (name, values) in enumerate(reference.items()):
+        shown = np.asarray(values)[: MOST_POINTS // 4]
+        figure.add_trace(
+            go.Scatter(
+                x=shown,
+                y=np.full(len(shown), 0.9 - 0.9 * row),
+                mode="markers",
+                name=f"{name} reference models",
+                marker={
+                    "symbol": "line-ns-open" if name == "clean" else "x-thin-open",
+                    "size": 12 if name == "clean" else 8,
+                    "color": colours.clean if name == "clean" else colours.trojaned,
+                    "line": {"width": 1.5},
+                },
+                hovertemplate=f"{name} reference model: %{{x:.1%}}<extra></extra>",
+            )
+        )
 
 
 def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> go.Figure:

@@ -30,6 +30,29 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     except PackError as error:
         st.info(words.safe(words.for_the_page(str(error))), icon=":material/info:")
         return None
+    kind, trojaned, pushes = _view(case, key)
+    asked = None
+    if not same_profile(case, settings):
+        asked = _other_settings(case, settings, key)
+    chosen = [p for p in drawn if p.kind == kind]
+    for i, figure in enumerate(histogram_charts.histograms(chosen, state.colours(), trojaned, pushes)):
+        st.plotly_chart(
+            figure,
+            theme=None,
+            config=charts.CONFIG,
+            key=f"{key}.histograms.{i}",
+            alt="Histograms of saliency, this model beside the clean reference models; the table below has distances.",
+        )
+    if pushes and any(abs(p.pushes).max() > 0 for p in chosen):
+        st.caption(
+            "Under the axis: ▲ a bin that spoke for a backdoor, ▼ one that spoke against it, in saliency's own verdict."
+        )
+    distance_table(chosen)
+    return asked
+
+
+def _view(case: Case, key: str) -> tuple[str, bool, bool]:
+    """Which group of probes is shown, whether with trojaned models, and whether with what moved the verdict."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         kind = st.segmented_control(
             "Probes",
@@ -49,33 +72,22 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
             key=f"{key}.pushes",
             help="Bins by their Shapley values.",
         )
-    asked = None
-    if not same_profile(case, settings):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            own = Settings.parse(case.report.settings)
-            st.info(
-                "These histograms are at other settings than the verdict above, which belongs to quantiles"
-                f" {', '.join(f'{q:g}' for q in own.quantiles)}, {own.bins} bins,"
-                f" {controls.CHOICES[own.histogram_form]}.",
-                icon=":material/info:",
-            )
-            if case.finished and st.button("Get the verdict at these settings", key=f"{key}.again"):
-                asked = settings
-    chosen = [p for p in drawn if p.kind == kind]
-    for i, figure in enumerate(histogram_charts.histograms(chosen, state.colours(), trojaned, pushes)):
-        st.plotly_chart(
-            figure,
-            theme=None,
-            config=charts.CONFIG,
-            key=f"{key}.histograms.{i}",
-            alt="Histograms of saliency, this model beside the clean reference models; the table below has distances.",
+    return kind, trojaned, pushes
+
+
+def _other_settings(case: Case, settings: Settings, key: str) -> Settings | None:
+    """Say that the histograms are at other settings than the verdict; the settings if their verdict is asked for."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        own = Settings.parse(case.report.settings)
+        st.info(
+            "These histograms are at other settings than the verdict above, which belongs to quantiles"
+            f" {', '.join(f'{q:g}' for q in own.quantiles)}, {own.bins} bins,"
+            f" {controls.CHOICES[own.histogram_form]}.",
+            icon=":material/info:",
         )
-    if pushes and any(abs(p.pushes).max() > 0 for p in chosen):
-        st.caption(
-            "Under the axis: ▲ a bin that spoke for a backdoor, ▼ one that spoke against it, in saliency's own verdict."
-        )
-    distance_table(chosen)
-    return asked
+        if case.finished and st.button("Get the verdict at these settings", key=f"{key}.again"):
+            return settings
+    return None
 
 
 def _profile(case: Case, key: str) -> Settings | None:

@@ -105,51 +105,58 @@ def held_out(pack: Pack) -> None:
         help="All streams together decide an inspection; saliency alone is the paper's method.",
     )
     one = found[chosen]
-    clean = one.labels.count("clean")
-    colours = state.colours()
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**ROC curves**")
-        said = "; ".join(
-            f"{r.kind} AUC {r.auc:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f}" for r in one.roc
-        )
-        st.plotly_chart(
-            curve_charts.roc_curves(one.roc, one.upper, colours),
-            theme=None,
-            config=charts.CONFIG,
-            key="packs.roc",
-            alt=f"ROC curves: {said}",
-        )
-        kinds = " and ".join(f"{one.labels.count(r.kind)} {r.kind}" for r in one.roc)
-        st.caption(
-            f"From {kinds} models against {clean} clean ones; one clean model is {1 / max(1, clean):.1%} of the way"
-            f" across. The marks are at the threshold {one.upper:.0%} from which on a model is called backdoored; the"
-            " dotted line is a guess."
-        )
+        _roc(one)
     with right:
-        st.markdown("**Calibration**")
-        bins = one.calibration
-        st.plotly_chart(
-            curve_charts.calibration_curve(bins, colours),
-            theme=None,
-            config=charts.CONFIG,
-            key="packs.calibration",
-            alt=f"Calibration of {len(one.labels)} models; Brier score {bins.brier:.3f}",
-        )
-        st.caption(
-            f"{len(one.labels)} models in {len(bins.count)} groups of {int(bins.count.min())} to"
-            f" {int(bins.count.max())}, each with its 95 % interval; on the dotted line a probability is exact. Brier"
-            f" score {bins.brier:.3f}, where 0 is perfect and 0.25 a coin."
-        )
+        _calibration(one)
     st.markdown("**Every held-out model**")
     st.plotly_chart(
-        curve_charts.held_out_scores(one, colours),
+        curve_charts.held_out_scores(one, state.colours()),
         theme=None,
         config=charts.CONFIG,
         key="packs.scores",
         alt=_scores(one),
     )
     st.caption(_scores(one))
+
+
+def _roc(one: Curves) -> None:
+    """ROC curves, and how many models they rest on."""
+    clean = one.labels.count("clean")
+    st.markdown("**ROC curves**")
+    said = "; ".join(f"{r.kind} AUC {r.auc:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f}" for r in one.roc)
+    st.plotly_chart(
+        curve_charts.roc_curves(one.roc, one.upper, state.colours()),
+        theme=None,
+        config=charts.CONFIG,
+        key="packs.roc",
+        alt=f"ROC curves: {said}",
+    )
+    kinds = " and ".join(f"{one.labels.count(r.kind)} {r.kind}" for r in one.roc)
+    st.caption(
+        f"From {kinds} models against {clean} clean ones; one clean model is {1 / max(1, clean):.1%} of the way"
+        f" across. The marks are at the threshold {one.upper:.0%} from which on a model is called backdoored; the"
+        " dotted line is a guess."
+    )
+
+
+def _calibration(one: Curves) -> None:
+    """The calibration curve with its Brier score."""
+    st.markdown("**Calibration**")
+    bins = one.calibration
+    st.plotly_chart(
+        curve_charts.calibration_curve(bins, state.colours()),
+        theme=None,
+        config=charts.CONFIG,
+        key="packs.calibration",
+        alt=f"Calibration of {len(one.labels)} models; Brier score {bins.brier:.3f}",
+    )
+    st.caption(
+        f"{len(one.labels)} models in {len(bins.count)} groups of {int(bins.count.min())} to"
+        f" {int(bins.count.max())}, each with its 95 % interval; on the dotted line a probability is exact. Brier"
+        f" score {bins.brier:.3f}, where 0 is perfect and 0.25 a coin."
+    )
 
 
 def _scores(found: Curves) -> str:

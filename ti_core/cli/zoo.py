@@ -11,13 +11,24 @@ from ti_core.errors import SettingsError
 def zoo(options: argparse.Namespace) -> int:
     """``zoo train`` and ``zoo samples``."""
     if options.verb == "samples":
-        from ti_core.zoo.samples import SEED, train_samples
+        _samples(options)
+    else:
+        _train(options)
+    return 0
 
-        for record in train_samples(
-            options.data, options.out, SEED if options.seed is None else options.seed, bases=options.bases
-        ):
-            print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
-        return 0
+
+def _samples(options: argparse.Namespace) -> None:
+    """Train the demonstration models."""
+    from ti_core.zoo.samples import SEED, train_samples
+
+    for record in train_samples(
+        options.data, options.out, SEED if options.seed is None else options.seed, bases=options.bases
+    ):
+        print(f"{record['id']}: clean accuracy {record['clean_accuracy']:.3f}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train reference models, and say what can enter a pack."""
     from ti_core.zoo.plan.colour import MENUS, SUCCESS, plan_for
     from ti_core.zoo.training.data import load_data
     from ti_core.zoo.training.members import (
@@ -74,4 +85,3 @@ def zoo(options: argparse.Namespace) -> int:
         )
     if any(r["family"] != "base" for r in records):
         print(zoo_text(records))
-    return 0

@@ -13,7 +13,8 @@ from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.allowed import ALLOWED, runs_code
 from ti_core.loading.pickles.archive import Member, open_zip, read_member
-from ti_core.loading.pickles.outline import Outline, outlines_of
+from ti_core.loading.pickles.machine import Outline
+from ti_core.loading.pickles.outline import outlines_of
 from ti_core.loading.pickles.tensors import TensorInfo, tensors_in
 from ti_core.loading.pickles.torch_file import examine
 from ti_core.loading.refusals import REFUSED_FORMATS

@@ -149,30 +149,10 @@ def class_bars(
     for i, word in zip(ticks, written, strict=True):
         parts.append(text(left + (i + 0.5) * step, bottom + 16, word[:10], anchor="middle"))
     for i, name in enumerate(names):
-        x = left + (i + 0.5) * step
-        half = min(10.0, 0.36 * step)
-        parts.append(
-            f'<rect x="{x - half:.1f}" y="{y(high[i]):.1f}" width="{2 * half:.1f}"'
-            f' height="{max(0.5, y(low[i]) - y(high[i])):.1f}" fill="{CLEAN}" fill-opacity="0.2" stroke="{CLEAN}"/>'
-        )
-        parts.append(
-            f'<line x1="{x - half:.1f}" x2="{x + half:.1f}" y1="{y(middle[i]):.1f}" y2="{y(middle[i]):.1f}"'
-            f' stroke="{CLEAN}" stroke-width="2"/>'
-        )
-        if i == suspected:
-            parts.append(
-                f'<path d="M{x:.1f} {y(values[i]) - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>'
-            )
-            if not named:
-                end = 2 * i > len(names)
-                place = x - 12 if end else x + 12
-                parts.append(
-                    text(place, y(values[i]) + 4, str(name)[:40], INK, anchor="end" if end else "start")
-                )
-        else:
-            parts.append(
-                f'<circle cx="{x:.1f}" cy="{y(values[i]):.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>'
-            )
+        x, half = left + (i + 0.5) * step, min(10.0, 0.36 * step)
+        parts += _band(x, half, y(low[i]), y(middle[i]), y(high[i]))
+        beside = None if named else (str(name), 2 * i > len(names))
+        parts += _mark(x, y(values[i]), i == suspected, beside)
     parts.append(
         text(
             left,
@@ -183,6 +163,33 @@ def class_bars(
         )
     )
     return svg(left + width + 12, bottom + 44, parts, title)
+
+
+def _band(x: float, half: float, low: float, middle: float, high: float) -> list[str]:
+    """The clean reference models' band about ``x``, from ``low`` to ``high`` on the page, and its middle."""
+    return [
+        f'<rect x="{x - half:.1f}" y="{high:.1f}" width="{2 * half:.1f}"'
+        f' height="{max(0.5, low - high):.1f}" fill="{CLEAN}" fill-opacity="0.2" stroke="{CLEAN}"/>',
+        f'<line x1="{x - half:.1f}" x2="{x + half:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"'
+        f' stroke="{CLEAN}" stroke-width="2"/>',
+    ]
+
+
+def _mark(x: float, y: float, suspected: bool, beside: tuple[str, bool] | None) -> list[str]:
+    """This model's mark of a class; the suspected class is a diamond.
+
+    Parameters
+    ----------
+    beside : the class's name, which stands beside a diamond, and whether it stands to its left.
+    """
+    if not suspected:
+        return [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>']
+    parts = [f'<path d="M{x:.1f} {y - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>']
+    if beside is not None:
+        name, left = beside
+        place = x - 12 if left else x + 12
+        parts.append(text(place, y + 4, name[:40], INK, anchor="end" if left else "start"))
+    return parts
 
 
 def histograms(panels: Sequence[Panel], title: str, trojaned: bool = True, columns: int = 3) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.allowed import ALLOWED, STORAGES, Kind, runs_code
+from ti_core.loading.pickles.machine import Outline
 from ti_core.loading.pickles.nodes import Call, Pairs, Ref, Stored, depth_of
-from ti_core.loading.pickles.outline import Outline
 from ti_core.loading.pickles.tensors import UnfitError, tensor_of
 from ti_core.text import few, shown, ways_out
 

@@ -9,7 +9,8 @@ from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.findings import Finding, Severity, worst
 from ti_core.loading.pickles.archive import TorchArchive, open_torch_archive
 from ti_core.loading.pickles.checks import check
-from ti_core.loading.pickles.outline import Outline, outline_of
+from ti_core.loading.pickles.machine import Outline
+from ti_core.loading.pickles.outline import outline_of
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from ti_core.architectures import ARCHITECTURES
+from ti_core.architectures import ARCHITECTURES, Options
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.match import settled
 from ti_core.loading.pickles.challenge import REARRANGE
-from ti_core.loading.pickles.challenge_vit import vit_options
 from ti_core.loading.pickles.layer_table import LAYERS, WRAPPERS
 from ti_core.loading.pickles.layers import LayerBuilder
 from ti_core.loading.pickles.networks import NETWORK_CLASSES, NETWORK_PARTS
 from ti_core.loading.pickles.rebuild import check_attributes, fill
 from ti_core.loading.pickles.records import Record
 from ti_core.text import few, shown, ways_out
-
-if TYPE_CHECKING:
-    from ti_core.architectures import Options
-    from ti_core.loading.pickles.records import Record
 
 _CONTAINERS = {"torch.nn.modules.container.Sequential", "torch.nn.modules.container.ModuleList"}
 _NO_EFFECT = ("dropout.", "linear.Identity")
@@ -152,3 +147,54 @@ def options_of(architecture: str, record: Record, options: Options) -> dict[str,
     ValueError : it tells something that the architecture cannot be.
     """
     return vit_options(record, options) if architecture == "simple_vit" else {}
+
+
+_PATTERNS = (
+    "b c (h p1) (w p2) -> b h w (p1 p2 c)",
+    "b c (h p1) (w p2) -> b (h w) (p1 p2 c)",
+)
+
+
+def vit_options(record: Record, options: Options) -> dict[str, Any]:
+    """The width of a head of a pickled SimpleViT, whose heads leave no trace in the shapes.
+
+    Raises
+    ------
+    ValueError : its patches, heads or position embedding are not those of the architecture.
+    """
+    def part(*names: str) -> Record:
+        found: Any = record
+        for name in names:
+            found = found.children.get(name) if isinstance(found, Record) else None
+        if not isinstance(found, Record):
+            raise ValueError("a part is missing")
+        return found
+
+    attention = part("transformer", "layers", "0", "0")
+    heads, scale = attention.state.get("heads"), attention.state.get("scale")
+    if type(heads) is not int or not 0 < heads <= options["inner"] or options["inner"] % heads:
+        raise ValueError("an impossible number of heads")
+    dim_head = options["inner"] // heads
+    if not isinstance(scale, float) or abs(scale - dim_head**-0.5) > 1e-9:
+        raise ValueError("a scale that does not follow from the heads")
+    cut = part("to_patch_embedding", "0")
+    if cut.path == REARRANGE:
+        sides = {"p1": options["patch"], "p2": options["patch"]}
+        if cut.state.get("pattern") not in _PATTERNS or cut.state.get("axes_lengths") != sides:
+            raise ValueError("patches cut in another way")
+    _check_positions(record.state.get("pos_embedding"), options["dim"])
+    return {"dim_head": dim_head}
+
+
+def _check_positions(stored: Any, dim: int) -> None:
+    """Later versions store the position embedding; it must be the one that the architecture computes."""
+    if stored is None:
+        return
+    import torch
+
+    from ti_core.architectures.simple_vit import sincos_2d
+
+    side = round(stored.shape[0] ** 0.5)
+    computed = sincos_2d(side, side, dim, torch.device("cpu"))
+    if stored.shape != computed.shape or not torch.allclose(stored.float(), computed, atol=1e-4):
+        raise ValueError("another position embedding")

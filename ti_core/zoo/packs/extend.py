@@ -44,8 +44,6 @@ def extend_pack(
     PackError : nothing to add, an id that both have or that is not there, networks of other images or classes, or a
         pack whose evidence is of another version of the program.
     """
-    from safetensors.torch import load_file, save_file
-
     if stale := stale_streams(pack):
         raise PackError(
             f"Evidence of pack {pack.name!r} is out of date ({', '.join(stale)}); renew it first."
@@ -57,12 +55,7 @@ def extend_pack(
     added = _added(pack, zoo, members)
     cleared(out)
     shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
-    old = load_file(pack.checked("zoo.safetensors"))
-    tensors = {f"{m['id']}/{k}": v for m in members for k, v in _own(old, m["id"]).items()}
-    for record in added:
-        own = load_file(zoo / f"{record['id']}.safetensors")
-        tensors |= {f"{record['id']}/{key}": value for key, value in own.items()}
-    save_file(tensors, out / "zoo.safetensors")
+    _write_weights(pack, members, zoo, added, out)
     triggers = _kept_triggers(pack, {m["id"] for m in members}) | trigger_arrays(zoo, added)
     if triggers:
         np.savez_compressed(out / "triggers.npz", **triggers)
@@ -106,6 +99,24 @@ def _added(pack: Pack, zoo: Path, members: list[Mapping[str, Any]]) -> list[Mapp
         if (options.get("in_channels"), side, options.get("classes")) != (shape[0], shape[1], classes):
             raise PackError(f"{r['id']} is not of {classes} classes of {shape[1]} x {shape[2]} images.")
     return added
+
+
+def _write_weights(
+    pack: Pack,
+    members: list[Mapping[str, Any]],
+    zoo: Path,
+    added: list[Mapping[str, Any]],
+    out: Path,
+) -> None:
+    """Write the weights of the pack's ``members`` and of the networks ``added`` from ``zoo``."""
+    from safetensors.torch import load_file, save_file
+
+    old = load_file(pack.checked("zoo.safetensors"))
+    tensors = {f"{m['id']}/{k}": v for m in members for k, v in _own(old, m["id"]).items()}
+    for record in added:
+        own = load_file(zoo / f"{record['id']}.safetensors")
+        tensors |= {f"{record['id']}/{key}": value for key, value in own.items()}
+    save_file(tensors, out / "zoo.safetensors")
 
 
 def _own(tensors: Mapping[str, Any], id: str) -> dict[str, Any]:
