@@ -1,13 +1,15 @@
 """Write the tables that the documentation quotes between their markers.
 
 ``python -m benchmarks.tables`` rewrites README.md, docs/table-1.md, docs/settings.md and docs/report-schema.md from the
-packs' records, the settings schema and the report's; with ``--check`` it changes nothing and fails if they differ.
+packs' records, the settings schema and the report's. It writes docs/report-schema.json from the report's schema. With
+``--check`` it changes nothing and fails if they differ.
 ``--shift`` (half a minute a pack) and ``--ablations`` (minutes, and FLAML) also make those tables anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -17,7 +19,7 @@ from typing import Any
 from ti_core.cli.tables import STREAM_TITLES
 from ti_core.evaluation.table import PAPER_AUC
 from ti_core.reference.pack import Pack, load_pack, pack_names
-from ti_core.results import schema as report_schema
+from ti_core.results.report import report_schema
 from ti_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,11 +133,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "table-1": table_1,
     "table-1-whole": table_1_whole,
     "settings": settings,
-    "report-schema": report_schema.table,
+    "report-schema": lambda: report_schema().table(),
 }
 SLOW: dict[str, Callable[[], str]] = {"shift": shift_table, "ablations": ablation_table}
 """Made anew only when they are asked for."""
 PAGES = ("README.md", "docs/table-1.md", "docs/settings.md", "docs/report-schema.md")
+PUBLISHED_SCHEMA = "docs/report-schema.json"
+"""The schema of the JSON report as JSON Schema."""
 
 
 def filled(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
@@ -148,6 +152,11 @@ def filled(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     return text
 
 
+def published_schema() -> str:
+    """The text of :data:`PUBLISHED_SCHEMA`."""
+    return json.dumps(report_schema().json, indent=2) + "\n"
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument(
@@ -158,10 +167,10 @@ def main() -> int:
     chosen = options.parse_args()
     tables = TABLES | {name: make for name, make in SLOW.items() if getattr(chosen, name)}
     stale = []
-    for name in PAGES:
+    for name in (*PAGES, PUBLISHED_SCHEMA):
         path = ROOT / name
-        text = path.read_text()
-        made = filled(text, tables)
+        text = path.read_text() if path.exists() else ""
+        made = published_schema() if name == PUBLISHED_SCHEMA else filled(text, tables)
         if made != text:
             stale.append(name)
             if not chosen.check:

@@ -17,7 +17,7 @@ from ti_core.rendering.page import html_report
 from ti_core.rendering.repeat_command import command
 from ti_core.rendering.verify import HOLDS, verify_report
 from ti_core.results.case import Case
-from ti_core.results.checks import check_record
+from ti_core.results.case_record import check_record
 from ti_core.results.report import LONGEST_NAME
 
 NAMES = {

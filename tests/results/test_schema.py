@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ti_core.results.case import Case
-from ti_core.results.report import Report
-from ti_core.results.schema import FIELDS, children, fits, problems
+from ti_core.results.limits import check_plain
+from ti_core.results.report import Report, report_record, report_schema
 from ti_core.settings import Settings
+
+SCHEMA = report_schema()
+PUBLISHED = Path(__file__).resolve().parents[2] / "docs" / "report-schema.json"
 
 
 def record(case: Case) -> dict[str, Any]:
@@ -18,32 +25,32 @@ def record(case: Case) -> dict[str, Any]:
 
 
 def test_the_schema_is_the_dataclass() -> None:
-    assert set(children("")) == {f.name for f in fields(Report)}
+    assert set(SCHEMA.children("")) == {f.name for f in fields(Report)}
 
 
 def test_every_group_is_described_and_every_description_ends() -> None:
-    assert all(f.says.endswith(".") for f in FIELDS)
-    paths = [f.path for f in FIELDS]
+    assert all(f.says.endswith(".") for f in SCHEMA.fields)
+    paths = [f.path for f in SCHEMA.fields]
     assert len(paths) == len(set(paths))
-    groups = {f.path for f in FIELDS if f.kind == "group"}
+    groups = {f.path for f in SCHEMA.fields if f.kind == "group"}
     assert {p.rsplit(".", 1)[0] for p in paths if "." in p} == groups
 
 
 @pytest.mark.parametrize("label", ["clean", "blend", "patch", "partial"])
 def test_real_reports_are_as_the_schema_says(label: str, tiny_cases: dict[str, Case]) -> None:
     found = record(tiny_cases[label])
-    assert problems(found) == []
+    assert SCHEMA.problems(found) == []
     assert set(found["settings"]) == set(Settings().as_dict())
 
 
 def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_always(
     tiny_cases: dict[str, Case],
 ) -> None:
-    """No description of a field that no report holds."""
+    """There is no description of a field that no report holds."""
     seen: set[str] = set()
 
     def walk(group: dict[str, Any], path: str) -> None:
-        known = children(path)
+        known = SCHEMA.children(path)
         for name, value in group.items():
             field = known.get(name) or known["*"]
             seen.add(field.path)
@@ -54,9 +61,9 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
         walk(record(case), "")
     # Only a process of its own confines, and only images of one's own take a pack's place.
     elsewhere = {
-        f.path for f in FIELDS if f.path.startswith(("pack.images", "isolation.", "streams.recovered"))
+        f.path for f in SCHEMA.fields if f.path.startswith(("pack.images", "isolation.", "streams.recovered"))
     }
-    assert {f.path for f in FIELDS} - seen - elsewhere == set()
+    assert {f.path for f in SCHEMA.fields} - seen - elsewhere == set()
 
 
 @pytest.mark.parametrize(
@@ -72,11 +79,143 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
     ],
 )
 def test_what_differs_is_named(change: dict[str, Any], words: str, tiny_cases: dict[str, Case]) -> None:
-    assert any(words in line for line in problems(record(tiny_cases["patch"]) | change))
+    assert any(words in line for line in SCHEMA.problems(record(tiny_cases["patch"]) | change))
     without = {k: v for k, v in record(tiny_cases["patch"]).items() if k not in change or k == "extra"}
-    assert bool(problems(without)) == ("extra" not in change)
+    assert bool(SCHEMA.problems(without)) == ("extra" not in change)
 
 
-def test_yes_is_no_number() -> None:
-    assert fits(True, "yes or no") and not fits(True, "whole number") and not fits(1, "yes or no")
-    assert fits(None, "text or null") and not fits(None, "text")
+def test_yes_is_no_number(tiny_cases: dict[str, Case]) -> None:
+    found = record(tiny_cases["patch"])
+
+    def with_images(labelled: object, count: object) -> list[str]:
+        images = {"file": "mine.npz", "sha256": "0" * 64, "count": count, "labelled": labelled}
+        pack = {"name": None, "sha256": None, "detects": {}, "images": images}
+        return SCHEMA.problems(found | {"pack": pack})
+
+    assert with_images(True, 3) == []
+    assert with_images(True, True) == ["pack.images.count is no whole number."]
+    assert with_images(1, 3) == ["pack.images.labelled is no yes or no."]
+    assert SCHEMA.problems(found | {"schema_version": True}) != []
+    assert SCHEMA.problems(found | {"target_class_name": None}) == []
+    assert SCHEMA.problems(found | {"verdict": None}) != []
+
+
+@pytest.mark.parametrize(
+    ("group", "change"),
+    [
+        ("model", {"sha256": "0" * 63}),
+        ("model", {"classes": 0}),
+        ("model", {"input_shape": [1, 2]}),
+        ("model", {"clean_accuracy": None}),
+        ("pack", {"name": "../mnist"}),
+        ("pack", {"name": None}),
+        ("pack", {"sha256": None}),
+        ("pack", {"images": None}),
+        ("pack", {"images": {"file": "x", "sha256": "0" * 64, "count": 1, "labelled": True}}),
+        ("streams", {"../x": {}}),
+        ("streams", {"recovered_trigger": None}),
+        ("settings", {"images": 10**9}),
+        ("settings", {"colour": "blue"}),
+        ("timings", {"saliency": -1.0}),
+        ("versions", {"torch": 2}),
+        ("isolation", {"\ud800": None}),
+        ("", {"target_class": 4}),
+        ("", {"target_class": -1}),
+        ("", {"probability": -0.1}),
+        ("", {"trigger_kind": "warp"}),
+        ("", {"reasons": ["a", 1]}),
+        ("", {"\ud800": 1}),
+    ],
+)
+def test_what_no_report_can_hold_is_refused_in_a_sentence(
+    group: str, change: dict[str, Any], tiny_cases: dict[str, Case]
+) -> None:
+    found = record(tiny_cases["patch"])
+    changed = found | ({group: found[group] | change} if group else change)
+    with pytest.raises(ValueError, match=r"^[^\n]{5,300}\.$"):
+        Report.from_dict(changed)
+
+
+@pytest.mark.parametrize("label", ["clean", "blend", "patch", "partial"])
+def test_a_report_read_is_the_report_written_letter_by_letter(
+    label: str, tiny_cases: dict[str, Case]
+) -> None:
+    report = tiny_cases[label].report
+    assert Report.from_dict(json.loads(report.as_json())).as_json() == report.as_json()
+
+
+def test_the_schema_has_the_fields_in_the_order_of_the_json(tiny_cases: dict[str, Case]) -> None:
+    assert (
+        list(SCHEMA.children("")) == list(record(tiny_cases["patch"])) == list(report_record().model_fields)
+    )
+
+
+def resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+
+def fits(value: Any, node: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Whether a value fits a schema of the few words that the published one uses."""
+    node = resolved(node, schema)
+    if "anyOf" in node:
+        return any(fits(value, one, schema) for one in node["anyOf"])
+    types = {
+        "string": str,
+        "integer": int,
+        "boolean": bool,
+        "null": type(None),
+        "array": list,
+        "object": dict,
+    }
+    kind = node.get("type")
+    if kind == "number" and (not isinstance(value, (int, float)) or isinstance(value, bool)):
+        return False
+    if kind in types and not isinstance(value, types[kind]):
+        return False
+    if "enum" in node and value not in node["enum"]:
+        return False
+    if "pattern" in node and not re.search(node["pattern"], value):
+        return False
+    if isinstance(value, list):
+        return all(fits(item, node.get("items", {}), schema) for item in value)
+    if isinstance(value, dict):
+        rest, known = node.get("additionalProperties", True), node.get("properties", {})
+        if not set(node.get("required", [])) <= set(value):
+            return False
+        for name, item in value.items():
+            one = known.get(name, rest)
+            if one is False or (one is not True and not fits(item, one, schema)):
+                return False
+    return True
+
+
+def test_the_published_schema_is_current_and_real_reports_fit_it(tiny_cases: dict[str, Case]) -> None:
+    published = json.loads(PUBLISHED.read_text())
+    assert published == SCHEMA.json
+    for case in tiny_cases.values():
+        found = record(case)
+        assert fits(found, published, published)
+        assert not fits(found | {"extra": 1}, published, published)
+        assert not fits(found | {"verdict": "fine"}, published, published)
+        assert not fits(found | {"model": found["model"] | {"sha256": "0"}}, published, published)
+
+
+def nested(depth: int) -> list[object]:
+    return [nested(depth - 1)] if depth else []
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 4001, [0] * 50_001, {"x" * 301: 1}, {1: 1}, nested(13), float("nan"), 2**63, -(2**63), b"x", (1,)],
+    ids=["text", "list", "key", "key of another type", "nesting", "NaN", "large", "small", "bytes", "tuple"],
+)
+def test_values_beyond_the_limits_are_refused(value: Any) -> None:
+    check_plain(["x" * 4000, {"x" * 300: nested(10)}, 2**63 - 1, True, None, 0.5])
+    with pytest.raises(ValueError, match=r"^[A-Z].*\.$"):
+        check_plain({"value": value} if not isinstance(value, dict) else value)
+
+
+def test_the_help_answers_without_pydantic() -> None:
+    code = "import sys; from ti_core.cli.main import parser; parser().format_help(); print('pydantic' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

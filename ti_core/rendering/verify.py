@@ -16,7 +16,7 @@ from typing import Any
 from ti_core.errors import PackError
 from ti_core.rendering.page import document, report_json
 from ti_core.rendering.seal import json_digest, unsealed
-from ti_core.results.checks import DIGEST, ISO
+from ti_core.results.groups import DIGEST, ISO
 from ti_core.results.reading import ReportFile, read_report
 from ti_core.results.report import Report, percent
 from ti_core.settings import Settings

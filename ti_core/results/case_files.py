@@ -74,7 +74,7 @@ def load_case(folder: Path, stem: str = "case", alone: bool = False) -> Case:
 
 def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dict[str, Any]:
     """The checked content of the record: enough for a list of cases, without the arrays."""
-    from ti_core.results.checks import check_record
+    from ti_core.results.case_record import check_record
 
     text = _read(folder / f"{stem}.json", MOST_JSON_BYTES)
     try:

@@ -1,4 +1,4 @@
-"""What an inspection says: the JSON report of schema version 1."""
+"""The report of an inspection: the JSON report of schema version 1."""
 
 from __future__ import annotations
 
@@ -8,85 +8,128 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any, Literal, get_type_hints
 
+from pydantic import AfterValidator, create_model, model_validator
+from pydantic import Field as Described
+
+from ti_core.results.groups import Group, Inspected, Number, ReferencePack, Shaped, Streams, Text, as_settings
+from ti_core.results.limits import check_plain
+from ti_core.results.schema import Schema
 from ti_core.system.code_digest import code_digest
 from ti_core.text import shown
 from ti_core.version import __version__
 
 SCHEMA_VERSION = 1
-VERDICTS = ("clean", "backdoored", "inconclusive")
-KINDS = ("blend", "patch", None)
 LONGEST_NAME = 120
 """Characters of a file's or a class's name that a sentence shows."""
+
+Second = Annotated[Number, Described(ge=0, description="Seconds.")]
+Source = Annotated[
+    Text, Described(description='"computed", "cache" or "baseline"; `problem`: why there is no cache.')
+]
+Version = Annotated[
+    Text, Described(description="A version; `source`: digest of the program's own source files.")
+]
+Confinement = Annotated[
+    Text, Described(description="A sentence; none where the caller's own process opened the file.")
+]
+Setting = Annotated[Any, Described(description="A number, a text, or a list of either.")]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A verdict with all it rests on; :meth:`as_dict` is the JSON report.
+    """A verdict with everything that it rests on; :meth:`as_dict` is the JSON report.
 
-    Parameters
-    ----------
-    verdict : "clean", "backdoored" or "inconclusive".
-    probability : of a backdoor, calibrated, 0 to 1.
-    trigger_kind : "blend", "patch" or None.
-    target_class, target_class_name : the class that the backdoor answers with, or None.
-    reasons : sentences, the weightiest first.
-    streams : for every stream its own score and the figures behind it.
-    model, pack, settings : what was inspected, against what, and how.
-    timings : seconds per stage.
-    cache : which stages were "computed", read from the "cache", or from the pack's "baseline".
-    isolation : what kept the process that opened the file from network, files and other processes; empty if it was
-        opened in the caller's own.
-    versions : of the program and of what its figures depend on; "source" is the digest of the program's source files.
+    The annotations are the schema of the JSON report: :func:`report_schema`. They are checked where a report is read
+    (:meth:`from_dict`), not where the program makes one.
     """
 
-    verdict: str
-    probability: float
-    trigger_kind: str | None
-    target_class: int | None
-    target_class_name: str | None
-    reasons: tuple[str, ...]
-    streams: dict[str, dict[str, Any]]
-    model: dict[str, Any]
-    pack: dict[str, Any]
-    settings: dict[str, Any]
-    timings: dict[str, float]
-    cache: dict[str, str]
-    versions: dict[str, str]
-    isolation: dict[str, str] = field(default_factory=dict)
-    schema_version: int = field(default=SCHEMA_VERSION)
+    verdict: Annotated[
+        str,
+        Shaped(Literal["clean", "backdoored", "inconclusive"]),
+        Described(description='"clean", "backdoored" or "inconclusive".'),
+    ]
+    probability: Annotated[
+        float,
+        Shaped(Annotated[Number, Described(ge=0, le=1)]),
+        Described(description="Of a backdoor, calibrated, 0 to 1."),
+    ]
+    trigger_kind: Annotated[
+        str | None,
+        Shaped(Literal["blend", "patch"] | None),
+        Described(description='The suspected kind of trigger, "blend" or "patch".'),
+    ]
+    target_class: Annotated[
+        int | None,
+        Shaped(Annotated[int, Described(ge=0)] | None),
+        Described(description="The class that the backdoor answers with, counted from 0."),
+    ]
+    target_class_name: Annotated[
+        str | None, Shaped(Text | None), Described(description="Its name in the pack.")
+    ]
+    reasons: Annotated[
+        tuple[str, ...], Shaped(list[Text]), Described(description="Sentences, the weightiest first.")
+    ]
+    streams: Annotated[
+        dict[str, dict[str, Any]],
+        Shaped(Streams),
+        Described(description="For every stream of evidence its own score and the figures behind it."),
+    ]
+    model: Annotated[dict[str, Any], Shaped(Inspected), Described(description="What was inspected.")]
+    pack: Annotated[
+        dict[str, Any], Shaped(ReferencePack), Described(description="What the model was compared with.")
+    ]
+    settings: Annotated[
+        dict[str, Any],
+        Shaped(Annotated[dict[Text, Setting], AfterValidator(as_settings)]),
+        Described(description="What the inspection was done with: [settings](settings.md)."),
+    ]
+    timings: Annotated[
+        dict[str, float], Shaped(dict[Text, Second]), Described(description="Seconds by stage.")
+    ]
+    cache: Annotated[
+        dict[str, str],
+        Shaped(dict[Text, Source]),
+        Described(description="By stage, where its figures came from."),
+    ]
+    versions: Annotated[
+        dict[str, str],
+        Shaped(dict[Text, Version]),
+        Described(description="Of the program and of what its figures depend on."),
+    ]
+    isolation: Annotated[
+        dict[str, str],
+        Shaped(dict[Text, Confinement]),
+        Described(
+            description="What kept the process that opened the file from network, files and processes."
+        ),
+    ] = field(default_factory=dict)
+    schema_version: Annotated[
+        int, Shaped(Annotated[int, Described(ge=1, le=1)]), Described(description="1.")
+    ] = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema_version": self.schema_version} | asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Report:
-        """The report that :meth:`as_dict` made, checked, since it may come from a process that a file took over.
+        """The report that :meth:`as_dict` made, as it comes back from JSON.
+
+        It is checked, since it may come from a process that a file took over.
 
         Raises
         ------
-        ValueError : it is none.
+        ValueError : it is none; a sentence says what is wrong.
         """
-        names = {f.name for f in fields(cls)}
-        if set(record) != names or record["schema_version"] != SCHEMA_VERSION:
-            raise ValueError("the report has other fields than it should")
-        if record["verdict"] not in VERDICTS or record["trigger_kind"] not in KINDS:
-            raise ValueError("the report has an unknown verdict or kind")
-        probability, target, name = record["probability"], record["target_class"], record["target_class_name"]
-        if type(probability) not in (int, float) or not 0 <= probability <= 1:
-            raise ValueError("the report has no probability")
-        if type(target) not in (int, type(None)) or type(name) not in (str, type(None)):
-            raise ValueError("the report has no proper target class")
-        groups = ("streams", "model", "pack", "settings", "timings", "cache", "versions", "isolation")
-        if not all(isinstance(record[group], dict) for group in groups):
-            raise ValueError("the report lacks a group")
-        reasons = record["reasons"]
-        if not isinstance(reasons, (list, tuple)) or not all(isinstance(r, str) for r in reasons):
-            raise ValueError("the report has no reasons")
-        if not isinstance(record["model"].get("file"), str):
-            raise ValueError("the report names no file")
-        return cls(**{**record, "reasons": tuple(reasons), "probability": float(probability)})
+        check_plain(record, 1)
+        found = report_schema().problems(record)
+        if found:
+            raise ValueError(found[0])
+        values = {f.name: record[f.name] for f in fields(cls)}
+        return cls(
+            **values | {"reasons": tuple(values["reasons"]), "probability": float(values["probability"])}
+        )
 
     def as_json(self, indent: int | None = 2) -> str:
         return json.dumps(self.as_dict(), indent=indent, allow_nan=False)
@@ -102,6 +145,31 @@ class Report:
         if self.verdict == "clean":
             return f"{file} looks clean: probability of a backdoor {percent(self.probability)}."
         return f"{file}: inconclusive, probability of a backdoor {percent(self.probability)}."
+
+
+@cache
+def report_record() -> type[Group]:
+    """The model that checks a report's JSON record; its fields are those of :class:`Report`, all required."""
+    hints = get_type_hints(Report, include_extras=True)
+    names = ["schema_version", *(name for name in hints if name != "schema_version")]
+    whole: Any = {name: (hints[name], ...) for name in names}
+    rules: Any = {"consistent": model_validator(mode="after")(_consistent)}
+    return create_model("Report", __base__=Group, __validators__=rules, **whole)
+
+
+def _consistent(record: Any) -> Any:
+    """What must hold between the groups of a record."""
+    if record.target_class is not None and record.target_class >= record.model.classes:
+        raise ValueError("the target class is none of the model's classes")
+    if record.model.clean_accuracy is None and record.pack.name is not None:
+        raise ValueError("model.clean_accuracy is missing")
+    return record
+
+
+@cache
+def report_schema() -> Schema:
+    """The schema of the JSON report."""
+    return Schema(report_record(), "TrojanInterpret's JSON report")
 
 
 def percent(probability: float) -> str:

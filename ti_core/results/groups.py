@@ -1,0 +1,221 @@
+"""The groups of the JSON report: every field with its type, its limits and its meaning.
+
+The models check what a stranger's file holds. :class:`ti_core.results.report.Report` names the group of each of its
+fields; ``docs/report-schema.md`` and ``docs/report-schema.json`` are made from the descriptions here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    InstanceOf,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+from ti_core.errors import SettingsError
+from ti_core.settings import Settings
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d|Z)?|")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Group(BaseModel):
+    """A group of fields: no unknown field, no conversion of types, no infinite number."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """Annotation: a value is checked as ``shape``, whatever type it has in memory."""
+
+    shape: Any
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(self.shape)
+
+
+def matching(pattern: re.Pattern[str]) -> AfterValidator:
+    """Annotation: the whole text matches ``pattern``."""
+
+    def check(text: str) -> str:
+        if pattern.fullmatch(text) is None:
+            raise ValueError("it has letters or a length that it cannot have")
+        return text
+
+    return AfterValidator(check)
+
+
+def absent(says: str) -> Any:
+    """A field that need not be there; ``says`` describes it. Where it is there, null is refused like any other type."""
+    return Field(default=None, description=says)
+
+
+def as_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, if they are settings; raises :class:`ValueError` otherwise."""
+    try:
+        Settings.parse({k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except (SettingsError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    return values
+
+
+# A text may hold lone surrogates, which pydantic's own type refuses: names of files hold them.
+Text = InstanceOf[str]
+Name = Annotated[Text, matching(NAME), Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
+Digest = Annotated[Text, matching(DIGEST), Field(json_schema_extra={"pattern": f"^{DIGEST.pattern}$"})]
+Number = StrictFloat
+Whole = StrictInt
+
+
+class Occlusion(Group):
+    """Result of covering stamped images square by square."""
+
+    side: Whole = Field(description="Side of the covering square, in pixels.")
+    top: Whole = Field(description="Row of the square that changes most answers.")
+    left: Whole = Field(description="Column of that square.")
+    turned: Number = Field(description="Share of images whose answer that square changes, 0 to 1.")
+    images: Whole = Field(description="Number of stamped images that were covered.")
+    sentence: Text = Field(description="The same in words.")
+
+
+class RecoveredTrigger(Group):
+    """The trigger that was recovered for the suspected class."""
+
+    kind: Text = Field(description='"blend" or "patch".')
+    target_class: Whole = Field(description="The class that it was made for.")
+    blend_ratio: Number = Field(description="How strongly it covers the image, 0 to 1.")
+    share_of_image: Number = Field(description="Share of the image that it covers, 0 to 1.")
+    flip_share: Number = Field(description="Share of unseen clean images that it turns to the class, 0 to 1.")
+    unseen_images: Whole = Field(description="Number of images that the share was measured on.")
+    sentence: Text = Field(description="The same in words.")
+    occlusion: Occlusion = absent("Result of covering stamped images square by square.")
+
+
+class Stream(Group):
+    """One stream, by its name."""
+
+    score: Number | None = Field(description="Its score, in its own unit; a higher score is more suspicious.")
+    clean_share: Number | None = Field(
+        description="Share of clean reference models that score as much, 0 to 1."
+    )
+    target_class: Whole | None = Field(description="The class that it points to.")
+    sentence: Text = Field(description="Its result in words.")
+    figures: dict[
+        Text, Annotated[Any, Field(description="A number, a text, or a list with one number a class.")]
+    ] = Field(description="`values` by class, `low`, `middle` and `high` of clean models, and more.")
+    probability: Number = absent("Result of its own detector, where it has one.")
+    verdict: Text = absent("The verdict of that detector.")
+    trigger_kind: Text | None = absent("The kind of trigger that it suspects.")
+
+
+class Streams(Group):
+    """Every stream of evidence by its name, and the recovered trigger."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Stream] = Field(init=False)
+
+    recovered_trigger: RecoveredTrigger = absent("The trigger that was recovered for the suspected class.")
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        # Names of streams become names of files.
+        if not all(map(NAME.fullmatch, self.__pydantic_extra__)):
+            raise ValueError("a stream has no proper name")
+        return self
+
+
+class Preprocessing(Group):
+    """How images are made for the network."""
+
+    normalisation: Text = Field(description="Scaling of the pixels; see [settings](settings.md).")
+    channel_order: Text = Field(description='"rgb" or "bgr".')
+    output: Text = Field(description='"logits" or "probabilities".')
+    output_used: Text | None = Field(description="Which of several outputs holds the class scores.")
+    variant: Text = Field(description="The variant of the architecture, where there are several.")
+    resized_to: Whole | None = Field(description="Side that images are scaled to.")
+    tried: dict[Text, Annotated[Number, Field(description="0 to 1.")]] = Field(
+        description="By way of scaling, the share of labelled images classified correctly."
+    )
+
+
+class Inspected(Group):
+    """The model that was inspected."""
+
+    file: Text = Field(description="Name of the file; it comes from whoever made the model.")
+    sha256: Digest = Field(
+        description="Digest of the file; of an ONNX graph with its weight files, of all in order."
+    )
+    format: Text = Field(description='"safetensors", "torch state dict", "torch module" or "onnx".')
+    architecture: Text = Field(description="The network's architecture, as recognised.")
+    parameters: Whole = Field(description="Number of weights.")
+    classes: Whole = Field(ge=1, description="Number of classes.")
+    input_shape: list[Whole] = Field(
+        min_length=3, max_length=3, description="Channels, height and width of an image."
+    )
+    preprocessing: Preprocessing = Field(description="How images are made for the network.")
+    clean_accuracy: Number | None = Field(description="On the labelled images; null without labels.")
+
+
+class Performance(Group):
+    """Performance for one kind of trigger, "blend" or "patch"."""
+
+    streams: Text = Field(description='"joint", or "saliency" where no deep stream took part.')
+    kind: Text = Field(description="The kind of trigger.")
+    family: Text = Field(description="How the trojaned models were made.")
+    clean: Whole = Field(description="Number of clean models tested.")
+    trojaned: Whole = Field(description="Number of trojaned models tested.")
+    auc: Number = Field(description="Area under the ROC curve, 0 to 1.")
+    low: Number = Field(description="Lower end of its 95 % interval.")
+    high: Number = Field(description="Upper end of its 95 % interval.")
+    accuracy: Number = Field(description="Balanced accuracy at the pack's threshold.")
+    found: Number = Field(description="Share of the trojaned models called backdoored.")
+    false_alarms: Number = Field(description="Share of the clean models called backdoored.")
+    clean_called: Number = Field(description="Share of the clean models called clean.")
+    target: Number | None = Field(description="Of those found, the share whose target class is right.")
+
+
+class OwnImages(Group):
+    """Clean images of the user's own, in place of a pack."""
+
+    file: Text = Field(description="Name of the folder or file.")
+    sha256: Digest = Field(description="Digest of the pixels and labels that were used.")
+    count: Whole = Field(description="Number of images used.")
+    labelled: bool = Field(description="Whether they carry labels.")
+
+
+class ReferencePack(Group):
+    """The reference pack, or the user's own images in its place."""
+
+    name: Name | None = Field(
+        description="Name of the reference pack; null where the user's own images took its place."
+    )
+    sha256: Digest | None = Field(
+        description="Digest of its `pack.json`, which records those of its other files."
+    )
+    detects: dict[Text, Performance] = Field(
+        description="By kind of trigger, the performance on models held out from fitting."
+    )
+    images: OwnImages = absent("Clean images of the user's own, in place of a pack.")
+
+    @model_validator(mode="after")
+    def _pack_or_images(self) -> Self:
+        if "images" in self.model_fields_set:
+            if self.name is not None or self.sha256 is not None or self.detects:
+                raise ValueError("it names a pack and images")
+        elif self.name is None or self.sha256 is None:
+            raise ValueError("it names neither a pack nor images")
+        return self
