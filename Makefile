@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
-.PHONY: app demo test coverage mutants faults bench evaluate audit sbom clean
+# `make help` lists all targets.
+.PHONY: help app demo test coverage mutants faults bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -12,6 +13,9 @@ $(VENV)/.ready: pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 app: $(VENV)/.ready  ## open the dashboard at http://127.0.0.1:8501
 	$(BIN)/streamlit run app/main.py
