@@ -223,3 +223,13 @@ def test_results_are_read_as_a_strangers(tmp_path: Path) -> None:
         with pytest.raises(ResultError, match="not readable"):
             job.result_json("x.json", 10**6)
     job.close()
+
+
+def test_everything_that_is_imported_ahead_is_there() -> None:
+    """A host passes over a module that it cannot import, so a stale name would only lose the warm start."""
+    from importlib import import_module
+
+    from ti_core.worker.tasks import TASKS, WARM
+
+    for name in (*WARM, *(name for task in TASKS.values() for name in task.needs)):
+        import_module(name)

@@ -29,6 +29,9 @@ def inspect(
 ) -> Inspection:
     """Say, with evidence, whether a model is backdoored.
 
+    >>> found = inspect(load_model("model.safetensors"), load_pack("mnist"), Settings())  # doctest: +SKIP
+    >>> found.report.verdict, found.report.probability, found.report.reasons  # doctest: +SKIP
+
     Parameters
     ----------
     model : from :func:`ti_core.load_model`.
@@ -38,6 +41,10 @@ def inspect(
     cache : keeps evidence between inspections; by default nothing is kept.
     device : "cpu" or "cuda".
     observe : is shown the inspection with the paper's own verdict, before the deep streams begin.
+
+    Returns
+    -------
+    Everything the inspection made: ``report`` with the verdict, ``evidence`` and ``readings`` by stream, ``trigger``.
 
     Raises
     ------

@@ -162,6 +162,7 @@ def vit_options(record: Record, options: Options) -> dict[str, Any]:
     ------
     ValueError : its patches, heads or position embedding are not those of the architecture.
     """
+
     def part(*names: str) -> Record:
         found: Any = record
         for name in names:
