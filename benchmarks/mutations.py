@@ -199,8 +199,8 @@ MUTANTS = [
         "evaluation/rates.py",
         "evaluation/test_table.py::test_auc_agrees_with_scikit_learn_ties_included"
         " evaluation/test_table.py::test_the_interval_holds_the_auc_and_narrows_with_the_models",
-        ("trojaned[:, None] > clean[None]", "trojaned[:, None] < clean[None]"),
-        ("above + 0.5 *", "above + 1.0 *"),
-        ("Z95 * float(np.sqrt(max", "-Z95 * float(np.sqrt(max"),
+        ("np.repeat([False, True]", "np.repeat([True, False]"),
+        ("- Z95 * math.sqrt(max", "+ Z95 * math.sqrt(max"),
+        ("value + INSIDE * (bound - value)", "bound"),
     ),
 ]

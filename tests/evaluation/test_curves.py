@@ -20,6 +20,9 @@ def test_the_roc_curve_agrees_with_scikit_learn() -> None:
     np.testing.assert_allclose(found.false_alarms, alarms)
     np.testing.assert_allclose(found.found, hits)
     np.testing.assert_allclose(found.threshold, thresholds)
+    assert found.threshold[0] == np.inf and set(found.threshold[1:]) == {*clean, *bad}
+    np.testing.assert_allclose(found.false_alarms, [(clean >= t).mean() for t in found.threshold])
+    np.testing.assert_allclose(found.found, [(bad >= t).mean() for t in found.threshold])
     assert found.auc == pytest.approx(np.trapezoid(found.found, found.false_alarms))
 
 
@@ -34,6 +37,7 @@ def test_calibration_bins_hold_every_member_once() -> None:
     assert (np.diff(bins.predicted) > 0).all()
     assert ((bins.low <= bins.observed) & (bins.observed <= bins.high)).all()
     assert bins.brier == pytest.approx(brier_score_loss(truth, p))
+    assert bins.brier == pytest.approx(np.mean((p - truth) ** 2))
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ def test_auc_agrees_with_scikit_learn_ties_included() -> None:
     clean, bad = rng.integers(0, 9, 40), rng.integers(2, 11, 30)
     y = np.r_[np.zeros(40), np.ones(30)]
     assert auc(clean, bad) == pytest.approx(roc_auc_score(y, np.r_[clean, bad]))
+    above = (bad[:, None] > clean[None]).mean() + 0.5 * (bad[:, None] == clean[None]).mean()
+    assert auc(clean, bad) == pytest.approx(above), "pairs won, and half of the pairs tied"
 
 
 def test_the_interval_holds_the_auc_and_narrows_with_the_models() -> None:
@@ -26,6 +29,21 @@ def test_the_interval_holds_the_auc_and_narrows_with_the_models() -> None:
     assert low < 0.9 < high < 1
     wider = auc_interval(0.9, 10, 8)
     assert wider[0] < low and high < wider[1] <= 1
+
+
+@pytest.mark.parametrize(
+    ("value", "clean", "trojaned"), [(1.0, 27, 7), (0.9, 30, 20), (0.5, 6, 80), (0.0, 9, 9)]
+)
+def test_the_ends_of_the_interval_solve_newcombes_equation(value: float, clean: int, trojaned: int) -> None:
+    """``(theta - AUC)^2 m n = z^2 theta (1 - theta) (1 + (N - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta)))``,
+    with ``N = (m + n) / 2``."""
+    z = NormalDist().inv_cdf(0.975)
+    more = (clean + trojaned) / 2 - 1
+    for theta in auc_interval(value, clean, trojaned):
+        spread = theta * (1 - theta) * (1 + more * ((1 - theta) / (2 - theta) + theta / (1 + theta)))
+        assert (theta - value) ** 2 * clean * trojaned == pytest.approx(z**2 * spread, abs=1e-9)
+    low, high = auc_interval(value, clean, trojaned)
+    assert high - low > 0.1
 
 
 def test_the_interval_of_a_perfect_auc_does_not_claim_certainty() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,8 +24,8 @@ from ti_core.streams import Stream
 from ti_core.streams.base import Array
 from ti_core.streams.saliency import Saliency
 from ti_core.system.cache import Cache
+from ti_core.system.progress import ShareProgress, StageProgress, silent_stage
 
-Progress = Callable[[str, float], None]
 _BIN = re.compile(r", bin \d+$")
 
 
@@ -117,7 +116,7 @@ def ablate(
     members: str = "fitted",
     automl_budget: float = 60.0,
     cache: Cache | None = None,
-    progress: Progress = lambda stage, share: None,
+    progress: StageProgress = silent_stage,
     chosen: list[Ablation] | None = None,
 ) -> Ablations:
     """The AUC of the paper's stream alone under every ablation.
@@ -169,7 +168,7 @@ def ablate(
 
 
 def _evidence(
-    reference: Reference, stream: Stream, members: str, progress: Callable[[float], None]
+    reference: Reference, stream: Stream, members: str, progress: ShareProgress
 ) -> dict[str, Array]:
     """The stream's evidence of the members that are looked at: the fitted ones, or all of the pack's."""
     if members == "fitted":

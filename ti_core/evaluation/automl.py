@@ -46,6 +46,7 @@ def automl_scores(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from flaml import AutoML
+        from scipy.special import logit
 
         trojaned = (labels != "clean").astype(int)
         names, numbers = np.unique(groups, return_inverse=True)
@@ -67,5 +68,4 @@ def automl_scores(
             verbose=0,
         )
         p = np.asarray(search.predict_proba(np.asarray(other, dtype=np.float64)), dtype=np.float64)[:, 1]
-    clipped = np.clip(p, 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    return np.asarray(logit(np.clip(p, 1e-9, 1 - 1e-9)))

@@ -110,24 +110,23 @@ def curves_of(which: str, scored: Scored) -> Curves:
 
 def roc(kind: str, clean: NDArray[np.float64], trojaned: NDArray[np.float64]) -> Roc:
     """The ROC curve of two sets of probabilities; equal ones make a slanted step."""
-    threshold = np.concatenate([[np.inf], np.unique(np.concatenate([clean, trojaned]))[::-1]])
+    from sklearn.metrics import roc_curve
+
+    truth = np.repeat([False, True], [len(clean), len(trojaned)])
+    false_alarms, found, threshold = roc_curve(
+        truth, np.concatenate([clean, trojaned]), drop_intermediate=False
+    )
     area = auc(clean, trojaned)
     low, high = auc_interval(area, len(clean), len(trojaned))
-    return Roc(
-        kind=kind,
-        false_alarms=(clean[None] >= threshold[:, None]).mean(axis=1),
-        found=(trojaned[None] >= threshold[:, None]).mean(axis=1),
-        threshold=threshold,
-        auc=area,
-        low=low,
-        high=high,
-    )
+    return Roc(kind, false_alarms, found, threshold, auc=area, low=low, high=high)
 
 
 def calibration_bins(
     probability: NDArray[np.float64], trojaned: NDArray[np.bool_], bins: int = BINS
 ) -> CalibrationBins:
-    """Members sorted by their probability and cut into ``bins`` (or as many as there are) of about one size."""
+    """Members sorted by their probability and cut into ``bins`` of about one size, or into one bin per member."""
+    from sklearn.metrics import brier_score_loss
+
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
     observed = np.array([trojaned[part].mean() for part in parts])
@@ -139,5 +138,5 @@ def calibration_bins(
         low=spans[:, 0],
         high=spans[:, 1],
         count=count,
-        brier=float(np.mean((probability - trojaned) ** 2)),
+        brier=float(brier_score_loss(trojaned, probability, pos_label=True)),
     )

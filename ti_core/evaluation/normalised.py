@@ -9,8 +9,9 @@ import torch
 
 from ti_core.paper.profile import FLOOR, image_levels, pooled_levels
 from ti_core.paper.saliency import saliency_maps
-from ti_core.streams.base import Context, Evidence, Progress, silent
+from ti_core.streams.base import Context, Evidence
 from ti_core.streams.saliency import Saliency
+from ti_core.system.progress import ShareProgress, silent_share
 
 
 class NormalisedSaliency(Saliency):
@@ -19,7 +20,9 @@ class NormalisedSaliency(Saliency):
     # A version of its own keeps its evidence apart from the stream's, in the cache and from the pack's baseline.
     version: ClassVar[int] = 1000 + Saliency.version
 
-    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+    def evidence(
+        self, scores: torch.nn.Module, context: Context, progress: ShareProgress = silent_share
+    ) -> Evidence:
         """The stream's evidence, its quantile functions taken from the normalised maps."""
         assert context.probes is not None
         evidence = dict(super().evidence(scores, context, progress))

@@ -17,8 +17,7 @@ from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
-
-Progress = Callable[[str, float], None]
+from ti_core.system.progress import StageProgress, silent_stage
 
 MEMBERS = ("fitted", "held-out", "all")
 """Which members an evaluation looks at; see :func:`shift`."""
@@ -104,7 +103,7 @@ def shift(
     settings: Settings | None = None,
     members: str = "fitted",
     cache: Cache | None = None,
-    progress: Progress = lambda stage, share: None,
+    progress: StageProgress = silent_stage,
 ) -> Shift:
     """Leave-one-recipe-out and leave-one-architecture-out, for the paper's stream alone and for all streams.
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ti_core.errors import SettingsError
+from ti_core.system.progress import CountProgress, silent_count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Told how many pieces of work are done, and of how many."""
 
 ENGINES = ("local", "ray")
 LOOPBACK = "127.0.0.1"
@@ -25,16 +24,12 @@ RETRIES = 5
 """How often a piece of work is done anew after the process or the machine that had it was lost."""
 
 
-def silent(done: int, count: int) -> None:
-    """A progress callback that does nothing."""
-
-
 def run_many(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     jobs: int = -1,
     engine: str = "local",
-    progress: Progress = silent,
+    progress: CountProgress = silent_count,
 ) -> Iterator[tuple[int, Result]]:
     """``function(item)`` for every item: pairs of its place among the items and the result, as they are finished.
 

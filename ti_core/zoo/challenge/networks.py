@@ -8,7 +8,7 @@ go through :func:`ti_core.loading.load_model`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,16 +25,14 @@ from ti_core.loading import load_model
 from ti_core.loading.model import Model
 from ti_core.paper.triggers import Trigger
 from ti_core.reference.pack import STORED
-from ti_core.settings import Settings
-from ti_core.system.parallel import ordered, run_many, silent
+from ti_core.system.parallel import ordered, run_many
+from ti_core.system.progress import CountProgress, silent_count
 from ti_core.zoo.challenge.attack_file import Attack, read_attack
 from ti_core.zoo.packs.build import pack_images
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
 from ti_core.zoo.training.members import keep_record
 from ti_core.zoo.training.single import all_to_one, measure
 
-PROTOCOL = Settings(**Settings.PAPER)
-"""The paper's way: its stream alone, per-image histograms."""
 HELD_OUT = 1 / 3
 LEAST_ACCURACY = 0.3
 """A network below this clean accuracy was trained for other images than those it is shown."""
@@ -60,7 +58,7 @@ def import_challenge(
     size: int | None = None,
     engine: str = "local",
     seed: int = 0,
-    progress: Callable[[int, int], None] = silent,
+    progress: CountProgress = silent_count,
 ) -> Imported:
     """Read every network below ``folder`` that classifies the images of ``data_path`` into the folder ``zoo``.
 

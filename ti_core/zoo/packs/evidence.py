@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from ti_core.streams.base import Array, Evidence
 from ti_core.system.cache import Cache, default_folder
 from ti_core.system.memory import keep_freed_memory
 from ti_core.system.parallel import ordered, run_many
+from ti_core.system.progress import CountProgress, silent_count
 
 if TYPE_CHECKING:
     from ti_core.classifier.scores import Scores
@@ -30,7 +31,7 @@ def write_baseline(
     settings: Settings,
     jobs: int = -1,
     engine: str = "local",
-    progress: Callable[[int, int], None] = lambda done, count: None,
+    progress: CountProgress = silent_count,
     device: str = "cpu",
     kept: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> dict[str, int]:

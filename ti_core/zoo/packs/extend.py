@@ -108,7 +108,7 @@ def _write_weights(
     added: list[Mapping[str, Any]],
     out: Path,
 ) -> None:
-    """Write the weights of the pack's ``members`` and of the networks ``added`` from ``zoo``."""
+    """Write ``zoo.safetensors``: the weights of the pack's ``members``, then those of the networks ``added``."""
     from safetensors.torch import load_file, save_file
 
     old = load_file(pack.checked("zoo.safetensors"))

@@ -64,7 +64,7 @@ class Changes:
     cuts: NDArray[np.int64] | None = None
 
 
-def draw(kind: str, count: int, shape: tuple[int, int, int], rng: np.random.Generator) -> Changes:
+def draw_changes(kind: str, count: int, shape: tuple[int, int, int], rng: np.random.Generator) -> Changes:
     """The changes of ``count`` images ``C x H x W`` by the augmentation ``kind``."""
     parts = parts_of(kind)
     found: dict[str, NDArray[np.generic]] = {}
@@ -95,7 +95,7 @@ def _warps(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     return warps.astype(np.float32)
 
 
-def joined(changes: Sequence[Changes], counts: Sequence[int], channels: int) -> Changes:
+def joined_changes(changes: Sequence[Changes], counts: Sequence[int], channels: int) -> Changes:
     """Changes of several networks' images, one behind the other; who lacks a part gets one that changes nothing."""
     neutral: dict[str, Callable[[int], NDArray[Any]]] = {
         "offsets": lambda n: np.zeros((n, 2), dtype=np.int64),
@@ -114,7 +114,7 @@ def joined(changes: Sequence[Changes], counts: Sequence[int], channels: int) -> 
     return Changes(**found)
 
 
-def apply(x: torch.Tensor, changes: Changes) -> torch.Tensor:
+def apply_changes(x: torch.Tensor, changes: Changes) -> torch.Tensor:
     """Images ``n x C x H x W`` in [0, 1] with the changes made; ``x`` is left as it is."""
     height, width = x.shape[2:]
     if changes.offsets is not None:

@@ -15,7 +15,7 @@ from ti_core.architectures import build
 from ti_core.classifier.normalisation import behind
 from ti_core.paper.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
-from ti_core.zoo.training import augment as changes
+from ti_core.zoo.training.augment import apply_changes, draw_changes
 from ti_core.zoo.training.data import ImageData, to_unit
 from ti_core.zoo.training.start_weights import begin
 
@@ -198,7 +198,7 @@ def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tenso
     """A random change of every image: "none", "shift" (2 pixels), "noise", "flip" (and shift), or parts joined by
     ``+`` (:data:`ti_core.zoo.training.augment.PARTS`)."""
     if "+" in kind:
-        return changes.apply(x, changes.draw(kind, len(x), (x.shape[1], x.shape[2], x.shape[3]), rng))
+        return apply_changes(x, draw_changes(kind, len(x), (x.shape[1], x.shape[2], x.shape[3]), rng))
     if kind == "noise":
         return (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
     if kind in ("shift", "flip"):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from ti_core.paper.triggers import draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
-from ti_core.zoo.training import augment
+from ti_core.zoo.training.augment import apply_changes, draw_changes, joined_changes
 from ti_core.zoo.training.single import poisoned_images, smaller, stamps_late
 from ti_core.zoo.training.team import Optimiser, Team, clipped
 from ti_core.zoo.training.team_data import Shown, Stamps, cross_entropy
@@ -156,9 +156,9 @@ class Training(Course):
             x = _where(self.early.gather(1, index), self.stamps(x), x)
         n = index.shape[1]
         pairs = zip(self.recipes, self.rngs, strict=True)
-        drawn = [augment.draw(r.augmentation, n, self.shown.shape, rng) for r, rng in pairs]
+        drawn = [draw_changes(r.augmentation, n, self.shown.shape, rng) for r, rng in pairs]
         counts = [n] * len(drawn)
-        x = augment.apply(x.flatten(0, 1), augment.joined(drawn, counts, self.shown.shape[0])).view_as(x)
+        x = apply_changes(x.flatten(0, 1), joined_changes(drawn, counts, self.shown.shape[0])).view_as(x)
         for i, recipe in enumerate(self.recipes):
             if recipe.augmentation == "noise":
                 noise = torch.randn(x[i].shape, generator=team.noise[i], device=x.device)

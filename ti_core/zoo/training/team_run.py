@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ti_core.system.devices import device as chosen_device
+from ti_core.system import devices
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.members import ATTEMPTS, MINIMUM_SUCCESS, base_weights, finished, keep_member
@@ -84,7 +84,7 @@ def train_batched(
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path, size)
-    where = torch.device(chosen_device(device))
+    where = torch.device(devices.device(device))
     planned = list(recipes) if recipes is not None else plan(count, data.image_shape, data.classes, seed)
     run = _Run(
         out=out,
