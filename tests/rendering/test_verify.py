@@ -7,11 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from tests.inspection import test_without_pack as reference_free
 from ti_core.cli.main import main
@@ -149,7 +150,8 @@ def test_a_changed_picture_is_noticed(page: str, tmp_path: Path) -> None:
 def test_a_changed_json_is_noticed(page: str, tmp_path: Path) -> None:
     path = tmp_path / "edited.html"
     path.write_text(
-        page.replace(escape('"schema_version": 1'), escape('"schema_version":  1')), encoding="utf-8"
+        page.replace(str(escape('"schema_version": 1')), str(escape('"schema_version":  1'))),
+        encoding="utf-8",
     )
     assert {states(verify_report(path))[name] for name in ("json", "page", "text")} == {DIFFERS}
 
