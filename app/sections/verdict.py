@@ -7,7 +7,6 @@ import streamlit as st
 
 from app import state, words
 from app.charts import verdict as charts
-from app.charts.theme import SYMBOLS
 from app.markup import page as markup
 from ti_core.errors import PackError
 from ti_core.reference.own_images import WEAKER
@@ -128,8 +127,3 @@ def capability(case: Case) -> None:
         st.caption(
             "On models held out from fitting; AUC with its 95 % interval. Other kinds of trigger may pass."
         )
-
-
-def badge(verdict: str, probability: float) -> str:
-    """A verdict in one short text, for lists."""
-    return f"{SYMBOLS.get(verdict, '')} {verdict}, {percent(probability)}"

@@ -5,14 +5,13 @@ Every text is escaped, and what is not printable (and no XML may hold) is spelt 
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.rendering.comparison import Panel
 from ti_core.text import shown
 
 Array = NDArray[np.floating]
@@ -30,11 +29,6 @@ def svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
         f' role="img" font-family="system-ui, sans-serif" font-size="11"><title>{escape(shown(title))}</title>'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>' + "".join(parts) + "</svg>"
     )
-
-
-def uri(drawing: str) -> str:
-    """A drawing inside a page."""
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 
 def text(
@@ -114,6 +108,78 @@ def class_ticks(names: Sequence[str]) -> tuple[list[int], list[str], bool]:
     return at, [str(i) for i in at], False
 
 
+@dataclass(frozen=True)
+class _ClassPlot:
+    """The plane of a drawing with one column a class: pixels from the left and from the top.
+
+    Parameters
+    ----------
+    left, width, top, height : of the plane, in pixels.
+    count : number of classes.
+    lowest, highest : figures at the bottom and at the top.
+    """
+
+    left: int
+    width: int
+    top: int
+    height: int
+    count: int
+    lowest: float
+    highest: float
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
+
+    @property
+    def step(self) -> float:
+        return self.width / self.count
+
+    def x(self, index: int) -> float:
+        return self.left + (index + 0.5) * self.step
+
+    def y(self, value: float) -> float:
+        return self.bottom - self.height * (value - self.lowest) / (self.highest - self.lowest)
+
+    def axes(self, names: Sequence[str]) -> Iterator[str]:
+        """Lines with their figures, and the classes' names or numbers."""
+        end = self.left + self.width
+        for tick in np.linspace(self.lowest, self.highest, 5):
+            y = self.y(tick)
+            yield f'<line x1="{self.left}" x2="{end}" y1="{y:.1f}" y2="{y:.1f}" stroke="{LINE}"/>'
+            yield text(self.left - 6, y + 4, f"{tick:.2g}", anchor="end")
+        ticks, written, named = class_ticks(names)
+        if not named:
+            yield text(end, self.bottom + 34, "numbers: the classes, from 0", anchor="end")
+        for i, word in zip(ticks, written, strict=True):
+            yield text(self.x(i), self.bottom + 16, word[:10], anchor="middle")
+
+    def band(self, index: int, low: float, middle: float, high: float) -> Iterator[str]:
+        """The band of the clean reference models for one class, and its middle."""
+        x, half = self.x(index), min(10.0, 0.36 * self.step)
+        top, bottom = self.y(high), self.y(low)
+        yield (
+            f'<rect x="{x - half:.1f}" y="{top:.1f}" width="{2 * half:.1f}" height="{max(0.5, bottom - top):.1f}"'
+            f' fill="{CLEAN}" fill-opacity="0.2" stroke="{CLEAN}"/>'
+        )
+        yield (
+            f'<line x1="{x - half:.1f}" x2="{x + half:.1f}" y1="{self.y(middle):.1f}" y2="{self.y(middle):.1f}"'
+            f' stroke="{CLEAN}" stroke-width="2"/>'
+        )
+
+    def mark(self, index: int, value: float) -> str:
+        """This model's figure of one class."""
+        return f'<circle cx="{self.x(index):.1f}" cy="{self.y(value):.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>'
+
+    def suspected(self, index: int, value: float, name: str) -> Iterator[str]:
+        """This model's figure of the suspected class, with the name unless ``name`` is empty."""
+        x, y = self.x(index), self.y(value)
+        yield f'<path d="M{x:.1f} {y - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>'
+        if name:
+            right = 2 * index > self.count
+            yield text(x - 12 if right else x + 12, y + 4, name[:40], INK, anchor="end" if right else "start")
+
+
 def class_bars(
     names: Sequence[str],
     values: Array,
@@ -121,142 +187,34 @@ def class_bars(
     title: str,
     suspected: int | None,
 ) -> str:
-    """Every class's figure against the band of the clean reference models: low, middle and high of each class.
-
-    Where ``band`` is empty, the figures are in units of what is usual, and a line stands at 1.
-    """
-    low, middle, high = band or (np.ones_like(values),) * 3
-    left, top, height = 52, 34, 150
-    width = max(520, min(900, 26 * len(names)))
-    bottom = top + height
-    lowest, highest = (float(f([f(np.asarray(v)) for v in (values, low, high)])) for f in (np.min, np.max))
-    span = max(highest - lowest, 1e-9)
-    lowest, highest = lowest - 0.05 * span, highest + 0.05 * span
-
-    def y(value: float) -> float:
-        return bottom - height * (value - lowest) / (highest - lowest)
-
-    step = width / len(names)
-    parts = [text(left, 16, title, INK, size=12, bold=True)]
-    for tick in np.linspace(lowest, highest, 5):
-        parts.append(
-            f'<line x1="{left}" x2="{left + width}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{LINE}"/>'
-        )
-        parts.append(text(left - 6, y(tick) + 4, f"{tick:.2g}", anchor="end"))
-    ticks, written, named = class_ticks(names)
-    if not named:
-        parts.append(text(left + width, bottom + 34, "numbers: the classes, from 0", anchor="end"))
-    for i, word in zip(ticks, written, strict=True):
-        parts.append(text(left + (i + 0.5) * step, bottom + 16, word[:10], anchor="middle"))
-    for i, name in enumerate(names):
-        x, half = left + (i + 0.5) * step, min(10.0, 0.36 * step)
-        parts += _band(x, half, y(low[i]), y(middle[i]), y(high[i]))
-        beside = None if named else (str(name), 2 * i > len(names))
-        parts += _mark(x, y(values[i]), i == suspected, beside)
-    parts.append(
-        text(
-            left,
-            bottom + 34,
-            "bars: 5 to 95 % of the clean reference models, and their median; marks: this model"
-            if band
-            else "line: the most outstanding class of 19 in 20 clean networks stays below; marks: this model",
-        )
-    )
-    return svg(left + width + 12, bottom + 44, parts, title)
-
-
-def _band(x: float, half: float, low: float, middle: float, high: float) -> list[str]:
-    """The clean reference models' band about ``x``, from ``low`` to ``high`` on the page, and its middle."""
-    return [
-        f'<rect x="{x - half:.1f}" y="{high:.1f}" width="{2 * half:.1f}"'
-        f' height="{max(0.5, low - high):.1f}" fill="{CLEAN}" fill-opacity="0.2" stroke="{CLEAN}"/>',
-        f'<line x1="{x - half:.1f}" x2="{x + half:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"'
-        f' stroke="{CLEAN}" stroke-width="2"/>',
-    ]
-
-
-def _mark(x: float, y: float, suspected: bool, beside: tuple[str, bool] | None) -> list[str]:
-    """This model's mark of a class; the suspected class is a diamond.
+    """Each class's figure against the band of the clean reference models.
 
     Parameters
     ----------
-    beside : the class's name, which stands beside a diamond, and whether it stands to its left.
+    band : low, middle and high of each class. Where it is empty, the figures are in units of a usual figure, and a
+        line stands at 1.
+    suspected : index of the class to point out, or None.
     """
-    if not suspected:
-        return [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>']
-    parts = [f'<path d="M{x:.1f} {y - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>']
-    if beside is not None:
-        name, left = beside
-        place = x - 12 if left else x + 12
-        parts.append(text(place, y + 4, name[:40], INK, anchor="end" if left else "start"))
-    return parts
-
-
-def histograms(panels: Sequence[Panel], title: str, trojaned: bool = True, columns: int = 3) -> str:
-    """Histograms in rows, all on the same axes."""
-    width, height, gap = 250, 110, 46
-    top = (
-        max(float(max(p.own.max(), p.clean.max(), p.trojaned.max() if trojaned else 0)) for p in panels)
-        * 1.05
+    low, middle, high = band or (np.ones_like(values),) * 3
+    lowest, highest = (float(f([f(np.asarray(v)) for v in (values, low, high)])) for f in (np.min, np.max))
+    margin = 0.05 * max(highest - lowest, 1e-9)
+    width = max(520, min(900, 26 * len(names)))
+    plot = _ClassPlot(52, width, 34, 150, len(names), lowest - margin, highest + margin)
+    parts = [text(plot.left, 16, title, INK, size=12, bold=True), *plot.axes(names)]
+    _, _, named = class_ticks(names)
+    for i, name in enumerate(names):
+        parts += plot.band(i, low[i], middle[i], high[i])
+        if i == suspected:
+            parts += plot.suspected(i, values[i], "" if named else str(name))
+        else:
+            parts.append(plot.mark(i, values[i]))
+    legend = (
+        "bars: 5 to 95 % of the clean reference models, and their median; marks: this model"
+        if band
+        else "line: the most outstanding class of 19 in 20 clean networks stays below; marks: this model"
     )
-    parts = [text(44, 16, title, INK, size=12, bold=True)]
-    for i, panel in enumerate(panels):
-        x0, y0 = 44 + (i % columns) * (width + 16), 44 + (i // columns) * (height + gap)
-        parts.append(_panel(panel, x0, y0, width, height, top, trojaned))
-    rows = -(-len(panels) // columns)
-    bottom = 44 + rows * (height + gap)
-    legend = [(SUSPECT, "", "this model"), (CLEAN, "5 3", "clean models: median, and 5 to 95 % shaded")]
-    if trojaned:
-        legend.append((TROJANED, "2 3", "trojaned models: median"))
-    x = 44.0
-    for colour, dash, words in legend:
-        parts.append(
-            f'<line x1="{x}" x2="{x + 24}" y1="{bottom}" y2="{bottom}" stroke="{colour}" stroke-width="2"'
-            f' stroke-dasharray="{dash}"/>'
-        )
-        parts.append(text(x + 30, bottom + 4, words, INK))
-        x += 60 + 6.2 * len(words)
-    return svg(44 + min(columns, max(2, len(panels))) * (width + 16), bottom + 14, parts, title)
-
-
-def _panel(
-    panel: Panel, x0: float, y0: float, width: float, height: float, top: float, trojaned: bool
-) -> str:
-    edges = np.log10(panel.edges)
-
-    def x(value: float) -> float:
-        return float(x0 + width * (value - edges[0]) / (edges[-1] - edges[0]))
-
-    def y(share: float) -> float:
-        return y0 + height * (1 - float(share) / top)
-
-    def steps(values: Array, backwards: bool = False) -> list[str]:
-        line = [f"{x(e):.1f},{y(v):.1f}" for i, v in enumerate(values) for e in (edges[i], edges[i + 1])]
-        return line[::-1] if backwards else line
-
-    title = panel.title[:1].upper() + panel.title[1:]
-    parts = [
-        text(x0, y0 - 6, title, INK),
-        f'<rect x="{x0}" y="{y0}" width="{width}" height="{height}" fill="none" stroke="{LINE}"/>',
-        f'<polygon points="{" ".join(steps(panel.clean[2]) + steps(panel.clean[0], True))}" fill="{CLEAN}"'
-        ' fill-opacity="0.2"/>',
-        _line(steps(panel.clean[1]), CLEAN, 1.3, "5 3"),
-    ]
-    if trojaned:
-        parts.append(_line(steps(panel.trojaned[1]), TROJANED, 1.3, "2 3"))
-    parts.append(_line(steps(panel.own), SUSPECT, 2, ""))
-    for k in range(int(np.ceil(edges[0])), int(np.floor(edges[-1])) + 1):
-        parts.append(text(x(k), y0 + height + 13, f"{10.0**k:g}", anchor="middle", size=10))
-    parts.append(text(x0 - 4, y0 + 9, f"{top:.0%}", anchor="end", size=10))
-    parts.append(text(x0 - 4, y0 + height, "0%", anchor="end", size=10))
-    return "".join(parts)
-
-
-def _line(points: Sequence[str], colour: str, width: float, dash: str) -> str:
-    return (
-        f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="{width}"'
-        f' stroke-dasharray="{dash}"/>'
-    )
+    parts.append(text(plot.left, plot.bottom + 34, legend))
+    return svg(plot.left + width + 12, plot.bottom + 44, parts, title)
 
 
 def signed(value: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ti_core.rendering import drawings
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
+from ti_core.rendering.histogram_drawing import histograms
 from ti_core.rendering.pictures import grid, heat, png
 from ti_core.results.case import Array, Case
 from ti_core.streams import known_stream
@@ -182,7 +183,7 @@ def histogram_figures(case: Case, panels: Sequence[Panel]) -> list[Figure]:
         own = [p for p in panels if p.kind == kind]
         if own:
             words = f"Saliency, {KIND_WORDS.get(kind, kind)}"
-            found.append(Figure(f"histograms-{kind}", f"{words}.", drawing=drawings.histograms(own, words)))
+            found.append(Figure(f"histograms-{kind}", f"{words}.", drawing=histograms(own, words)))
     return found
 
 

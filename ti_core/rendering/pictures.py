@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 
 import numpy as np
@@ -47,8 +46,3 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
-
-
-def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """Pixels as a picture inside a page."""
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
