@@ -1,7 +1,7 @@
 """Write the tables that the documentation quotes between their markers.
 
-``python -m benchmarks.tables`` rewrites README.md and pages of docs/ from the packs' records, the settings schema and the
-report's. With ``--check`` it changes nothing and fails if they differ.
+``python -m benchmarks.tables`` rewrites README.md and pages of docs/ from the packs' records, the settings schema and
+the report's. It also writes docs/report-schema.json. With ``--check`` it changes nothing and fails if they differ.
 ``--shift`` (half a minute a pack) and ``--ablations`` (minutes, and FLAML) also make those tables anew.
 """
 
