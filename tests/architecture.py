@@ -41,6 +41,21 @@ def _imported(name: str, path: Path, files: Mapping[str, Path]) -> Iterator[str]
                     yield found
 
 
+def importing(files: Mapping[str, Path], packages: Iterable[str]) -> list[str]:
+    """A sentence for every module that imports one of the packages, which may be installed ones."""
+    forbidden, found = set(packages), []
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                named = {node.module.partition(".")[0]}
+            else:
+                continue
+            found += [f"{name} imports {package}." for package in sorted(named & forbidden)]
+    return found
+
+
 def circles(arrows: Mapping[str, set[str]]) -> list[str]:
     """A sentence for every group of modules that import one another in a circle."""
     reached = {name: _reachable(name, arrows) for name in arrows}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture import circles, imports, modules, too_large, upward
+from tests.architecture import circles, importing, imports, modules, too_large, upward
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("ti_core", "app")
@@ -35,6 +35,10 @@ def test_no_module_imports_in_a_circle() -> None:
 
 def test_nothing_imports_upwards() -> None:
     assert not upward(imports(modules(ROOT, (*OURS, "benchmarks"))), drawn_order())
+
+
+def test_the_library_knows_nothing_of_the_page() -> None:
+    assert not importing(modules(ROOT, ["ti_core"]), ["streamlit", "app"])
 
 
 def test_every_folder_stands_in_the_drawn_order() -> None:
@@ -79,6 +83,16 @@ def test_an_import_that_runs_upwards_is_named(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match=r"made\.low"):
         upward(arrows, ["made.high"])
+
+
+def test_a_forbidden_package_is_named_wherever_it_is_imported(tmp_path: Path) -> None:
+    files = {
+        "made/a.py": "def f():\n    import streamlit.web as web\n",
+        "made/b.py": "from app.jobs import desk\nimport application\n",
+        "made/c.py": "from made import app\n",
+    }
+    found = importing(modules(written(tmp_path, files), ["made"]), ["streamlit", "app"])
+    assert found == ["made.a imports streamlit.", "made.b imports app."]
 
 
 def test_what_is_too_large_is_named(tmp_path: Path) -> None:

@@ -12,25 +12,6 @@ CORE = sorted((ROOT / "ti_core").rglob("*.py"))
 APP = sorted((ROOT / "app").rglob("*.py"))
 
 
-def imports(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return {name.split(".")[0] for name in names}
-
-
-@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_library_knows_nothing_of_the_page(path: Path) -> None:
-    assert not imports(path) & {"streamlit", "app"}
-
-
-def test_nothing_imports_the_page() -> None:
-    assert not [p for p in CORE if "app" in imports(p)]
-
-
 @pytest.mark.parametrize("path", [*CORE, *APP], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
