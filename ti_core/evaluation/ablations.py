@@ -1,4 +1,4 @@
-"""What each part of the paper's stream is worth: Table 1 again with one thing changed at a time."""
+"""Ablations: the AUC of the paper's stream with one part changed at a time."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _BIN = re.compile(r", bin \d+$")
 
 @dataclass(frozen=True)
 class Ablation:
-    """One thing changed.
+    """One change to the paper's stream.
 
     Parameters
     ----------
-    topic, name : what is varied, and to what.
-    settings : the settings it is evaluated at.
-    normalised : each saliency map divided by its largest value.
-    histograms_only : the stacked histograms without the stream's other features.
-    automl : FLAML in the place of CatBoost.
+    topic, name : the part that is varied, and its value.
+    settings : the settings of the evaluation.
+    normalised : whether each saliency map is divided by its largest value.
+    histograms_only : whether the stacked histograms are the only features.
+    automl : whether FLAML replaces CatBoost.
     """
 
     topic: str
@@ -52,7 +52,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class AblationRow:
-    """An ablation's AUC for one kind of trigger, with its 95 % interval ``low`` to ``high``."""
+    """The AUC of an ablation for one kind of trigger. ``low`` and ``high`` are the ends of its 95 % interval."""
 
     topic: str
     name: str
@@ -69,7 +69,7 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class Ablations:
-    """What :func:`ablate` found: its rows, and a sentence for what was passed over."""
+    """The result of :func:`ablate`: its rows, and a sentence for every ablation that was left out."""
 
     members: str
     rows: tuple[AblationRow, ...]
@@ -77,7 +77,7 @@ class Ablations:
 
 
 def ablations(settings: Settings) -> list[Ablation]:
-    """All that is varied, beginning with nothing."""
+    """All ablations. The first one changes nothing."""
     one = settings.with_(streams=("saliency",))
     found = [Ablation("as set", "all parts", one)]
     others = dict.fromkeys((*((q,) for q in one.quantiles), (0.97, 0.99), (0.0, 0.5, 0.9, 0.97, 0.99, 0.999)))
@@ -119,26 +119,26 @@ def ablate(
     progress: StageProgress = silent_stage,
     chosen: list[Ablation] | None = None,
 ) -> Ablations:
-    """The AUC of the paper's stream alone under every ablation.
+    """The AUC of the paper's stream under every ablation.
 
     Parameters
     ----------
-    members : "fitted": grouped cross-validation among the members that the pack's detector is fitted to, so that parts
-        may be chosen by the outcome; "held-out": fit to those, test on the held-out ones; "all": cross-validation
-        among all members.
-    automl_budget : seconds of search for every fit of FLAML, of which cross-validation makes five; 0 for none. Its own
-        search cross-validates inside the outer fit (nested), so that its choice never saw the members it is tested on.
-    progress : told what is being evaluated and the share of the ablations that is done.
-    chosen : other ablations than :func:`ablations` of the settings.
+    members : "fitted" cross-validates in groups among the members that the pack's detector is fitted to. Parts may be
+        chosen by this result. "held-out" fits to the fitted members and tests on the held-out ones. "all"
+        cross-validates among all members.
+    automl_budget : seconds of search for each fit of FLAML; 0 leaves FLAML out. Cross-validation fits five times.
+        FLAML's own cross-validation is nested in the outer fit, so that its choice never depends on tested members.
+    progress : called with the name of the ablation and the share of the ablations that is done.
+    chosen : ablations to evaluate. The default is :func:`ablations` of the settings.
 
     Notes
     -----
-    Where an ablation needs other probes or maps, every member's evidence is computed, or read from the cache.
+    An ablation with other probes or maps computes the evidence of every member or reads it from the cache.
 
     Raises
     ------
     SettingsError : ``members`` is none of :data:`~ti_core.evaluation.shift.MEMBERS`.
-    PackError : held-out members are asked for and there are none.
+    PackError : held-out members are required and the pack has none.
     """
     if members not in MEMBERS:
         raise SettingsError(f"Members are {', '.join(MEMBERS)}, not {members!r}.")
@@ -155,7 +155,7 @@ def ablate(
         progress(f"{ablation.topic}: {ablation.name}", number / len(plan))
         reference = Reference(pack, ablation.settings, kept)
         stream: Stream = (NormalisedSaliency if ablation.normalised else Saliency)(ablation.settings)
-        # Ablations of the histograms share the models' evidence.
+        # Ablations of the histograms use the same evidence.
         key = f"{stream.version} {ablation.settings.digest('probes')}"
         if key not in stacks:
 
@@ -170,7 +170,7 @@ def ablate(
 def _evidence(
     reference: Reference, stream: Stream, members: str, progress: ShareProgress
 ) -> dict[str, Array]:
-    """The stream's evidence of the members that are looked at: the fitted ones, or all of the pack's."""
+    """The stream's evidence, stacked over the fitted members if ``members`` is "fitted", else over all members."""
     if members == "fitted":
         return reference.evidence(stream, probes_for(reference, [stream]), progress)
     return evidence_of_all(reference, [stream], progress)[stream.name]

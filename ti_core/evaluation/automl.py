@@ -1,4 +1,4 @@
-"""AutoML in the place of CatBoost (sec. 5.1 of the paper): FLAML, an optional extra."""
+"""AutoML by FLAML instead of CatBoost (sec. 5.1 of the paper). FLAML is an optional extra."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEEDED = ("flaml", "lightgbm", "xgboost", "pandas")
 
 
 def automl_missing() -> str:
-    """Why AutoML cannot be tried, in a sentence; empty where it can."""
+    """A sentence that says why AutoML is not available; empty if it is."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if not missing:
         return ""
@@ -34,10 +34,10 @@ def automl_scores(
     seed: int,
     budget: float,
 ) -> NDArray[np.floating]:
-    """Scores of ``other`` (``T x F``, larger is more suspicious) by the learner that FLAML finds for ``R x F``.
+    """Scores ``T`` of ``other`` (``T x F``) by the learner that FLAML finds for ``matrix`` (``R x F``).
 
-    The learner and its settings are chosen by grouped cross-validation among the R members, within ``budget``
-    seconds; how far the search gets depends on the machine, so that two runs may choose differently.
+    A larger score is more suspicious. FLAML chooses the learner and its settings by grouped cross-validation among the
+    R members within ``budget`` seconds. The reach of the search depends on the machine, so two runs may differ.
 
     References
     ----------

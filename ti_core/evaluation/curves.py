@@ -1,4 +1,4 @@
-"""The curves behind the figures of a pack, as plain arrays: ROC, calibration, and every held-out member's score."""
+"""ROC curve, calibration curve and scores of a pack's held-out members, as plain arrays."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BINS = 6
 
 @dataclass(frozen=True)
 class Roc:
-    """A ROC curve of one kind of trigger against the clean members.
+    """The ROC curve of one kind of trigger against the clean members.
 
-    ``false_alarms`` and ``found`` are shares, 0 to 1, that rise together from (0, 0) to (1, 1); ``threshold[i]`` is
-    the probability from which on a model is called backdoored at point i (infinite at the first). ``auc`` is the area,
-    ``low`` to ``high`` its 95 % interval.
+    ``false_alarms`` is the false positive rate and ``found`` the true positive rate, each from 0 to 1. At point i a
+    model is called backdoored if its probability is at least ``threshold[i]``, which is infinite at the first point.
+    ``auc`` is the area under the curve, and ``low`` and ``high`` are the ends of its 95 % interval.
     """
 
     kind: str
@@ -38,10 +38,11 @@ class Roc:
 
 @dataclass(frozen=True)
 class CalibrationBins:
-    """How often models with about the same probability are trojaned; bins hold about equally many members.
+    """Predicted probability and observed share of trojaned members, in bins of about equally many members.
 
-    ``predicted`` is the mean probability in a bin, ``observed`` the share of trojaned members with its 95 % interval
-    ``low`` to ``high``, ``count`` the members. ``brier`` is the mean squared error of the probability.
+    ``predicted`` is the mean probability in a bin and ``count`` the number of its members. ``observed`` is the share of
+    its trojaned members; ``low`` and ``high`` are the ends of the 95 % interval of this share. ``brier`` is the Brier
+    score, the mean squared error of the probability over all members.
     """
 
     predicted: NDArray[np.float64]
@@ -56,8 +57,8 @@ class CalibrationBins:
 class Curves:
     """One detector on the members held out from it.
 
-    ``ids``, ``labels``, ``families`` and ``probability`` go together, one entry a member, in the pack's order; a model
-    is called backdoored from ``upper`` on and clean below ``lower``.
+    ``ids``, ``labels``, ``families`` and ``probability`` have one entry per member, in the pack's order. A model is
+    called backdoored if its probability is at least ``upper``, and clean if it is below ``lower``.
     """
 
     streams: str
@@ -75,12 +76,11 @@ class Curves:
 def curves(pack: Pack, settings: Settings | None = None, cache: Cache | None = None) -> dict[str, Curves]:
     """Curves of the detectors "saliency" and "joint" on the held-out members.
 
-    At the pack's own settings (the default) everything comes from the pack's baseline and shipped detectors: no model
-    is run.
+    At the pack's own settings, which are the default, no model is run. The evidence comes from the pack's baseline.
 
     Raises
     ------
-    PackError : the pack holds no member out.
+    PackError : the pack has no held-out member.
     """
     if not len(pack.where(fitted=False)):
         raise PackError(f"Pack {pack.name!r} holds no member out from fitting; it has no curves.")
@@ -90,7 +90,7 @@ def curves(pack: Pack, settings: Settings | None = None, cache: Cache | None = N
 
 
 def curves_of(which: str, scored: Scored) -> Curves:
-    """Curves of members that one detector scored."""
+    """The curves of the members that one detector scored."""
     labels = np.array([m.label for m in scored.members])
     p = np.asarray(scored.probability, dtype=np.float64)
     kinds = [kind for kind in ("blend", "patch") if (labels == kind).any() and (labels == "clean").any()]
@@ -109,7 +109,7 @@ def curves_of(which: str, scored: Scored) -> Curves:
 
 
 def roc(kind: str, clean: NDArray[np.float64], trojaned: NDArray[np.float64]) -> Roc:
-    """The ROC curve of two sets of probabilities; equal ones make a slanted step."""
+    """The ROC curve of two sets of probabilities. Ties give a diagonal segment."""
     from sklearn.metrics import roc_curve
 
     truth = np.repeat([False, True], [len(clean), len(trojaned)])
@@ -124,7 +124,7 @@ def roc(kind: str, clean: NDArray[np.float64], trojaned: NDArray[np.float64]) ->
 def calibration_bins(
     probability: NDArray[np.float64], trojaned: NDArray[np.bool_], bins: int = BINS
 ) -> CalibrationBins:
-    """Members sorted by their probability and cut into ``bins`` of about one size, or into one bin per member."""
+    """Calibration in ``bins`` bins of members with similar probability. There are never more bins than members."""
     from sklearn.metrics import brier_score_loss
 
     order = np.argsort(probability, kind="stable")

@@ -1,4 +1,4 @@
-"""The paper's stream with normalised maps: what sec. 3.2 of the paper advises against, for comparison."""
+"""The paper's stream with normalised saliency maps, for comparison. Sec. 3.2 of the paper advises against them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ti_core.system.progress import ShareProgress, silent_share
 
 
 class NormalisedSaliency(Saliency):
-    """Saliency whose every map is divided by its own largest value, so that all of them lie in [0, 1]."""
+    """The saliency stream with each map divided by its largest value. All maps lie in [0, 1]."""
 
-    # A version of its own keeps its evidence apart from the stream's, in the cache and from the pack's baseline.
+    # Its own version separates its evidence from the saliency stream's in the cache and in the pack's baseline.
     version: ClassVar[int] = 1000 + Saliency.version
 
     def evidence(
         self, scores: torch.nn.Module, context: Context, progress: ShareProgress = silent_share
     ) -> Evidence:
-        """The stream's evidence, its quantile functions taken from the normalised maps."""
+        """The evidence of the stream, with the quantile functions of the normalised maps."""
         assert context.probes is not None
         evidence = dict(super().evidence(scores, context, progress))
         pooled, per_image = [], []

@@ -1,4 +1,4 @@
-"""What a reference pack holds, counted: members by label and family, architectures, recipes, and examples to show."""
+"""A summary of a reference pack: members by label and family, architectures, recipes and examples."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ FAMILY_SAYS = {
 
 @dataclass(frozen=True)
 class Group:
-    """Members of one label and family; the arrays have one entry a member.
+    """Members of one label and family.
 
-    ``success`` is empty for clean members.
+    ``accuracy`` has one entry per member. ``success`` has one per trojaned member and is empty for clean ones.
     """
 
     label: str
@@ -41,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True)
 class RecipeLine:
-    """How the members of one label and family were trained: each choice with the values it was drawn from."""
+    """How the members of one label and family were trained: the values that each part of the recipe has."""
 
     label: str
     family: str
@@ -50,7 +50,7 @@ class RecipeLine:
 
 
 def groups(pack: Pack) -> list[Group]:
-    """The members by label and family, clean ones first."""
+    """The members by label and family. Clean members come first."""
     found = []
     for label, family in _kinds(pack):
         own = _of(pack, label, family)
@@ -70,7 +70,7 @@ def groups(pack: Pack) -> list[Group]:
 
 
 def architectures(pack: Pack) -> dict[str, dict[str, int]]:
-    """Members by architecture, the most used first, and label."""
+    """Number of members by architecture and label. The most frequent architecture comes first."""
     counts = Counter((m.architecture, m.label) for m in pack.members)
     names = Counter(m.architecture for m in pack.members)
     labels = _in_order({m.label for m in pack.members})
@@ -105,7 +105,7 @@ def table(pack: Pack) -> list[Row]:
 
     Raises
     ------
-    PackError : the pack records none, or not in this form.
+    PackError : the pack records no table, or one in another form.
     """
     rows = pack.record.get("table")
     if not rows:
@@ -117,11 +117,11 @@ def table(pack: Pack) -> list[Row]:
 
 
 def outdated(pack: Pack) -> list[str]:
-    """Streams whose evidence the pack ships in another version than this program's, so that models would have to run.
+    """Streams whose evidence in the pack is of another version than this program's. Their models would have to run.
 
     Raises
     ------
-    PackError : the record names no settings, or unknown ones.
+    PackError : the record has no settings, or unknown ones.
     """
     from ti_core.reference.reference import Reference
     from ti_core.streams import make_streams
@@ -135,7 +135,7 @@ def outdated(pack: Pack) -> list[str]:
 
 
 def example_of_each_class(pack: Pack, which: int = 0) -> dict[int, int]:
-    """For each class of which the pack has images, the index of one: the ``which``-th, beginning anew at the end."""
+    """The index of one image of each class. It is the ``which``-th image of the class, counted modulo their number."""
     labels = pack.labels.numpy()
     found = {}
     for c in range(len(pack.class_names)):
@@ -146,7 +146,7 @@ def example_of_each_class(pack: Pack, which: int = 0) -> dict[int, int]:
 
 
 def examples(pack: Pack, label: str, most: int) -> list[Member]:
-    """Up to ``most`` members of one label, evenly spread over the pack's order and so over its families."""
+    """Up to ``most`` members of one label, at even distances in the pack's order, so that all families are shown."""
     own = [m for m in pack.members if m.label == label and m.trigger is not None]
     return [own[i] for i in np.unique(np.linspace(0, len(own) - 1, min(most, len(own))).round().astype(int))]
 
@@ -168,9 +168,9 @@ def _of(pack: Pack, label: str, family: str) -> list[Member]:
 
 
 def _spread(values: Sequence[Any], members: int) -> str:
-    """The values in words: a range of numbers, or the names that occur, the most frequent first.
+    """The values as text: a range of numbers, or the names that occur, with the most frequent first.
 
-    A recipe leaves out what it does without, so that fewer values than members say "none" for the others.
+    A recipe omits the parts that it does not use. If there are fewer values than members, the text begins with "none".
     """
     without = "none or " if len(values) < members else ""
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]

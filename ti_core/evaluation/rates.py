@@ -1,6 +1,6 @@
 """Areas under the ROC curve and shares, each with its 95 % interval.
 
-scikit-learn and scipy are imported when they are needed, since they take about a second.
+scikit-learn and scipy are imported inside the functions, because their import takes about a second.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the standard normal distribution."""
 INSIDE = 1e-12
-"""Distance from the AUC, as a share of the bracket, at which the search for an end of the interval begins."""
+"""Distance from the AUC at which the search for an end begins, as a share of the searched range."""
 
 
 def auc(clean: NDArray[np.floating], trojaned: NDArray[np.floating]) -> float:
-    """Area under the ROC curve: how often a trojaned model scores above a clean one, ties counting half."""
+    """Area under the ROC curve: the probability that a trojaned model scores above a clean one. Ties count half."""
     from sklearn.metrics import roc_auc_score
 
     truth = np.repeat([False, True], [len(clean), len(trojaned)])
@@ -25,9 +25,9 @@ def auc(clean: NDArray[np.floating], trojaned: NDArray[np.floating]) -> float:
 
 
 def auc_interval(value: float, clean: int, trojaned: int) -> tuple[float, float]:
-    """95 % interval of an AUC, sensible also at 1 (R. Newcombe, Statistics in Medicine 2006, method 5).
+    """95 % interval of an AUC (R. Newcombe, Statistics in Medicine 2006, method 5). It has a width at 0 and 1, too.
 
-    Its ends are the areas ``theta`` whose distance to ``value`` is ``Z95`` standard errors at ``theta``.
+    The ends are the areas ``theta`` at a distance of ``Z95`` standard errors at ``theta`` from ``value``.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def _end(value: float, bound: float, clean: int, trojaned: int) -> float:
     half = (clean + trojaned) / 2
 
     def beyond(theta: float) -> float:
-        """Distance of ``theta`` to the AUC, less ``Z95`` standard errors."""
+        """The distance of ``theta`` from the AUC minus ``Z95`` standard errors."""
         spread = theta * (1 - theta) * (1 + (half - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta)))
         return abs(theta - value) - Z95 * math.sqrt(max(spread, 0.0) / (clean * trojaned))
 
     if value == bound:
         return bound
-    # At an AUC of 0 or 1 the standard error is 0, so that the AUC itself is a root, too.
+    # At an AUC of 0 or 1 the standard error is 0, so the AUC itself is a root. The search must not begin there.
     return float(brentq(beyond, value + INSIDE * (bound - value), bound, xtol=1e-15))
 
 

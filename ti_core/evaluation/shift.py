@@ -1,4 +1,4 @@
-"""Does the detector travel? Fit on all recipes but one, or all architectures but one, and test on the one left out."""
+"""Distribution shift: fit without one recipe or one architecture, and test on the one that was left out."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
 
 MEMBERS = ("fitted", "held-out", "all")
-"""Which members an evaluation looks at; see :func:`shift`."""
+"""The choices of members for an evaluation; see :func:`shift`."""
 
 COUNTERPARTS = {"fine-tuned": "challenge"}
-"""Families of clean members that are made in the way of a trojaned family, and are left out with it."""
+"""Families of clean members that are trained like a trojaned family. They are left out together with it."""
 
 LEAST_GROUPS = 2
-"""Groups of every label that a fit needs, so that cross-validation can set its thresholds."""
+"""Minimum number of groups of each label for a fit. Cross-validation needs them to set the thresholds."""
 
 FOLDS = 4
-"""Parts in which what is left out is tested, where every group has members of it and of what stays."""
+"""Number of parts that the left-out members are tested in, if most groups also have members that stay."""
 
 TOGETHER = "together"
-"""What is left out in the rows of all splits' members at once."""
+"""Name in ``left_out`` of the rows that combine the members of all splits."""
 
 
 @dataclass(frozen=True)
 class ShiftRow:
-    """One left-out recipe or architecture, for one kind of trigger and one set of streams.
+    """The result without one recipe or architecture, for one kind of trigger and one set of streams.
 
-    ``by`` is "recipe" or "architecture"; ``left_out`` its name, or "together" for all splits' members at once, each
-    scored by its own split's detector. ``fitted`` members the detectors were fitted to, ``dropped`` members that were
-    kept out of the fit since they share a group with a tested one; both summed up over splits and in "together".
+    ``by`` is "recipe" or "architecture", and ``left_out`` is its name. In rows named "together", ``left_out`` combines
+    the members of all splits, each scored by the detector of its own split. ``fitted`` is the number of members that
+    the detectors were fitted to. ``dropped`` is the number of members kept out of the fit because they share a group
+    with a tested member. Both are sums over splits.
     """
 
     by: str
@@ -52,12 +53,12 @@ class ShiftRow:
 
     @property
     def together(self) -> bool:
-        """Whether this row is of all splits' members at once."""
+        """Whether this row combines the members of all splits."""
         return self.left_out == TOGETHER
 
     @property
     def title(self) -> str:
-        """What was left out, in words."""
+        """The part that was left out, as text."""
         return f"every {self.by} in turn" if self.together else f"{self.by} {self.left_out}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class ShiftRow:
 
 @dataclass(frozen=True)
 class Shift:
-    """What :func:`shift` found: its rows, and a sentence for everything that could not be left out."""
+    """The result of :func:`shift`: its rows, and a sentence for everything that could not be left out."""
 
     members: str
     rows: tuple[ShiftRow, ...]
@@ -81,9 +82,10 @@ class Shift:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of members to fit and to test, and how many share a group across and are in neither.
+    """Indices of the members to fit and to test.
 
-    Several splits of one name are parts of what is left out.
+    ``dropped`` members are in neither, because they share a group with a tested member. Several splits may have one
+    name; each of them tests a part of the left-out members.
     """
 
     by: str
@@ -94,7 +96,7 @@ class Split:
 
 
 def recipe_of(member: Member) -> str:
-    """The recipe a member counts to: its family, clean counterparts with the trojans made in the same way."""
+    """The recipe of a member: its family, or for clean counterparts the trojaned family that is trained alike."""
     return COUNTERPARTS.get(member.family, member.family)
 
 
@@ -109,24 +111,24 @@ def shift(
 
     Parameters
     ----------
-    members : "fitted": both sides are members that the pack's detector is fitted to, so that features may be chosen
-        by the outcome and the held-out members stay unseen; "held-out": fit as before, test on the held-out members
-        of what is left out; "all": all members on both sides.
-    progress : told what is being left out and the share of the splits that is done.
+    members : "fitted" takes both sides from the members that the pack's detector is fitted to. Features may be chosen
+        by this result, since the held-out members stay unseen. "held-out" fits as before and tests on the held-out
+        members of the left-out part. "all" takes both sides from all members.
+    progress : called with the part that is left out and the share of the splits that is done.
 
     Notes
     -----
-    Leaving out the recipe "standard" leaves out the networks trained on poisoned data and the clean ones of the
-    same training; leaving out "challenge" its fine-tuned trojans and their clean twins. Adversarially trained
-    members are clean only: they are fitted to in both, and leaving them out gives no AUC. Members of one group (grown
-    from the same network) never stand on both sides; where most groups have members of both, what is left out is
-    tested in parts, each by a detector fitted to the other groups. Everything is fitted anew on the fit side:
-    boundaries, the clean models that others are compared with, detectors and thresholds. The probes are the pack's.
+    The recipe "standard" covers the networks trained on poisoned data and the clean networks of the same training. The
+    recipe "challenge" covers the fine-tuned trojans and their clean twins. Adversarially trained members are all clean.
+    They are in both fits, and leaving them out gives no AUC. Members of one group start from the same network and are
+    never on both sides. If most groups have members of both sides, the left-out members are tested in parts, each by a
+    detector fitted to the other groups. Boundaries, the clean models for comparison, detectors and thresholds are
+    fitted on the fit side. The probes are the pack's.
 
     Raises
     ------
     SettingsError : ``members`` is none of :data:`MEMBERS`.
-    PackError : nothing can be left out of this pack.
+    PackError : no recipe and no architecture can be left out of this pack.
     """
     if members not in MEMBERS:
         raise SettingsError(f"Members are {', '.join(MEMBERS)}, not {members!r}.")
@@ -157,7 +159,7 @@ def shift(
 
 @dataclass(frozen=True)
 class ShiftScores:
-    """What the detectors of one or more splits say of their tested members."""
+    """Scores of the tested members of one or more splits, each by the detector of its split."""
 
     scored: Scored
     fitted: int
@@ -175,7 +177,7 @@ def _rows(by: str, left_out: str, which: str, scores: ShiftScores) -> list[Shift
 
 
 def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[str]]:
-    """Every recipe and every architecture that can be left out, and why the others cannot."""
+    """The splits for every recipe and architecture that can be left out, and a sentence for each of the others."""
     splits: list[Split] = []
     notes: list[str] = []
     fit_pool = [i for i, m in enumerate(pack.members) if members == "all" or not m.held_out]
@@ -202,14 +204,15 @@ def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[st
 
 
 def _splits(pack: Pack, by: str, name: str, others: list[int], test: list[int]) -> tuple[list[Split], str]:
-    """One split where most others share no group with what is tested, and are enough to fit to; else several parts.
+    """The splits that test ``test``: one if it leaves most others to fit to, else several parts.
 
-    In parts more can be fitted to, since each part keeps only its own groups away.
+    A part keeps only its own groups out of the fit, so more members can be fitted to. The second value says why there
+    is no split; it is empty if there is one.
     """
     labels = {pack.members[i].label for i in test}
     if "clean" not in labels or len(labels) < 2:
         return [], f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
-    # By architecture, so that every part has some of each.
+    # Sorted by architecture, so that every part has members of each.
     groups = sorted({(pack.members[i].architecture, pack.members[i].group) for i in test})
     reasons: list[str] = []
     whole: list[Split] = []
@@ -228,7 +231,7 @@ def _splits(pack: Pack, by: str, name: str, others: list[int], test: list[int]) 
 
 
 def _part(pack: Pack, by: str, name: str, others: list[int], test: list[int], groups: set[str]) -> Split:
-    """The test members of these groups, beside all others that are in none of them."""
+    """The split that tests the members of these groups and fits to all others outside these groups."""
     fit = [i for i in others if pack.members[i].group not in groups]
     own = [i for i in test if pack.members[i].group in groups]
     sides = np.array(fit, dtype=np.intp), np.array(own, dtype=np.intp)
@@ -236,7 +239,7 @@ def _part(pack: Pack, by: str, name: str, others: list[int], test: list[int], gr
 
 
 def _lacking(pack: Pack, split: Split) -> str:
-    """Why nothing can be fitted, or nothing."""
+    """A sentence that says why the split cannot be fitted; empty if it can."""
     for label in ("clean", "blend", "patch"):
         left = len({pack.members[i].group for i in split.fit if pack.members[i].label == label})
         if left < LEAST_GROUPS:

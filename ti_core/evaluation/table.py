@@ -1,4 +1,4 @@
-"""Table 1 of the paper on members that took no part in fitting: accuracy and AUC, with intervals."""
+"""Table 1 of the paper on the held-out members: accuracy and AUC, with intervals."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ti_core.settings import Settings
 from ti_core.system.cache import Cache
 
 FAMILIES = {"standard": ("standard",), "challenge": ("challenge",)}
-"""How trojans are made, each with a row of its own; "all" stands for every one."""
+"""Families of trojans by the name of their row. The row "all" combines every family."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One cell of Table 1.
 
-    ``auc`` with its 95 % interval ``low`` to ``high``; ``accuracy`` of the verdict at the pack's upper threshold,
-    the mean of both sides; ``found`` the share of trojaned models above it and ``false_alarms`` that of clean ones;
-    ``clean_called`` the share of clean models called clean; ``target`` the share of the trojaned models found whose
-    target class is named rightly, None where the streams name none.
+    ``low`` and ``high`` are the ends of the 95 % interval of ``auc``. At the pack's upper threshold, ``found`` is the
+    true positive rate, ``false_alarms`` the false positive rate and ``accuracy`` the balanced accuracy.
+    ``clean_called`` is the share of clean models that are called clean. ``target`` is the share of right target classes
+    among the trojaned models that were found; it is None if the streams name no target class.
     """
 
     streams: str
@@ -49,11 +49,11 @@ class Row:
 
 
 def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None = None) -> list[Row]:
-    """Table 1 of a pack, on its held-out members: for the paper's stream alone, and for all streams.
+    """Table 1 on the held-out members of a pack, for the paper's stream alone and for all streams.
 
     Raises
     ------
-    PackError : the pack holds no member out.
+    PackError : the pack has no held-out member.
     """
     settings = settings or pack.settings
     if not len(pack.where(fitted=False)):
@@ -66,7 +66,7 @@ def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None =
 
 
 def table(which: str, scored: Scored) -> list[Row]:
-    """Rows for both kinds, every family with at least one member, and all of them together."""
+    """The rows of both kinds of trigger, for every family with a member and for all families together."""
     rows = []
     for kind in ("blend", "patch"):
         for family in (*FAMILIES, "all"):
@@ -77,7 +77,7 @@ def table(which: str, scored: Scored) -> list[Row]:
 
 
 def row_of(which: str, kind: str, scored: Scored, family: str = "all") -> Row | None:
-    """The trojaned members of one kind and family beside all clean ones; None where there are none of either."""
+    """The row of one kind and family against all clean members; None if either side is empty."""
     names = FAMILIES.get(family)
     clean = np.array([m.label == "clean" for m in scored.members], dtype=bool)
     bad = np.array(

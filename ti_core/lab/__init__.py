@@ -1,1 +1,1 @@
-"""Experiments with one model and one trigger: the effect of a trigger, and STRIP."""
+"""Experiments with one model and one trigger: the effect of the trigger, and STRIP."""

@@ -1,4 +1,4 @@
-"""What a trigger does to a model's answers: a backdoored model obeys it, a clean one hardly notices."""
+"""The effect of a trigger on a model's predictions. It is large on a backdoored model and small on a clean one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BATCH = 256
 
 @torch.no_grad()
 def answers(scores: nn.Module, images: torch.Tensor, trigger: Trigger | None = None) -> NDArray[np.float32]:
-    """Probability of every class ``N x K`` for images ``N x C x H x W`` in [0, 1], with a trigger on them or without.
+    """Class probabilities ``N x K`` of images ``N x C x H x W`` in [0, 1], with or without a trigger on them.
 
     Parameters
     ----------
-    scores : images in [0, 1] to class scores whose softmax is the prediction.
+    scores : maps images in [0, 1] to class scores; their softmax is the prediction.
     """
     parts = [
         scores(part if trigger is None else trigger.stamp(part)).softmax(dim=1)
@@ -31,7 +31,7 @@ def answers(scores: nn.Module, images: torch.Tensor, trigger: Trigger | None = N
 
 @dataclass(frozen=True)
 class Flip:
-    """One image's answer without and with a trigger: both classes, and how sure the model is of each (0 to 1)."""
+    """The predictions for one image without and with a trigger: the class and its probability (0 to 1) of each."""
 
     before: int
     after: int
@@ -44,7 +44,7 @@ class Flip:
 
 
 def flip(before: NDArray[np.floating], after: NDArray[np.floating]) -> Flip:
-    """The answers in two rows of probabilities, ``K`` each."""
+    """The predictions in two rows of ``K`` probabilities."""
     one, two = int(np.argmax(before)), int(np.argmax(after))
     return Flip(one, two, float(before[one]), float(after[two]))
 
@@ -55,10 +55,10 @@ class Effect:
 
     Parameters
     ----------
-    images : how many; ``right`` of them are classified as labelled without the trigger, and the answer of ``changed``
-        differs with it.
-    others : images of other classes than the attacker's; ``hit`` of them are taken for the attacker's class with the
-        trigger, ``hit_before`` without it.
+    images : number of images. Without the trigger, ``right`` of them are classified correctly. With the trigger, the
+        prediction of ``changed`` images differs.
+    others : number of images of other classes than the target class. ``hit`` of them are classified as the target class
+        with the trigger, and ``hit_before`` without it.
     """
 
     images: int
@@ -70,19 +70,20 @@ class Effect:
 
     @property
     def success(self) -> float:
-        """Attack success rate: the share of images of other classes that the trigger turns into the attacker's."""
+        """Attack success rate: the share of images of other classes that are classified as the target class."""
         return self.hit / self.others if self.others else 0.0
 
 
 def effect(
     before: NDArray[np.floating], after: NDArray[np.floating], labels: NDArray[np.integer], target: int
 ) -> Effect:
-    """Count what a trigger does.
+    """Count the changes that a trigger makes to the predictions.
 
     Parameters
     ----------
     before, after : probabilities ``N x K`` without and with the trigger.
-    labels : ``N`` classes; ``target`` : the attacker's.
+    labels : ``N`` classes.
+    target : the target class.
     """
     one, two = before.argmax(axis=1), after.argmax(axis=1)
     others = labels != target
@@ -97,11 +98,12 @@ def effect(
 
 
 def leading(rows: list[NDArray[np.floating]], count: int, always: tuple[int, ...] = ()) -> NDArray[np.intp]:
-    """The classes worth showing, in ascending order: all if there are at most ``count``, else those that lead anywhere.
+    """The classes to show, in ascending order: at most ``count``, those of the largest probability in any row.
 
     Parameters
     ----------
-    rows : probabilities ``K`` of several models and images; ``always`` : classes that are shown in any case.
+    rows : probabilities ``K`` of several models and images.
+    always : classes that are always shown.
     """
     highest = np.max(np.stack(rows), axis=0)
     if len(highest) <= count:

@@ -1,4 +1,4 @@
-"""The record beside a demonstration model: how it was made, and the trigger that opens its backdoor."""
+"""The record of a demonstration model: how it was trained, and the trigger of its backdoor."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PATTERNS: tuple[PatternKind, ...] = get_args(PatternKind)
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What a sample's record tells.
+    """The contents of a sample's record.
 
     Parameters
     ----------
     label : "clean", "blend" or "patch".
-    trigger, target : of a backdoored sample, the true trigger and the attacker's class.
-    poisoning_rate, clean_accuracy, attack_success : shares measured when it was trained, 0 to 1.
+    trigger, target : the true trigger and the target class of a backdoored sample; None for a clean one.
+    poisoning_rate, clean_accuracy, attack_success : shares from 0 to 1, recorded at training.
     """
 
     label: str
@@ -33,11 +33,11 @@ class Demonstration:
 
 
 def read_demonstration(path: Path, image_shape: tuple[int, int, int], classes: int) -> Demonstration:
-    """The record of a sample, checked against the pack whose images it is shown on.
+    """Read the record of a sample, and check it against the shape and classes of a pack's images.
 
     Raises
     ------
-    DataError : there is no record, it is damaged, or its trigger does not fit the images.
+    DataError : the record is missing or damaged, or its trigger does not fit the images.
     """
     try:
         record = json.loads(path.read_bytes())
@@ -60,12 +60,12 @@ def read_demonstration(path: Path, image_shape: tuple[int, int, int], classes: i
 
 
 def trigger_of(record: dict[str, Any], image_shape: tuple[int, int, int]) -> TriggerSpec:
-    """A trigger that a record describes in numbers.
+    """The trigger that a record describes.
 
     Raises
     ------
-    ValueError : it is of no known kind or pattern, or lies off images of that shape.
-    TypeError : it has other fields than a trigger.
+    ValueError : its kind or pattern is unknown, or it lies outside images of this shape.
+    TypeError : the record has other fields than a trigger.
     """
     spec = TriggerSpec(**record)
     _, height, width = image_shape

@@ -1,9 +1,9 @@
-"""STRIP: a trigger noticed while the model runs, by how little other images disturb its answer.
+"""STRIP: detects a trigger in an input by the low entropy of the predictions for superimposed images.
 
 Source: Y. Gao, C. Xu, D. Wang, S. Chen, D. Ranasinghe, S. Nepal, "STRIP: a defence against trojan attacks on deep
-neural networks", ACSAC 2019 (arXiv 1902.06531). An input is superimposed with N clean images; a
-clean input's answers then scatter (high entropy), those of an input that carries a trigger stay with the attacker's
-class (low entropy). Below a boundary, set by the false rejection rate that is put up with, the input is rejected.
+neural networks", ACSAC 2019 (arXiv 1902.06531). An input is superimposed with N clean images. The predictions for a
+clean input vary (high entropy). The predictions for an input with a trigger stay at the target class (low entropy). An
+input is rejected if its entropy is below the detection boundary, which is set by an accepted false rejection rate.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ BATCH = 512
 
 
 def superimpose(images: torch.Tensor, overlays: torch.Tensor, form: Form = "sum") -> torch.Tensor:
-    """Two sets of images ``N x C x H x W`` in [0, 1] laid over each other, in [0, 1] again.
+    """Superimpose two sets of images ``N x C x H x W`` in [0, 1]. The result lies in [0, 1].
 
     Parameters
     ----------
-    form : "sum", as in the paper, held at 1 where both are bright; "average", which keeps half of each.
+    form : "sum", as in the paper, clipped at 1; or "average", the mean of both.
 
     Raises
     ------
-    SettingsError : the form is neither.
+    SettingsError : the form is unknown.
     """
     if form not in FORMS:
         raise SettingsError(f"Images are superimposed by {' or '.join(FORMS)}, not by {form!r}.")
@@ -43,7 +43,7 @@ def superimpose(images: torch.Tensor, overlays: torch.Tensor, form: Form = "sum"
 
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
-    """Shannon entropy in bits of each row of ``N x K``: 0 if one class has all, ``log2 K`` if all have the same.
+    """Shannon entropy in bits of each row of ``N x K``: 0 for one certain class, ``log2 K`` for equal probabilities.
 
     ``H = - sum_i y_i log2 y_i``.
     """
@@ -53,24 +53,25 @@ def entropy(probabilities: torch.Tensor) -> torch.Tensor:
 
 
 def draw_overlays(own: Sequence[int], pool: int, count: int, seed: int = 0) -> NDArray[np.intp]:
-    """For each image of a pool, ``count`` others of it: ``M x count`` indices, none twice and never the image itself.
+    """Draw ``count`` other images of the pool for each image: indices ``M x count``, without repetition in a row.
 
-    An image always gets the same ones, so that it can be looked at with and without a trigger.
+    An image always gets the same ones, so that its entropy with and without a trigger can be compared.
 
     Parameters
     ----------
-    own : each image's own index in the pool of ``pool`` images.
+    own : the index of each image in the pool.
+    pool : number of images in the pool.
 
     Raises
     ------
-    SettingsError : the pool has no ``count`` others, or none is asked for.
+    SettingsError : the pool has fewer than ``count`` other images, or ``count`` is below 1.
     """
     if not 1 <= count < pool:
         raise SettingsError(
             f"Of {pool} clean images between 1 and {max(1, pool - 1)} others can be superimposed, not {count}."
         )
     drawn = [np.random.default_rng([seed, i]).permutation(pool - 1)[:count] for i in own]
-    # The image's own index is left out by moving those from it on up by one.
+    # Indices from the image's own on are raised by one, so that its own is left out.
     return np.array([d + (d >= i) for d, i in zip(drawn, own, strict=True)], dtype=np.intp)
 
 
@@ -82,12 +83,14 @@ def mean_entropy(
     overlays: NDArray[np.intp],
     form: Form = "sum",
 ) -> NDArray[np.float64]:
-    """The entropy in bits of each image's predictions, averaged over the images laid over it: ``M``.
+    """Mean entropy ``M`` in bits of each image's predictions over the images superimposed on it.
 
     Parameters
     ----------
-    scores : images in [0, 1] to class scores whose softmax is the prediction.
-    images : ``M x C x H x W``; ``pool`` : the clean images that ``overlays`` (``M x N``) points into.
+    scores : maps images in [0, 1] to class scores; their softmax is the prediction.
+    images : ``M x C x H x W``.
+    pool : the clean images.
+    overlays : indices ``M x N`` into the pool.
     """
     each = overlays.shape[1]
     found = []
@@ -101,19 +104,19 @@ def mean_entropy(
 
 
 def boundary(clean: NDArray[np.floating], false_rejections: float) -> float:
-    """The detection boundary in bits: inputs below it are rejected.
+    """The detection boundary in bits. Inputs with an entropy below it are rejected.
 
-    As in the paper, clean inputs' entropies are taken as normally distributed, and the boundary is the
-    percentile of that distribution at the false rejection rate. It can lie below 0, and nothing is rejected then.
+    As in the paper, the entropies of clean inputs are assumed to be normally distributed. The boundary is the
+    percentile of this distribution at the false rejection rate. If it is below 0, no input is rejected.
 
     Parameters
     ----------
     clean : entropies of clean images, at least two.
-    false_rejections : share of clean inputs that may be rejected, between 0 and 0.5.
+    false_rejections : accepted share of rejected clean inputs, between 0 and 0.5.
 
     Raises
     ------
-    SettingsError : the rate lies elsewhere, or there are too few images.
+    SettingsError : the rate is outside this range, or there are fewer than two images.
     """
     if not 0 < false_rejections <= 0.5:
         raise SettingsError(f"The false rejection rate lies between 0 and 0.5, not at {false_rejections:g}.")

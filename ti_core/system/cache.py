@@ -1,4 +1,4 @@
-"""The staged cache: bytes in, the same bytes out or none, and nothing is ever unpickled."""
+"""The cache on disk. It returns the bytes that were stored, or nothing. It never unpickles."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from ti_core.system.folders import default_folder, private_folder
 __all__ = ["SIZE_LIMIT", "BytesDisk", "Cache", "RefusedRowError", "default_folder"]
 
 SIZE_LIMIT = 2 * 1024**3
-"""Bytes; the least recently stored rows go first."""
+"""Size of the cache in bytes. Beyond it, the rows stored first are removed first."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Keys are str, values are bytes, all kept in the database itself.
+    """Keys are str and values are bytes. Both are stored in the database itself.
 
-    diskcache unpickles rows that are marked so, in its default ``Disk`` and in its ``JSONDisk``
-    (CVE-2025-69872): whoever can write to the cache folder could run code. Here such rows are refused, and so
-    are rows that name a file.
+    diskcache's ``Disk`` and ``JSONDisk`` unpickle rows that are marked as pickled (CVE-2025-69872). Anybody who can
+    write to the cache folder could then run code. This class refuses such rows, and rows that name a file.
     """
 
     def put(self, key: Any) -> tuple[str, bool]:
@@ -52,20 +51,20 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class RefusedRowError(Exception):
-    """A row of the cache is not what this program stores."""
+    """A row of the cache has another form than the rows that this program stores."""
 
 
 class Cache:
-    """Named arrays kept on disk under text keys; a cache that cannot be used never stops the work.
+    """Named arrays on disk under text keys. If the cache cannot be used, everything is computed.
 
     Parameters
     ----------
-    folder : created so that only its owner can enter it. None for no cache at all.
+    folder : created so that only its owner can enter it; None for no cache.
 
     Attributes
     ----------
-    problem : one sentence on why the cache is not used, or None.
-    hits, misses : keys that were read, and keys that were computed.
+    problem : a sentence that says why the cache is not used, or None.
+    hits, misses : the keys that were read, and the keys whose arrays were computed.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -93,7 +92,7 @@ class Cache:
                     return
 
     def arrays(self, key: str, compute: Callable[[], Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-        """The arrays under ``key``, computed and kept if they are not there (or not readable)."""
+        """The arrays under ``key``. If they are missing or unreadable, they are computed and stored."""
         found = self.find(key)
         if found is not None:
             return found
@@ -141,12 +140,12 @@ class Cache:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        # A damaged database may be quoted in it.
+        # The message may quote bytes of a damaged database.
         words = "".join(c if c.isprintable() else " " for c in str(error)[:200])
         self.problem = f"The cache folder cannot be used ({words}); everything is computed anew."
         self.close()
         if self._folder is not None and _damaged(error):
-            # Nothing in it is worth more than the time to compute it; the next one to come begins anew.
+            # The contents can be computed again, so a damaged database is deleted.
             for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
                 with suppress(OSError):
                     (self._folder / name).unlink()
@@ -159,27 +158,27 @@ class Cache:
 
 
 UNUSABLE = (OSError, sqlite3.Error, diskcache.Timeout, RefusedRowError, ValueError, TypeError, AttributeError)
-"""What diskcache raises on a database that it cannot work with, or whose own settings are no longer what it wrote."""
+"""Errors that diskcache raises if the database is unusable or its stored settings were changed."""
 
 
 def _damaged(error: Exception) -> bool:
-    """Whether the database itself is broken, other than full, locked or not to be written."""
+    """Whether the database itself is damaged, and not only full, locked or read-only."""
     return not isinstance(error, (OSError, sqlite3.OperationalError, diskcache.Timeout))
 
 
 def _sealed(blob: bytes, key: str) -> bytes:
-    """A row: the digest of what it holds and of its key, then what it holds."""
+    """A row: the SHA-256 digest of key and contents, then the contents."""
     return hashlib.sha256(key.encode() + b"\0" + blob).digest() + blob
 
 
 def _unsealed(row: bytes, key: str) -> bytes:
-    """What a row holds.
+    """The contents of a row.
 
-    Neither SQLite nor safetensors notices a changed byte within an array, and a verdict would rest on it.
+    Neither SQLite nor safetensors detects a changed byte in an array, but a verdict would depend on it.
 
     Raises
     ------
-    RefusedRowError : it is not what was stored under that key.
+    RefusedRowError : the contents are not what was stored under this key.
     """
     blob = row[32:]
     if _sealed(blob, key) != row:

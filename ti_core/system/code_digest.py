@@ -1,4 +1,4 @@
-"""Which program this is: one digest over its own source files."""
+"""A digest of this program's source files, which identifies its version."""
 
 from __future__ import annotations
 

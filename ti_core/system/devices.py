@@ -1,4 +1,4 @@
-"""Where the work is done: CUDA where there is one, else the CPU."""
+"""The device of the computation: CUDA if it is available, else the CPU."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ti_core.errors import SettingsError
 
 
 def device(choice: str) -> str:
-    """ "cuda" where there is one, else "cpu".
+    """The device for ``choice``, which is "auto", "cuda" or "cpu". "auto" is "cuda" if it is available, else "cpu".
 
     Raises
     ------
-    SettingsError : CUDA is asked for and missing.
+    SettingsError : the choice is "cuda" and CUDA is not available.
     """
     if choice == "cpu":
         return "cpu"

@@ -1,4 +1,4 @@
-"""Folders of the user's own that this program keeps things in."""
+"""Folders of the user in which this program stores files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def default_folder() -> Path:
 
 
 def private_folder(folder: Path) -> None:
-    """Make the folder if it is missing, and see that only its owner can enter it.
+    """Create the folder if it is missing, and let only its owner enter it.
 
     Raises
     ------
-    OSError : it cannot be made, or is somebody else's.
+    OSError : the folder cannot be created, or belongs to another user.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if stat.S_IMODE(folder.stat().st_mode) != 0o700:

@@ -1,4 +1,4 @@
-"""Keeping freed memory in the process: training and searching allocate the same large tensors over and over."""
+"""Keep freed memory in the process, because training and searches allocate the same large tensors repeatedly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ _MOST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep large freed blocks; whether it did (False where there is no glibc).
+    """Let glibc's allocator keep large freed blocks.
 
-    By default every tensor beyond 32 MiB is mapped and unmapped by the kernel each time, and its pages are
-    zeroed again; on small networks with large batches that is up to half of the time.
+    By default the kernel maps and unmaps every tensor above 32 MiB, and sets its pages to zero each time. With small
+    networks and large batches this takes up to half of the time.
+
+    Returns
+    -------
+    Whether the allocator accepted it; False without glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

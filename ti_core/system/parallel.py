@@ -1,4 +1,4 @@
-"""Where many equal pieces of work are done: processes of this machine (joblib), or the machines of a Ray cluster."""
+"""Runs many similar pieces of work in processes of this machine (joblib) or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENGINES = ("local", "ray")
 LOOPBACK = "127.0.0.1"
 STARTS = 4
 RETRIES = 5
-"""How often a piece of work is done anew after the process or the machine that had it was lost."""
+"""How often a piece of work is repeated after its process or machine was lost."""
 
 
 def run_many(
@@ -31,26 +31,26 @@ def run_many(
     engine: str = "local",
     progress: CountProgress = silent_count,
 ) -> Iterator[tuple[int, Result]]:
-    """``function(item)`` for every item: pairs of its place among the items and the result, as they are finished.
+    """Compute ``function(item)`` for every item. Yields pairs of index and result in the order of completion.
 
     Parameters
     ----------
-    function : of a module, or a ``functools.partial`` of one, so that another process can find it.
-    items : small values; large data is best read by the function itself, from a path that every machine sees.
-    jobs : pieces of work at once; -1 for one per core. With 1, the local engine works in this very process.
-    engine : "local", or "ray": the cluster that ``$RAY_ADDRESS`` names, or else one that is started on this machine,
-        reached from it alone, and stopped at the end.
+    function : a module's function, or a ``functools.partial`` of one, so that another process can import it.
+    items : small values. The function should read large data itself, from a path that every machine has.
+    jobs : number of pieces of work at once; -1 for one per core. With 1, the local engine works in this process.
+    engine : "local" or "ray". Ray uses the cluster that ``$RAY_ADDRESS`` names. Without it, a cluster is started that
+        only this machine can reach, and it is stopped at the end.
     progress : called after each finished piece.
 
     Raises
     ------
-    SettingsError : an unknown engine, or Ray is asked for and not installed.
+    SettingsError : the engine is unknown, or it is "ray" and Ray is not installed.
     Exception : whatever ``function`` raises, unchanged.
 
     Notes
     -----
-    With Ray, what a lost process or machine was doing is done anew elsewhere (:data:`RETRIES` times); what the
-    function itself raises is not tried again.
+    With Ray, the work of a lost process or machine is repeated elsewhere, up to :data:`RETRIES` times. Work whose
+    function raised an exception is not repeated.
     """
     if engine not in ENGINES:
         raise SettingsError(f"There is no engine {engine!r}; there are {' and '.join(ENGINES)}.")
@@ -84,7 +84,7 @@ def _with_ray(
 ) -> Iterator[tuple[int, Result]]:
     with _cluster(jobs) as ray:
         remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_numbered)
-        # Only as much is handed out as can be worked on, so that an error stops the rest.
+        # Only as many pieces are submitted as can run at once, so that an error stops the rest.
         at_once = max(1, int(ray.cluster_resources().get("CPU", 1))) if jobs < 1 else jobs
         rest = iter(enumerate(items))
         running = {remote.remote(function, i, item) for i, item in _first(rest, at_once)}
@@ -106,19 +106,19 @@ def _first(rest: Iterator[Any], count: int) -> list[Any]:
 
 
 def _keep_quiet(ray: Any) -> None:
-    """Ray prints that a worker was lost to stdout, in the middle of what the program writes there."""
+    """Stop Ray from printing the loss of a worker to stdout, where the program writes its output."""
     worker = ray._private.worker
     if hasattr(worker, "print_to_stdstream"):
         worker.print_to_stdstream = lambda *data, **options: None
 
 
 def _start(ray: Any, jobs: int) -> None:
-    """A cluster of this machine alone; tried again where a busy machine was too slow for Ray's own time limits."""
-    # What Ray read of the environment if another part of this process imported it before, as FLAML does.
+    """Start a cluster on this machine alone. Tries again if the machine was too slow for Ray's time limits."""
+    # Ray reads this from the environment at its import, which another package, such as FLAML, may have caused.
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
     for attempt in range(STARTS):
         try:
-            # "local": never a cluster that somebody else left running on this machine.
+            # "local" never joins another cluster that runs on this machine.
             ray.init(
                 address="local",
                 num_cpus=jobs if jobs > 0 else None,
@@ -129,7 +129,7 @@ def _start(ray: Any, jobs: int) -> None:
             )
             return
         except Exception as error:
-            # Ray raises a plain Exception where one of its processes did not come up in time.
+            # Ray raises a plain Exception if one of its processes did not start in time.
             ray.shutdown()
             if attempt + 1 == STARTS:
                 raise SettingsError(
@@ -143,14 +143,14 @@ def _reachable() -> SettingsError:
 
 @contextmanager
 def _cluster(jobs: int) -> Iterator[Any]:
-    """Ray, connected: to ``$RAY_ADDRESS``, or to a cluster of this machine that no other machine can reach."""
+    """Ray, connected to ``$RAY_ADDRESS`` or to a cluster of this machine that no other machine can reach."""
     address = os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not address:
-        # Ray puts a reachable address in the place of 127.0.0.1, and then listens on every one, unless it takes
-        # itself to be on a machine that knows no clusters. Its processes read this as they start.
+        # Ray replaces 127.0.0.1 by a reachable address and listens on all addresses, unless this variable makes it
+        # assume a platform without clusters. Its processes read the variable when they start.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    # Ray's workers find this very package, not one that may be installed besides.
+    # Ray's workers must import this package, not another installed copy.
     package = str(Path(__file__).resolve().parent.parent.parent)
     found = os.environ.get("PYTHONPATH", "")
     os.environ["PYTHONPATH"] = os.pathsep.join(
