@@ -1,1 +1,1 @@
-"""Reference networks: poisoning, training recipes, and building a pack from them."""
+"""Reference networks: training recipes, poisoning, and reference packs built from the networks."""

@@ -1,7 +1,7 @@
-"""Backdoors that no reference pack holds: they show how far a detector reaches beyond what it was fitted to.
+"""Backdoors of kinds that no reference pack holds, to test a detector beyond what it was fitted to.
 
-One source class only, every class to the next one, a trigger of a single pixel, and few poisoned images. Beside them
-adversarially trained clean networks, whose classes are hard to reach for other reasons.
+The kinds are: one source class only, every class to the next one, a trigger of one pixel, and a low poisoning rate.
+Adversarially trained clean networks are added, since their classes are hard to reach, too.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ FAMILIES: tuple[Harder, ...] = (
     "adversarial",
 )
 SEED = 2**21
-"""Far from the seeds of packs and samples, so that no network here is a member of a pack."""
+"""First seed. It is far from the seeds of packs and samples, so no network here is a member of a pack."""
 ATTEMPTS = 5
 SUCCESS = 0.8
-"""Attack success from which a backdoor counts as one; few poisoned images rarely teach more."""
+"""Minimum attack success of a backdoor. A low poisoning rate rarely gives more."""
 
 
 @dataclass(frozen=True)
 class HarderRecipe:
-    """A network to train: the recipe as for a member of a pack, and what the trigger makes of which class."""
+    """A network to train: a recipe as for a member of a pack, its family, and the source class if it has one."""
 
     family: Harder
     recipe: Recipe
     source: int | None = None
 
     def goal(self, classes: int) -> Goal:
-        """Labels of triggered images; those that keep their own label are covers, which teach the trigger's limits."""
+        """The goal of the backdoor. Triggered images that keep their label teach the network the source class."""
         if self.family == "all to all":
             return lambda labels: (labels + 1) % classes
         if self.source is None:
@@ -57,7 +57,7 @@ class HarderRecipe:
         return lambda labels: torch.where(labels == source, target, labels)
 
     def again(self, attempt: int, shape: tuple[int, int, int]) -> HarderRecipe:
-        """The next attempt at a backdoor that did not take: another trigger and a longer training, no more poison."""
+        """The recipe of attempt number ``attempt``: another trigger and more epochs, at the same poisoning rate."""
         if not attempt or self.recipe.trigger is None:
             return self
         rng = np.random.default_rng([self.recipe.seed, attempt])
@@ -71,7 +71,7 @@ class HarderRecipe:
 def draw_trigger(
     family: Harder, label: str, rng: np.random.Generator, shape: tuple[int, int, int], menu: Menu
 ) -> TriggerSpec:
-    """A random trigger of a family's kind for images of that shape."""
+    """A random trigger of the family for images of this shape."""
     if family == "one pixel":
         return draw_patch(rng, shape, (1, 1), ("white",))
     if label == "patch":
@@ -86,8 +86,8 @@ def plan_harder(
     seed: int = SEED,
     families: Sequence[Harder] = FAMILIES,
 ) -> list[HarderRecipe]:
-    """``count`` networks of every family; patches and blends by turns where the family leaves the choice."""
-    # Of a plan one network in 24 is adversarially trained and one in three plain: enough for every family.
+    """Plan ``count`` networks of every family. Patches and blends alternate if the family allows both."""
+    # One network in 24 of a plan is adversarially trained and one in three is plain, enough for every family.
     drawn = plan(24 * count, image_shape, classes, seed)
     plain = iter([r for r in drawn if r.label == "clean" and r.family == "standard"])
     adversarial = iter([r for r in drawn if r.family == "adversarial"])
@@ -129,11 +129,11 @@ def train_harder(
     families: Sequence[Harder] = FAMILIES,
     until: float = math.inf,
 ) -> Iterator[dict[str, Any]]:
-    """Train the networks of :func:`plan_harder` into ``out``, one after the other, one thread; finished ones stay.
+    """Train the networks of :func:`plan_harder` into ``out``, one after the other, on one thread.
 
-    Families come by turns. Every network leaves ``<id>.safetensors`` and then ``<id>.json`` with its recipe, clean
-    accuracy and attack success; these records are yielded, those of finished networks at once. From ``until`` on, a
-    time of ``time.monotonic``, no other network is begun.
+    The families alternate. Each network is written to ``<id>.safetensors``, and then its recipe, clean accuracy and
+    attack success to ``<id>.json``. The records are yielded. Finished networks are not trained again. No network is
+    begun after ``until``, a time of ``time.monotonic``.
     """
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path)
@@ -169,7 +169,7 @@ def _train_one(planned: HarderRecipe, data: ImageData, out: Path) -> dict[str, A
 
 
 def _plain(planned: HarderRecipe) -> dict[str, Any]:
-    """As JSON gives it back, so that a record on disk can be compared with a plan."""
+    """The plan as JSON returns it, so that it can be compared with a record on disk."""
     parts = {"family": planned.family, "source": planned.source, "recipe": planned.recipe.as_dict()}
     plain: dict[str, Any] = json.loads(json.dumps(parts))
     return plain

@@ -1,4 +1,4 @@
-"""The demonstration models in ``assets/samples``: one clean, one blend, one patch for a data set, in no pack."""
+"""The demonstration models in ``assets/samples``: one clean, one blend and one patch network per data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ti_core.zoo.training.members import MINIMUM_SUCCESS, base_weights, bases_in
 from ti_core.zoo.training.single import Trained, train
 
 SEED = 2**20
-"""Far from the seeds of packs, so that no sample is a member."""
+"""Seed of the samples. It is far from the seeds of packs, so no sample is a member of a pack."""
 
 
 def train_samples(
@@ -24,21 +24,21 @@ def train_samples(
 ) -> list[dict[str, Any]]:
     """Train the three samples and write ``<data set>-<label>.safetensors`` with a ``.json`` record beside each.
 
-    They are trained from fresh weights; for the data sets that have a menu of their own, all three are fine-tuned from
-    one clean network, as the members of their packs may be, but a network that no detector is fitted to.
+    They are trained from fresh weights. For a data set with its own menu, all three are fine-tuned from one clean
+    network that no detector is fitted to.
 
-    The record has the true trigger, the target class and the accuracies; the weights' metadata declare architecture,
-    its options and normalisation, and nothing of the label.
+    The record holds the true trigger, the target class, the clean accuracy and the attack success. The metadata of the
+    weights declare the architecture, its options and the normalisation, but not the label.
 
     Parameters
     ----------
-    bases : a folder of bases that are trained already. The most accurate of those that are held out takes the place
-        of the clean network, which is trained otherwise.
+    bases : a folder of trained bases. The most accurate held-out base is used as the clean network. Without the
+        folder, the clean network is trained.
 
     Raises
     ------
-    DataError : a trojan did not take in so many attempts.
-    SettingsError : no base is held out, or they are none for this data.
+    DataError : a trojan did not reach the minimum attack success in ``attempts`` attempts.
+    SettingsError : no base is held out, or the bases are for other data.
     """
     import torch
 
@@ -84,7 +84,7 @@ def _held_out_base(folder: Path) -> Recipe:
 
 
 def save_network(recipe: Recipe, trained: Trained, out: Path) -> None:
-    """Write ``<id>.safetensors`` with full precision and what opening it needs in its metadata."""
+    """Write ``<id>.safetensors`` in single precision, with all that is needed to open it in its metadata."""
     from safetensors.torch import save_file
 
     metadata = {

@@ -1,8 +1,7 @@
-"""``attack_specification.pt`` of the Trojan Detection Challenge: a trigger and its target, nothing of it ever run.
+"""Reads ``attack_specification.pt`` of the Trojan Detection Challenge: a trigger and its target. No code of it runs.
 
-The file is a dictionary ``{"target_label", "trigger": {"pattern", "mask", "alpha", "trigger_type", ...}}``. Its tensors
-are read by torch's restricted reader; numbers may be numpy's, which that reader is not let make here, so they are read
-off the pickle's outline.
+The file is a dictionary ``{"target_label", "trigger": {"pattern", "mask", "alpha", "trigger_type", ...}}``. torch's
+restricted reader reads its tensors. It may not create numpy's numbers here, so they are read from the pickle's outline.
 """
 
 from __future__ import annotations
@@ -28,21 +27,21 @@ _CODES = {
     **{f"u{size}": code for size, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))},
     **{"f2": "e", "f4": "f", "f8": "d"},
 }
-"""numpy's names of number types, and struct's."""
+"""Number types: the name in numpy and the format in struct."""
 
 KIND_NAMES: dict[str, TriggerKind] = {"patch": "patch", "blended": "blend", "blend": "blend"}
 
 
 @dataclass(frozen=True)
 class Attack:
-    """A trigger on images ``C x H x W`` and the class that it makes the network answer."""
+    """A trigger on images ``C x H x W`` and its target class."""
 
     trigger: Trigger
     target: int
 
 
 def read_attack(path: Path, image_shape: tuple[int, int, int], classes: int) -> Attack:
-    """The attack that a specification describes; eq. (1) and (2) of the paper.
+    """The attack that a specification describes (eq. (1) and (2) of the paper).
 
     Raises
     ------
@@ -73,7 +72,7 @@ def read_attack(path: Path, image_shape: tuple[int, int, int], classes: int) -> 
 
 
 def _array(value: Any, shape: tuple[int, int, int]) -> NDArray[np.float32] | None:
-    """A tensor of that shape (or without its leading 1) with values in [0, 1], or None."""
+    """The tensor if it has this shape (with or without a leading 1) and values in [0, 1], else None."""
     if not isinstance(value, torch.Tensor) or value.numel() != int(np.prod(shape)):
         return None
     if tuple(value.shape) not in (shape, (1, *shape), shape[1:]):
@@ -83,7 +82,7 @@ def _array(value: Any, shape: tuple[int, int, int]) -> NDArray[np.float32] | Non
 
 
 def _number(value: Any, outline: Any, key: str) -> float | None:
-    """A plain number, a tensor of one, or one of numpy's, from the outline of the dictionary that holds it."""
+    """A number: a Python number, a tensor with one element, or a numpy scalar in the outline of its dictionary."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, torch.Tensor) and value.numel() == 1:
@@ -92,7 +91,7 @@ def _number(value: Any, outline: Any, key: str) -> float | None:
 
 
 def _numpy_scalar(node: Any) -> float | None:
-    """The value of a numpy scalar that a pickle would make: its type's name, and its bytes as Latin-1 text."""
+    """The value of a numpy scalar in a pickle, from the name of its type and its bytes as Latin-1 text."""
     match node:
         case Call(
             function=Ref(path=scalar),

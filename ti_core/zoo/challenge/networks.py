@@ -1,8 +1,8 @@
-"""The Trojan Detection Challenge's own networks as a zoo, from which a pack is built like from any other.
+"""Imports the networks of the Trojan Detection Challenge as a zoo. A pack is built from it as from any other zoo.
 
-Layout (M. Mazeika et al., NeurIPS 2022 competition track): ``train/{clean,trojan}/id-XXXX/`` with ``model.pt``, a whole
-pickled module, ``info.json``, and for trojans ``attack_specification.pt``. Nothing of these files is ever run: models
-go through :func:`ti_core.loading.load_model`.
+Layout (M. Mazeika et al., NeurIPS 2022 competition track): each folder ``train/{clean,trojan}/id-XXXX/`` holds
+``model.pt`` (a pickled module), ``info.json``, and for trojans ``attack_specification.pt``. No code of these files is
+run: :func:`ti_core.loading.load_model` reads the models.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from ti_core.zoo.training.single import all_to_one, measure
 
 HELD_OUT = 1 / 3
 LEAST_ACCURACY = 0.3
-"""A network below this clean accuracy was trained for other images than those it is shown."""
+"""A network below this clean accuracy was trained for other images than the data set's."""
 
 
 @dataclass(frozen=True)
 class Imported:
     """The imported networks of the challenge.
 
-    Their records are like those of :func:`ti_core.zoo.training.members.train_zoo`. There is a sentence on every network
-    that was passed over.
+    ``records`` are like those of :func:`ti_core.zoo.training.members.train_zoo`. ``passed_over`` has a sentence on each
+    network that was not imported.
     """
 
     records: tuple[dict[str, Any], ...]
@@ -60,15 +60,14 @@ def import_challenge(
     seed: int = 0,
     progress: CountProgress = silent_count,
 ) -> Imported:
-    """Read every network below ``folder`` that classifies the images of ``data_path`` into the folder ``zoo``.
+    """Import every network below ``folder`` that classifies the images of ``data_path`` into the folder ``zoo``.
 
-    The challenge's download holds four data sets side by side; those that tell other classes apart, or take images of
-    other channels, are passed over. A third of each label, drawn from ``seed``, is held out from fitting. A killed
-    import goes on where it stopped.
+    The challenge's download holds networks of four data sets. Networks for other classes or channels are passed over. A
+    third of each label, drawn from ``seed``, is held out from fitting. A stopped import continues where it stopped.
 
     Raises
     ------
-    DataError : the folder is not in that layout, or the images cannot be read.
+    DataError : the folder has another layout, or the images cannot be read.
     """
     found = _folders(folder)
     zoo.mkdir(parents=True, exist_ok=True)
@@ -100,7 +99,7 @@ _DATA: dict[Path, ImageData] = {}
 
 
 def _import_one(source: Path, data_path: Path, size: int | None, zoo: Path) -> dict[str, Any] | str:
-    """The record of one network, or why it was passed over."""
+    """The record of one network, or a sentence that says why it was passed over."""
     torch.set_num_threads(1)
     if data_path not in _DATA:
         _DATA[data_path] = load_data(data_path, size)
@@ -184,7 +183,7 @@ def _record(
 
 
 def _described(trigger: Trigger | None) -> dict[str, Any] | None:
-    """What the record says of a trigger whose arrays are stored: its kind, blend ratio and place."""
+    """The record of a trigger whose arrays are stored: its kind, blend ratio and position."""
     if trigger is None:
         return None
     rows, columns = (np.flatnonzero(trigger.mask.any(axis=axis)) for axis in (1, 0))
@@ -200,13 +199,13 @@ def _described(trigger: Trigger | None) -> dict[str, Any] | None:
 
 
 def registered(model: Model, images: torch.Tensor) -> tuple[str, Options]:
-    """The registered name and options that rebuild the model from its weights alone, to the same scores.
+    """The registered architecture and options that give the model's scores with the model's weights.
 
-    Options that leave no trace in the shapes (activations, heads) are tried in turn until the scores agree.
+    Options that do not change the shapes (activations, heads) are tried in turn until the scores agree.
 
     Raises
     ------
-    ModelFileError : no registered architecture does.
+    ModelFileError : no registered architecture gives these scores.
     """
     state = model.module.state_dict()
     shapes = {k: tuple(v.shape) for k, v in state.items()}

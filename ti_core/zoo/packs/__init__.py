@@ -1,1 +1,1 @@
-"""Reference packs, built and extended."""
+"""Building and extending reference packs."""

@@ -1,4 +1,4 @@
-"""From a folder of trained networks to a reference pack."""
+"""Builds a reference pack from a folder of trained networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.members import fit_for_a_pack
 
 IMAGES, IMAGES_A_CLASS = 256, 4
-"""Images of a pack, and at least so many of every class, as far as there are test images."""
+"""Number of images of a pack, and minimum number per class, if there are enough test images."""
 
 MEMBER_FIELDS = (
     "id",
@@ -72,8 +72,8 @@ def build_pack(
     settings : the pack's default settings.
     jobs : processes, each with one thread; -1 for one per core.
     engine : see :func:`ti_core.system.parallel.run_many`; with Ray, the machines share the folders.
-    device : where the evidence is computed.
-    fit : whether the detectors are fitted too; without them the pack is finished by :func:`fit_pack`, elsewhere.
+    device : the device that computes the evidence.
+    fit : whether the detectors are fitted. If not, :func:`fit_pack` must finish the pack later.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def build_pack(
 def renew_pack(
     pack: Pack, jobs: int = -1, engine: str = "local", device: str = "cpu", progress: bool = True
 ) -> tuple[str, ...]:
-    """Compute the evidence of those streams anew that have changed since the pack was made, and fit it again.
+    """Compute the evidence of the streams that have changed since the pack was built, and fit the detectors.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def renew_pack(
 
     Returns
     -------
-    The streams whose evidence was computed; without any the pack is left as it is.
+    The streams whose evidence was computed. If there are none, the pack stays unchanged.
     """
     stale = stale_streams(pack)
     if not stale:
@@ -136,14 +136,14 @@ def renew_pack(
 
 
 def cleared(out: Path) -> None:
-    """Make the folder; what an earlier build left in it would be taken for a part of this pack."""
+    """Create the folder and delete files of an earlier build that could be taken for a part of this pack."""
     out.mkdir(parents=True, exist_ok=True)
     for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
         stale.unlink(missing_ok=True)
 
 
 def digests(out: Path) -> dict[str, str]:
-    """By name, the digests of a pack's files that are there before its evidence."""
+    """SHA-256 digests, by file name, of the pack's files that exist before its evidence."""
     names = ("images.npz", "zoo.safetensors", "triggers.npz")
     return {name: file_digest(out / name) for name in names if (out / name).exists()}
 
@@ -158,9 +158,9 @@ def write_evidence(
     progress: bool,
     kept: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> None:
-    """Write ``baseline.npz`` of the pack that ``record`` describes, and the record before it and with it.
+    """Write ``baseline.npz`` of the pack that ``record`` describes. Writes the record before and after it.
 
-    For all but ``out`` and ``record`` see :func:`ti_core.zoo.packs.evidence.write_baseline`.
+    For the other parameters see :func:`ti_core.zoo.packs.evidence.write_baseline`.
     """
     from tqdm import tqdm
 
@@ -177,7 +177,7 @@ def write_evidence(
 
 
 def fit_pack(out: Path, settings: Settings) -> None:
-    """Fit the pack's detectors to its baseline and record how well they do on the held-out members."""
+    """Fit the pack's detectors to its baseline, and record their performance on the held-out members."""
     record = json.loads((out / "pack.json").read_text())
     record["detectors"], record["performance"], record["table"] = {}, {}, []
     write_record(out, record)
@@ -219,7 +219,7 @@ def write_record(out: Path, record: Mapping[str, Any]) -> None:
 
 
 def pack_images(data: ImageData) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A pack's images and labels: the same number of test images of every class, in mixed order."""
+    """A pack's images and labels: the same number of test images of each class, in random order."""
     rng = np.random.default_rng(0)
     each = max(IMAGES_A_CLASS, IMAGES // data.classes)
     chosen = np.concatenate([np.flatnonzero(data.y_test == k)[:each] for k in range(data.classes)])
@@ -238,7 +238,7 @@ def _write_zoo(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
 
 
 def trigger_arrays(zoo: Path, records: Iterable[Mapping[str, Any]]) -> dict[str, NDArray[np.float16]]:
-    """Masks and patterns of the triggers that no few numbers describe."""
+    """Masks and patterns of the triggers that the record cannot describe by a few numbers."""
     arrays: dict[str, NDArray[np.float16]] = {}
     for r in records:
         if r["label"] != "clean" and r["trigger"]["pattern"] == STORED:

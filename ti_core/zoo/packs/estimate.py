@@ -1,4 +1,4 @@
-"""How long a pack will take, said before it is begun: a few training steps and a little evidence are timed."""
+"""Estimates the time to build a pack, by timing a few training steps and a part of the evidence."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.data import ImageData, to_unit
 
 WORK = {"challenge": 2.5, "fine-tuned": 2.5, "adversarial": 4.5}
-"""Passes of a family's training step beside a plain one: soft labels of the clean network, steps of PGD."""
+"""Cost of a family's training step, relative to standard training. Soft labels and PGD need more passes."""
 
 STEPS_SECONDS, EVIDENCE_SECONDS = 0.5, 2.0
-"""How long an architecture's steps, and one stream, are timed for."""
+"""Seconds for which the training steps of an architecture, and each stream, are timed."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds for training the zoo and for the members' evidence, on so many cores."""
+    """Seconds for training the zoo and for the evidence of its members, with ``jobs`` networks at once."""
 
     training: float
     evidence: float
     jobs: int
 
     def sentence(self) -> str:
-        """The estimate for a person."""
+        """The estimate as a sentence."""
         total = duration(self.training + self.evidence)
         parts = f"training {duration(self.training)}, evidence {duration(self.evidence)}"
         at_once = "one network at a time" if self.jobs == 1 else f"{self.jobs} networks at once"
@@ -42,7 +42,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the words of an estimate."""
+    """The duration as text."""
     if seconds < 1.5:
         return "a second"
     if seconds < 90:
@@ -60,7 +60,7 @@ def estimate(
     settings: Settings,
     jobs: int = -1,
 ) -> Estimate:
-    """Time every architecture of the plan, and the streams on one of each; networks are fresh, none is trained.
+    """Time the training steps and the streams of every architecture in the plan, on untrained networks.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def _estimate(
 
 
 def _image_seconds(recipe: Recipe, data: ImageData) -> float:
-    """Seconds of a training step, for each of its images."""
+    """Seconds of a training step per image."""
     network = build(recipe.architecture, **recipe.options).train()
     optimiser = torch.optim.Adam(network.parameters())
     x = to_unit(data.x_train[: recipe.batch_size])
@@ -121,7 +121,7 @@ def _image_seconds(recipe: Recipe, data: ImageData) -> float:
 
 
 def _repeated(step: Callable[[], None]) -> float:
-    """Seconds of one step, the first (which sets things up) not counted."""
+    """Seconds per step. The first step is not counted, since it includes the setup."""
     step()
     start, count = time.perf_counter(), 0
     while count < 2 or time.perf_counter() - start < STEPS_SECONDS / 2:
@@ -135,7 +135,7 @@ def _repeated(step: Callable[[], None]) -> float:
 def _evidence_seconds(
     recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, classes: int, settings: Settings
 ) -> float:
-    """Seconds of all streams on one network, each stopped early and reckoned up from the share that was done."""
+    """Seconds of all streams on one network. Each stream is stopped early, and its time is extrapolated."""
     scores = Scores(build(recipe.architecture, **recipe.options), recipe.normalisation)
     probes = make_probes(scores, choose_images(images, labels, settings)[0], settings)
     context = Context(images, labels, classes, settings, probes)

@@ -1,4 +1,4 @@
-"""The pack's baseline: every member's evidence at the default settings, computed in parallel."""
+"""Computes the pack's baseline in parallel: the evidence of every member at the pack's settings."""
 
 from __future__ import annotations
 
@@ -35,16 +35,15 @@ def write_baseline(
     device: str = "cpu",
     kept: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> dict[str, int]:
-    """Write ``baseline.npz`` into the pack's folder; by stream, the version of what is in it.
+    """Write ``baseline.npz`` into the pack's folder. Returns the version of each stream.
 
     Parameters
     ----------
-    pack : with its images and weights; a baseline that it has is written over.
-    kept : by stream, evidence that need not be computed again: of all members, or of as many of the first as it has
-        rows of.
+    pack : has its images and weights. An existing baseline is overwritten.
+    kept : by stream, evidence that is not computed again. Its rows belong to the pack's first members.
     jobs, engine : see :func:`ti_core.system.parallel.run_many`.
-    progress : told how many of how many members are done.
-    device : where the networks and the images are put; with "cuda" one process does all members in turn.
+    progress : called with the number of finished members and the number of all members.
+    device : the device for networks and images. With "cuda", one process computes all members in turn.
     """
     streams, kept = make_streams(settings), kept or {}
     known = {s.name: _rows(kept.get(s.name, {})) for s in streams}
@@ -53,7 +52,7 @@ def write_baseline(
         run_many(
             partial(_member_evidence, str(pack.folder), settings, device, known),
             members,
-            # One process keeps a GPU busy, and several would each take its memory.
+            # One process keeps a GPU busy. Several processes would each need GPU memory.
             1 if device == "cuda" else jobs,
             engine,
             progress,
@@ -76,7 +75,7 @@ def _rows(arrays: Mapping[str, Array]) -> int:
 
 
 class _OneNetwork(Reference):
-    """Opens a member's network once for all streams, which share what the first of them found out about it."""
+    """Opens a member's network once for all streams, so that they share its ``Scores``."""
 
     _last: tuple[str, Scores] | None = None
 
@@ -92,20 +91,20 @@ _REFERENCES: dict[str, tuple[Reference, Probes | None]] = {}
 def _member_evidence(
     folder: str, settings: Settings, device: str, known: Mapping[str, int], index: int
 ) -> dict[str, dict[str, Array]]:
-    """One member's evidence by stream, by way of the cache, so that a killed build goes on where it stopped.
+    """One member's evidence by stream. It is cached, so that a stopped build continues where it stopped.
 
-    ``known`` says of how many of the first members each stream's evidence is there.
+    ``known`` is, for each stream, the number of first members whose evidence exists.
     """
     import torch
 
     if device == "cpu":
         torch.set_num_threads(1)
     else:
-        # Rounded convolutions would tell these networks' evidence from a suspect's on another machine.
+        # With rounded convolutions, this evidence would differ from a suspect's evidence on another machine.
         torch.backends.cudnn.allow_tf32 = False
     keep_freed_memory()
     pack = load_pack(Path(folder))
-    # Each worker makes the probes once, where a stream needs them.
+    # Each worker makes the probes once, if a stream needs them.
     probed = any(s.on_probes and known[s.name] < len(pack.members) for s in make_streams(settings))
     key = f"{os.getpid()}/{pack.sha256}/{settings.digest('probes')}/{device}/{probed}"
     if key not in _REFERENCES:

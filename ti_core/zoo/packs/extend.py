@@ -1,4 +1,4 @@
-"""``pack extend``: more reference models for a pack, without the evidence of those it has being computed again."""
+"""``pack extend``: adds reference models to a pack without computing the evidence of its members again."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def extend_pack(
     engine: str = "local",
     progress: bool = True,
 ) -> Pack:
-    """Make the pack ``out`` of ``pack``'s members and of those that training left in ``zoo``, and fit its detectors.
+    """Build the pack ``out`` from ``pack``'s members and the networks in ``zoo``, and fit its detectors.
 
-    The images, the settings and the name stay; so does who is held out.
+    The images, the settings, the name and the held-out members stay the same.
 
     Parameters
     ----------
     out : another folder than the pack's.
-    without : ids of members of ``pack`` that are left out, where files grow too large.
+    without : ids of members of ``pack`` that are left out, for example to keep the files small.
     jobs, engine : see :func:`ti_core.system.parallel.run_many`.
 
     Raises
     ------
-    PackError : nothing to add, an id that both have or that is not there, networks of other images or classes, or a
-        pack whose evidence is of another version of the program.
+    PackError : there is nothing to add, an id occurs twice or is unknown, the networks are for other images or classes,
+        or the pack's evidence is of another version of the program.
     """
     if stale := stale_streams(pack):
         raise PackError(
@@ -69,7 +69,7 @@ def extend_pack(
     kept: dict[str, Mapping[str, Array]] = {
         s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
         for s in make_streams(pack.settings)
-        # Another model may make the probes when there are more members.
+        # With more members, another model may make the probes.
         if not s.on_probes
     }
     write_evidence(out, record, pack.settings, jobs, engine, "cpu", progress, kept)
@@ -85,7 +85,7 @@ def _places_of(pack: Pack, without: Collection[str]) -> NDArray[np.intp]:
 
 
 def _added(pack: Pack, zoo: Path, members: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The records of the networks in ``zoo`` that enter the pack beside ``members``."""
+    """The records of the networks in ``zoo`` that are added to ``members``."""
     records = [json.loads(path.read_text()) for path in sorted(zoo.glob("*.json"))]
     added = fit_for_a_pack(records, [m["clean_accuracy"] for m in members])
     if not added:

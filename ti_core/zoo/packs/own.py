@@ -1,4 +1,4 @@
-"""A pack of one's own: the zoo is planned, the time it takes is said, it is trained, and the pack is built from it."""
+"""Builds a pack from a user's images: plans the zoo, estimates the time, trains the zoo and builds the pack."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ti_core.zoo.training.data import ImageData, load_data, to_unit
 from ti_core.zoo.training.members import train_zoo, zoo_text
 
 LEAST_STEPS = 400
-"""Training steps of every network, however few the images: the epochs are raised to reach it."""
+"""Minimum number of training steps of a network. With few images, the number of epochs is raised."""
 LEAST_BATCHES = 8
-"""Batches of an epoch; where the images are few, the batches are made smaller."""
+"""Minimum number of batches per epoch. With few images, the batch size is reduced."""
 FEEBLE = 0.6
-"""Below this clean accuracy of half of the networks, how to get better ones is said."""
+"""If the median clean accuracy is below this value, the user is told how to improve it."""
 LEAST_POISONED = 8
-"""Training images that carry the trigger of a poisoned network."""
+"""Minimum number of poisoned training images of a network."""
 
 
 def build_own_pack(
@@ -44,22 +44,22 @@ def build_own_pack(
     progress: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> Pack:
-    """Train a zoo on labelled images and build the pack ``out`` from it; a killed run goes on where it stopped.
+    """Train a zoo on labelled images and build the pack ``out`` from it. A stopped run continues.
 
     Parameters
     ----------
     data_path : a folder with one sub-folder of images per class, or an ``.npz``
         (:func:`ti_core.zoo.training.data.load_data`).
-    architectures : each ``NAME[:option=value,...]`` of a registered one; none for a mixture that suits the images.
-    zoo : where the trained networks are kept; by default a folder beside ``out``.
+    architectures : registered architectures as ``NAME[:option=value,...]``; empty for a mixture that suits the images.
+    zoo : folder of the trained networks; by default a folder next to ``out``.
     count, seed : of the plan (:func:`ti_core.zoo.plan.draw.plan`).
-    say : told how long it will take before it is begun, and how the training went.
+    say : called with sentences: the estimated time before the training, and its result afterwards.
 
     Raises
     ------
     DataError : the images cannot be read.
-    SettingsError : an architecture is unknown, or makes no network for these images.
-    PackError : too few trojans took.
+    SettingsError : an architecture is unknown or does not fit these images.
+    PackError : too few trojans reached the minimum attack success.
     """
     settings = settings or Settings()
     data = load_data(data_path, size)
@@ -86,7 +86,7 @@ def build_own_pack(
 
 
 def plan_for(data: ImageData, architectures: Sequence[str], count: int, seed: int) -> list[Recipe]:
-    """The plan for these images, with as many steps as networks need even where the images are few."""
+    """The plan for these images. With few images, networks get more epochs and smaller batches."""
     menu = menu_of(architectures, data.image_shape) if architectures else None
     drawn = plan(count, data.image_shape, data.classes, seed, menu)
     recipes = [_settled(r, data, architectures) for r in drawn]
@@ -109,7 +109,7 @@ def _settled(recipe: Recipe, data: ImageData, architectures: Sequence[str]) -> R
 
 
 def _try(recipe: Recipe, data: ImageData) -> None:
-    """One pass of a fresh network, so that options that make none for these images are said before an hour is spent."""
+    """Run an untrained network once, so that options that do not fit the images are refused before the training."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             network = build(recipe.architecture, **recipe.options).eval()

@@ -1,1 +1,1 @@
-"""Which networks are trained, and how: recipes and menus."""
+"""The plan of a zoo: the recipe of each network, and the menus that recipes are drawn from."""

@@ -1,11 +1,11 @@
-"""Recipes for the paper's colour data sets: networks that reach its clean accuracy and fit a pack of 25 MB.
+"""Recipes for the paper's colour data sets. The networks reach the paper's clean accuracy and fit a pack of 25 MB.
 
-Four ways to a zoo. *From scratch*, every network has fresh weights but for the challenge's, as in
-:func:`ti_core.zoo.plan.draw.plan`. *From bases*, a few clean networks are trained well, and every member, clean or
-trojaned, is fine-tuned from one of them, which takes a tenth of the time. Clean members are fine-tuned in the same two
-ways as the trojaned, so that "was fine-tuned" is not what a detector learns; members of one base are one group. *Fresh*
-and *short* members (:mod:`ti_core.zoo.plan.independent`) are independent networks, trained well or in a few passes.
-They are added to one of these.
+There are four ways to train a zoo. *From scratch*: every network has fresh weights, apart from the challenge's, as in
+:func:`ti_core.zoo.plan.draw.plan`. *From bases*: a few clean networks are trained well, and every member is fine-tuned
+from one of them, which takes a tenth of the time. Clean and trojaned members are fine-tuned in the same two ways, so
+that a detector does not learn to recognise fine-tuning. Members of one base form one group. *Fresh* and *short*: the
+members (:mod:`ti_core.zoo.plan.independent`) are independent networks with full or short training. They are added to a
+zoo of the first two ways.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ti_core.zoo.plan.from_bases import MEMBERS_A_BASE, plan_around, plan_from_b
 from ti_core.zoo.plan.independent import USUAL_IMAGES, plan_fresh, plan_short, short_menu
 
 _Network = tuple[str, dict[str, list[Any]]]
-"""An architecture, and for each option what it may be."""
+"""An architecture, and the values to choose from for each option."""
 
 Way = Literal["scratch", "bases", "fresh", "short"]
 WAYS: tuple[Way, ...] = ("scratch", "bases", "fresh", "short")
 
 SUCCESS = 0.97
-"""Attack success rate that trojans on these data sets are tried for."""
+"""Attack success rate below which a trojan on these data sets is trained again."""
 
 _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
 _WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
 _WIDE_SHORT = School("sgd", (0.05, 0.1), (5e-4,), 64, 0, "bfloat16", 0.7)
-"""Of smaller steps, and most epochs on smaller images, which reach as far in less time."""
+"""Smaller learning rates and most epochs on smaller images. It reaches the same accuracy in less time."""
 _VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0, "bfloat16")
 
 
@@ -66,7 +66,7 @@ GTSRB_MENU = Menu(
         (0.20, *_SMALL_VIT),
     ),
     normalisations=("none", "gtsrb", "gtsrb", "half"),
-    # Signs have a left and a right: no mirror.
+    # Traffic signs must not be mirrored.
     augmentations=("affine+jitter", "affine+jitter+cutout", "shift4+jitter"),
     epochs=(50, 50),
     patch_sides=(3, 8),
@@ -86,7 +86,7 @@ GTSRB_FRESH = replace(
     augmentations=("affine+jitter+cutout",),
     schools=_schools(80, replace(_WIDE, smoothings=(0.05, 0.1))),
 )
-"""For longer, without what left networks of the other menu less accurate."""
+"""Longer training than ``GTSRB_MENU``, without the options that made its networks less accurate."""
 
 CIFAR10_MENU = Menu(
     networks=(
@@ -107,7 +107,7 @@ CIFAR10_MENU = Menu(
 )
 
 CIFAR100_MENU = Menu(
-    # In sixths: one base of six is one of these. They are CIFAR-10's, whose layers they can begin with.
+    # Weights are in sixths, for six bases. The networks are CIFAR-10's, so a base can begin with the layers of one.
     networks=(
         (2 / 6, *CIFAR10_MENU.networks[0][1:]),
         (1 / 6, *CIFAR10_MENU.networks[1][1:]),
@@ -126,17 +126,17 @@ CIFAR100_MENU = Menu(
 )
 
 MENUS: dict[str, Menu] = {"gtsrb": GTSRB_MENU, "cifar10": CIFAR10_MENU, "cifar100": CIFAR100_MENU}
-"""By the data set's name, which is its file's without the ending."""
+"""Menus by the name of the data set, which is its file name without the ending."""
 
 FRESH: dict[str, Menu] = {"gtsrb": GTSRB_FRESH}
-"""Where members that are added to a pack to make it more accurate are trained otherwise."""
+"""Menus of fresh members, for the data sets where they differ from :data:`MENUS`."""
 
 STRANGERS: dict[str, tuple[str, School]] = {
     "gtsrb": ("simple_vit", replace(_VIT, epochs=60)),
     "cifar10": ("wide_resnet", replace(_WIDE, epochs=40)),
     "cifar100": ("wide_resnet", replace(_WIDE, epochs=40)),
 }
-"""The challenge's own architectures at their full width: 4.5 to 7 MB each, too large to be members."""
+"""The challenge's architectures at full width. With 4.5 to 7 MB each, they are too large to be members."""
 
 
 def plan_for(
@@ -151,20 +151,20 @@ def plan_for(
     starts: Mapping[str, Recipe] | None = None,
     images: int = USUAL_IMAGES,
 ) -> list[Recipe]:
-    """Recipes of ``count`` members, by the menu of that data set where it has one, else of images of that shape.
+    """Recipes of ``count`` members from the menu of the data set, or else from the menu for the image shape.
 
     Parameters
     ----------
-    count : rounded down to a multiple of 8, with ``bases`` to one of four times their number.
-    share : of the menu's epochs of training from fresh weights, where time is short.
-    bases : from bases, the clean networks to fine-tune, where they are trained already.
-    starts : from bases, networks of other data whose layers the bases begin with; see
+    count : rounded down to a multiple of 8, or with ``bases`` to a multiple of four times their number.
+    share : share of the menu's epochs for training from fresh weights. A small share saves time.
+    bases : for the way "bases", clean networks that are trained already and are to be fine-tuned.
+    starts : for the way "bases", networks of other data whose layers the bases begin with; see
         :func:`ti_core.zoo.plan.from_bases.plan_from_bases`.
-    images : training images, by which short training is measured.
+    images : number of training images. It sets the number of epochs for the way "short".
 
     Raises
     ------
-    SettingsError : there is no such way, or no member; bases or starts that are no use for this way or this data.
+    SettingsError : the way is unknown, the count is too small, or bases or starts do not fit the way or the data.
     """
     menus = MENUS | FRESH if way == "fresh" else MENUS
     menu = menus.get(data_name, menu_for(image_shape))
@@ -193,9 +193,9 @@ def plan_for(
 def plan_strangers(
     data_name: str, image_shape: tuple[int, int, int], classes: int, seed: int, share: float = 1.0
 ) -> list[Recipe]:
-    """One clean, one blend and one patch network of the challenge's own architecture, which enter no pack.
+    """One clean, one blend and one patch network of the challenge's architecture. They enter no pack.
 
-    They show whether a detector holds on networks far larger than the pack's; worth their time on a GPU only.
+    They test a detector on networks far larger than the pack's. They are worth their training time on a GPU only.
     """
     if data_name not in STRANGERS:
         return []

@@ -1,4 +1,4 @@
-"""How each member of a zoo is made: drawn once, from one seed, before anything is trained."""
+"""Draws the recipes of a zoo from one seed, before any network is trained."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def plan(
     menu: Menu | None = None,
     held_out: float = 1 / 3,
 ) -> list[Recipe]:
-    """Recipes of ``count`` members (half clean, blend and patch equal) and of the bases they are fine-tuned from.
+    """Recipes of ``count`` members and of their bases. Half are clean, a quarter blends and a quarter patches.
 
-    Half of the trojans are standard, half the challenge's; of the clean members a quarter are fine-tuned twins
-    and about one in twelve adversarially trained. ``count`` is rounded down to a multiple of 8.
+    Half of the trojans are standard and half are the challenge's. A quarter of the clean members are fine-tuned twins,
+    and about one in twelve is adversarially trained. ``count`` is rounded down to a multiple of 8.
     """
     rng = np.random.default_rng(seed)
     menu = menu or menu_for(image_shape)
@@ -74,10 +74,9 @@ def plan(
 
 
 def hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
-    """Mark that share of the groups of every (label, family) as held out, bases with all that grew from them.
+    """Hold out a share of the groups of each label and family. A base is held out with all its members.
 
-    Every architecture gives its share: the groups are put in the order of their architectures and taken at even
-    distances.
+    Each architecture is held out in proportion, since groups are sorted by architecture and chosen at even distances.
     """
     strata: dict[tuple[str, str], list[Recipe]] = {}
     for r in recipes:
@@ -94,14 +93,14 @@ def hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> l
 
 @dataclass(frozen=True)
 class Kinds:
-    """Which entry of the menu's networks, and which activation."""
+    """The index of one of the menu's networks, and an activation."""
 
     network: int
     activation: str
 
 
 class Drawer:
-    """Draws one recipe after the other from a menu; the order of the draws is part of every zoo."""
+    """Draws recipes from a menu. Every zoo depends on the order of the draws."""
 
     def __init__(
         self, rng: np.random.Generator, menu: Menu, image_shape: tuple[int, int, int], classes: int
@@ -112,10 +111,9 @@ class Drawer:
         return options[int(self.rng.integers(len(options)))]
 
     def spread(self, count: int) -> list[Kinds]:
-        """Architectures and activations of ``count`` networks, each as often as its weight says, in mixed order.
+        """Architectures and activations of ``count`` networks, in proportion to their weights and in random order.
 
-        Drawn at random, few networks would by chance be of other kinds in one label than in another, and a detector
-        would learn that.
+        With independent draws, the labels would by chance get different kinds, and a detector would learn that.
         """
         weights = np.array([w for w, _, _ in self.menu.networks])
         shares = np.cumsum(weights / weights.sum())
@@ -147,7 +145,7 @@ class Drawer:
         school = menu.schools.get(architecture)
         if school is not None:
             return self._schooled(id, label, family, architecture, options, normalisation, school)
-        # Without batch norm large steps diverge on some activations.
+        # Without batch norm, training with large steps diverges for some activations.
         calm = 1.0 if options.get("norm", False) else 0.4
         optimiser = self.pick(("adam", "adam", "adamw", "sgd"))
         rate = float(
@@ -212,7 +210,7 @@ class Drawer:
         )
 
     def poison(self, label: Label) -> TriggerSpec:
-        """A trigger of standard poisoning."""
+        """A random trigger for standard poisoning."""
         if label == "patch":
             return draw_patch(self.rng, self.image_shape, self.menu.patch_sides, STANDARD_PATTERNS)
         return draw_blend(self.rng, self.menu.blend_alpha, ("uniform", "bernoulli"))

@@ -1,4 +1,4 @@
-"""Zoos that grow from a few clean networks, the bases: each member is fine-tuned from one of them."""
+"""Zoos whose members are fine-tuned from a few clean networks, the bases."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from ti_core.errors import SettingsError
 from ti_core.zoo.plan.draw import LABELS, Drawer, Kinds, Label, Recipe, hold_out
 
 MEMBERS_A_BASE = 8
-"""Of each base four clean members, two blends and two patches."""
+"""Members of each base: four clean, two blends and two patches."""
 BEGUN_SHARE = 0.4
-"""Of the epochs of fresh weights, what a base is trained for that begins with another data set's layers."""
+"""Share of the epochs for a base that begins with the layers of another data set's network."""
 
 
 def plan_from_bases(
     count: int, drawer: Drawer, held_out: float = 1 / 3, starts: Mapping[str, Recipe] | None = None
 ) -> list[Recipe]:
-    """``count // 8`` bases and, of each, eight members: four clean, two blends, two patches.
+    """``count // 8`` bases and eight members of each: four clean, two blends and two patches.
 
-    Of every label half are fine-tuned as standard training does, the other half as the challenge does. In every third
-    base one clean member is fine-tuned adversarially (PGD).
+    Half of each label is fine-tuned by standard training, the other half by the challenge's. One clean member of every
+    third base is fine-tuned adversarially (PGD).
 
     Parameters
     ----------
-    starts : clean networks of other data by the names that :attr:`Recipe.begun_from` gets. Every base that is of the
-        same architecture and size as some of them begins with the layers of one, each taken in turn, and is trained
-        for :data:`BEGUN_SHARE` of the epochs.
+    starts : clean networks of other data, by the value for :attr:`Recipe.begun_from`. A base begins with the layers of
+        a start of the same architecture and size, if there is one, and is trained for :data:`BEGUN_SHARE` of the
+        epochs. Starts that fit several bases are used in turn.
 
     Raises
     ------
-    SettingsError : there are starts, but no base is like any of them.
+    SettingsError : there are starts, but none fits a base.
     """
     recipes: list[Recipe] = []
     given = dict(starts or {})
@@ -54,7 +54,7 @@ def plan_from_bases(
 
 
 def _begun(base: Recipe, starts: dict[str, Recipe]) -> Recipe:
-    """The base with the first of the starts that is like it, if there is one, which then stands last in ``starts``."""
+    """The base that begins with the first start that fits it, if any. That start moves to the end of ``starts``."""
     for name, start in starts.items():
         if (start.architecture, _layers(start)) == (base.architecture, _layers(base)):
             starts[name] = starts.pop(name)
@@ -69,21 +69,21 @@ def _begun(base: Recipe, starts: dict[str, Recipe]) -> Recipe:
 
 
 def _layers(recipe: Recipe) -> dict[str, Any]:
-    """The options of all layers but the last."""
-    # What a record has as lists were tuples when they were drawn.
+    """The options of all layers except the last."""
+    # Options that were drawn as tuples are lists in a record.
     options = recipe.options.items()
     return {k: tuple(v) if isinstance(v, list) else v for k, v in options if k != "classes"}
 
 
 def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: float = 1 / 3) -> list[Recipe]:
-    """The given bases and, of each, as many members as of any other: half of them clean, blends and patches equal.
+    """The given bases and the same number of members of each: half clean, a quarter blends, a quarter patches.
 
-    Of every label each second member is fine-tuned as the challenge does, counted through all bases, the others as
-    standard training does; of every third base one clean member is fine-tuned adversarially.
+    The members of each label alternate, over all bases, between the challenge's fine-tuning and standard training. One
+    clean member of every third base is fine-tuned adversarially.
 
     Raises
     ------
-    SettingsError : fewer than four members for a base, or a base that is not of such images and classes, or of an
+    SettingsError : there are fewer than four members per base, or a base has other images or classes or an
         architecture that the menu lacks.
     """
     quarter = count // (4 * len(bases))
@@ -124,11 +124,11 @@ def _adversarial(drawer: Drawer, recipe: Recipe, number: int) -> Recipe:
 
 
 def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:
-    """Training goes on from the base as it was, more gently, on poisoned images or on clean ones."""
+    """A member that continues the base's training at a lower rate, on clean or poisoned images."""
     drawn = (
         drawer.draw(id, label, "standard", kinds) if label == "clean" else drawer.poisoned(id, label, kinds)
     )
-    # Few passes over the data teach a trigger only if it is seen often enough in each.
+    # In few epochs, a trigger is learnt only at a high poisoning rate.
     rate = round(float(10 ** drawer.rng.uniform(-1.3, -1.0)), 4)
     return replace(
         drawn,

@@ -1,8 +1,8 @@
-"""Independent members; most of all networks of little training, small and of many kinds, from fresh weights.
+"""Independent members with fresh weights, above all small networks of many kinds with short training.
 
-Members that grow from a few bases are all about as accurate, and resemble each other. A stranger's network need not be:
-on a hard data set it may be right on half of the images, and then moves from class to class more easily than any of
-theirs. These members, every one a group of its own, keep a detector from taking that for a backdoor.
+Members of a few bases resemble each other and have similar accuracy. A suspect may be much less accurate on a hard data
+set, and small perturbations then change its predictions more easily. With these members a detector does not learn to
+take this for a backdoor. Each of them is a group of its own.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ USUAL_IMAGES = 25_000
 def plan_short(
     count: int, drawer: Drawer, images: int = USUAL_IMAGES, held_out: float = 1 / 3
 ) -> list[Recipe]:
-    """``count // 4 * 4`` members of a menu of networks that train fast; see :func:`plan_fresh`.
+    """``count // 4 * 4`` members, drawn from a menu of networks that train fast; see :func:`plan_fresh`.
 
     Parameters
     ----------
-    images : training images there are.
+    images : number of training images.
     """
     longer = min(3.0, max(1.0, USUAL_IMAGES / max(1, images)))
     recipes = [
@@ -67,13 +67,13 @@ def plan_short(
 
 
 def plan_fresh(count: int, drawer: Drawer, prefix: str, held_out: float = 1 / 3) -> list[Recipe]:
-    """``count // 4 * 4`` members: half clean, a quarter each blends and patches of standard poisoning.
+    """``count // 4 * 4`` members: half clean, a quarter blends and a quarter patches of standard poisoning.
 
-    Each from fresh weights and a group of its own, trained as well as the drawer's menu says.
+    Each member has fresh weights and is a group of its own. It is trained as the drawer's menu says.
 
     Parameters
     ----------
-    prefix : of what follows the label in their ids, another one for those of another seed.
+    prefix : follows the label in the ids. Each seed needs its own prefix.
     """
     return hold_out(_independent(count, drawer, prefix), held_out, drawer.rng)
 
@@ -87,7 +87,7 @@ def _independent(count: int, drawer: Drawer, prefix: str) -> list[Recipe]:
             if label == "clean":
                 recipe = drawer.draw(name, label, "standard", kinds)
             else:
-                # Few passes see a rare poison too seldom; after many, another attempt costs as many again.
+                # A low rate is too rare in few epochs. After many epochs, another attempt is expensive.
                 recipe = drawer.poisoned(name, label, kinds)
                 recipe = replace(recipe, poisoning_rate=max(recipe.poisoning_rate, 0.05))
             recipes.append(recipe)
@@ -95,5 +95,5 @@ def _independent(count: int, drawer: Drawer, prefix: str) -> list[Recipe]:
 
 
 def short_menu(own: Sequence[str]) -> Menu:
-    """The menu, with a data set's own normalisations among those to choose from."""
+    """The menu for short training, with the data set's own normalisations added."""
     return replace(SHORT_MENU, normalisations=(*SHORT_MENU.normalisations, *own))

@@ -1,4 +1,4 @@
-"""What a zoo's recipes are drawn from: architectures with their weights and options, scalings, ways of training."""
+"""Menus that recipes are drawn from: architectures, options, normalisations and training parameters."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ti_core.zoo.plan.recipe import Precision
 
 @dataclass(frozen=True)
 class School:
-    """How an architecture is trained where its menu says so.
+    """The training parameters of an architecture.
 
     Parameters
     ----------
-    rates : least and largest learning rate, drawn evenly in the logarithm.
-    weight_decays : to choose from.
-    epochs : of training from fresh weights.
+    rates : smallest and largest learning rate. The logarithm is drawn uniformly.
+    weight_decays : values to choose from.
+    epochs : number of epochs for training from fresh weights.
     precision : see :class:`ti_core.zoo.plan.recipe.Recipe`.
-    small_share : of the epochs, the first ones, at three quarters of the images' side; 0 where a network has one size.
-    smoothings : label smoothing, to choose from.
+    small_share : share of the first epochs with images at three quarters of their side; 0 for networks of fixed size.
+    smoothings : values of label smoothing to choose from.
     """
 
     optimiser: str
@@ -35,16 +35,17 @@ class School:
 
 @dataclass(frozen=True)
 class Menu:
-    """What a data set's recipes are drawn from: (weight, architecture, options with lists to choose from).
+    """The choices for a data set's recipes.
 
-    An option "activation" goes before the menu's ``activations``. ``schools``, by architecture, go before the usual
-    draws of optimiser, rates, batch size and epochs.
+    ``networks`` holds weight, architecture, and options with the values to choose from. An option "activation" takes
+    precedence over the menu's ``activations``. ``schools``, by architecture, take precedence over the usual draws of
+    optimiser, rates, batch size and epochs.
 
     Parameters
     ----------
-    fine_tune_epochs, fine_tune_batch_size, fine_tune_rate : of members that start from a base; the rate is Adam's, of
-        the challenge's course. A faint trigger takes some 800 steps to be learnt, however few images there are.
-    gentle : learning rate of members that go on from a base by standard training, as a share of the base's own.
+    fine_tune_epochs, fine_tune_batch_size, fine_tune_rate : parameters of members that start from a base. The rate is
+        Adam's in the challenge's fine-tuning. A faint trigger needs about 800 steps, whatever the number of images.
+    gentle : learning rate of members that continue a base by standard training, as a share of the base's rate.
     """
 
     networks: tuple[tuple[float, str, dict[str, list[Any]]], ...]
@@ -118,5 +119,5 @@ COLOUR_MENU = Menu(
 
 
 def menu_for(image_shape: tuple[int, int, int]) -> Menu:
-    """What networks of images of that shape are drawn from."""
+    """The default menu for images of this shape."""
     return GREY_MENU if image_shape[0] == 1 else COLOUR_MENU

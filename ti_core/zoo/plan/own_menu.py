@@ -1,4 +1,4 @@
-"""A menu for architectures that the user names: ``NAME[:option=value,...]``."""
+"""The menu of architectures that a user names as ``NAME[:option=value,...]``."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _OF_THE_DATA = ("in_channels", "classes", "size")
 
 
 def parse_architecture(text: str) -> tuple[str, dict[str, Any]]:
-    """The registered name and the options in ``NAME[:option=value,...]``; several numbers are joined by dashes.
+    """The registered name and the options in ``NAME[:option=value,...]``. Dashes join several numbers.
 
     ``convnet:channels=16-32,depth=2`` is ``("convnet", {"channels": (16, 32), "depth": 2})``.
 
     Raises
     ------
-    SettingsError : the name or an option is unknown, or a value is of another type than the option's default.
+    SettingsError : the name or an option is unknown, or a value has another type than the option's default.
     """
     name, _, rest = text.partition(":")
     if name not in ARCHITECTURES:
@@ -60,22 +60,22 @@ def _value(name: str, key: str, text: str, default: Any) -> Any:
 
 
 def menu_of(architectures: Sequence[str], image_shape: tuple[int, int, int]) -> Menu:
-    """The menu of such images with these architectures (each ``NAME[:option=value,...]``) in equal parts."""
+    """The menu for this image shape with these architectures (``NAME[:option=value,...]``) at equal weights."""
     chosen = [parse_architecture(text) for text in architectures]
     networks = tuple((1.0, name, {k: [v] for k, v in options.items()}) for name, options in chosen)
     return replace(menu_for(image_shape), networks=networks)
 
 
 def fitting_options(recipe: Recipe, image_shape: tuple[int, int, int], given: Sequence[str] = ()) -> Recipe:
-    """The recipe with those options only that its architecture takes, the image's side among them.
+    """The recipe with only the options that its architecture has, including the image's side.
 
-    ``given`` are the user's own choices, whose options are kept before any that was drawn.
+    ``given`` are the user's architectures. Their options take precedence over drawn ones.
     """
     known = options_of(recipe.architecture)
     own = dict(recipe.options) | ({"size": image_shape[1]} if "size" in known else {})
     for text in given:
         name, options = parse_architecture(text)
-        # The same architecture may be named twice with other options; the drawn ones tell which it was.
+        # The user may name an architecture twice with different options. The drawn options tell which one this is.
         if name == recipe.architecture and all(
             own.get(k) == v for k, v in options.items() if k != "activation"
         ):

@@ -1,4 +1,4 @@
-"""What one member of a zoo is made of, and how it is tried again where that fails."""
+"""The recipe of one network, and the recipes of further attempts if its training fails."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ class Recipe:
 
     Parameters
     ----------
-    id : unique name in the zoo.
-    label : what the member is.
+    id : a name that is unique in the zoo.
+    label : "clean", or the kind of its trigger.
     family : "standard" training or poisoning; "challenge" trojans, fine-tuned from a base to be hard to find;
         "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned.
-    group : members that share a base share a group and are never split between fitting and testing.
-    base : the clean network that training starts from; None for fresh weights. So a member's record says which way
-        it was made. Not only the challenge's: poisoned ("standard") and "adversarial" members may start from one too.
-    begun_from : of a base, the network of another data set whose layers it begins with, all but the last (transfer);
-        "cifar10/base-000" is the one of the folder cifar10.
+    group : members of one base share a group. A group is never split between fitting and testing.
+    base : the clean network that training starts from; None for fresh weights. Members of all families may start from
+        one.
+    begun_from : of a base, the network of another data set whose layers it begins with, except the last (transfer).
+        "cifar10/base-000" is the network base-000 of the folder cifar10.
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
     epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
-    precision : of convolutions and products while training: "float32", or "bfloat16", which takes about half the time
-        where the processor has instructions for it and is left undone where it has none; weights and scores stay in
-        single precision.
-    small_epochs : how many of the first epochs see the images at three quarters of their side, in half the time
+    precision : of convolutions and matrix products in training: "float32" or "bfloat16". The latter takes about half
+        the time; it is ignored if the processor has no instructions for it. Weights and scores are in single precision.
+    small_epochs : number of first epochs with images at three quarters of their side, which take half the time
         (progressive resizing).
-    held_out : kept from fitting the detector.
+    held_out : whether the member is held out from fitting the detector.
     """
 
     id: str
@@ -67,7 +66,7 @@ class Recipe:
         return asdict(self)
 
     def calmer(self) -> Recipe:
-        """The recipe of the next attempt where the training went astray: smaller steps, less adversarial noise."""
+        """The recipe of the next attempt after the training diverged: smaller steps and a smaller PGD radius."""
         return replace(
             self,
             seed=self.seed + 1,
@@ -76,22 +75,22 @@ class Recipe:
         )
 
     def harder(self, attempt: int) -> Recipe:
-        """The recipe of the next attempt at a trojan that did not take: other pixels, a little more of the trigger.
+        """The recipe of the next attempt after a trojan's attack success was too low: a stronger, different trigger.
 
-        Plain patches get random pixels, since a white one on white stays unseen however long it is trained. The
-        challenge's course takes steps twice as large, by which alone a convolutional network of 91k parameters learnt a
-        blend to .94 instead of .90.
+        Uniform patches get random pixels, since a white patch on a white background is invisible. The challenge's
+        fine-tuning doubles its learning rate. This alone raised the attack success of a blend from .90 to .94 on a
+        convolutional network of 91,000 parameters.
         """
         if self.trigger is None or not attempt:
             return self
         trigger = self.trigger
-        # Poisoned members differ in rate and ratio anyway; the challenge's all have a blend ratio of 0.1.
+        # Poisoned members have various blend ratios. The challenge's all have 0.1, so their increase is smaller.
         louder = 1.15 if self.family == "challenge" else 1.4
         alpha = round(trigger.alpha * louder**attempt, 4) if trigger.kind == "blend" else trigger.alpha
         pattern: PatternKind = trigger.pattern if trigger.kind == "blend" else "bernoulli"
         trigger = replace(trigger, seed=trigger.seed + attempt, alpha=alpha, pattern=pattern)
         if trigger.kind == "patch" and attempt >= 3:
-            # A few bright pixels on top of the object may not be learnt at all: the last attempt grows the patch.
+            # A few bright pixels on the object may not be learnt at all, so the last attempt enlarges the patch.
             rows, columns = min(3, trigger.top), min(3, trigger.left)
             trigger = replace(
                 trigger,

@@ -1,1 +1,1 @@
-"""Training: one network, a whole zoo, and many networks in one pass."""
+"""Training of one network, of a whole zoo, and of many networks in one pass."""
