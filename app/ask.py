@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -18,6 +17,7 @@ from app.store.sources import Source, Upload
 from ti_core.errors import PackError
 from ti_core.reference.pack import PACKS, Pack
 from ti_core.settings import Settings
+from ti_core.worker.request import InspectionRequest
 
 PREFIX = "settings"
 """Of the controls on the page Inspect."""
@@ -62,7 +62,7 @@ def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "t
     ticket = desk.submit(
         state.session_id(),
         source.name,
-        request_of(source, settings, pack),
+        request_of(source, settings, pack).as_dict(),
         desk.pace.expected(pack, settings),
     )
     st.session_state[slot] = ticket.id
@@ -88,7 +88,7 @@ def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -
         ticket = desk.submit(
             state.session_id(),
             source.name,
-            request_of(source, settings, None) | {"images": str(path.absolute())},
+            request_of(source, settings, None).with_(images=str(path.absolute())).as_dict(),
             desk.pace.expected(None, settings, alone=True),
             attached=folder,
         )
@@ -99,7 +99,7 @@ def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -
     return ticket
 
 
-def request_of(source: Source, settings: Settings, pack: Pack | None) -> dict[str, Any]:
+def request_of(source: Source, settings: Settings, pack: Pack | None) -> InspectionRequest:
     """The request of the task "inspect".
 
     Each model has a cache of its own: whatever takes over the process that opens it can falsify nothing that another
@@ -107,15 +107,15 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> dict[st
     """
     # Where the pack is chosen by the model, its own settings hold for what was not turned.
     asked = settings.as_dict() if pack else settings.differing(Settings())
-    return {
-        "model": str(source.path),
-        "companions": [str(p) for p in source.companions],
-        "pack": _pack(pack) if pack else None,
-        "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in asked.items()},
-        "device": "auto",
-        "cache": str(_cache(source)),
-        "case": True,
-    }
+    return InspectionRequest(
+        model=str(source.path),
+        companions=tuple(str(p) for p in source.companions),
+        pack=_pack(pack) if pack else None,
+        settings=asked,
+        device="auto",
+        cache=str(_cache(source)),
+        case=True,
+    )
 
 
 def _pack(pack: Pack) -> str:

@@ -84,7 +84,7 @@ def test_images_reach_the_worker_and_go_when_it_has_ended(answering: Worker, ima
     app = settled(asked(images), answering)
     assert not app.exception, app.exception
     (request,) = answering.requests
-    assert request["pack"] is None and Path(request["model"]).name == "stranger.pt"
+    assert request.get("pack") is None and Path(request["model"]).name == "stranger.pt"
     seen = answering.seen_images[0]
     assert seen == (["mine.zip"] if len(images) == 1 else [f"{i:04d}-{i}.png" for i in range(60)])
     assert not Path(request["images"]).exists() and not Path(request["images"]).parent.exists()

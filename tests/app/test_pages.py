@@ -203,7 +203,7 @@ def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) ->
     app.button(key="inspect").click().run()
     settled(app, dashboard)
     request = dashboard.requests[0]
-    assert Path(request["model"]).name == "my-patch.pt" and request["pack"] is None
+    assert Path(request["model"]).name == "my-patch.pt" and request.get("pack") is None
     assert request["settings"] == {}, "those of the pack that the model will choose"
     assert Path(request["model"]).read_bytes() == b"weights"
     assert request["cache"].endswith(Path(request["cache"]).name) and len(Path(request["cache"]).name) == 64

@@ -13,7 +13,7 @@ import pytest
 from ti_core.errors import SettingsError
 from ti_core.scan.ledger import Ledger, known_lines, outcome, worst
 
-REQUEST: dict[str, Any] = {"settings": {"seed": 0}, "pack": None}
+SETTINGS = {"seed": 0}
 
 
 def line(number: int, **more: Any) -> dict[str, Any]:
@@ -21,21 +21,21 @@ def line(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_only_the_same_file_digest_settings_and_pack_are_the_same_work() -> None:
-    ledger = Ledger(REQUEST, [line(1), line(2, settings={"seed": 1}), line(3, sha256="other")])
+    ledger = Ledger(SETTINGS, None, [line(1), line(2, settings={"seed": 1}), line(3, sha256="other")])
     assert [ledger.outcome(Path(f"m{i}"), "d") for i in (1, 2, 3, 4)] == ["clean", None, None, None]
 
 
 def test_an_error_is_of_the_pack_that_was_asked_for() -> None:
     broken = {"file": "m1", "sha256": "d", "error": "no", "settings": {"seed": 0}, "asked_pack": "mnist"}
-    assert Ledger(REQUEST, [broken]).outcome(Path("m1"), "d") is None
-    assert Ledger(REQUEST | {"pack": "mnist"}, [broken]).outcome(Path("m1"), "d") == "error"
+    assert Ledger(SETTINGS, None, [broken]).outcome(Path("m1"), "d") is None
+    assert Ledger(SETTINGS, "mnist", [broken]).outcome(Path("m1"), "d") == "error"
 
 
 def test_a_report_of_another_pack_than_asked_for_is_other_work() -> None:
     reported = line(1, pack={"name": "gtsrb"})
-    assert Ledger(REQUEST, [reported]).outcome(Path("m1"), "d") == "clean"
-    assert Ledger(REQUEST | {"pack": "/packs/gtsrb"}, [reported]).outcome(Path("m1"), "d") == "clean"
-    assert Ledger(REQUEST | {"pack": "mnist"}, [reported]).outcome(Path("m1"), "d") is None
+    assert Ledger(SETTINGS, None, [reported]).outcome(Path("m1"), "d") == "clean"
+    assert Ledger(SETTINGS, "/packs/gtsrb", [reported]).outcome(Path("m1"), "d") == "clean"
+    assert Ledger(SETTINGS, "mnist", [reported]).outcome(Path("m1"), "d") is None
 
 
 def test_what_is_kept_of_a_line_does_not_grow_with_it() -> None:
@@ -44,7 +44,7 @@ def test_what_is_kept_of_a_line_does_not_grow_with_it() -> None:
             yield line(number, streams=["x" * 50_000 + str(number)])
 
     tracemalloc.start()
-    ledger = Ledger(REQUEST, long_lines())
+    ledger = Ledger(SETTINGS, None, long_lines())
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(ledger) == 200 and held < 200_000, "a few hundred bytes a line, of 50,000"

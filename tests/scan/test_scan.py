@@ -26,6 +26,7 @@ from ti_core.scan.scan import Scan, model_files
 from ti_core.settings import Settings
 from ti_core.worker import Limits
 from ti_core.worker.inspection_job import for_model
+from ti_core.worker.request import InspectionRequest
 
 
 def scan(folder: Path, out: Path, pack: Pack, *more: str) -> tuple[int, list[dict[str, Any]]]:
@@ -122,23 +123,18 @@ def test_every_model_file_once_and_no_other(tmp_path: Path) -> None:
 
 def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path, tiny_pack: Pack) -> None:
     files = sorted(folder.glob("*"))
-    request = {
-        "pack": str(tiny_pack.folder),
-        "settings": Settings().as_dict(),
-        "device": "cpu",
-        "cache": None,
-    }
+    request = InspectionRequest(pack=str(tiny_pack.folder), settings=Settings().as_dict())
     lines = list(Scan(files, request, 2, Limits(wall_seconds=0.05)).lines())
     assert len(lines) == 3 and all("error" in line for line in lines)
 
 
 def test_what_one_model_could_write_no_other_reads(folder: Path, tiny_pack: Pack) -> None:
     """Each has a cache of its own, but where the reference models' evidence must be computed and shared."""
-    request = {"pack": str(tiny_pack.folder), "settings": {}, "device": "cpu", "cache": "/caches"}
+    request = InspectionRequest(pack=str(tiny_pack.folder), cache="/caches")
 
-    def caches(asked: dict[str, Any], pack: str | None = request["pack"]) -> tuple[str, str]:
-        whole = request | {"settings": asked, "pack": pack}
-        return tuple(for_model(whole, folder / name, digest)["cache"] for name, digest in ("x1", "y2"))
+    def caches(asked: dict[str, Any], pack: str | None = request.pack) -> tuple[str, str]:
+        whole = request.with_(settings=asked, pack=pack)
+        return tuple(for_model(whole, folder / name, digest).cache for name, digest in ("x1", "y2"))
 
     own = ("/caches/models/1", "/caches/models/2")
     same_as_the_packs = {"images": tiny_pack.settings.images, "bins": 9}
@@ -147,7 +143,7 @@ def test_what_one_model_could_write_no_other_reads(folder: Path, tiny_pack: Pack
     assert one == other and one.startswith("/caches/settings/")
     # With no pack named it may become any of the bundled ones, none of which has this seed.
     assert len(set(caches({"seed": 1}, None))) == 1 and caches({"seed": 1}, "nowhere") == own
-    assert for_model(request | {"cache": None}, folder / "x", "1")["cache"] is None
+    assert for_model(request.with_(cache=None), folder / "x", "1").cache is None
 
 
 def test_the_digest_covers_weights_beside_a_graph(tmp_path: Path) -> None:

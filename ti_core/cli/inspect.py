@@ -32,24 +32,25 @@ def inspect_one(options: argparse.Namespace) -> int:
         return _describe(options, limits)
     warm_up(tasks=("inspect",))
     digest = digest_of(options.model)
-    request = inspecting.for_model(request, options.model, digest)
-    request["case"] = bool(options.html)
-    request["images"] = str(options.images.absolute()) if options.images is not None else None
-    request["declared"] = {"architecture": options.architecture} if options.architecture else {}
-    with Job.start("inspect", request, limits=limits) as job:
+    request = inspecting.for_model(request, options.model, digest).with_(
+        case=bool(options.html),
+        images=str(options.images.absolute()) if options.images is not None else None,
+        architecture=options.architecture,
+    )
+    with Job.start("inspect", request.as_dict(), limits=limits) as job:
         bar = Bar(options.model.name)
         try:
             inspecting.follow(job, bar)
         finally:
             bar.close()
-        case = inspecting.case_of(job, options.images is not None) if options.html else None
+        case = inspecting.read_case(job, options.images is not None) if options.html else None
         report = case.report if case else inspecting.report_of(job)
         if "problem" in report.cache:
             print(f"trojaninterpret: {plain(str(report.cache['problem']), 500)}", file=sys.stderr)
         if options.json:
             _write(options.json, report.as_json() + "\n")
     if case:
-        _write(options.html, page_of(case, request["pack"]))
+        _write(options.html, page_of(case, request.pack))
     print(printed(report))
     return CODES[report.verdict]
 

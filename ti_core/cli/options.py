@@ -6,13 +6,13 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ti_core.errors import SettingsError
 from ti_core.settings import Settings
 from ti_core.system.folders import default_folder
 from ti_core.worker import Limits
 from ti_core.worker.limits import GIB
+from ti_core.worker.request import InspectionRequest
 
 CLEAN, BACKDOORED, ERROR, INCONCLUSIVE = 0, 1, 2, 3
 
@@ -59,7 +59,7 @@ def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
     return Limits(int(memory), int(minutes * 60 * threads) + 1, minutes * 60)
 
 
-def request_of(options: argparse.Namespace) -> dict[str, Any]:
+def request_of(options: argparse.Namespace) -> InspectionRequest:
     """What the worker is asked of every model; every path absolute, since it works in another folder.
 
     Raises
@@ -68,13 +68,13 @@ def request_of(options: argparse.Namespace) -> dict[str, Any]:
     """
     named = pairs(options.settings)
     settings = Settings.parse(named).as_dict()
-    return {
-        "pack": _pack(options.pack),
+    return InspectionRequest(
+        pack=_pack(options.pack),
         # Which pack's own settings hold for the others is known when the model is.
-        "settings": {name: settings[name] for name in named},
-        "device": options.device,
-        "cache": None if options.no_cache else str(default_folder().absolute()),
-    }
+        settings={name: settings[name] for name in named},
+        device=options.device,
+        cache=None if options.no_cache else str(default_folder().absolute()),
+    )
 
 
 def _pack(name: str | None) -> str | None:

@@ -23,12 +23,14 @@ class Ledger:
 
     Parameters
     ----------
-    request : what the scan asks of every file; its "settings" and "pack" tell its work from an earlier scan's.
+    settings, pack : what the scan asks of every file; they tell its work from an earlier scan's.
     lines : to begin with.
     """
 
-    def __init__(self, request: Mapping[str, Any], lines: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._settings, self._pack = request["settings"], request["pack"]
+    def __init__(
+        self, settings: Mapping[str, Any], pack: str | None, lines: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        self._settings, self._pack = settings, pack
         self._outcomes: dict[bytes, str] = {}
         self._of_packs: dict[str, dict[str, Any] | None] = {}
         for line in lines:

@@ -15,6 +15,7 @@ from ti_core.loading.digest import digest_of
 from ti_core.scan.ledger import Ledger, outcome
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker.inspection_job import for_model, report_of
+from ti_core.worker.request import InspectionRequest
 
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
 """Files that a scan takes for models; other files of a folder are passed over."""
@@ -44,7 +45,7 @@ class Work:
     threads : of each process.
     """
 
-    request: Mapping[str, Any]
+    request: InspectionRequest
     limits: Limits
     threads: int
 
@@ -67,8 +68,8 @@ class Work:
     def start(self, path: Path, digest: str) -> Job:
         """Begin with one file, in a process that has everything imported."""
         warm_up()
-        request = for_model(self.request, path, digest) | {"threads": self.threads}
-        return Job.start("inspect", request, limits=self.limits)
+        request = for_model(self.request, path, digest).with_(threads=self.threads)
+        return Job.start("inspect", request.as_dict(), limits=self.limits)
 
     def line_of(self, path: Path, digest: str, job: Job) -> dict[str, Any]:
         """The line of a job that has ended."""
@@ -81,7 +82,7 @@ class Work:
         return {"file": str(path), "sha256": digest} | report
 
     def _failed(self, path: Path, digest: str, error: str) -> dict[str, Any]:
-        asked = {"settings": self.request["settings"], "asked_pack": self.request["pack"]}
+        asked = {"settings": dict(self.request.settings), "asked_pack": self.request.pack}
         return {"file": str(path), "error": error, "sha256": digest} | asked
 
 
@@ -102,7 +103,7 @@ class Scan:
     """
 
     files: list[Path]
-    request: Mapping[str, Any]
+    request: InspectionRequest
     jobs: int
     limits: Limits
     known: Iterable[Mapping[str, Any]] = ()
@@ -113,7 +114,7 @@ class Scan:
         # A piece of work on a cluster is given one core.
         threads = max(1, (os.cpu_count() or 1) // self.jobs) if self.engine == "local" else 1
         self._work = Work(self.request, self.limits, threads)
-        self._ledger = Ledger(self.request, self.known)
+        self._ledger = Ledger(self.request.settings, self.request.pack, self.known)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """One report, or ``file`` and ``error``, for every file that is not known, in the order they are finished."""

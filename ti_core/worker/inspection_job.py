@@ -6,17 +6,18 @@ This process opens no model file, and imports no torch but to draw a page's hist
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ti_core.errors import CaseError, ModelFileError, PackError
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.system.folders import private_folder
 from ti_core.worker import Event, Job
+from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import ResultError
 
 if TYPE_CHECKING:
@@ -29,38 +30,38 @@ CACHES_KEPT = 256
 Tell = Callable[[str, float], None]
 
 
-def for_model(request: Mapping[str, Any], path: Path, digest: str) -> dict[str, Any]:
+def for_model(request: InspectionRequest, path: Path, digest: str) -> InspectionRequest:
     """The request for one model, whose cache is its own.
 
     A process that its model has taken over could write anything into the cache that it is given; in one of its own it
     falsifies nothing that another model's verdict rests on. Only where the reference models' evidence has to be
     computed, which takes minutes, do the models that are inspected at the same settings share one.
     """
-    own = {**request, "model": str(path.absolute())}
-    if request["cache"]:
-        root = Path(request["cache"])
+    own = request.with_(model=str(path.absolute()))
+    if request.cache:
+        root = Path(request.cache)
         with suppress(OSError):
             # What cannot be made is told by the worker.
             private_folder(root)
         if _computes_reference(request):
-            folder = root / "settings" / Settings.parse(request["settings"]).digest("probes")
+            folder = root / "settings" / Settings.parse(request.settings).digest("probes")
         else:
             folder = root / "models" / digest
         _forget(folder.parent)
-        own["cache"] = str(folder)
+        own = own.with_(cache=str(folder))
     return own
 
 
-def _computes_reference(request: Mapping[str, Any]) -> bool:
+def _computes_reference(request: InspectionRequest) -> bool:
     """Whether the settings asked for are others than those that the packs' evidence was made with."""
     from ti_core.reference.pack import load_pack, pack_names
 
-    asked = request["settings"]
+    asked = request.settings
     if not Settings.parse(asked).of_stage("probes").keys() & asked.keys():
         return False
     with suppress(PackError):
         # One that cannot be read is told by the worker.
-        for pack in map(load_pack, [request["pack"]] if request["pack"] else pack_names()):
+        for pack in map(load_pack, [request.pack] if request.pack else pack_names()):
             if pack.settings_with(asked).of_stage("probes") != pack.settings.of_stage("probes"):
                 return True
     return False
@@ -106,7 +107,7 @@ def report_of(job: Job) -> Report:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
 
 
-def case_of(job: Job, alone: bool) -> Case:
+def read_case(job: Job, alone: bool) -> Case:
     """The case that a job left, for a page that is made here: checked as a stranger's.
 
     Parameters

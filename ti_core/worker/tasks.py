@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.stream_registry import STREAMS
+from ti_core.worker.request import InspectionRequest
 
 if TYPE_CHECKING:
     from ti_core.loading.model import Model
@@ -37,11 +38,9 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     The case (:mod:`ti_core.results.case`) is first written as ``partial``, with the first pictures, before the deep
     streams begin.
 
-    The request: "model" and "companions" (paths), "pack" (a name, a folder, or None), "settings" (those of
-    :class:`~ti_core.settings.Settings` that are asked for by name; the others are the pack's own), "declared" (settings
-    and "architecture" that the user declares of the model), "device" ("auto", "cpu" or "cuda"), "cache" (a folder or
-    None), "threads" (or None), "images" (a path of the user's own clean images, in the place of a pack, or None),
-    "case" (whether).
+    Parameters
+    ----------
+    request : :class:`~ti_core.worker.request.InspectionRequest` as plain data.
     """
     from ti_core.classifier.classifier import Declared
     from ti_core.inspection.case_builder import CaseWriter
@@ -55,36 +54,30 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     from ti_core.system.memory import keep_freed_memory
 
     keep_freed_memory()
-    declared = dict(request.get("declared") or {})
-    architecture = declared.pop("architecture", None)
-    asked = {**(request.get("settings") or {}), **declared}
-    settings = Settings.parse(asked)
-    where = device(request.get("device") or "cpu")
-    if request.get("threads"):
+    asked = InspectionRequest.of(request)
+    settings = Settings.parse(asked.settings)
+    where = device(asked.device)
+    if asked.threads:
         import torch
 
-        torch.set_num_threads(int(request["threads"]))
+        torch.set_num_threads(asked.threads)
     progress("opening", 0.0)
-    model = load_model(
-        request["model"], architecture=architecture, companions=request.get("companions") or ()
-    )
-    cache = Cache(Path(request["cache"]) if request.get("cache") else None)
-    if request.get("images"):
-        _inspect_alone(request, folder, model, settings, cache, where, progress)
+    model = load_model(asked.model, architecture=asked.architecture, companions=asked.companions)
+    cache = Cache(Path(asked.cache) if asked.cache else None)
+    if asked.images:
+        _inspect_alone(asked, folder, model, settings, cache, where, progress)
         return
-    pack = (
-        load_pack(request["pack"]) if request.get("pack") else choose_pack_for(model, Declared.of(settings))
-    )
-    settings = pack.settings_with(asked)
+    pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, Declared.of(settings))
+    settings = pack.settings_with(asked.settings)
     writer: CaseWriter | None = None
-    if request.get("case"):
-        card = describe_file(Path(request["model"])).as_dict()
+    if asked.case:
+        card = describe_file(Path(asked.model)).as_dict()
         writer = CaseWriter(folder, pack, settings, card, progress, partial)
     inspection = inspect_model(
         model, pack, settings, progress, cache, where, writer.observe if writer else None
     )
     cache.close()
-    report = replace(inspection.report, isolation=request.get("isolation", {}))
+    report = replace(inspection.report, isolation=dict(asked.isolation))
     inspection.report = report
     if writer:
         writer.finish(inspection)
@@ -92,7 +85,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: 
 
 
 def _inspect_alone(
-    request: dict[str, Any],
+    asked: InspectionRequest,
     folder: Path,
     model: Model,
     settings: Settings,
@@ -107,13 +100,13 @@ def _inspect_alone(
     from ti_core.reference.own_images import load_own_images
     from ti_core.results.case_files import save_case
 
-    own = load_own_images(Path(request["images"]), model.input_shape, settings.seed)
+    own = load_own_images(Path(asked.images or ""), model.input_shape, settings.seed)
     inspection = inspect_alone(model, own, settings, progress, cache, where)
     cache.close()
-    inspection.report = replace(inspection.report, isolation=request.get("isolation", {}))
-    if request.get("case"):
+    inspection.report = replace(inspection.report, isolation=dict(asked.isolation))
+    if asked.case:
         progress("case", 0.0)
-        case = case_alone(inspection, own, describe_file(Path(request["model"])).as_dict(), where)
+        case = case_alone(inspection, own, describe_file(Path(asked.model)).as_dict(), where)
         save_case(case, folder)
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 

@@ -1,0 +1,82 @@
+"""What a page, a command or a scan asks of the worker: one inspection, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class InspectionRequest:
+    """One inspection. All paths are absolute, since the worker works in another folder.
+
+    Parameters
+    ----------
+    model : path of the model file; empty until it is known (a scan asks the same of many files).
+    companions : paths of the files that belong to it, as an ONNX graph's weights.
+    architecture : what the user declares a bare state dict to be of; None to try every one.
+    pack : a bundled pack's name, or the folder of another; None to choose one by the model.
+    images : path of the user's own clean images, in the place of a pack.
+    settings : the settings that are asked for, by name; the others are the pack's own.
+    device : "auto", "cpu" or "cuda".
+    threads : of the process; None for the default.
+    cache : folder of the cache; None for none.
+    case : whether the arrays for pictures and charts are kept, too.
+    isolation : what confines the process; the worker fills it in.
+    """
+
+    model: str = ""
+    companions: tuple[str, ...] = ()
+    architecture: str | None = None
+    pack: str | None = None
+    images: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int | None = None
+    cache: str | None = None
+    case: bool = False
+    isolation: Mapping[str, str] = field(default_factory=dict)
+
+    def with_(self, **changes: Any) -> InspectionRequest:
+        """The same request with these fields changed."""
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, fit for JSON; fields that are None are left out."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in self.settings.items()}
+        record = asdict(self) | {"companions": list(self.companions), "settings": plain}
+        return {name: value for name, value in record.items() if value is not None}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> InspectionRequest:
+        """The request that :meth:`as_dict` wrote; what it leaves out is the default.
+
+        Raises
+        ------
+        ValueError : a field is unknown, or of another type.
+        """
+        if unknown := record.keys() - {f.name for f in fields(cls)}:
+            raise ValueError(f"a request has no field {min(unknown)!r}")
+        found = cls(**{**record, "companions": tuple(record.get("companions", ()))})
+        for name, kinds in _KINDS.items():
+            value = getattr(found, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise ValueError(f"a request's field {name} cannot be {value!r}")
+        return found
+
+
+_TEXT, _NONE = str, type(None)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "model": (_TEXT,),
+    "companions": (tuple,),
+    "architecture": (_TEXT, _NONE),
+    "pack": (_TEXT, _NONE),
+    "images": (_TEXT, _NONE),
+    "settings": (dict,),
+    "device": (_TEXT,),
+    "threads": (int, _NONE),
+    "cache": (_TEXT, _NONE),
+    "case": (bool,),
+    "isolation": (dict,),
+}
