@@ -11,7 +11,8 @@ from typing import Any
 
 import coverage
 
-from ti_core.worker import child, host, isolation
+from ti_core.worker import child, host
+from ti_core.worker.confinement import isolation
 
 KEPT = Path(os.environ["COVERAGE_FILE"]).parent
 confine, tell = isolation.isolate, child.Lines.line

@@ -12,8 +12,8 @@ import pytest
 from ti_core.errors import ModelFileError
 from ti_core.worker import endings
 from ti_core.worker.child import sentence
+from ti_core.worker.confinement.isolation import _told
 from ti_core.worker.host import Host
-from ti_core.worker.isolation import _told
 from ti_core.worker.limits import GIB, Limits
 from ti_core.worker.protocol import LONGEST_LINE, MalformedLineError, decode, encode, plain
 

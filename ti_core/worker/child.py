@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ti_core.errors import TrojanInterpretError
-from ti_core.worker.isolation import die_with_parent, isolate
+from ti_core.worker.confinement.isolation import die_with_parent, isolate
 from ti_core.worker.limits import Limits, hold
 from ti_core.worker.protocol import encode
 

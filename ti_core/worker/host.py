@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ti_core.worker.isolation import adopt_orphans
+from ti_core.worker.confinement.isolation import adopt_orphans
 from ti_core.worker.protocol import LONGEST_MESSAGE
 
 

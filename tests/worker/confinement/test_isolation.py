@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ti_core.worker import landlock
+from ti_core.worker.confinement import landlock
 
 SCRIPT = """
 import json, os, socket, subprocess, sys
 from pathlib import Path
-from ti_core.worker import isolation
+from ti_core.worker.confinement import isolation
 import pyseccomp
 
 means, folder, outside, user = sys.argv[1].split("+"), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])

@@ -1,0 +1,1 @@
+"""What keeps a worker process from network, files and other processes."""
