@@ -1,7 +1,7 @@
-"""A case beside the reference models: histograms with bands, distances, and where each falls among clean models.
+"""Comparison of a case with the reference models: histograms with bands, distances, and ranks among clean models.
 
-Everything here is read from kept quantile functions; no model runs, so it follows the settings of the profile
-(quantiles, bins, histogram form) at once.
+Everything is computed from stored quantile functions. No model runs, so other settings of the profile (quantiles, bins,
+histogram form) take effect at once.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 BAND = (0.05, 0.5, 0.95)
-"""Quantiles over reference models between which a band is drawn, and its middle."""
+"""Quantiles over reference models: lower edge, middle and upper edge of a band."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one histogram lies from the mean of the clean reference models' ones.
+    """Distance of one histogram from the mean histogram of the clean reference models.
 
-    ``value`` in its own unit; ``clean_share`` the share of clean reference models that lie at least as far from the
-    mean of the other clean ones, 0 to 1.
+    Parameters
+    ----------
+    value : the distance, in its own unit.
+    clean_share : share of clean reference models that lie at least as far from the mean of the other clean ones,
+        0 to 1.
     """
 
     value: float
@@ -43,18 +46,18 @@ class Distance:
 
 @dataclass(frozen=True)
 class Panel:
-    """One histogram of the suspect beside those of the reference models.
+    """One histogram of the suspect with the same histogram of the reference models.
 
     Parameters
     ----------
-    kind, title : group of triggers, and what the histogram is of.
+    kind, title : group of triggers, and title of the histogram.
     edges : boundaries of the bins, ``bins + 1``, evenly spaced in the logarithm.
-    own : the suspect's shares, ``bins``.
-    clean, trojaned : the reference models' :data:`BAND` of each bin, ``3 x bins``.
-    wasserstein : in decades of saliency (the axis is logarithmic).
-    kolmogorov_smirnov : largest difference of the cumulated shares, 0 to 1.
-    pushes : Shapley values of the bins in the saliency stream's own meta-model, in log-odds, ``bins``; zeros where
-        that was fitted to other histograms.
+    own : the suspect's share in each bin, ``bins``.
+    clean, trojaned : :data:`BAND` of each bin over the reference models, ``3 x bins``.
+    wasserstein : Wasserstein distance, in decades of saliency (the axis is logarithmic).
+    kolmogorov_smirnov : largest difference of the cumulative shares, 0 to 1.
+    pushes : Shapley values of the bins in the saliency stream's meta-model, in log-odds, ``bins``. They are zeros
+        where that meta-model was fitted to other histograms.
     """
 
     kind: str
@@ -69,11 +72,11 @@ class Panel:
 
 
 def reference_evidence(case: Case, pack: Pack, stream: str = "saliency") -> dict[str, Array]:
-    """The fitted reference models' stacked evidence that this case was compared with.
+    """Stacked evidence of the fitted reference models that this case was compared with.
 
     Raises
     ------
-    PackError : it stands in a pack that has changed since.
+    PackError : the evidence is stored in a pack that has changed since the inspection.
     """
     kept = case.group(f"reference/{stream}")
     if kept:
@@ -88,11 +91,11 @@ def reference_evidence(case: Case, pack: Pack, stream: str = "saliency") -> dict
 
 
 def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:
-    """Every histogram of the case at these settings of the profile; empty without the saliency stream.
+    """Every histogram of the case at these settings of the profile. The list is empty without the saliency stream.
 
     Parameters
     ----------
-    settings : their quantiles, bins and histogram form are used; everything else is the case's own.
+    settings : only their quantiles, bins and histogram form are used.
 
     Raises
     ------
@@ -149,16 +152,18 @@ def same_profile(case: Case, settings: Settings) -> bool:
 
 
 def distances(own: Array, clean: Array, width: float) -> tuple[Distance, Distance]:
-    """Wasserstein's and Kolmogorov-Smirnov's distance of a histogram ``bins`` from the clean ones' mean ``M x bins``.
+    """Wasserstein and Kolmogorov-Smirnov distance of a histogram from the mean histogram of the clean models.
 
     Parameters
     ----------
-    width : of a bin, in decades.
+    own : the histogram, ``bins``.
+    clean : histograms of the clean models, ``M x bins``.
+    width : width of a bin, in decades.
 
     Notes
     -----
-    In one dimension the Wasserstein distance is the area between the cumulated shares. Each clean model is compared
-    with the mean of the others, so that the suspect is not the only stranger.
+    In one dimension the Wasserstein distance is the area between the cumulative shares. Each clean model is compared
+    with the mean of the other clean models (leave-one-out), since the suspect is not part of the mean either.
     """
     count = len(clean)
     total = clean.sum(axis=0)
@@ -172,7 +177,7 @@ def distances(own: Array, clean: Array, width: float) -> tuple[Distance, Distanc
 
 
 def _pushes(case: Case) -> dict[str, float]:
-    """Shapley values of the saliency stream's meta-model by feature."""
+    """Shapley values in the saliency stream's meta-model, by feature."""
     if "saliency" not in case.decisions:
         return {}
     values = case.arrays.get("why/saliency", np.zeros(0))
@@ -180,7 +185,7 @@ def _pushes(case: Case) -> dict[str, float]:
 
 
 def contributions(case: Case, detector: str, most: int = 12) -> list[tuple[str, float]]:
-    """The features that moved a meta-model most, in log-odds, largest first; the rest added up in one."""
+    """Shapley values of a meta-model in log-odds, the largest first. All beyond ``most`` are added up in one entry."""
     values = case.arrays.get(f"why/{detector}")
     if values is None or detector not in case.decisions:
         return []
@@ -193,7 +198,7 @@ def contributions(case: Case, detector: str, most: int = 12) -> list[tuple[str, 
 
 
 def differences(cases: Sequence[Case], drawn: Sequence[Sequence[Panel]]) -> list[str]:
-    """What tells two cases apart, in sentences.
+    """Sentences on the differences of two cases.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Charts as SVG: for the report and for files, where no script may run.
+"""Charts as SVG for the report and for files. They run no script.
 
-Every text is escaped, and what is not printable (and no XML may hold) is spelt out.
+Every text is escaped. Characters that are not printable, some of which XML forbids, are spelt out.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Array = NDArray[np.floating]
 
 INK, SOFT, LINE = "#1c2733", "#5a6775", "#d3dbe2"
 SUSPECT, CLEAN, TROJANED = "#c8501a", "#0072b2", "#9a5b86"
-"""Colours by M. Okabe and K. Ito, which stay apart for colour-blind eyes; lines differ by their dashes besides."""
+"""Colours by M. Okabe and K. Ito, which colour-blind readers can tell apart. Lines also differ in their dashes."""
 ZONES = {"clean": "#0b6b78", "inconclusive": "#b08900", "backdoored": "#b03a12"}
 
 
 def svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
-    """A drawing on white, so that it is legible on any page and on paper."""
+    """A drawing on a white background, so that it is legible on any page and on paper."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         f' role="img" font-family="system-ui, sans-serif" font-size="11"><title>{escape(shown(title))}</title>'
@@ -50,7 +50,7 @@ def text(
 def gauge(
     probability: float, low: float, high: float, clean: Array | None = None, trojaned: Array | None = None
 ) -> str:
-    """The probability on a scale with the thresholds, over the reference models' own."""
+    """The probability on a scale with the thresholds, above the probabilities of the reference models."""
     left, width = 130, 480
     rows = [
         (n, v) for n, v in (("clean references", clean), ("trojaned references", trojaned)) if v is not None
@@ -97,9 +97,9 @@ def gauge(
 
 
 def class_ticks(names: Sequence[str]) -> tuple[list[int], list[str], bool]:
-    """Which classes have a tick, what stands at each, and whether those are names.
+    """Indices of the classes that have a tick, the ticks' labels, and whether the labels are names.
 
-    Where the names have no room side by side, the ticks are class numbers, counted from 0.
+    Where there is no room for all names side by side, the labels are class numbers, counted from 0.
     """
     if len(names) <= 20 and sum(len(str(name)) for name in names) <= 120:
         return list(range(len(names))), [str(name) for name in names], True
@@ -218,12 +218,12 @@ def class_bars(
 
 
 def signed(value: float) -> str:
-    """Two digits with their sign; nothing has none."""
+    """A number with its sign and two decimals. A number that rounds to zero has no sign."""
     return f"{value:+.2f}" if abs(value) >= 0.005 else "0.00"
 
 
 def contribution_bars(pairs: Sequence[tuple[str, float]], title: str) -> str:
-    """Shapley values: to the right for a backdoor, to the left, hatched, against it."""
+    """Shapley values as bars: to the right for a backdoor; to the left, hatched, against a backdoor."""
     left, width, row = 400, 240, 20
     reach = max([abs(v) for _, v in pairs] + [0.1])
     middle = left + width / 2

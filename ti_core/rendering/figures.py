@@ -1,4 +1,4 @@
-"""All figures of a case as files: pictures as PNG, charts as SVG; the report shows the same ones."""
+"""All figures of a case as files: pictures as PNG, charts as SVG. The report shows the same figures."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def trigger_figures(case: Case) -> list[Figure]:
 
 
 def occlusion_figures(case: Case) -> list[Figure]:
-    """Where on the image the decision for the target hangs."""
+    """The parts of the image that the decision for the target class depends on."""
     fall, turned = (case.arrays.get(f"occlusion/{name}") for name in ("fall", "turned"))
     if fall is None or turned is None:
         return []
@@ -108,7 +108,7 @@ def occlusion_figures(case: Case) -> list[Figure]:
 
 
 def stream_figures(case: Case) -> list[Figure]:
-    """Every deep stream's figure of each class."""
+    """The figures of each class, one chart a deep stream."""
     found = []
     for name, stream in case.report.streams.items():
         figures, target = stream.get("figures"), stream.get("target_class")
@@ -130,7 +130,7 @@ def stream_figures(case: Case) -> list[Figure]:
 
 
 def saliency_figures(case: Case) -> list[Figure]:
-    """Probes, and the saliency of this model and of the clean reference model, for each group of triggers."""
+    """Probes with the saliency of this model and of the clean reference model, for each group of triggers."""
     arrays = case.arrays
     if "probes" not in arrays:
         return []
@@ -163,7 +163,7 @@ def actmax_figures(case: Case) -> list[Figure]:
         images = case.arrays.get(f"actmax/{who}/images")
         if images is None:
             continue
-        # Ways x steps x images to one row of steps for each way and image.
+        # Directions x steps x images become one row of steps for each direction and image.
         rows = images.transpose(2, 0, 1, 3, 4, 5).reshape(-1, *images.shape[3:])
         found.append(
             Figure(
@@ -188,7 +188,7 @@ def histogram_figures(case: Case, panels: Sequence[Panel]) -> list[Figure]:
 
 
 def why_figures(case: Case) -> list[Figure]:
-    """What moved the meta-models."""
+    """Shapley values of the meta-models."""
     titles = {"joint": "What moved the joint verdict", "saliency": "What moved saliency's own verdict"}
     found = []
     for name, title in titles.items():

@@ -11,7 +11,7 @@ from ti_core.rendering.drawings import CLEAN, INK, LINE, SUSPECT, TROJANED, Arra
 
 
 def histograms(panels: Sequence[Panel], title: str, trojaned: bool = True, columns: int = 3) -> str:
-    """Histograms in rows, all on the same axes."""
+    """Histograms in rows of ``columns``, all with the same axes."""
     width, height, gap = 250, 110, 46
     top = (
         max(float(max(p.own.max(), p.clean.max(), p.trojaned.max() if trojaned else 0)) for p in panels)

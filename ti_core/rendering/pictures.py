@@ -1,4 +1,4 @@
-"""Arrays to PNG pictures, for the report."""
+"""PNG pictures from arrays, for the report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 HEAT = np.array(
     [[13, 8, 60], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]], dtype=np.float64
 )
-"""Anchors of a colour scale that rises evenly in lightness, so that it also reads in grey."""
+"""Anchors of a colour scale whose lightness rises evenly, so that it is also legible in grey."""
 
 
 def grid(images: NDArray[np.floating], columns: int, scale: int = 4, gap: int = 2) -> NDArray[np.uint8]:
-    """Images ``M x C x H x W`` in [0, 1] in rows of ``columns``, each pixel ``scale`` wide: ``H' x W' x 3``."""
+    """Images ``M x C x H x W`` in [0, 1] as one picture ``H' x W' x 3``: rows of ``columns``, pixels ``scale`` wide."""
     images = np.asarray(images, dtype=np.float64)
     if images.shape[1] == 1:
         images = np.repeat(images, 3, axis=1)
@@ -30,7 +30,10 @@ def grid(images: NDArray[np.floating], columns: int, scale: int = 4, gap: int = 
 
 
 def heat(maps: NDArray[np.floating], highest: float | None = None) -> NDArray[np.float64]:
-    """Maps ``M x H x W``, at least 0, as colours ``M x 3 x H x W``; ``highest`` is the top of one common scale."""
+    """Maps ``M x H x W``, at least 0, as colours ``M x 3 x H x W``.
+
+    All maps share one scale. It ends at ``highest``, or at the largest value.
+    """
     top = highest if highest is not None else float(maps.max())
     position = np.clip(maps / max(top, 1e-12), 0, 1) * (len(HEAT) - 1)
     below = np.floor(position).astype(int).clip(0, len(HEAT) - 2)

@@ -1,4 +1,4 @@
-"""The one command that inspects the same model with the same settings."""
+"""The command that repeats an inspection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _joined(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """One word of a shell's command line; what cannot be seen is spelt out, so that it can be copied from paper."""
+    """One word of a shell's command line. Invisible characters are spelt out, so that it can be copied from paper."""
     if text.isprintable():
         return quote(text)
     spelt = "".join(
@@ -44,7 +44,7 @@ def _quoted(text: str) -> str:
 
 
 def _bytes(character: str) -> bytes:
-    """As in a file's name, where bytes that are no UTF-8 stand as surrogates."""
+    """The bytes of a character of a file's name. A surrogate stands for a byte that is no UTF-8."""
     try:
         return character.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

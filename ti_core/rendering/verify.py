@@ -1,7 +1,7 @@
-"""``report verify``: whether the digests of a report still hold, and whether its page says what its JSON says.
+"""``report verify``: checks the digests of a report, and whether its page agrees with its JSON.
 
-A digest shows what was changed by accident or by somebody who did not know of it. Whoever writes a page can also write
-new digests into it: who vouches for a report is shown by a signature, which this program does not make.
+A digest shows changes by accident, and changes by somebody who did not know of the digest. Whoever writes a page can
+also write new digests into it. Only a signature shows who vouches for a report. This program makes no signatures.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _VERDICT = re.compile(r'<p class="verdict (\w+)"><strong>\S+ (\w+)\.</strong>([^
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was compared.
+    """One comparison.
 
     Parameters
     ----------
     name : "json", "page", "text", "code", "model", "pack" or "images".
     state : :data:`HOLDS`, :data:`DIFFERS` or :data:`NOT_COMPARED`.
-    sentence : what that means.
-    sha256 : the digest that the report records, where there is one.
+    sentence : the result in words.
+    sha256 : the digest that the report records; empty where it records none.
     """
 
     name: str
@@ -58,14 +58,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """A report and what was compared."""
+    """A report and the results of all comparisons."""
 
     report: Report
     checks: tuple[Check, ...]
 
     @property
     def state(self) -> str:
-        """:data:`DIFFERS` if anything does; :data:`NOT_COMPARED` if another version of the program wrote it."""
+        """The state of the whole report.
+
+        :data:`DIFFERS` if any check but that of the program's code differs, :data:`NOT_COMPARED` if another version of
+        the program wrote the report, :data:`HOLDS` otherwise.
+        """
         states = {check.name: check.state for check in self.checks}
         if DIFFERS in [s for name, s in states.items() if name != "code"]:
             return DIFFERS
@@ -88,7 +92,7 @@ def verify_report(
     images: Path | None = None,
     digest: str | None = None,
 ) -> Verification:
-    """Compare a report with itself, and with what it names as far as that is given.
+    """Check a report against its own digests, and against the model, the pack or the images that are given.
 
     Parameters
     ----------
@@ -96,12 +100,12 @@ def verify_report(
     models : the model file, followed by an ONNX graph's weight files where they are not named after it.
     pack : name or folder of the reference pack.
     images : the clean images that took a pack's place.
-    digest : what the digest of the report's JSON should be, from a printed page.
+    digest : the expected digest of the report's JSON, for example from a printed page.
 
     Raises
     ------
     ReportError : the file is no report of this program.
-    PackError, DataError, OSError : what it is to be compared with cannot be read.
+    PackError, DataError, OSError : the model, the pack or the images cannot be read.
     """
     held = read_report(path)
     report = held.report
@@ -160,7 +164,7 @@ def _seal(page: str) -> Check:
 
 
 def _text(page: str, report: Report, text: str) -> Check:
-    """Write the page anew from its JSON, with its pictures and its time, and compare, whatever its digests say."""
+    """Write the page again from its JSON, its pictures and its time, and compare. The digests play no part."""
     pictures = {unescape(m[1]): m[0] for m in _SECTION.finditer(page)}
     times = _TIME.findall(page)
     rest = unsealed(page)
@@ -180,7 +184,7 @@ def _text(page: str, report: Report, text: str) -> Check:
 
 
 def _shows(page: str, report: Report) -> bool:
-    """Whether verdict, probability and the model's digest are on the page as the JSON has them."""
+    """Whether the page shows the JSON's verdict, probability and digest of the model."""
     lines = _VERDICT.findall(page)
     if len(lines) != 1 or page.count('class="verdict') != 1:
         return False

@@ -1,4 +1,4 @@
-"""A case: the plain data of one inspection, finished or on the way."""
+"""A case: the plain data of one inspection, finished or unfinished."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CASE_VERSION = 1
 
 @dataclass(frozen=True)
 class Decision:
-    """What one meta-model decided with.
+    """Features and thresholds of one meta-model.
 
     Parameters
     ----------
-    names : of its features; their Shapley values are the case's array ``why/<detector>``.
+    names : names of its features. Their Shapley values are the case's array ``why/<detector>``.
     low, high : its thresholds on the probability.
     """
 
@@ -37,15 +37,15 @@ class Case:
 
     Parameters
     ----------
-    report : the inspection's report. Of an unfinished case it holds what the streams so far say.
+    report : the inspection's report. In an unfinished case it holds the results of the streams that have finished.
     finished : whether the joint verdict has been reached.
-    class_names, kinds : of the pack's classes, and of the probes' groups of triggers.
-    maker, witness : ids of the reference models that the probes were made with and that the gallery shows beside
-        the suspect; empty where there are none.
+    class_names, kinds : names of the pack's classes, and of the groups of triggers of the probes.
+    maker, witness : id of the reference model that made the probes, and id of the one that the gallery shows beside
+        the suspect; empty where there is none.
     decisions : by detector ("saliency", "joint").
     attributions : methods of attribution that this network allows, for pictures.
-    notes : sentences on what could not be shown, and why.
-    file : what :func:`ti_core.loading.describe_file` says of the model file.
+    notes : sentences that say what could not be shown, and why.
+    file : the description of the model file by :func:`ti_core.loading.describe_file`.
     code : SHA-256 of the program's own source files.
     created : time of the inspection, ISO 8601 with zone.
     arrays : see :data:`ti_core.results.checks.SHAPES`.
@@ -67,17 +67,17 @@ class Case:
 
     @property
     def decided_by(self) -> str:
-        """The detector that the verdict rests on: "joint", or "saliency" where no deep stream took part (yet)."""
+        """The detector that the verdict depends on: "joint", or "saliency" as long as no deep stream has taken part."""
         return "joint" if "joint" in self.decisions else "saliency"
 
     @property
     def understood(self) -> bool:
-        """Whether the model classifies the pack's (or the user's) images, so that there is evidence at all."""
+        """Whether the model classifies the pack's (or the user's) images. Otherwise there is no evidence."""
         return bool(self.decisions) or bool(self.group("evidence"))
 
     @property
     def alone(self) -> bool:
-        """Whether no reference pack took part, only the user's own images."""
+        """Whether the user's own images took the place of a reference pack."""
         return self.report.pack.get("name") is None
 
     def group(self, prefix: str) -> dict[str, Array]:
@@ -86,7 +86,7 @@ class Case:
         return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the arrays, for ``case.json``."""
+        """Everything except the arrays, for ``case.json``."""
         return {
             "case_version": CASE_VERSION,
             "created": self.created,

@@ -1,9 +1,9 @@
-"""A case: the plain data of one inspection, finished or on the way, kept in two files and no pickle.
+"""Writing and reading the two files of a case. Neither is a pickle.
 
-``case.json`` holds the report and what else is text or a single number, ``case.safetensors`` the arrays that the
-pictures and charts are drawn from. Whoever wrote a case may have been taken over by a hostile model file, so reading
-one checks every type, shape and number (:mod:`ti_core.results.checks`); its texts stay untrusted and are escaped where
-they are shown.
+``case.json`` holds the report and every other text or single number. ``case.safetensors`` holds the arrays that the
+pictures and charts are drawn from. A hostile model file may have taken over the process that wrote a case. So reading a
+case checks every type, shape and number: :mod:`ti_core.results.case_record`, :mod:`ti_core.results.checks`. Its texts
+stay untrusted and are escaped where they are shown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ MOST_ARRAY_BYTES = 256 << 20
 
 
 def save_case(case: Case, folder: Path, stem: str = "case") -> None:
-    """Write a case; the record comes last and names the digest of the arrays, so that a half-written one is noticed."""
+    """Write a case.
+
+    The record is written last and holds the digest of the arrays. So a half-written case is noticed.
+    """
     from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,11 +51,11 @@ def load_case(folder: Path, stem: str = "case", alone: bool = False) -> Case:
 
     Parameters
     ----------
-    alone : whether one that was made without a reference pack is taken too.
+    alone : whether a case of an inspection without a reference pack is allowed, too.
 
     Raises
     ------
-    CaseError : there is none, or anything in it is not as :func:`save_case` writes it.
+    CaseError : there is no case, or something in it is not as :func:`save_case` writes it.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -73,7 +76,7 @@ def load_case(folder: Path, stem: str = "case", alone: bool = False) -> Case:
 
 
 def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dict[str, Any]:
-    """The checked content of the record: enough for a list of cases, without the arrays."""
+    """The checked content of the record, without the arrays. A list of cases needs no more."""
     from ti_core.results.case_record import check_record
 
     text = _read(folder / f"{stem}.json", MOST_JSON_BYTES)
@@ -88,11 +91,9 @@ def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dic
 
 def case_from(values: Mapping[str, Any]) -> Case:
     """The case, without its arrays, that a checked record describes."""
-    known = set(Report.__dataclass_fields__)
-    report = {k: v for k, v in values["report"].items() if k in known}
-    report["reasons"] = tuple(report["reasons"])
+    report = values["report"]
     return Case(
-        report=Report(**report),
+        report=Report(**report | {"reasons": tuple(report["reasons"])}),
         finished=values["finished"],
         class_names=tuple(values["class_names"]),
         kinds=tuple(values["kinds"]),
@@ -121,7 +122,7 @@ def _refuse(constant: str) -> None:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """A plain file of the case, never a link out of it, and never more than ``most`` bytes."""
+    """The content of a plain file of the case. Links are not followed, and ``most`` bytes are the limit."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(handle, "rb") as file:

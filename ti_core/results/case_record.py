@@ -1,4 +1,4 @@
-"""The record of a case, ``case.json``: what has to hold before anything in it is used."""
+"""The record of a case, ``case.json``, and the checks before anything in it is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DecisionRecord(Group):
 
 
 class CaseRecord(Group):
-    """Everything of a case but its report and its arrays."""
+    """Everything in a case except its report and its arrays."""
 
     case_version: int
     created: Annotated[Text, matching(ISO)]
@@ -64,7 +64,7 @@ def check_record(values: Any, alone: bool = False) -> None:
 
     Raises
     ------
-    CaseError : it is none.
+    CaseError : ``values`` is no such record.
     """
     try:
         check_plain(values)

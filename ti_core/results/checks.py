@@ -1,4 +1,4 @@
-"""What has to hold of a case's arrays before they are used: names, types, shapes, ranges, finite numbers."""
+"""Checks of a case's arrays before they are used: names, types, shapes, ranges, finite numbers."""
 
 from __future__ import annotations
 
@@ -44,20 +44,26 @@ SHAPES: dict[str, str] = {
     "reference/saliency/pooled": "R G L",
     "reference/saliency/per_image": "R G M l",
 }
-"""Dimensions of every array: a letter stands for one size throughout the case.
+"""Dimensions of every array. A letter stands for the same size in all arrays of a case.
 
-G groups of triggers, n probe images shown of each row, P images on the way, T = iterations + 1, R fitted reference
-models. Beside these there are further ``evidence/<stream>/<array>`` and ``reference/<stream>/<array>``.
+G: groups of triggers. n: probe images shown of each row. P: images kept between the start and the end of activation
+maximisation. T = iterations + 1. R: fitted reference models. A case may hold further arrays
+``evidence/<stream>/<array>`` and ``reference/<stream>/<array>``.
 """
 
 WITHIN_ONE = ("probes", "actmax/maker/images", "actmax/suspect/images", "trigger/", "occlusion/turned")
-"""Images, masks and patterns: in [0, 1]."""
+"""Arrays with values in [0, 1]: images, masks and patterns."""
 CLASSES = ("seen/", "actmax/maker/classes", "actmax/suspect/classes", "trigger/before", "trigger/after")
-"""Indices of classes."""
+"""Arrays of class indices."""
 
 
 def check_arrays(case: Case, arrays: Mapping[str, Array]) -> None:
-    """Raise :class:`CaseError` unless every array is known, of its shape, finite and in its range."""
+    """Check that every array has a known name, its shape, finite numbers and its range.
+
+    Raises
+    ------
+    CaseError : an array does not.
+    """
     _must(len(arrays) <= 80, "the number of arrays")
     sizes: dict[str, int] = {"G": len(case.kinds)} if case.kinds else {}
     for detector, letter in (("saliency", "f"), ("joint", "j")):

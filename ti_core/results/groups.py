@@ -40,7 +40,7 @@ class Group(BaseModel):
 
 @dataclass(frozen=True)
 class Shaped:
-    """Annotation: a value is checked as ``shape``, whatever type it has in memory."""
+    """Annotation: a value's JSON is checked as ``shape``. The annotated type is the value's type in memory."""
 
     shape: Any
 
@@ -65,7 +65,7 @@ def absent(says: str) -> Any:
 
 
 def as_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The values, if they are settings; raises :class:`ValueError` otherwise."""
+    """The same values. Raises :class:`ValueError` unless they are valid settings."""
     try:
         Settings.parse({k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except (SettingsError, TypeError) as error:

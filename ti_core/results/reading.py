@@ -1,4 +1,4 @@
-"""Reading a report, as a page or as JSON, as the file of a stranger."""
+"""Reading a report, as a page or as JSON, from a file that a stranger may have written."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _JSON = re.compile(r'<pre id="report-json">([^<]*)</pre>')
 
 @dataclass(frozen=True)
 class ReportFile:
-    """What a file holds of a report.
+    """The content of a report's file.
 
     Parameters
     ----------
-    report, text : the report, and the JSON that it was read from, letter by letter.
-    page : the whole page, or None where the file is the JSON itself.
+    report : the report.
+    text : the JSON that the report was read from, letter by letter.
+    page : the whole page, or None where the file is JSON.
     """
 
     report: Report

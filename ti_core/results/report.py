@@ -74,7 +74,7 @@ class Report:
     streams: Annotated[
         dict[str, dict[str, Any]],
         Shaped(Streams),
-        Described(description="For every stream of evidence its own score and the figures behind it."),
+        Described(description="The score and the figures of every stream of evidence."),
     ]
     model: Annotated[dict[str, Any], Shaped(Inspected), Described(description="What was inspected.")]
     pack: Annotated[
@@ -102,7 +102,7 @@ class Report:
         dict[str, str],
         Shaped(dict[Text, Confinement]),
         Described(
-            description="What kept the process that opened the file from network, files and processes."
+            description="Means that kept the process that opened the file from network, files and processes."
         ),
     ] = field(default_factory=dict)
     schema_version: Annotated[
@@ -114,13 +114,13 @@ class Report:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Report:
-        """The report that :meth:`as_dict` made, as it comes back from JSON.
+        """The report of a record that was read from JSON.
 
-        It is checked, since it may come from a process that a file took over.
+        The record is checked, since it may come from a process that a model file has taken over.
 
         Raises
         ------
-        ValueError : it is none; a sentence says what is wrong.
+        ValueError : the record is no report. The message is one sentence.
         """
         check_plain(record, 1)
         found = report_schema().problems(record)
@@ -173,13 +173,13 @@ def report_schema() -> Schema:
 
 
 def percent(probability: float) -> str:
-    """A probability for a sentence; never a certainty."""
+    """A probability in words for a sentence. It is never given as 0% or 100%."""
     return "over 99%" if probability > 0.99 else "under 1%" if probability < 0.01 else f"{probability:.0%}"
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of the program and of what its figures depend on; "source" is the digest of its source files."""
+    """Versions of the program and of the packages that its figures depend on; "source": digest of its source files."""
     found = {"ti_core": __version__, "source": code_digest(), "python": platform.python_version()}
     for name in ("torch", "captum", "catboost", "numpy"):
         try:

@@ -1,4 +1,4 @@
-"""From a model of a JSON record: its JSON Schema, the list of its fields, and sentences on what does not fit."""
+"""JSON Schema, list of fields and error sentences for a pydantic model of a JSON record."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ NO_TYPE = ("_type", "is_instance_of")
 
 @dataclass(frozen=True)
 class Field:
-    """One field, or with "*" as its last name one for each name that may stand there.
+    """One field. "*" in its path stands for any name.
 
     Parameters
     ----------
     path : names joined by dots.
-    kind : words for its type, joined by " or ": see :data:`WORDS`; "anything" where every type is allowed.
-    says : what it is.
-    always : whether it is there whenever the group around it is.
+    kind : words for its type, joined by " or ": see :data:`WORDS`. "anything" where every type is allowed.
+    says : its description.
+    always : whether the group around it always has it.
     """
 
     path: str
@@ -91,7 +91,7 @@ class Schema:
         }
 
     def problems(self, record: Any) -> list[str]:
-        """What does not fit, one sentence each: fields that are unknown, missing, of another type or out of range."""
+        """One sentence for each field that is unknown, missing, of another type or out of range."""
         try:
             self._model.model_validate(record)
         except ValidationError as error:
