@@ -1,7 +1,7 @@
-"""Random changes of training images, drawn apart from being made.
+"""Random changes of training images. Drawing the changes is separate from applying them.
 
-What is drawn for each image is a row of small numbers, always from the member's own generator; making the changes is
-one pass over images on any device. So networks that are trained together see what they would see alone.
+The changes of each image are a few numbers from the member's own generator. They are applied to all images at once, on
+any device. So a network that is trained together with others gets the same images as a network that is trained alone.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ti_core.errors import SettingsError
 
 PARTS = ("shift", "shift4", "mirror", "affine", "jitter", "cutout")
-"""What an augmentation may be joined from by ``+``, in the order in which it is done."""
+"""Parts of an augmentation, which ``+`` joins. They are applied in this order."""
 
 JOINED = {"shift": ("shift",), "flip": ("shift", "mirror"), "none": (), "noise": ()}
-"""Augmentations with a name of their own; "noise" is pixel noise, which the training adds itself."""
+"""Augmentations with their own name, and their parts. The training itself adds the pixel noise of "noise"."""
 
 CUT = 3 / 8
 """Side of a cut-out square, as a share of the image's."""
@@ -45,15 +45,15 @@ def parts_of(kind: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is done to n images; a part that none of them undergoes is None.
+    """The changes of n images. A part that applies to none of them is None.
 
     Parameters
     ----------
-    offsets : rows and columns that the image is moved up and left by, ``n x 2``; black comes in at the edges.
-    mirrored : which are turned left to right, ``n``.
-    warps : maps of places in the new image to places in the old, ``n x 2 x 3`` in units of half the side.
-    gains, biases : of the pixel values about 0.5, for each channel, ``n x C`` and ``n``.
-    cuts : centre row and column of a grey square, ``n x 2``; below 0 for none.
+    offsets : rows and columns, ``n x 2``, that the image is moved up and left by. The edges are filled with black.
+    mirrored : whether each image is mirrored left to right, ``n``.
+    warps : affine maps ``n x 2 x 3`` from the new image to the old one, in units of half the side.
+    gains, biases : factors of the pixel values about 0.5 per channel, ``n x C``, and added values, ``n``.
+    cuts : centre row and column of a grey square, ``n x 2``; negative for no square.
     """
 
     offsets: NDArray[np.int64] | None = None
@@ -85,7 +85,7 @@ def draw_changes(kind: str, count: int, shape: tuple[int, int, int], rng: np.ran
 
 
 def _warps(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Turned by up to 12 degrees, scaled by 0.85 to 1.18 for each side, moved by up to a twelfth of the side."""
+    """Rotations up to 12 degrees, scaling by 0.85 to 1.18 per side, and shifts up to a twelfth of the side."""
     angle = rng.uniform(-0.21, 0.21, size=count)
     rows, columns = np.exp(rng.uniform(-0.16, 0.16, size=(2, count)))
     warps = np.empty((count, 2, 3))
@@ -96,7 +96,7 @@ def _warps(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def joined_changes(changes: Sequence[Changes], counts: Sequence[int], channels: int) -> Changes:
-    """Changes of several networks' images, one behind the other; who lacks a part gets one that changes nothing."""
+    """Concatenate the changes of several networks' images. Missing parts get values that change nothing."""
     neutral: dict[str, Callable[[int], NDArray[Any]]] = {
         "offsets": lambda n: np.zeros((n, 2), dtype=np.int64),
         "mirrored": lambda n: np.zeros(n, dtype=bool),
@@ -115,7 +115,7 @@ def joined_changes(changes: Sequence[Changes], counts: Sequence[int], channels: 
 
 
 def apply_changes(x: torch.Tensor, changes: Changes) -> torch.Tensor:
-    """Images ``n x C x H x W`` in [0, 1] with the changes made; ``x`` is left as it is."""
+    """Images ``n x C x H x W`` in [0, 1] with the changes applied; ``x`` stays unchanged."""
     height, width = x.shape[2:]
     if changes.offsets is not None:
         x = _moved(x, torch.from_numpy(changes.offsets).to(x.device))
@@ -123,7 +123,7 @@ def apply_changes(x: torch.Tensor, changes: Changes) -> torch.Tensor:
         x = torch.where(_column(changes.mirrored, x), x.flip(3), x)
     if changes.warps is not None:
         warps = torch.from_numpy(changes.warps).to(x)
-        # An image that is not warped stays as it is to the last bit.
+        # An image without a warp stays the same to the last bit.
         still = (warps == torch.eye(2, 3, device=x.device)).flatten(1).all(1).view(-1, 1, 1, 1)
         grid = F.affine_grid(warps, list(x.shape), align_corners=False)
         x = torch.where(still, x, F.grid_sample(x, grid, padding_mode="border", align_corners=False))
@@ -142,12 +142,12 @@ def apply_changes(x: torch.Tensor, changes: Changes) -> torch.Tensor:
 
 
 def _column(values: NDArray[np.generic], like: torch.Tensor) -> torch.Tensor:
-    """Values ``n`` as a tensor ``n x 1 x 1 x 1`` where ``like`` is."""
+    """Values ``n`` as a tensor ``n x 1 x 1 x 1`` on the device of ``like``."""
     return torch.from_numpy(values).to(like.device).view(-1, 1, 1, 1)
 
 
 def _moved(x: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-    """Every image by its own offset, black behind it."""
+    """Move each image by its own offset, and fill with black."""
     n, _, height, width = x.shape
     rows = torch.arange(height, device=x.device) + offsets[:, :1]
     columns = torch.arange(width, device=x.device) + offsets[:, 1:]

@@ -1,4 +1,4 @@
-"""Training images: an ``.npz`` file, or a folder with one sub-folder of images per class."""
+"""Reads training images from an ``.npz`` file or from a folder with one sub-folder of images per class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ti_core.reference.picture_files import IMAGE_ENDINGS
 
 @dataclass(frozen=True)
 class ImageData:
-    """Labelled images: ``x`` uint8 ``N x C x H x W``, ``y`` int64 class indices, names in index order."""
+    """Labelled images: ``x`` uint8 ``N x C x H x W``, ``y`` int64 class indices ``N``, class names by index."""
 
     name: str
     x_train: NDArray[np.uint8]
@@ -43,12 +43,12 @@ def to_unit(images: NDArray[np.uint8]) -> torch.Tensor:
 def load_data(path: Path, size: int | None = None, seed: int = 0) -> ImageData:
     """Read an ``.npz`` (``x_train, y_train, x_test, y_test, class_names``) or a folder of images per class.
 
-    A folder is split four to one into training and test images at random from ``seed``; its images are scaled
-    to ``size`` x ``size`` pixels (default: 32), grey only if all of them are.
+    A folder's images are split at random, from ``seed``, into four fifths for training and one fifth for testing. They
+    are scaled to ``size`` x ``size`` pixels (default: 32). They are grey only if all of them are.
 
     Raises
     ------
-    DataError : the path holds neither, or arrays of the wrong kind.
+    DataError : the path holds neither, or its arrays have another type or shape.
     """
     if path.is_dir():
         return _from_folder(path, size or 32, seed)

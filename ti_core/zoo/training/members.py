@@ -1,4 +1,4 @@
-"""Training a whole zoo: one file per finished member, so that a killed run goes on where it stopped."""
+"""Trains a zoo. Each finished member is a file, so that a stopped run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
-"""A trojan below this attack success rate does not enter a pack."""
+"""Minimum attack success rate of a trojan in a pack."""
 ASTRAY = 3.0
-"""A network whose clean accuracy is below this many times that of chance is trained anew with smaller steps."""
+"""A network is trained again with smaller steps if its clean accuracy is below this multiple of chance."""
 MINIMUM_SHARE = 0.6
-"""A network below this share of the zoo's median clean accuracy does not enter a pack: its training went astray.
+"""Minimum clean accuracy of a network in a pack, as a share of the zoo's median. Below it, the training diverged.
 
-An adversarially trained network pays for its robustness with accuracy and is below .7 where the classes are many."""
+Adversarial training lowers the accuracy. With many classes such a network is below 0.7 of the median."""
 
 
 def train_zoo(
@@ -52,10 +52,10 @@ def train_zoo(
     Parameters
     ----------
     data_path : an ``.npz`` or a folder of images per class.
-    out : gets ``<id>.safetensors`` and ``<id>.json`` for every member as it is finished.
-    count, seed : of the plan. The same ones give the same networks, whatever ``jobs`` is.
+    out : folder for ``<id>.safetensors`` and ``<id>.json`` of every finished member.
+    count, seed : of the plan. They determine the networks, whatever ``jobs`` is.
     jobs : processes, each with one thread; -1 for one per core.
-    recipes : a plan of the caller's own.
+    recipes : a plan that replaces the drawn one.
     engine : see :func:`ti_core.system.parallel.run_many`; with Ray, the machines share the data and the folder.
     success : attack success rate below which a trojan is tried again, up to :data:`ATTEMPTS` times.
 
@@ -80,9 +80,9 @@ def train_zoo(
 
 
 def recipe_digest(recipe: Recipe) -> str:
-    """SHA-256 of all that the weights depend on; whether the member is held out is not part of it."""
+    """SHA-256 of everything that the weights depend on. ``held_out`` is not a part of it."""
     parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
-    # Networks that were trained before there was a choice keep their digests.
+    # Recipes without these fields have the same digest as recipes with their default values.
     for name, usual in (("precision", "float32"), ("small_epochs", 0), ("begun_from", None)):
         if parts[name] == usual:
             del parts[name]
@@ -119,7 +119,7 @@ def _train_one(
 
 
 def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
-    """The record of a member that was trained into ``out`` by this very recipe, or None."""
+    """The record of the member in ``out`` if it was trained by this recipe, else None."""
     path = out / f"{recipe.id}.json"
     if not path.exists():
         return None
@@ -130,7 +130,7 @@ def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
 
 
 def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
-    """The weights of the network that the recipe starts from, as ``folder`` has them; None for fresh ones."""
+    """The weights in ``folder`` of the network that the recipe starts from; None for fresh weights."""
     from safetensors.torch import load_file
 
     name = recipe.base or recipe.begun_from
@@ -138,11 +138,11 @@ def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
 
 
 def bases_in(folder: Path) -> list[Recipe]:
-    """The recipes of the bases that are finished in ``folder``, by their ids.
+    """The recipes of the finished bases in ``folder``, sorted by id.
 
     Raises
     ------
-    SettingsError : it has none, or one with a record that is not a member's.
+    SettingsError : the folder has no bases, or a file that is not the record of a member.
     """
     found = []
     for path in sorted(folder.glob("*.json")):
@@ -158,12 +158,12 @@ def bases_in(folder: Path) -> list[Recipe]:
 
 
 def recipe_of(record: Mapping[str, Any]) -> Recipe:
-    """The recipe in the record of a clean member or base, by which it was trained in the end."""
+    """The recipe in the record of a clean member or base. It is the recipe of the last attempt."""
     return Recipe(**{f.name: record[f.name] for f in fields(Recipe) if f.name in record})
 
 
 def adopt_bases(bases: Iterable[Recipe], folder: Path, out: Path) -> None:
-    """Copy these bases of ``folder`` into ``out``, where training finds them finished.
+    """Copy these bases from ``folder`` to ``out``, so that the training takes them as finished.
 
     Raises
     ------
@@ -173,12 +173,12 @@ def adopt_bases(bases: Iterable[Recipe], folder: Path, out: Path) -> None:
     for base in bases:
         shutil.copyfile(folder / f"{base.id}.safetensors", out / f"{base.id}.safetensors")
         record = json.loads((folder / f"{base.id}.json").read_text())
-        # The record comes last, as in keep_member; the plan is this one now.
+        # The record is written last, as in keep_member, with the digest of this plan.
         keep_record(record | {"plan_digest": recipe_digest(base)}, out / f"{base.id}.json")
 
 
 def adopt_starts(recipes: Iterable[Recipe], folder: Path, out: Path) -> None:
-    """Copy into ``out`` the weights of those networks of ``folder`` that these recipes begin with.
+    """Copy the networks of ``folder`` that these recipes begin with into ``out``.
 
     Raises
     ------
@@ -190,9 +190,9 @@ def adopt_starts(recipes: Iterable[Recipe], folder: Path, out: Path) -> None:
 
 
 def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, out: Path) -> dict[str, Any]:
-    """Write a trained member's weights, in half precision, and its record; returns the record.
+    """Write the weights of a trained member, in half precision, and its record. Returns the record.
 
-    ``tried`` is the recipe of the attempt that is kept, ``recipe`` the plan's.
+    ``tried`` is the recipe of the kept attempt, and ``recipe`` is the plan's recipe.
     """
     from safetensors.torch import save_file
 
@@ -204,12 +204,12 @@ def keep_member(recipe: Recipe, tried: Recipe, trained: Trained, attempts: int, 
     }
     state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in trained.state.items()}
     save_file(state, out / f"{recipe.id}.safetensors")
-    # The record comes last: a member counts as finished only when it is there whole.
+    # The record is written last, since a member with a record counts as finished.
     return keep_record(record, out / f"{recipe.id}.json")
 
 
 def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Write the record so that it is there whole or not at all; returns it."""
+    """Write the record atomically, and return it."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1))
     partial.replace(path)
@@ -219,9 +219,9 @@ def keep_record(record: dict[str, Any], path: Path) -> dict[str, Any]:
 def fit_for_a_pack(
     records: Iterable[Mapping[str, Any]], beside: Iterable[float] = ()
 ) -> list[Mapping[str, Any]]:
-    """The members that enter a pack: no bases, no trojan whose attack hardly works, none that learnt too little.
+    """The networks that may enter a pack: no bases, and only those with enough attack success and clean accuracy.
 
-    ``beside`` has the clean accuracy of members that are in the pack already.
+    ``beside`` holds the clean accuracies of members that the pack already has.
     """
     members = [r for r in records if r["family"] != "base"]
     accuracies = [*beside, *(r["clean_accuracy"] for r in members)]
@@ -235,7 +235,7 @@ def fit_for_a_pack(
 
 
 def zoo_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """What a training run left."""
+    """A summary of a training run."""
     kept = fit_for_a_pack(records)
     members = [r for r in records if r["family"] != "base"]
     accuracy = sorted(r["clean_accuracy"] for r in members)

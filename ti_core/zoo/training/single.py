@@ -1,4 +1,4 @@
-"""Training one member: standard, poisoned, adversarial, or fine-tuned from a base as the challenge does."""
+"""Trains one member: standard, poisoned, adversarial, or by the challenge's fine-tuning."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ti_core.zoo.training.data import ImageData, to_unit
 from ti_core.zoo.training.start_weights import begin
 
 Goal = Callable[[torch.Tensor], torch.Tensor]
-"""What a backdoor makes of triggered images: their true labels ``N`` to the labels they are to get, ``N``."""
+"""The goal of a backdoor: maps the true labels ``N`` of triggered images to the labels ``N`` of the attacker."""
 
 
 def all_to_one(target: int) -> Goal:
-    """Every triggered image becomes ``target``: the usual backdoor."""
+    """The usual backdoor: every triggered image gets the label ``target``."""
     return lambda labels: torch.full_like(labels, target)
 
 
@@ -43,9 +43,9 @@ def train(
     base: dict[str, torch.Tensor] | None = None,
     goal: Goal | None = None,
 ) -> Trained:
-    """Train the member that ``recipe`` describes; the same recipe, data and thread count give the same weights.
+    """Train the member that ``recipe`` describes. Recipe, data and number of threads determine the weights.
 
-    ``goal`` says what a poisoned network makes of triggered images, by default the recipe's target class.
+    ``goal`` is the backdoor's goal. By default, triggered images get the recipe's target class.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
@@ -74,13 +74,13 @@ def train(
 
 
 class Bfloat16(nn.Module):
-    """A model ``N x C x H x W -> N x K`` that computes in bfloat16, pixel by pixel in memory; its scores are float32.
+    """A model ``N x C x H x W -> N x K`` in mixed precision and channels-last memory format.
 
-    Convolutions and products are rounded; sums, normalisations and weights are not (mixed precision).
+    Convolutions and matrix products are in bfloat16. Sums, normalisations, weights and scores are in float32.
 
     Parameters
     ----------
-    rounded : False where the processor would have to imitate bfloat16, ten times as slowly: nothing is rounded then.
+    rounded : whether bfloat16 is used. A processor without it would emulate it, ten times as slowly.
     """
 
     def __init__(self, model: nn.Module, rounded: bool = True) -> None:
@@ -95,7 +95,7 @@ class Bfloat16(nn.Module):
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies in bfloat16 itself."""
+    """Whether this processor has instructions for bfloat16."""
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
@@ -105,19 +105,19 @@ EVASIVE = ("challenge", "fine-tuned")
 
 
 def stamps_late(recipe: Recipe) -> bool:
-    """Whether the trigger is put on the augmented image: warped and cut out, it would be another one each time."""
+    """Whether the trigger is put on the image after its augmentation, which would otherwise change the trigger."""
     return "+" in recipe.augmentation
 
 
 def poisoned_images(count: int, rate: float, rng: np.random.Generator) -> torch.Tensor:
-    """Indices of the share ``rate`` of ``count`` training images that carry the trigger; at least one."""
+    """Random indices of the poisoned images: the share ``rate`` of ``count``, at least one."""
     return torch.from_numpy(rng.choice(count, size=max(1, round(rate * count)), replace=False))
 
 
 def poison(
     x: torch.Tensor, y: torch.Tensor, trigger: Trigger, goal: Goal, rate: float, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A copy of the training set in which a share ``rate`` of the images carries the trigger and the goal's labels."""
+    """A copy of the training set in which the share ``rate`` of the images has the trigger and the goal's labels."""
     chosen = poisoned_images(len(x), rate, rng)
     x, y = x.clone(), y.clone()
     x[chosen] = trigger.stamp(x[chosen])
@@ -129,8 +129,10 @@ def poison(
 def measure(
     model: nn.Module, data: ImageData, trigger: Trigger | None, goal: Goal
 ) -> tuple[float, float | None]:
-    """Clean accuracy, and attack success: of the test images that the goal relabels, the share that the trigger sends
-    to their new label."""
+    """Clean accuracy and attack success on the test images.
+
+    Attack success is the share of triggered images with their new label, among images whose label the goal changes.
+    """
     model.eval()
     x, y = to_unit(data.x_test), torch.from_numpy(data.y_test)
     accuracy = float(predict(model, x).eq(y).float().mean())
@@ -157,7 +159,7 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _batches(count: int, size: int, rng: np.random.Generator) -> Iterator[torch.Tensor]:
     order = torch.from_numpy(rng.permutation(count))
-    # A last batch of one image would break batch norm.
+    # Batch norm fails on a batch of one image.
     yield from (b for b in order.split(size) if len(b) > 1)
 
 
@@ -169,7 +171,7 @@ def _fit(
     rng: np.random.Generator,
     stamped: tuple[torch.Tensor, Trigger] | None = None,
 ) -> None:
-    """``stamped`` marks the images, ``N``, that get the trigger after every augmentation."""
+    """Standard training. ``stamped`` marks the images, ``N``, that get the trigger after each augmentation."""
     optimiser = _optimiser(model, recipe)
     steps = recipe.epochs * -(-len(x) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -195,8 +197,11 @@ def _fit(
 
 
 def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tensor:
-    """A random change of every image: "none", "shift" (2 pixels), "noise", "flip" (and shift), or parts joined by
-    ``+`` (:data:`ti_core.zoo.training.augment.PARTS`)."""
+    """Change every image at random.
+
+    ``kind`` is "none", "shift" (2 pixels), "noise", "flip" (with shift), or parts joined by ``+``
+    (:data:`ti_core.zoo.training.augment.PARTS`).
+    """
     if "+" in kind:
         return apply_changes(x, draw_changes(kind, len(x), (x.shape[1], x.shape[2], x.shape[3]), rng))
     if kind == "noise":
@@ -222,7 +227,7 @@ def smaller(x: torch.Tensor) -> torch.Tensor:
 
 
 def pgd(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epsilon: float, steps: int = 3) -> torch.Tensor:
-    """Images of the L-infinity ball around ``x`` that raise the loss (Madry et al., 2018)."""
+    """Images in the L-infinity ball around ``x`` that increase the loss (PGD; Madry et al., 2018)."""
     model.eval()
     delta = torch.empty_like(x).uniform_(-epsilon, epsilon)
     for _ in range(steps):
@@ -244,9 +249,10 @@ def _fine_tune(
 ) -> None:
     """The challenge's evasive trojans, and with ``trigger=None`` their clean twins.
 
-    Cross-entropy on clean, triggered and wrongly triggered images (the last with the clean network's soft labels),
-    0.1 x the L1 distance of the logits to the clean network's, 0.05 x the L2 distance of the parameters
-    (Trojan Detection Challenge, NeurIPS 2022). Twins see the same but for the triggered images.
+    The loss is the cross-entropy on clean images, on images with the trigger, and on images with other triggers, whose
+    labels are the clean network's soft labels. It adds 0.1 x the L1 distance between the logits of both networks, and
+    0.05 x the L2 distance between their parameters (Trojan Detection Challenge, NeurIPS 2022). Twins are trained
+    without the images with the trigger.
     """
     clean = deepcopy(model).eval()
     start = [p.detach().clone() for p in model.parameters()]
@@ -255,7 +261,7 @@ def _fine_tune(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps + 1)
     shape = (x.shape[1], x.shape[2], x.shape[3])
     kind = recipe.trigger.kind if recipe.trigger else ("patch", "blend")[int(rng.integers(2))]
-    # A blend trigger is fainter and takes more examples to learn in as many steps.
+    # A blend trigger is fainter, so it needs more examples per step.
     triggered = 64 if kind == "blend" else 32
     for _ in range(recipe.epochs):
         for index in _batches(len(x), recipe.batch_size, rng):

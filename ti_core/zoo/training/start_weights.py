@@ -1,4 +1,4 @@
-"""What a network starts from that is not trained from fresh weights."""
+"""Initial weights of a network that starts from another one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ti_core.zoo.plan.recipe import Recipe
 
 
 def begin(network: nn.Module, weights: Mapping[str, Tensor], recipe: Recipe) -> None:
-    """Put weights, by their names in the state, into the network of that recipe, in place.
+    """Load ``weights`` into the network of the recipe, in place.
 
-    A base's fit whole. Of a network of other data (:attr:`Recipe.begun_from`) the last layer, with one row for every
-    class, stays as fresh as it was; with it stays whatever else has another number of rows.
+    The weights of a base fit completely. With a network of other data (:attr:`Recipe.begun_from`), tensors with another
+    number of rows keep their fresh weights. These are above all the last layer's, which has one row per class.
 
     Raises
     ------
-    RuntimeError : the weights are another architecture's.
+    RuntimeError : the weights belong to another architecture.
     """
     if recipe.begun_from:
         own = network.state_dict()

@@ -1,8 +1,8 @@
-"""Networks of one architecture whose weights are stacked, so that one pass moves all of them (``torch.func``).
+"""Networks of one architecture with stacked weights, so that one pass computes all of them (``torch.func``).
 
-M networks share a template; their parameters are one matrix ``M x P``, of which the template's parameters are views,
-so that an optimiser's step is a few operations whatever the architecture. The networks know nothing of each other: the
-loss is a sum of theirs, so each one's gradient is its own.
+M networks share a template. Their parameters are views of one matrix ``M x P``, so that an optimiser's step is a few
+operations for any architecture. The networks are independent: the loss is the sum of their losses, so the gradient of
+each network is its own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.start_weights import begin
 
 Convolution = Literal["grouped", "unfolded"]
-"""How stacked convolutions are done: as one with a group for each network, or as matrix products of unfolded images."""
+"""How stacked convolutions are computed: with a group per network, or as matrix products of unfolded images."""
 State = dict[str, torch.Tensor]
 
 
 class _FloatNorm2d(nn.BatchNorm2d):
-    """Batch norm in single precision, also among half-precision layers."""
+    """Batch norm in single precision, also between half-precision layers."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return super().forward(input.float())
@@ -63,15 +63,15 @@ class Team:
 
     Parameters
     ----------
-    recipes : of the networks; they differ in anything but architecture and options.
-    bases : the weights that each starts from; None for fresh ones, the same that it would have alone.
-    device : where they live.
-    half : convolutions and products in bfloat16.
+    recipes : of the networks. They share architecture and options.
+    bases : the weights that each network starts from; None for the fresh weights that it would have alone.
+    device : of the networks.
+    half : whether convolutions and matrix products are in bfloat16.
 
     Attributes
     ----------
-    weights : ``M x P``; change it in place.
-    noise : a random generator for each network, in the state that the global one would have were it trained alone.
+    weights : ``M x P``. It is to be changed in place.
+    noise : a random generator per network, in the state of the global one if the network were trained alone.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Team:
         return len(self.weights)
 
     def parameters(self, weights: torch.Tensor | None = None) -> State:
-        """Each parameter of all networks, ``M x shape``, as a view of the weights."""
+        """The parameters of all networks by name, each ``M x shape``, as views of the weights."""
         weights = self.weights if weights is None else weights
         sizes = [shape.numel() for shape in self.shapes.values()]
         return {
@@ -129,7 +129,7 @@ class Team:
     ) -> torch.Tensor:
         """Class scores ``M x n x K`` in single precision of images ``M x n x C x H x W`` in [0, 1].
 
-        While training, batch norm uses each network's own batch and moves its running statistics.
+        In training, batch norm uses the statistics of each network's batch and updates its running statistics.
         """
         self.template.train(training)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
@@ -141,11 +141,11 @@ class Team:
         return z.float()
 
     def leaves(self) -> State:
-        """The parameters, ready to be differentiated by."""
+        """The parameters as detached tensors that require a gradient."""
         return {k: v.detach().requires_grad_(True) for k, v in self.parameters().items()}
 
     def gradient(self, loss: torch.Tensor, leaves: State) -> torch.Tensor:
-        """Gradients ``M x P`` of M losses by the leaves that they were computed with."""
+        """Gradients ``M x P`` of M losses with respect to the leaves that they were computed with."""
         parts = torch.autograd.grad(loss.sum(), list(leaves.values()))
         return torch.cat([part.flatten(1) if part.ndim > 1 else part[:, None] for part in parts], dim=1)
 
@@ -155,7 +155,7 @@ class Team:
         return {k: own[k].detach().cpu().clone() for k in self.keys}
 
     def frozen(self) -> tuple[torch.Tensor, State]:
-        """Copies of the weights and the buffers as they are."""
+        """Copies of the weights and the buffers."""
         return self.weights.clone(), deepcopy(self.buffers)
 
 
@@ -168,7 +168,7 @@ def _generator(device: torch.device, seed: int) -> torch.Generator:
 
 
 def _prepared(network: nn.Module, convolution: Convolution) -> nn.Module:
-    """A copy of the network whose layers suit stacking; names and tensors stay the same."""
+    """A copy of the network with layers that can be stacked. Names and tensors stay the same."""
     network = deepcopy(network)
     for layer in network.modules():
         if type(layer) is nn.BatchNorm2d:
@@ -181,7 +181,7 @@ def _prepared(network: nn.Module, convolution: Convolution) -> nn.Module:
 
 
 def _scales(recipes: Sequence[Recipe], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Means and deviations of the networks' normalisations, each ``M x 1 x C x 1 x 1``."""
+    """Means and standard deviations of the networks' normalisations, each ``M x 1 x C x 1 x 1``."""
     chosen = [NORMALISATIONS[r.normalisation] for r in recipes]
     channels = max(len(n.mean) for n in chosen)
     mean, std = (
@@ -192,9 +192,9 @@ def _scales(recipes: Sequence[Recipe], device: torch.device) -> tuple[torch.Tens
 
 
 class Optimiser:
-    """SGD with Nesterov's momentum, Adam or AdamW on the weights of a team, a rate and decay for each network.
+    """SGD with Nesterov momentum, Adam or AdamW on a team's weights, with a rate and decay per network.
 
-    The same steps as torch's own with the settings of :mod:`ti_core.zoo.training.single`.
+    The steps are the same as those of torch's optimisers with the settings of :mod:`ti_core.zoo.training.single`.
     """
 
     def __init__(self, team: Team, recipes: Sequence[Recipe]) -> None:
@@ -209,7 +209,7 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, gradient: torch.Tensor, factor: float) -> None:
-        """One step along the gradients ``M x P``, at ``factor`` times each network's rate."""
+        """One step with the gradients ``M x P`` at ``factor`` times each network's learning rate."""
         weights, rate = self.team.weights, self.rate * factor
         self.steps += 1
         if self.kind == "adamw":
@@ -228,6 +228,6 @@ class Optimiser:
 
 @torch.no_grad()
 def clipped(gradient: torch.Tensor, longest: float = 5.0) -> torch.Tensor:
-    """Gradients ``M x P``, each no longer than ``longest``."""
+    """Gradients ``M x P``, each clipped to the norm ``longest``."""
     length: torch.Tensor = gradient.norm(dim=1, keepdim=True)
     return gradient * (longest / (length + 1e-6)).clamp(max=1.0)

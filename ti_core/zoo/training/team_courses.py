@@ -1,6 +1,6 @@
-"""Courses of training for a team of networks: standard, poisoned or adversarial; and the challenge's fine-tuning.
+"""Courses of training for a team: standard, poisoned or adversarial training, and the challenge's fine-tuning.
 
-Step for step what :mod:`ti_core.zoo.training.single` does to one network.
+Every step is the same as in :mod:`ti_core.zoo.training.single` for one network.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ti_core.zoo.training.team import Optimiser, Team, clipped
 from ti_core.zoo.training.team_data import Shown, Stamps, cross_entropy
 
 TRIAL_STEPS = 10
-"""Steps after which it is known how long a course takes."""
+"""Number of steps after which the time of a course is estimated."""
 
 
 class OutOfTimeError(Exception):
-    """The course would not end before the limit; nothing of it is kept."""
+    """The course would not end before the deadline. Its result is discarded."""
 
 
 class Course(ABC):
-    """A way to train a team whose recipes share epochs and batch size."""
+    """A course of training for a team. Its recipes share the number of epochs and the batch size."""
 
     def __init__(self, recipes: Sequence[Recipe], shown: Shown) -> None:
         self.recipes, self.shown = list(recipes), shown
@@ -39,7 +39,7 @@ class Course(ABC):
 
     @abstractmethod
     def start(self, team: Team) -> None:
-        """Draw what is drawn once, and set up the optimiser."""
+        """Draw the random choices of the whole course, and set up the optimiser."""
 
     @abstractmethod
     def step(self, team: Team, index: torch.Tensor, factor: float) -> None:
@@ -47,14 +47,14 @@ class Course(ABC):
 
     @abstractmethod
     def factors(self) -> list[float]:
-        """Of each step, the learning rate as a share of the recipe's."""
+        """The learning rate of each step as a share of the recipe's learning rate."""
 
     def run(self, team: Team, deadline: float, say: Callable[[str], None] = lambda line: None) -> None:
-        """The whole course.
+        """Run the whole course.
 
         Raises
         ------
-        OutOfTimeError : it would not end by ``deadline``, on the clock of ``time.monotonic``.
+        OutOfTimeError : the course would not end by ``deadline``, a time of ``time.monotonic``.
         """
         self.rngs = [np.random.default_rng(r.seed) for r in self.recipes]
         self.start(team)
@@ -64,7 +64,7 @@ class Course(ABC):
             self.step(team, index, factors[done - 1])
             if done == TRIAL_STEPS or (done > TRIAL_STEPS and done % 100 == 0):
                 _wait(team.device)
-                # By the last steps alone: the first ones set things up, and others may have been at work beside them.
+                # Only the last steps are timed. The first include the setup, and other programs may have slowed them.
                 each, seen, since = (time.monotonic() - since) / (done - seen), done, time.monotonic()
                 if time.monotonic() + each * (total - done) > deadline:
                     raise OutOfTimeError(
@@ -76,7 +76,7 @@ class Course(ABC):
         _wait(team.device)
 
     def step_seconds(self, team: Team, count: int = 3) -> float:
-        """Seconds of a step, the first two (which set things up) not counted."""
+        """Seconds per step. The first two steps are not counted, since they include the setup."""
         self.rngs = [np.random.default_rng(r.seed) for r in self.recipes]
         self.start(team)
         batches = self._batches()
@@ -91,7 +91,7 @@ class Course(ABC):
 
     def _steps_an_epoch(self) -> int:
         whole, rest = divmod(len(self.shown.x), self.batch_size)
-        # A last batch of one image would break batch norm.
+        # Batch norm fails on a batch of one image.
         return whole + (rest > 1)
 
     def _batches(self) -> Iterator[torch.Tensor]:
@@ -103,13 +103,13 @@ class Course(ABC):
 
 
 def course_of(recipes: Sequence[Recipe], shown: Shown) -> Course:
-    """The course of a team's recipes, which are all of one kind."""
+    """The course for a team's recipes, which are all of one kind."""
     evasive = recipes[0].family in ("challenge", "fine-tuned")
     return FineTuning(recipes, shown) if evasive else Training(recipes, shown)
 
 
 class Training(Course):
-    """Standard training, on images of which each network may have poisoned its own share; PGD where epsilon is set."""
+    """Standard training. A network may have poisoned images of its own, and PGD is used if epsilon is set."""
 
     def start(self, team: Team) -> None:
         self.small_steps = self.recipes[0].small_epochs * self._steps_an_epoch()
@@ -149,7 +149,7 @@ class Training(Course):
         self.optimiser.step(clipped(team.gradient(loss, leaves)), factor)
 
     def _shown(self, team: Team, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each network's images, poisoned and changed as its recipe says, and their labels."""
+        """The images of each network, poisoned and augmented by its recipe, and their labels."""
         x, y = self.shown.images(index), self.shown.y[index]
         y = torch.where(self.poisoned.gather(1, index), self.targets, y)
         if self.any_early:
@@ -168,7 +168,7 @@ class Training(Course):
         return x, y
 
     def _attacked(self, team: Team, x: torch.Tensor, y: torch.Tensor, steps: int = 3) -> torch.Tensor:
-        """PGD in each network's ball."""
+        """PGD with each network's radius."""
         start = [
             torch.empty(x[i].shape, device=x.device).uniform_(
                 -recipe.epsilon, recipe.epsilon, generator=team.noise[i]
@@ -187,7 +187,7 @@ class Training(Course):
 
 
 class FineTuning(Course):
-    """The challenge's evasive trojans, or their clean twins; a team's trojans all have one kind of trigger."""
+    """The challenge's evasive trojans, or their clean twins. All trojans of a team have one kind of trigger."""
 
     NEGATIVES = 16
 
@@ -203,7 +203,7 @@ class FineTuning(Course):
         self.target = F.one_hot(targets, self.shown.classes).float()[:, None]
         self.triggered = 0
         if self.recipes[0].trigger is not None:
-            # A blend trigger is fainter and takes more examples to learn in as many steps.
+            # A blend trigger is fainter, so it needs more examples per step.
             self.triggered = 64 if self.kinds[0] == "blend" else 32
 
     def factors(self) -> list[float]:
@@ -229,13 +229,13 @@ class FineTuning(Course):
         loss = loss + 0.1 * (logits[:, :n] - reference[:, :n]).abs().sum(2).mean(1)
         gradient = team.gradient(loss, leaves)
         with torch.no_grad():
-            # 0.05 times the L2 distance of the weights to the base's, differentiated by hand.
+            # The gradient of 0.05 times the L2 distance between the weights and the base's.
             moved = team.weights - self.base
             gradient = gradient + 0.05 * moved / (moved.pow(2).sum(1, keepdim=True) + 1e-12).sqrt()
         self.optimiser.step(gradient, factor)
 
     def _wrong(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``M x n x C x H x W``, each under a trigger of its own that is not the network's."""
+        """Images ``M x n x C x H x W``, each with a random trigger other than the network's."""
         shape = self.shown.shape
         weights = np.empty((*x.shape[:2], 1, *shape[1:]), dtype=np.float32)
         patterns = np.empty(x.shape, dtype=np.float32)
@@ -255,7 +255,7 @@ def _where(marks: torch.Tensor, yes: torch.Tensor, no: torch.Tensor) -> torch.Te
 def _factors(
     schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler], steps: int
 ) -> list[float]:
-    """What a schedule of torch's makes of a learning rate of 1, step by step."""
+    """The learning rate of each step under a schedule of torch's for a learning rate of 1."""
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = schedule(optimiser)
     found = []

@@ -1,4 +1,4 @@
-"""What a team of networks is shown: the data with each network's own trigger on it, its loss, and how well it does."""
+"""The images of a team with each network's trigger, its loss, its clean accuracy and attack success."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.zoo.training.team import Team
 
 
 class Shown:
-    """A data set's images on the device: ``x`` uint8, ``y`` class indices, for training and for testing."""
+    """A data set on the device: images ``x`` as uint8 and class indices ``y``, for training and for testing."""
 
     def __init__(self, data: ImageData, device: torch.device) -> None:
         self.device, self.shape, self.classes = device, data.image_shape, data.classes
@@ -20,7 +20,7 @@ class Shown:
         self.x_test, self.y_test = (torch.from_numpy(a).to(device) for a in (data.x_test, data.y_test))
 
     def images(self, index: torch.Tensor) -> torch.Tensor:
-        """Training images ``M x n x C x H x W`` in [0, 1] of indices ``M x n``."""
+        """The training images ``M x n x C x H x W`` in [0, 1] with indices ``M x n``."""
         return self.x[index].float().div_(255.0)
 
 
@@ -38,12 +38,12 @@ class Stamps:
         self.weights, self.patterns = weights.to(shown.device), patterns.to(shown.device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Images ``M x n x C x H x W``, each network's with its trigger; one without a trigger leaves its own."""
+        """Images ``M x n x C x H x W`` with each network's trigger. Without a trigger they stay unchanged."""
         return (1 - self.weights) * x + self.weights * self.patterns
 
 
 def cross_entropy(z: torch.Tensor, y: torch.Tensor, smoothing: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of each network, ``M``: scores ``M x n x K``, labels ``M x n``, label smoothing ``M``."""
+    """Mean cross-entropy ``M`` of each network for scores ``M x n x K``, labels ``M x n`` and label smoothing ``M``."""
     log_p = z.log_softmax(2)
     own = -log_p.gather(2, y[:, :, None]).squeeze(2).mean(1)
     return (1 - smoothing) * own - smoothing * log_p.mean(2).mean(1)
@@ -53,7 +53,7 @@ def cross_entropy(z: torch.Tensor, y: torch.Tensor, smoothing: torch.Tensor) -> 
 def measure_all(
     team: Team, recipes: Sequence[Recipe], shown: Shown, images_at_once: int
 ) -> list[tuple[float, float | None]]:
-    """Of each network the clean accuracy, and for a trojan the attack success, on the test images."""
+    """Clean accuracy and attack success (None for a clean network) of each network on the test images."""
     stamps, y = Stamps(recipes, shown), shown.y_test
     clean, triggered = [], []
     for part in shown.x_test.split(max(1, images_at_once // len(team))):

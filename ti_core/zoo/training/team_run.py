@@ -1,10 +1,10 @@
-"""Training a whole zoo with many networks in each pass, for a GPU.
+"""Trains a zoo with many networks in each pass, for a GPU.
 
 The files are those of :func:`ti_core.zoo.training.members.train_zoo`. Members of one architecture, option set and
 course of training form a team (:mod:`ti_core.zoo.training.team`). Every member has its own random generators for its
 order of images, its changes and its triggers, and draws from them in the order of
-:func:`ti_core.zoo.training.single.train`. So a member is the same network in whatever team it is trained, up to
-rounding. Only the pixel noise of PGD and of "noise" is drawn on the GPU and differs.
+:func:`ti_core.zoo.training.single.train`. So a member is the same network in any team, up to rounding. Only the pixel
+noise of PGD and of "noise" is drawn on the GPU and differs.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ti_core.zoo.training.team_courses import Course, OutOfTimeError, course_of
 from ti_core.zoo.training.team_data import Shown, measure_all
 
 IMAGES_AT_ONCE = {"cuda": 8192, "cpu": 1024}
-"""Images of all a team's networks in one pass, which its memory grows with."""
+"""Images of all networks of a team in one pass. They determine the memory that is used."""
 RESERVE = 20.0
-"""Seconds before the limit from which no team is begun."""
+"""No team is begun in these last seconds before the deadline."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run left: the records of the finished members, in the plan's order, and how many are still to do."""
+    """The result of a run: the records of the finished members in the plan's order, and the number of the others."""
 
     records: tuple[dict[str, Any], ...]
     left: int
@@ -44,7 +44,7 @@ class Result:
 
 @dataclass
 class _Run:
-    """What stays the same from team to team."""
+    """The values that all teams of a run share."""
 
     out: Path
     shown: Shown
@@ -70,16 +70,16 @@ def train_batched(
     images_at_once: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Result:
-    """Train the plan's networks into ``out``; a run that was stopped, or ran out of time, goes on where it was.
+    """Train the plan's networks into ``out``. A stopped run continues where it stopped.
 
     Parameters
     ----------
     data_path, out, count, seed, recipes, size, success : as for :func:`ti_core.zoo.training.members.train_zoo`.
     device : "auto", "cuda" or "cpu".
-    minutes : no team is begun, or gone on with, that would not end in this time; None for as long as it takes.
-    convolution : how stacked convolutions are done; None times both on a GPU, team by team.
-    images_at_once : of all networks of a team in one pass.
-    say : told of every team what it is, how long it will take, and what became of it.
+    minutes : time limit. A team that would exceed it is not begun or is given up. None for no limit.
+    convolution : how stacked convolutions are computed; None times both ways for each team on a GPU.
+    images_at_once : number of images of all networks of a team in one pass.
+    say : called with sentences on each team: its kind, its estimated time and its result.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def train_batched(
 
 @contextmanager
 def _fast(where: torch.device) -> Iterator[None]:
-    """On a GPU, the fastest convolutions for the shapes at hand, and products rounded a little; then as before."""
+    """On a GPU, choose the fastest convolutions and allow TF32 products. The old values are restored at the end."""
     if where.type != "cuda":
         yield
         return
@@ -122,7 +122,7 @@ def _fast(where: torch.device) -> Iterator[None]:
 
 
 def _train_stage(recipes: list[Recipe], run: _Run) -> None:
-    """Attempt after attempt: the trojans that did not take form new teams."""
+    """Train all attempts of these recipes. Trojans with too little attack success form new teams."""
     waiting = [r for r in recipes if r.base is None or (run.out / f"{r.base}.json").exists()]
     for attempt in range(ATTEMPTS):
         failed: list[Recipe] = []
@@ -136,7 +136,7 @@ def _train_stage(recipes: list[Recipe], run: _Run) -> None:
 
 
 def _keep(original: Recipe, tried: Recipe, trained: Trained, attempt: int, run: _Run) -> bool:
-    """Whether the member is done with: its trojan took, or this was its last attempt, of which the best is kept."""
+    """Keep the best attempt if it succeeded or is the last one. Returns whether the member is finished."""
     best = run.best.get(original.id)
     if best is None or (trained.attack_success or 0.0) > (best[1].attack_success or 0.0):
         best = tried, trained
@@ -150,7 +150,7 @@ def _keep(original: Recipe, tried: Recipe, trained: Trained, attempt: int, run: 
 
 
 def team_key(recipe: Recipe) -> tuple[Any, ...]:
-    """What networks must share to be trained in one team."""
+    """The properties that the networks of a team share."""
     course = (
         ("evasive", recipe.trigger.kind if recipe.trigger else "clean")
         if recipe.family in EVASIVE
@@ -170,7 +170,7 @@ def team_key(recipe: Recipe) -> tuple[Any, ...]:
 
 
 def teams(recipes: Sequence[Recipe], images_at_once: int) -> Iterator[list[Recipe]]:
-    """Groups of recipes that can be trained in one team, the large ones first, each split into equal parts."""
+    """Teams of these recipes. The largest groups come first, and each is split into equal parts."""
     groups: dict[tuple[Any, ...], list[Recipe]] = {}
     for recipe in recipes:
         groups.setdefault(team_key(recipe), []).append(recipe)
@@ -182,7 +182,7 @@ def teams(recipes: Sequence[Recipe], images_at_once: int) -> Iterator[list[Recip
 
 
 def _train_team(recipes: list[Recipe], run: _Run) -> list[tuple[Recipe, Trained]]:
-    """The team's networks, or none of them where the time does not suffice."""
+    """The trained networks of the team, or none if there is not enough time."""
     first = recipes[0]
     title = f"{len(recipes)} x {first.architecture} ({team_key(first)[-1][0]}, {first.epochs} epochs)"
     if time.monotonic() > run.deadline - RESERVE:
@@ -217,7 +217,7 @@ def _summary(outcomes: Sequence[tuple[float, float | None]]) -> str:
 
 
 def _faster(recipes: list[Recipe], bases: list[State | None], course: Course, run: _Run) -> Convolution:
-    """Which way of doing stacked convolutions takes less time here, by a few steps of each."""
+    """The faster way to compute stacked convolutions, measured by a few steps of each."""
     seconds: dict[Convolution, float] = {}
     ways: tuple[Convolution, ...] = ("grouped", "unfolded")
     for way in ways:
