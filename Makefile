@@ -14,23 +14,23 @@ $(VENV)/.ready: pyproject.toml requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-help:  ## this list
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-
 app: $(VENV)/.ready  ## open the dashboard at http://127.0.0.1:8501
 	$(BIN)/streamlit run app/main.py
-
-demo: $(VENV)/.ready  ## inspect the bundled samples on the command line
-	@for kind in clean blend patch; do \
-	  $(BIN)/python -m ti_core inspect assets/samples/mnist-$$kind.safetensors; code=$$?; \
-	  if [ $$code -eq 2 ]; then exit 2; fi; echo; \
-	done
 
 test: $(VENV)/.ready  ## style, types and tests
 	$(BIN)/ruff check ti_core app tests benchmarks
 	$(BIN)/ruff format --check ti_core app tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready  ## inspect the bundled samples on the command line
+	@for kind in clean blend patch; do \
+	  $(BIN)/python -m ti_core inspect assets/samples/mnist-$$kind.safetensors; code=$$?; \
+	  if [ $$code -eq 2 ]; then exit 2; fi; echo; \
+	done
 
 coverage: $(VENV)/.ready  ## the share of ti_core's lines and branches that the tests run; below 95 % is an error
 	rm -rf build/coverage && mkdir -p build/coverage
@@ -62,5 +62,5 @@ sbom: $(VENV)/.ready  ## a software bill of materials in build/sbom.json (Cyclon
 	$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom
 	build/audit/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
 
-clean:
+clean:  ## remove .venv and everything that was built
 	rm -rf $(VENV) build *.egg-info
