@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
-import unicodedata
 from datetime import datetime
 
 from ti_core.streams import known_stream
+from ti_core.text import without_controls
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&^@/])")
 
@@ -37,7 +37,7 @@ def data_set(name: str) -> str:
 
 def plain(text: object, most: int = 400) -> str:
     """Untrusted text on one line: control and direction characters gone, cut at ``most``."""
-    kept = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in str(text)[: most + 1])
+    kept = without_controls(str(text)[: most + 1])
     return kept if len(kept) <= most else kept[:most] + "…"
 
 

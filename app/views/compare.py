@@ -46,7 +46,7 @@ def page() -> None:
                 st.warning(words.safe(words.for_the_page(ticket.error), 1500), icon=":material/block:")
             elif ticket is not None and ticket.state == "cancelled":
                 st.info("The inspection was stopped.", icon=":material/cancel:")
-    found = {side: case_of(side) for side in SIDES}
+    found = {side: chosen_case(side) for side in SIDES}
     left, right = found["left"], found["right"]
     if left is None or right is None:
         if not waiting:
@@ -133,7 +133,7 @@ def _settle(side: str) -> None:
         st.session_state[f"compare.{side}.case"] = ticket.case_id
 
 
-def case_of(side: str) -> tuple[Case, str] | None:
+def chosen_case(side: str) -> tuple[Case, str] | None:
     """The side's case and its id, once it is there."""
     name = st.session_state.get(f"compare.{side}.case", "")
     if not name:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from ti_core.errors import ModelFileError
+from ti_core.text import plain
 from ti_core.worker import endings
 from ti_core.worker.child import sentence
 from ti_core.worker.confinement.isolation import _told
 from ti_core.worker.host import Host
 from ti_core.worker.limits import GIB, Limits
-from ti_core.worker.protocol import LONGEST_LINE, MalformedLineError, decode, encode, plain
+from ti_core.worker.protocol import LONGEST_LINE, MalformedLineError, decode, encode
 
 LIMITS = Limits(memory_bytes=2 * GIB, cpu_seconds=600, wall_seconds=90.0)
 

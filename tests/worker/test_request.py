@@ -43,6 +43,9 @@ def test_settings_become_lists() -> None:
     [
         {"modell": "/m"},
         {"model": 1},
+        {"companions": "/m.onnx.data"},
+        {"companions": [1]},
+        {"companions": None},
         {"pack": ["mnist"]},
         {"settings": [1]},
         {"threads": "2"},

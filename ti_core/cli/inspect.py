@@ -14,9 +14,9 @@ from ti_core.errors import PackError, SettingsError
 from ti_core.loading.digest import digest_of
 from ti_core.results.report import Report
 from ti_core.settings import Settings
+from ti_core.text import plain
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker import inspection_job as inspecting
-from ti_core.worker.protocol import plain
 
 if TYPE_CHECKING:
     from ti_core.results.case import Case

@@ -9,7 +9,7 @@ from ti_core.cli.options import BACKDOORED, CLEAN, INCONCLUSIVE
 from ti_core.cli.report_arguments import STDOUT
 from ti_core.errors import SettingsError
 from ti_core.rendering.verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
-from ti_core.worker.protocol import plain
+from ti_core.text import plain
 
 CODES = {HOLDS: CLEAN, DIFFERS: BACKDOORED, NOT_COMPARED: INCONCLUSIVE}
 ENDS = {

@@ -15,6 +15,7 @@ from diskcache.core import MODE_RAW, UNKNOWN
 from numpy.typing import NDArray
 
 from ti_core.system.folders import default_folder, private_folder
+from ti_core.text import plain
 
 __all__ = ["SIZE_LIMIT", "BytesDisk", "Cache", "RefusedRowError", "default_folder"]
 
@@ -141,7 +142,7 @@ class Cache:
 
     def _give_up(self, error: Exception) -> None:
         # The message may quote bytes of a damaged database.
-        words = "".join(c if c.isprintable() else " " for c in str(error)[:200])
+        words = plain(str(error), 200)
         self.problem = f"The cache folder cannot be used ({words}); everything is computed anew."
         self.close()
         if self._folder is not None and _damaged(error):

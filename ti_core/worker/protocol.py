@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ti_core.text import plain
 
 LONGEST_MESSAGE = 150_000
 LONGEST_LINE = 8192
@@ -69,14 +70,3 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
         record["kind"], plain(stage, 80), min(max(float(share), 0.0), 1.0), plain(text, MOST_TEXT, lines=True)
     )
     return event, {plain(k, 40): plain(v, 200) for k, v in holds.items()}
-
-
-def plain(text: str, most: int, lines: bool = False) -> str:
-    """Text without control characters or surrogates, at most ``most`` characters: fit for a terminal or a page.
-
-    ``lines`` keeps line breaks, for messages that have something to copy on a line of its own.
-    """
-    kept = "".join(
-        c if unicodedata.category(c)[0] != "C" or (lines and c == "\n") else " " for c in text[: most + 1]
-    )
-    return kept if len(kept) <= most else kept[: most - 1] + "…"

@@ -58,7 +58,10 @@ class InspectionRequest:
         """
         if unknown := record.keys() - {f.name for f in fields(cls)}:
             raise ValueError(f"a request has no field {min(unknown)!r}")
-        found = cls(**{**record, "companions": tuple(record.get("companions", ()))})
+        companions = record.get("companions", [])
+        if not isinstance(companions, list) or not all(isinstance(path, str) for path in companions):
+            raise ValueError(f"a request's field companions cannot be {companions!r}")
+        found = cls(**{**record, "companions": tuple(companions)})
         for name, kinds in _KINDS.items():
             value = getattr(found, name)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

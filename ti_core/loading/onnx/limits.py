@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ti_core.errors import RefusedFileError
+from ti_core.text import masked
 
 MAX_GRAPH_BYTES = 2 * 1024**3
 """Size of the ``.onnx`` file; protobuf itself cannot hold more."""
@@ -30,9 +31,7 @@ def shown(text: str | bytes, length: int = MAX_TEXT) -> str:
 
     protobuf gives bytes for a damaged text field.
     """
-    if isinstance(text, bytes):
-        text = text[:length].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text[:length])
+    return masked(text, length)
 
 
 class Budget:
