@@ -1,1 +1,1 @@
-"""Commands that print every figure the documentation quotes."""
+"""Commands that print the figures in the documentation."""

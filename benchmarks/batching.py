@@ -1,8 +1,8 @@
-"""Saliency of many networks of one architecture: one after the other, and all of them in one pass (``torch.func``).
+"""Times the saliency of many networks of one architecture: one after the other, and in one pass (``torch.func``).
 
-``python -m benchmarks.batching``: the same probes, the same maps (compared), timed in turn in one run, in processor
-seconds of one thread, at several numbers of images that each network sees at once. Networks in one pass save the calls
-between the layers and lose the fast convolutions, whose weights are then a group for each network.
+``python -m benchmarks.batching`` measures processor seconds of one thread for both ways in turn, at several numbers of
+images per pass. It checks that both give the same maps. One pass needs fewer calls, but its grouped convolutions are
+slower.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Stacked:
         self.all = vmap(lambda p, b, x: functional_call(self.template, (p, b), (x,)))
 
     def maps(self, images: torch.Tensor, batch: int) -> torch.Tensor:
-        """Saliency maps ``M x N x H x W`` of images ``N x C x H x W``, ``batch`` of them at once for every network."""
+        """Saliency maps ``M x N x H x W`` of images ``N x C x H x W``, with ``batch`` images per pass and network."""
         parts = []
         for part in images.split(batch):
             x = part.expand(self.count, *part.shape).clone().requires_grad_(True)
@@ -45,7 +45,7 @@ class Stacked:
 
 
 def alike(members: tuple[Member, ...], most: int) -> list[list[Member]]:
-    """The largest groups of members that one template serves, one for each architecture."""
+    """The largest group of members with one template, for each architecture."""
     groups = defaultdict(list)
     for m in members:
         groups[m.architecture, str(sorted(m.options.items())), m.normalisation].append(m)
@@ -73,7 +73,7 @@ def main() -> None:
             networks = [pack.scores(m) for m in members]
             stacked, batch = Stacked(networks), min(images, 64)
             apart = stacked.maps(shown, batch) - torch.stack([saliency_maps(n, shown) for n in networks])
-            # Another order of summing flips a rectifier or a maximum here and there, and a pixel with it.
+            # Another order of summation changes a few rectifiers and maxima, and so a few pixels.
             assert float((apart.abs() > 1e-3).float().mean()) < 1e-3, "the maps are others"
             ratios = [
                 seconds(lambda s=stacked, i=shown, b=batch: s.maps(i, b))

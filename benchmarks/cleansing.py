@@ -1,8 +1,8 @@
-"""Neural Cleanse at its published settings for one class, against the deep streams for all classes.
+"""Times Neural Cleanse at its published settings for one class, and the deep streams for all classes.
 
-``python -m benchmarks.cleansing``: the short form that ``make bench`` has time for, on one held-out member of each
-label, in processor seconds of one thread. ``python -m benchmarks.neural_cleanse`` goes through every class of many
-members, and compares the areas under the ROC curve too.
+``python -m benchmarks.cleansing`` is the short form for ``make bench``. It measures processor seconds of one thread on
+one held-out member of each label. ``python -m benchmarks.neural_cleanse`` searches every class of many members and also
+compares the areas under the ROC curve.
 """
 
 from __future__ import annotations

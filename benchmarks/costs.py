@@ -1,8 +1,7 @@
-"""What the cost of evidence grows with, as the exponent of a power law.
+"""Fits a power law to the cost of evidence, for growing numbers of probes, classes, parameters and pixels.
 
-``python -m benchmarks.costs``: processor seconds of one thread on fresh networks (what a network answers plays no part
-in how long it takes), at growing numbers of probes, classes and parameters and growing images; the exponent is the
-slope of the straight line through the logarithms.
+``python -m benchmarks.costs`` measures processor seconds of one thread on untrained networks, since the time does not
+depend on the predictions. The exponent is the slope of the line through the logarithms.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from ti_core.system.memory import keep_freed_memory
 
 
 def network(side: int = 28, classes: int = 10, widths: tuple[int, ...] = (16, 32)) -> Scores:
-    """A plain convolutional network; its head sees the mean of each channel, so that it takes images of any size."""
+    """A plain convolutional network. Its head gets the mean of each channel, so images may have any size."""
     torch.manual_seed(0)
     options = {"channels": widths, "classes": classes, "size": side, "pool": "mean"}
     return Scores(build("convnet", **options), "none")
 
 
 def least(work: Callable[[], object], rounds: int) -> float:
-    """The shortest of several runs: what disturbs only ever adds. A single run is long enough to need no first one."""
+    """The shortest of several runs, since disturbances only add time. A run is long enough without a warm-up."""
     if rounds > 1:
         work()
     times = []
@@ -50,7 +49,7 @@ def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 def grown(
     what: str, sizes: Sequence[int], works: Sequence[Callable[[], object]], rounds: int, of: str
 ) -> Row:
-    """The row of one measurement; one work for each size."""
+    """The row of one measurement, with one function of ``works`` per size."""
     seconds = [least(work, rounds) for work in works]
     figures = ", ".join(f"{1000 * s:.0f}" for s in seconds)
     return Row(
@@ -61,7 +60,7 @@ def grown(
 
 
 def deep(stream: Stream, classes: int) -> Callable[[], object]:
-    """One deep stream's evidence of a network of that many classes."""
+    """The evidence of one deep stream for a network with this number of classes."""
     images, labels = torch.rand(200, 1, 28, 28), torch.arange(200) % classes
     context = Context(images, labels, classes, Settings())
     return lambda: stream.evidence(network(classes=classes), context)

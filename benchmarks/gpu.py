@@ -1,8 +1,8 @@
-"""Evidence on a GPU beside the CPU: seconds, and the share of them that the card computes.
+"""Compares evidence on a GPU and on the CPU: seconds, the share of the time in which the GPU computes, and arrays.
 
-``python -m benchmarks.gpu``: every stream's evidence of one held-out member of each pack on both, the arrays compared;
-on a machine without a GPU it says so and gives no rows. Mixed precision is shown with how far it moves the saliency's
-quantile functions; the product does not use it.
+``python -m benchmarks.gpu`` computes every stream's evidence of one held-out member of each pack on both. Without a GPU
+it says so and gives no rows. It also shows how far mixed precision changes the quantile functions of the saliency. The
+program itself does not use mixed precision.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ti_core.system.cache import Cache
 
 
 def seconds(work: Callable[[], object], rounds: int = 3) -> float:
-    """The shortest of several runs, the card's work waited for."""
+    """Seconds of the shortest of several runs, until the GPU has finished."""
     times = []
     for _ in range(rounds + 1):
         torch.cuda.synchronize()
@@ -35,7 +35,7 @@ def seconds(work: Callable[[], object], rounds: int = 3) -> float:
 
 
 def computing(work: Callable[[], object]) -> float:
-    """Seconds in which the card computes, by its own profile."""
+    """Seconds in which the GPU computes, by torch's profiler."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as found:
@@ -45,12 +45,12 @@ def computing(work: Callable[[], object]) -> float:
 
 
 def farthest(a: Evidence, b: Evidence) -> float:
-    """The largest difference of two arrays of the same name, over the largest value there."""
+    """The largest difference between arrays of the same name, as a share of the largest value."""
     return max(float(np.abs(a[k] - b[k]).max() / max(np.abs(a[k]).max(), 1e-9)) for k in a)
 
 
 def on(pack: Pack, member: Member, stream: Stream, device: str) -> Callable[[], Evidence]:
-    """The stream's evidence of a member on a device, its networks and images there already."""
+    """A function that computes the stream's evidence of a member. Network and images are on the device already."""
     reference = Reference(pack, Settings(), Cache(None), device)
     scores, context = reference.scores(member), reference.context(reference.probes())
     return lambda: stream.evidence(scores, context)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def of_streams(pack: Pack) -> list[Row]:
-    """A row for every stream, of the pack's first member that is held out."""
+    """A row for every stream, for the first held-out member of the pack."""
     member, rows = held_out(pack), []
     for stream in make_streams(Settings()):
         there, here = on(pack, member, stream, "cuda"), on(pack, member, stream, "cpu")
@@ -93,7 +93,7 @@ def held_out(pack: Pack) -> Member:
 
 
 def half(pack: Pack) -> Row:
-    """The saliency stream in bfloat16, beside single precision."""
+    """A row that compares the saliency stream in bfloat16 and in single precision."""
     (stream,) = (s for s in make_streams(Settings()) if s.name == "saliency")
     single = on(pack, held_out(pack), stream, "cuda")
 

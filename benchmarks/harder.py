@@ -1,10 +1,10 @@
-"""How far the pack's detector reaches beyond the backdoors it was fitted to, family by family.
+"""Tests a pack's detector on backdoors of kinds that it was not fitted to, by family.
 
-``python -m benchmarks.harder --data mnist.npz --out FOLDER``: trains a small set of every family of
-``ti_core.zoo.harder`` (seeds apart from any pack), inspects each network and prints AUC against the pack's held-out
-clean members, the shares found and of right targets, with 95 % intervals. What is finished stays in the folder, so that
-a run that was stopped goes on; ``--minutes`` stops it by itself and prints what there is.
-The adversarially trained networks are clean: for them the share called backdoored is a false alarm.
+``python -m benchmarks.harder --data mnist.npz --out FOLDER`` trains networks of every family of ``ti_core.zoo.harder``,
+whose seeds differ from any pack's, and inspects them. It prints the AUC against the pack's held-out clean members, the
+true positive rate and the share of right targets, with 95 % intervals. Results are kept in the folder, and a stopped
+run continues. ``--minutes`` stops the run and prints its results. The adversarially trained networks are clean, so for
+them the share that is called backdoored is a false positive rate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ti_core.zoo.harder import FAMILIES, SUCCESS, train_harder
 
 
 def inspected(record: dict[str, Any], folder: Path, pack: Pack) -> dict[str, Any]:
-    """The network's verdict under this pack, from the folder where it was inspected before."""
+    """The network's verdict under this pack. It is read from the folder if it is there."""
     path = folder / f"{record['id']}.{pack.sha256[:12]}.report"
     if not path.exists():
         report = inspect(load_model(folder / f"{record['id']}.safetensors"), pack).report
@@ -42,12 +42,12 @@ def inspected(record: dict[str, Any], folder: Path, pack: Pack) -> dict[str, Any
 
 
 def learnt(record: dict[str, Any]) -> bool:
-    """Whether the network does what its family says; few poisoned images do not always teach it."""
+    """Whether the backdoor was learnt. With a low poisoning rate this may fail."""
     return record["attack_success"] is None or record["attack_success"] >= SUCCESS
 
 
 def right_target(record: dict[str, Any], report: dict[str, Any]) -> bool:
-    """Every class is a target of an all-to-all backdoor."""
+    """Whether the verdict names a right target class. For an all-to-all backdoor, every class is one."""
     return record["family"] == "all to all" or report["target_class"] == record["recipe"]["target"]
 
 

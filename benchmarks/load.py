@@ -1,10 +1,10 @@
-"""Eight visitors at once: ``python -m benchmarks.load``.
+"""Measures the dashboard with eight visitors at once: ``python -m benchmarks.load``.
 
-Starts the real server on the loopback address with a home of its own and opens eight tabs in Debian's chromium. In
-every round each tab hands in a model (copies of the bundled samples, each a file of its own) and waits for its verdict;
-in the last one each hands in a large file that is no model and waits for the sentence that refuses it. It prints when
-each tab saw its place in the queue, its first pictures and its verdict, and what the server's processes held in memory.
-Nothing runs longer than ``--limit`` seconds.
+It starts the real server on the loopback address with its own home folder and opens eight tabs in Debian's chromium. In
+each round, every tab uploads a different copy of a bundled sample and waits for the verdict. In the last round, every
+tab uploads a large file that is no model and waits for the refusal. It prints when each tab showed its place in the
+queue, its first pictures and its verdict, and how much memory the server's processes used. Nothing runs longer than
+``--limit`` seconds.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ MB = 1e6
 
 @dataclass(eq=False)
 class Memory(threading.Thread):
-    """Looks at what a process and everything it started hold, once a second.
+    """Measures the memory of a process and its descendants once a second.
 
-    The proportional set size (PSS) counts pages that several processes share once: a job shares most of its own with
-    the process that it was forked from.
+    The proportional set size (PSS) counts shared pages once. A job shares most of its pages with the process that it
+    was forked from.
     """
 
     root: int
@@ -53,7 +53,7 @@ class Memory(threading.Thread):
             time.sleep(1.0)
 
     def look(self) -> tuple[float, float]:
-        """Megabytes of the server's process, and of all that it started."""
+        """Megabytes of the server's process and of all its descendants."""
         found = descendants(self.root)
         own, others = resident(self.root), sum(proportional(pid) for pid in found)
         self.server.append(own)
@@ -63,7 +63,7 @@ class Memory(threading.Thread):
 
 
 def descendants(root: int) -> set[int]:
-    """Every process below this one."""
+    """The ids of all descendants of the process."""
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
@@ -81,7 +81,7 @@ def resident(pid: int) -> float:
 
 
 def proportional(pid: int) -> float:
-    """Its share of what it holds, in megabytes."""
+    """Proportional set size of one process, in megabytes."""
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") / 1e3
 
 
@@ -94,7 +94,7 @@ def _kilobytes(path: Path, name: str) -> float:
 
 
 def held_files(address: str) -> float:
-    """Megabytes of handed-in files that are in the server's memory, as it says itself."""
+    """Megabytes of uploaded files in the server's memory, by its own metrics."""
     with urllib.request.urlopen(f"{address}/_stcore/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if "UploadedFileManager" in line) / MB
@@ -108,7 +108,7 @@ def processor_seconds(pid: int) -> float:
 
 @dataclass
 class Tab:
-    """One visitor in one round: seconds from asking to what the page shows."""
+    """One visitor in one round: seconds from the upload to each event on the page."""
 
     page: Any
     path: Path
@@ -120,7 +120,7 @@ class Tab:
     word: str = ""
 
     def look(self) -> None:
-        """Note what the page says, if it is news."""
+        """Note the time of each new event on the page."""
         said: str = self.page.evaluate("() => document.body.innerText")
         now = time.perf_counter() - self.asked
         if waiting := re.search(r"Waiting: (\d+|an?|one) inspection|Next in the queue", said):
@@ -139,12 +139,12 @@ class Tab:
 
     @property
     def expected(self) -> str:
-        """The word that this file's answer should be."""
+        """The expected answer for this file."""
         return next((word for kind, word in EXPECTED.items() if f"-{kind}-" in self.path.name), "Refused")
 
 
 def copies(folder: Path, count: int, turn: int) -> list[Path]:
-    """Copies of the samples with other bytes, so that none is known to the server already."""
+    """Copies of the samples with different bytes, so that the server knows none of them."""
     from safetensors.numpy import load_file, save_file
 
     made = []
@@ -157,7 +157,7 @@ def copies(folder: Path, count: int, turn: int) -> list[Path]:
 
 
 def rubbish(folder: Path, count: int, size: int) -> list[Path]:
-    """Large files that are no models."""
+    """Large files that are not models."""
     made = []
     for i in range(count):
         path = folder / f"rubbish-{i}.safetensors"
@@ -167,7 +167,7 @@ def rubbish(folder: Path, count: int, size: int) -> list[Path]:
 
 
 def opened(pages: list[Any], address: str) -> None:
-    """All pages at their beginning, opened at the same time; one that is there already stays."""
+    """Open the start page in every tab at the same time. A page that is open stays."""
     here = "Inspect your own"
     gone = [page for page in pages if page.get_by_role("heading", name=here).count() == 0]
     for page in gone:
@@ -177,7 +177,7 @@ def opened(pages: list[Any], address: str) -> None:
 
 
 def one_round(pages: list[Any], address: str, paths: list[Path], end: float) -> list[Tab]:
-    """All tabs hand in their file at once, and wait."""
+    """Upload a file in every tab at once, and wait."""
     tabs = [Tab(page, path) for page, path in zip(pages, paths, strict=True)]
     opened(pages, address)
     for tab in tabs:
@@ -197,7 +197,7 @@ def one_round(pages: list[Any], address: str, paths: list[Path], end: float) -> 
 
 
 def told(name: str, tabs: list[Tab]) -> None:
-    """A round in a few lines."""
+    """A summary of a round."""
     right = sum(tab.word == tab.expected for tab in tabs)
     print(
         f"{name}: {sum(bool(t.verdict) for t in tabs)} of {len(tabs)} tabs were answered, {right} as expected"

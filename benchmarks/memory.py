@@ -1,8 +1,8 @@
-"""How much memory an inspection takes: the process that asks, the worker's host, and the process that opens the file.
+"""Measures the memory of an inspection: of the calling process, the worker's host and the job's process.
 
-``python -m benchmarks.memory``: the peak of what each holds resident (the kernel's own high-water mark). What a job
-shares with the host it was forked from is counted in both. And how the peak of a process that computes a network's
-saliency evidence grows with the number of images N.
+``python -m benchmarks.memory`` prints the peak resident memory of each, by the kernel's high-water mark. Pages that a
+job shares with the host are counted in both. It also prints how the peak of the saliency evidence grows with the
+number of images N.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ti_core.worker.hosts import running_host
 
 
 def held(pid: int | str, line: str = "VmHWM") -> float:
-    """MiB of that line of ``/proc/<pid>/status``; 0 for a process that is gone."""
+    """MiB in this line of ``/proc/<pid>/status``; 0 if the process has ended."""
     with suppress(OSError):
         found = re.search(rf"{line}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
         if found:
@@ -32,7 +32,7 @@ def held(pid: int | str, line: str = "VmHWM") -> float:
 
 
 def peak(settings: Settings) -> str:
-    """Peak of a job, in all and of its own."""
+    """Peak memory of a job: all resident memory, and its anonymous memory alone."""
     request = {"model": str(SAMPLES[0]), "settings": settings.as_dict(), "device": "cpu", "threads": 1}
     whole = own = 0.0
     with Job.start("inspect", request) as job:
@@ -46,7 +46,7 @@ def peak(settings: Settings) -> str:
 
 
 def evidence(images: int) -> None:
-    """Print what this process held before, and at most during, the evidence of one network at that many images."""
+    """Print this process's memory before, and its peak during, the evidence of one network with this many images."""
     import torch
 
     from ti_core.reference.pack import load_pack
@@ -63,7 +63,7 @@ def evidence(images: int) -> None:
 
 
 def grown(images: int) -> float:
-    """MiB that a process of its own comes to hold more for the evidence at that many images."""
+    """MiB by which the evidence with this many images raises the peak of a separate process."""
     command = [sys.executable, "-m", "benchmarks.memory", "--evidence", str(images)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     before, after = map(float, done.stdout.split())

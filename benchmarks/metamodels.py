@@ -1,8 +1,8 @@
-"""The joint meta-model, trees or a weighted sum, on recipes and architectures that it was not fitted to.
+"""Compares joint meta-models, trees and weighted sums, on recipes and architectures that they were not fitted to.
 
-``python -m benchmarks.metamodels``: for every bundled pack the AUC of all streams on the fitted members, each left out
-with its recipe or its architecture (:func:`ti_core.evaluation.shift.shift`), and the mean of each kind of meta-model.
-Only members that the pack's detector is fitted to take part, so that the choice may rest on these figures. Minutes.
+``python -m benchmarks.metamodels`` prints, for every bundled pack, the AUC of all streams when each recipe or
+architecture is left out (:func:`ti_core.evaluation.shift.shift`), and the mean of each kind of meta-model. It uses only
+members that the pack's detector is fitted to, so that the choice may depend on these figures. It takes minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KINDS: dict[str, Fitter] = {
 
 
 def areas(pack: Pack, fitter: Fitter) -> dict[tuple[str, str], float]:
-    """AUC by what is left out in turn and the trojans' kind."""
+    """AUC by the left-out part and the kind of trigger."""
     with mock.patch("ti_core.reference.reference.JOINT", fitter):
         rows = shift(pack).rows
     return {(s.title, s.row.kind): s.row.auc for s in rows if s.together and s.row.streams == "joint"}

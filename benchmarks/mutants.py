@@ -1,8 +1,8 @@
-"""Whether a mistake in a core formula is noticed: ``python -m benchmarks.mutants``.
+"""Mutation tests of the core formulae: ``python -m benchmarks.mutants``.
 
-Every mistake of :mod:`benchmarks.mutations` is made in a copy of the package, one at a time, and the tests that should
-notice it are run on the copy. Exit code 0: each was caught by at least one failing test. 1: one was missed. 2: one
-cannot be made, since its line is no longer there, or its tests do not pass on the code as it is.
+Each mutant of :mod:`benchmarks.mutations` is made in a copy of the package, and the tests that should detect it are run
+on the copy. Exit code 0: every mutant failed at least one test. 1: a mutant passed. 2: a mutant cannot be made because
+its line does not exist, or its tests fail on the original code.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from benchmarks.mutations import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300.0
-"""Seconds for one run of tests; a mistake that makes them go on for longer counts as caught."""
+"""Time limit of one run of tests in seconds. A mutant that exceeds it counts as detected."""
 HANGS, ELSEWHERE = -1, 70
 PASSED, FAILED = 0, 1
-"""Exit codes of pytest; any other says that it did not come to run the tests."""
+"""Exit codes of pytest. Any other code means that the tests were not run."""
 SLOW_IMPORTS = (
     "torch",
     "captum.attr",
@@ -39,7 +39,7 @@ SLOW_IMPORTS = (
 
 
 def stale(mutants: Iterable[Mutant], package: Path = ROOT / "ti_core") -> list[str]:
-    """Mistakes that can no longer be made: a sentence for each."""
+    """A sentence for each mutant that cannot be made."""
     found = []
     for m in mutants:
         path = package / m.file
@@ -52,7 +52,7 @@ def stale(mutants: Iterable[Mutant], package: Path = ROOT / "ti_core") -> list[s
 
 
 def run_tests(tests: tuple[str, ...], copy: Path) -> int:
-    """The exit code of pytest in a process of its own that has imported nothing of the package yet."""
+    """The exit code of pytest in a fresh process that has not imported the package."""
     pid = os.fork()
     if pid == 0:
         code = ELSEWHERE
@@ -95,7 +95,7 @@ def _in_child(tests: tuple[str, ...], copy: Path) -> int:
 
 
 def try_one(mutant: Mutant, copy: Path) -> int:
-    """The exit code of its tests while the mistake is in the copy."""
+    """The exit code of the mutant's tests."""
     path = copy / "ti_core" / mutant.file
     before = path.read_text()
     try:
@@ -116,7 +116,7 @@ def main() -> int:
     if problems or not mutants:
         return 2
     for name in SLOW_IMPORTS:
-        # Once, ahead of all the processes that need them.
+        # Done once, before the processes that need it.
         with suppress(ImportError):
             import_module(name)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:

@@ -1,4 +1,4 @@
-"""Mistakes that could be made in the core formulae: one operator, sign or comparison each, and which tests notice."""
+"""Mutants of the core formulae, each with one changed operator, sign or comparison, and the tests that detect it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutant:
-    """``old``, which stands once in ``ti_core/<file>``, becomes ``new``; one of ``tests`` must fail for it."""
+    """Replaces ``old``, which occurs once in ``ti_core/<file>``, by ``new``. One of ``tests`` must then fail."""
 
     file: str
     old: str
@@ -79,7 +79,7 @@ MUTANTS = [
         ("(1 - w) * images", "(1 + w) * images"),
         ("(grid + length * speed.sign())", "(grid - length * speed.sign())"),
     ),
-    # How far a class lies beyond clean networks, with the sign of each stream.
+    # Deviation of a class from clean networks, with the sign of each stream.
     *_of(
         "streams/statistics.py",
         "streams/test_statistics.py streams/test_windowed.py",
@@ -139,7 +139,7 @@ MUTANTS = [
         ("np.hypot(np.maximum(score, 0.0), further)", "np.maximum(score, 0.0) + further"),
         ("np.where(further > 0, both, score)", "both"),
     ),
-    # Which class is the suspected target.
+    # The suspected target class.
     *_of(
         "detector/joint.py",
         "detector/test_joint.py",

@@ -1,9 +1,9 @@
-"""How fast imported ONNX networks are, beside the modules that they were exported from.
+"""Compares the speed of imported ONNX networks with the modules that they were exported from.
 
-``python -m benchmarks.onnx_import`` prints the time to open an ONNX ResNet-18, and for each network the time of
-a forward and backward pass through the native module and through the imported one, in turns, and their ratio.
-Each exporter folds batch norms into convolutions where it can; the native module keeps them. The ratio with the
-batch norms kept is the fair one, and is printed first.
+``python -m benchmarks.onnx_import`` prints the time to open an ONNX ResNet-18. For each network it prints the time of a
+forward and backward pass through the native and the imported module, measured in turns, and their ratio. An exporter
+may fold batch norms into convolutions, which the native module keeps. The ratio with the batch norms kept is the fair
+comparison and is printed first.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def resnet18(stem: nn.Module) -> nn.Module:
 
 
 def small_convnet() -> nn.Module:
-    """Two convolutions and a linear layer: little to compute, so that the interpreter's own time shows."""
+    """Two convolutions and a linear layer. Such a small network shows the overhead of the interpreter."""
     body = [
         nn.Conv2d(1, 16, 3, padding=1),
         nn.ReLU(),
@@ -75,7 +75,7 @@ def small_convnet() -> nn.Module:
 
 
 def export(module: nn.Module, images: Tensor, path: Path, *, keep_batch_norm: bool) -> Path:
-    """Export for any batch size, with the older exporter, which can be told to keep batch norms."""
+    """Export for any batch size, with torch's older exporter, which can keep batch norms."""
     mode = torch.onnx.TrainingMode.PRESERVE if keep_batch_norm else torch.onnx.TrainingMode.EVAL
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

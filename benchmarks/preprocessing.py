@@ -1,7 +1,7 @@
-"""How often the scaling that a network was trained with is found on labelled images, when its file does not tell.
+"""Counts how often a network's normalisation is found from labelled images, if its file does not declare it.
 
-``python -m benchmarks.preprocessing --pack mnist --every 4``: every fourth member of a pack, the record of its scaling
-kept back.
+``python -m benchmarks.preprocessing --pack mnist --every 4`` tests every fourth member of a pack without using its
+recorded normalisation.
 """
 
 from __future__ import annotations

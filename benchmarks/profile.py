@@ -1,7 +1,7 @@
-"""What turning quantiles and bins costs: the histograms drawn again, and the verdict that follows.
+"""Times a change of quantiles and bins: the new histograms and the new verdict.
 
-``python -m benchmarks.profile``: of a bundled sample that was inspected before, in processor seconds of one thread. No
-model runs for the histograms; for the verdict the meta-model is fitted anew, with its folds.
+``python -m benchmarks.profile`` measures processor seconds of one thread for a bundled sample that was inspected
+before. No model runs for the histograms. For the verdict, the meta-model is fitted again with its folds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How far the verdict without reference models holds, on members of a pack of which it sees only some clean images.
+"""Tests the verdict without reference models on members of a pack, using only some of its clean images.
 
-``python -m benchmarks.reference_free --out FOLDER``: ``ti_core.inspection.without_pack`` inspects every network with
-its own draw of ``--images`` of the pack's images, its preprocessing found as for a stranger's file; nothing else of the
-pack takes part. Prints by kind and family the shares below, between and above the bounds with 95 % intervals, and AUCs.
-What is inspected stays in the folder, so that a run that was stopped goes on; ``--minutes`` stops it by itself.
+``python -m benchmarks.reference_free --out FOLDER`` inspects every network by ``ti_core.inspection.without_pack`` with
+its own draw of ``--images`` images from the pack. The normalisation is found as for an unknown file. It prints, by kind
+and family, the share of each verdict with its 95 % interval, and the AUC. Results are kept in the folder, and a stopped
+run continues. ``--minutes`` stops the run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VERDICTS = ("clean", "inconclusive", "backdoored")
 
 
 def drawn(pack: Pack, count: int, held_out: bool) -> list[Member]:
-    """That many clean and that many trojaned members, families by turns; of a larger count the first are the same."""
+    """``count`` clean and ``count`` trojaned members. Families alternate. A larger count begins with the same ones."""
     rng = np.random.default_rng(0)
     members = [m for m in pack.members if m.held_out == held_out]
     clean = [m for m in members if not m.trojaned]
@@ -47,23 +47,23 @@ def drawn(pack: Pack, count: int, held_out: bool) -> list[Member]:
 
 
 def images_for(member: Member, pack: Pack, count: int, labelled: bool) -> OwnImages:
-    """The member's own draw of the pack's images, of every class about as many."""
+    """The member's own draw of the pack's images, with about the same number of each class."""
     rng = np.random.default_rng([0, list(pack.members).index(member)])
     labels = pack.labels.numpy()
     order = rng.permutation(len(labels))
-    # Stable: within a class by the draw, the first of every class before the second of any.
+    # A stable sort keeps the draw within a class and puts the first image of every class before all second ones.
     place = np.zeros(len(labels), dtype=int)
     for c in range(len(pack.class_names)):
         own = order[labels[order] == c]
         place[own] = np.arange(len(own))
-    # Mixed again, as the images of a stranger are.
+    # Shuffled, since a user's images are in any order.
     chosen = rng.permutation(order[np.argsort(place[order], kind="stable")][:count])
     pixels = (255 * pack.images[chosen]).round().byte().numpy()
     return OwnImages("drawn", pixels, labels[chosen] if labelled else None)
 
 
 def measured(member: Member, pack: Pack, own: OwnImages, path: Path) -> dict[str, Any]:
-    """The member's verdict, from the folder where it was reached before."""
+    """The member's verdict. It is read from the folder if it is there."""
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text())
         return kept
@@ -109,7 +109,7 @@ def says(title: str, records: list[dict[str, Any]], clean: list[dict[str, Any]])
 
 
 def tell(records: list[dict[str, Any]]) -> None:
-    """The table: clean and trojaned networks, and each kind and family of them."""
+    """The lines for clean networks, trojaned networks, and each kind and family."""
     clean = [r for r in records if r["label"] == "clean"]
     trojaned = [r for r in records if r["label"] != "clean"]
     for group, title in ((clean, "clean"), (trojaned, "trojaned")):

@@ -1,6 +1,6 @@
-"""Saliency of the probes against one bare forward and backward pass over the same probes.
+"""Compares the time of the probes' saliency with one bare forward and backward pass over the same probes.
 
-``python -m benchmarks.saliency``: both are timed in turn in one run; what counts is the ratio.
+``python -m benchmarks.saliency`` times both in turn. The result is the ratio.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from ti_core.system.memory import keep_freed_memory
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of the processor: with one thread, those on a quiet core's clock."""
+    """Processor seconds. With one thread they equal the elapsed seconds on an idle core."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def bare_pass(scores: torch.nn.Module, probes: torch.Tensor) -> None:
-    """Forward and backward over the probes in the same batches, and nothing else."""
+    """Only the forward and backward pass over the probes, in the same batches."""
     for batch in probes.split(max(SMALLEST_BATCH, BATCH_VALUES // probes[:1].numel())):
         x = batch.clone().requires_grad_(True)
         torch.autograd.grad(scores(x).amax(1).sum(), x)
 
 
 def ratios(scores: torch.nn.Module, probes: torch.Tensor, rounds: int) -> list[float]:
-    """Saliency's time over a bare pass's, both in turn, the first of each round the second of the next."""
+    """The ratios of the saliency's time to a bare pass's. Their order alternates from round to round."""
     works = (lambda: saliency_maps(scores, probes), lambda: bare_pass(scores, probes))
     for work in works:
         work()

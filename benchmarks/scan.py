@@ -1,11 +1,11 @@
-"""A scan of many models that is killed in the middle and goes on: nothing lost, nothing twice, memory as it was.
+"""Tests that a killed scan of many models continues: no line is lost or repeated, and memory does not grow.
 
-``python -m benchmarks.scan --count 1000``: makes that many small models (a pack's members in turn, one weight of each
-moved by a hair, so that every digest is its own), scans them with the paper's stream, two at once, kills the scan and
-its worker (SIGKILL) when half of the lines are there, goes on, and checks that every model has exactly one whole line.
-The memory of the scanning process, of the worker's host and of the largest job is noted at every line.
-``--minutes`` kills it after that long, too; the same command goes on then. ``--engine ray`` scans on a Ray cluster of
-this machine. ``--refused`` scans files that no model is in, each refused at once: what is left is the scan itself.
+``python -m benchmarks.scan --count 1000`` makes 1,000 small models: a pack's members in turn, each with one changed
+weight, so that all digests differ. It scans them with the paper's stream, two at once, and kills the scan and its
+worker (SIGKILL) when half of the lines are written. Then it continues and checks that every model has exactly one
+complete line. At every line it measures the memory of the scanning process, the worker's host and the largest job.
+``--minutes`` also kills the scan after that time; the same command then continues. ``--engine ray`` scans on a Ray
+cluster of this machine. ``--refused`` scans files without a model, to measure the scan itself.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LOOK = 0.05
 
 @dataclass
 class Mark:
-    """How things stood when so many lines were there.
+    """Time and memory at a number of lines.
 
-    ``seconds`` on the clock and ``busy`` of the processor are of all runs so far together; ``asking``, ``host`` and
-    ``job`` are the most resident MiB of the scanning process, the worker's host and any job since the mark before.
+    ``seconds`` of elapsed time and ``busy`` processor seconds are sums over all runs so far. ``asking``, ``host`` and
+    ``job`` are the peak resident MiB, since the last mark, of the scanning process, the worker's host and any job.
     """
 
     lines: int
@@ -47,7 +47,7 @@ class Mark:
 
 
 def make_models(folder: Path, count: int, pack_name: str) -> None:
-    """Write the models that are not there yet."""
+    """Write the models that do not exist yet."""
     from safetensors.torch import save_file
 
     from ti_core.reference.pack import load_pack
@@ -74,7 +74,7 @@ def make_models(folder: Path, count: int, pack_name: str) -> None:
 
 
 def make_refused(folder: Path, count: int) -> None:
-    """Write files that end as models' do and hold none, each with a digest of its own."""
+    """Write files with a model's ending but without a model, each with its own digest."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         (folder / f"model-{number:05d}.safetensors").write_text(f"no model {number}\n")
@@ -91,7 +91,7 @@ def children(pid: int) -> list[int]:
 
 
 def busy(pid: int) -> float:
-    """Processor seconds of a process and of its children that have ended."""
+    """Processor seconds of a process and of its ended children."""
     with suppress(OSError, ValueError, IndexError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
@@ -99,7 +99,7 @@ def busy(pid: int) -> float:
 
 
 def run(command: list[str], out: Path, marks: list[Mark], stop_at: int, until: float) -> bool:
-    """One scan, followed line by line, killed at so many lines or at that time; whether it came to its own end."""
+    """Run a scan, and kill it at a number of lines or at a time. Returns whether it ended by itself."""
     environment = os.environ | {"TROJANINTERPRET_CACHE": str(out.parent / "cache")}
     start, before = time.monotonic(), marks[-1] if marks else Mark(0)
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
@@ -124,7 +124,7 @@ def run(command: list[str], out: Path, marks: list[Mark], stop_at: int, until: f
 
 
 def check(out: Path, models: Path, count: int) -> Counter[str]:
-    """What the lines came to; ends the program where a model has no line, or several, or one that is not whole."""
+    """Count the verdicts. Ends the program if a model has no line, several lines, or an incomplete one."""
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     found = Counter(line["file"] for line in lines)
     wanted = {str(p) for p in sorted(models.glob("*.safetensors"))[:count]}

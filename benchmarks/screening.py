@@ -1,14 +1,15 @@
-"""What class screening saves, and what it costs: full effort for all classes against full effort for a few.
+"""Compares the full search of all classes with class screening, which searches only a few classes in full.
 
-``python -m benchmarks.screening --out FOLDER``: members of a pack are searched both ways, whatever their class count,
-and compared: how often a trojan's target class is among those searched in full, the processor's seconds, and the areas
-under the ROC curve of the joint class scores, with 95 % intervals. Only members that the pack's detector was fitted to
-are taken. What full effort finds is the pack's own baseline: no search for a class depends on another class, so that
-only the short searches and the windows' second look are made, and for the first ``--timed`` members all of it again,
-for the time. With ``--zoo`` and ``--data``, the finished networks of a folder that ``zoo train`` fills take their
-place; those have no baseline, so that areas for full effort need as many timed ones as there are networks. What is
-finished stays in ``--out``, so that a run that was stopped goes on; ``--seconds`` stops by itself. ``--work 43``
-counts the images that go through a network of so many classes both ways, which takes no trained ones.
+``python -m benchmarks.screening --out FOLDER`` searches fitted members of a pack both ways, for any number of classes.
+It prints how often a trojan's target class is searched in full, the processor seconds, and the AUC of the joint class
+scores with 95 % intervals. The result of the full search is the pack's baseline, since the search for a class does not
+depend on other classes. So only the short searches and the windows' second search are run. For the first ``--timed``
+members, everything is run to measure the time.
+
+``--zoo`` and ``--data`` replace the members by the finished networks in a folder of ``zoo train``. They have no
+baseline, so the AUC of the full search needs ``--timed`` for all of them. Results are kept in ``--out``, and a stopped
+run continues. ``--seconds`` stops the run. ``--work 43`` only counts the images that pass an untrained network with 43
+classes in both searches.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from ti_core.system.memory import keep_freed_memory
 
 SECONDS = "seconds"
 Found = Mapping[str, Mapping[str, Array]]
-"""By stream, one network's evidence, with the seconds that it took."""
+"""Evidence of one network by stream, with its processor seconds."""
 
 
 def measured(member: Member, models: Models, screening: Screening, out: Path) -> Found:
-    """By stream, one member's evidence and the processor's seconds for it; kept in the folder."""
+    """Evidence of one member by stream, with its processor seconds. It is kept in the folder."""
     way = "full" if screening is NEVER else f"{screening.kept}+{screening.others}"
     path = out / f"{models.name}.{member.id}.{way}.npz"
     if not path.exists():
@@ -58,8 +59,10 @@ def measured(member: Member, models: Models, screening: Screening, out: Path) ->
 
 
 def of_baseline(member: Member, models: Models, screening: Screening, whole: Found, out: Path) -> Found:
-    """What screening leaves of a member's evidence: of the classes on its shortlist the rows of the full search, and
-    the windows' own second look. The searches are kept in the folder."""
+    """A member's evidence with screening: the full search's rows for the shortlist, and the windows' second search.
+
+    The searches are kept in the folder.
+    """
     path = out / f"{models.name}.{member.id}.{screening.kept}+{screening.others}.short.npz"
     if not path.exists():
         scores = models.scores(member)
@@ -83,14 +86,14 @@ def of_baseline(member: Member, models: Models, screening: Screening, whole: Fou
 
 
 def _keep(arrays: Mapping[str, Array], path: Path) -> None:
-    """Write arrays by names such as ``windowed/margins`` so that the file is there whole or not at all."""
+    """Write arrays with names such as ``windowed/margins`` atomically."""
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.replace(path)
 
 
 def _kept(path: Path) -> dict[str, dict[str, Array]]:
-    """What :func:`_keep` wrote, by the two parts of each name."""
+    """The arrays that :func:`_keep` wrote, by the two parts of each name."""
     found: dict[str, dict[str, Array]] = {}
     with np.load(path, allow_pickle=False) as z:
         for name in z.files:
@@ -100,7 +103,7 @@ def _kept(path: Path) -> dict[str, dict[str, Array]]:
 
 
 def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[Stream]) -> Array:
-    """Class scores ``R x K`` of all streams together; a clean network is compared with the other clean ones only."""
+    """Joint class scores ``R x K`` of all streams. A clean network is compared with the other clean ones."""
     parts = []
     for stream in streams:
         own = stack([{k: v for k, v in r[stream.name].items() if k != SECONDS} for r in results])
@@ -111,7 +114,7 @@ def joint_scores(results: list[Found], clean: NDArray[np.bool_], streams: list[S
 
 
 def recall_lines(members: list[Member], few: list[Found]) -> list[str]:
-    """How often the target class of a trojan is among those searched in full by any stream."""
+    """How often any stream searches the target class of a trojan in full."""
     lines = []
     for kind in sorted({(m.label, m.family) for m in members if m.trojaned}):
         rows = [i for i, m in enumerate(members) if (m.label, m.family) == kind]
@@ -126,7 +129,7 @@ def recall_lines(members: list[Member], few: list[Found]) -> list[str]:
 
 
 def auc_lines(members: list[Member], ways: Mapping[str, list[Found]]) -> list[str]:
-    """Areas under the ROC curve of the largest joint class score, and right targets, both ways."""
+    """AUC of the largest joint class score and number of right targets, for both ways."""
     clean = np.array([not m.trojaned for m in members])
     if not clean.any():
         return ["  no clean networks yet: no AUC"]
@@ -148,9 +151,9 @@ def auc_lines(members: list[Member], ways: Mapping[str, list[Found]]) -> list[st
 
 
 def seconds_lines(ways: Mapping[str, list[Found]]) -> list[str]:
-    """Processor seconds of the median network, by stream, of those that were timed, and the ratio of the two ways.
+    """Median processor seconds of the timed networks, by stream, and the ratio of the two ways.
 
-    The short searches are in the first stream's time.
+    The time of the first stream includes the short searches.
     """
     full, few = ways.values()
     lines = []
@@ -180,7 +183,7 @@ def _seconds(found: Found) -> list[float]:
 
 
 class Counting(torch.nn.Module):
-    """A random linear network that counts images, those without gradients at two fifths of those with."""
+    """A random linear network that counts images. An image without gradients counts 0.4."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -199,7 +202,7 @@ class Counting(torch.nn.Module):
 
 
 def work_line(classes: int) -> str:
-    """Images that go forward and back both ways, for 32 x 32 colour images; it does not depend on the network."""
+    """The number of 32 x 32 colour images that pass a network in both ways. It does not depend on the network."""
     count = max(256 // classes, 4) * classes
     images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     shown = Context(images, torch.arange(count) % classes, classes, Settings())

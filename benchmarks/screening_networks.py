@@ -1,4 +1,4 @@
-"""Networks that ``benchmarks.screening`` compares the two searches on: a pack's members, or a zoo that is trained."""
+"""The networks for ``benchmarks.screening``: members of a pack, or finished networks of a zoo."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NEVER = Screening(above=10**9)
 
 @dataclass(frozen=True)
 class Models:
-    """Networks to compare the two ways on.
+    """Networks to compare the two searches on.
 
     Parameters
     ----------
-    name : stands for the weights and images in the names of kept results.
-    baseline : by stream, the stacked evidence of the members searched in full, where it is known.
+    name : identifies weights and images in the names of kept results.
+    baseline : by stream, the stacked evidence of the full search, or None.
     """
 
     name: str
@@ -56,7 +56,7 @@ def of_pack(name: str) -> Models:
 
 
 def of_zoo(folder: Path, data_path: Path) -> Models:
-    """The networks that are finished in a zoo's folder, none that is to be held out; bases count as clean."""
+    """The finished networks in a zoo's folder that are not held out. Bases count as clean."""
     from safetensors.torch import load_file
 
     from ti_core.architectures import build
@@ -87,7 +87,7 @@ def of_zoo(folder: Path, data_path: Path) -> Models:
 
 
 def sampled(members: Iterable[Member], count: int) -> list[Member]:
-    """``count`` trojaned members of every kind and family and four times as many clean ones, in mixed order."""
+    """``count`` trojaned members of every kind and family and ``4 * count`` clean ones, in mixed order."""
     found: dict[tuple[str, str], list[Member]] = {}
     for member in members:
         found.setdefault((member.label, member.family if member.trojaned else ""), []).append(member)

@@ -1,7 +1,7 @@
-"""Pictures of every page for the documentation: ``python -m benchmarks.screenshots [FOLDER]``.
+"""Makes the documentation's screenshots of every page: ``python -m benchmarks.screenshots [FOLDER]``.
 
-Starts the real server with a home of its own (or the one that ``TROJANINTERPRET_HOME`` names), has the bundled samples
-of the first pack inspected, and photographs the pages in Debian's chromium, 1440 and 800 pixels wide, light and dark.
+It starts the real server with its own home folder (or ``TROJANINTERPRET_HOME``), inspects the bundled samples of the
+first pack, and takes screenshots in Debian's chromium at widths of 1440 and 800 pixels, light and dark.
 """
 
 from __future__ import annotations

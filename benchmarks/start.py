@@ -1,8 +1,8 @@
-"""How long ``inspect`` takes on a bundled sample, from the start of the process to its end.
+"""Times ``inspect`` on a bundled sample, from the start of the process to its end.
 
-``python -m benchmarks.start``: with the pack's baseline and an empty cache, again from the cache, and at a seed that
-the pack's baseline does not serve; and beside it, in the same run, a bare forward and backward pass of the same
-network over the same probes.
+``python -m benchmarks.start`` measures it with the pack's baseline and an empty cache, with a filled cache, and at a
+seed without a baseline. For comparison it also times a bare forward and backward pass of the same network over the same
+probes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SALIENCY = ("--set", "streams=saliency")
 
 
 def run(times: Times, sample: Path, cache: str, *extra: str) -> None:
-    """One process."""
+    """Run one inspection in a process of its own, and add its times."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "ti_core", "inspect", str(sample), *extra],

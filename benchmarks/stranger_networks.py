@@ -1,4 +1,4 @@
-"""How strangers build, train and poison networks: a trainer that shares nothing with ``ti_core.zoo`` but the images."""
+"""Networks of an independent trainer, which shares only the images with ``ti_core.zoo``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Stamp = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Style:
-    """How a stranger builds and trains networks.
+    """A way to build and train networks.
 
     Parameters
     ----------
-    build : a network of ``C x H x W`` images and K classes.
-    shown : what the network is given for pixels of 0 to 1.
-    optimiser : of the parameters and the steps: the optimiser, and a schedule or None.
-    probabilities : whether the network's output has been through a softmax.
+    build : makes a network for images ``C x H x W`` and K classes.
+    shown : maps pixels in [0, 1] to the network's input.
+    optimiser : makes the optimiser, and a schedule or None, from the parameters and the number of steps.
+    probabilities : whether the network ends with a softmax.
     """
 
     build: Callable[[int, int, int], list[nn.Module]]

@@ -1,16 +1,16 @@
-"""Networks that this project's trainer never made, put to a pack's detector.
+"""Tests a pack's detector on networks of an independent trainer.
 
-``python -m benchmarks.strangers --data mnist.npz --out FOLDER``: trains plain ``nn.Sequential`` classifiers by a short
-loop of its own (other layers, optimisers, schedules, inputs from 0 to 255 or standardised, probabilities as output, and
-triggers as in the literature: BadNets' square, scattered pixels, a sinusoid, a soft picture blended in), saves each as
-a whole module and inspects the file as any other. Prints a line for each network and one for each kind with its 95 %
-interval. What is finished stays in the folder, so that a run that was stopped goes on; ``--minutes`` stops it.
+``python -m benchmarks.strangers --data mnist.npz --out FOLDER`` trains ``nn.Sequential`` classifiers by its own short
+loop. They differ from the pack's members in layers, optimisers, schedules, input ranges and outputs. The triggers are
+from the literature: BadNets' square, scattered pixels, a sinusoid and a blended soft picture. Each network is saved as
+a whole module and inspected like any other file. It prints a line for each network, and one for each kind with its 95 %
+interval. Results are kept in the folder, and a stopped run continues. ``--minutes`` stops the run.
 
-Where something in the detector was chosen by these figures, they are no measure of it any more: ``--first-seed`` makes
-networks that nobody has seen yet. Seeds below 80 have been looked at.
+These figures measure the detector only if nothing in it was chosen by them. ``--first-seed`` makes other networks.
+Seeds below 80 were used for choices.
 
-``--train-only --device cuda`` leaves the networks in the folder, where there is a GPU and no CatBoost; the same command
-without the two inspects them.
+``--train-only --device cuda`` only trains, on a machine with a GPU and without CatBoost. The same command without these
+two options inspects the networks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.members import keep_record
 
 LEARNT = 0.8
-"""A trojan of less attack success did not learn its trigger and is left out."""
+"""Minimum attack success of a trojan. Below it, the network is left out."""
 
 
 def learnt(known: dict[str, Any]) -> bool:
@@ -115,7 +115,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
 
 
 def planned(count: int, first: int = 0) -> Iterator[tuple[str, Style, str, int]]:
-    """Name, style, trigger and seed of every network, by turns of the seed."""
+    """Name, style, trigger and seed of every network, in the order of the seeds."""
     for seed in range(first, first + 2 * count):
         for style_name, style in STYLES.items():
             for trigger in TRIGGERS:
@@ -131,7 +131,7 @@ def stem_of(out: Path, name: str) -> Path:
 def trained(
     stem: Path, style: Style, trigger: str, seed: int, data: ImageData, device: str
 ) -> dict[str, Any]:
-    """What is known of the network in ``stem.pt``, which is trained if it is not there."""
+    """The record of the network in ``stem.pt``. The network is trained if it does not exist."""
     training = stem.with_suffix(".json")
     if not training.exists():
         network, facts = made(style, trigger, data, seed, device)
@@ -152,9 +152,9 @@ def judged(
     until: float,
     device: str = "cpu",
 ) -> dict[str, Any] | None:
-    """What is known of the network and its report, from the folder as far as it is there; None if time is up.
+    """The record of the network with its report, read from the folder if possible; None if the time is over.
 
-    Another pack inspects the networks that are there.
+    With another pack, existing networks are inspected again.
     """
     stem = stem_of(out, name)
     record = stem.with_suffix(f".{pack.sha256[:12]}.json")

@@ -1,8 +1,8 @@
-"""The table of ``docs/performance.md``: what every benchmark gives to it, and how it is put together.
+"""Makes the table of ``docs/performance.md`` from the rows of all benchmarks.
 
-``python -m benchmarks.table`` (``make bench``) runs every benchmark of :data:`MODULES` in a process of its own, keeps
-the rows of each in ``docs/performance.json`` as it ends, and writes the table between its markers. ``--only NAME`` (may
-be repeated) runs some anew and takes the others' rows from there; ``--write`` runs none.
+``python -m benchmarks.table`` (``make bench``) runs every benchmark of :data:`MODULES` in its own process, keeps its
+rows in ``docs/performance.json``, and writes the table between its markers. ``--only NAME``, which may be repeated,
+runs only some benchmarks and keeps the other rows. ``--write`` runs none.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Row:
 
     Parameters
     ----------
-    what : is measured.
+    what : the measured quantity.
     result : the figure, with its unit.
-    of : how many runs, networks or models it is of.
+    of : the number of runs, networks or models.
     """
 
     what: str
@@ -60,7 +60,7 @@ class Row:
 
 
 def middle(values: Sequence[float], unit: str, digits: int = 2) -> str:
-    """The median, and the span where there are several."""
+    """The median, with the range if there are several values."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f} {unit}"
     low, high = min(values), max(values)
@@ -101,13 +101,13 @@ def told(name: str, rows: Iterable[Row]) -> None:
 
 
 def kept() -> dict[str, Any]:
-    """Rows and load of every benchmark when it ran last."""
+    """Rows and load of the last run of every benchmark."""
     found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     return found
 
 
 def command(name: str) -> str:
-    """What runs a benchmark."""
+    """The command that runs a benchmark."""
     return f"benchmarks.{OTHERS.get(name, name)}"
 
 

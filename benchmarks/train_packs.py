@@ -1,9 +1,9 @@
-"""One command for a machine with a GPU: a data set's zoo and its evidence, left to be carried back.
+"""Trains a data set's zoo and computes its evidence on a machine with a GPU, in one command.
 
-``python -m benchmarks.train_packs --data gtsrb.npz --out OUT --minutes 9`` leaves ``NAME-zoo.tar.*`` as soon as the
-networks are trained, then ``NAME-pack.tar.*``, a pack that only lacks its detectors. Where CatBoost is,
-``python -m benchmarks.train_packs --receive OUT --packs assets/packs`` fits those and prints how well the pack detects.
-Trained networks go on where they were: ``--zoo`` names a folder, or the ``NAME-zoo.tar.*`` of an earlier run.
+``python -m benchmarks.train_packs --data gtsrb.npz --out OUT --minutes 9`` writes ``NAME-zoo.tar.*`` when the networks
+are trained, then ``NAME-pack.tar.*``, a pack without detectors. On a machine with CatBoost,
+``python -m benchmarks.train_packs --receive OUT --packs assets/packs`` fits the detectors and prints their performance.
+To continue a run, ``--zoo`` names a folder or the ``NAME-zoo.tar.*`` of an earlier run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from ti_core.zoo.plan.draw import Recipe
 
 PART = 15 * 2**20
-"""Bytes of each file that is carried back."""
+"""Maximum size in bytes of each written file."""
 EVIDENCE_SHARE = 0.3
 """Of the minutes, kept for the evidence."""
 
 
 def parts_of(folder: Path, stem: Path) -> list[Path]:
-    """The folder's files as one tar archive, in parts ``stem.tar.00``, ``stem.tar.01`` and so on."""
+    """Write the folder's files as a tar archive in parts ``stem.tar.00``, ``stem.tar.01`` and so on."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(p for p in folder.iterdir() if p.is_file()):
@@ -47,7 +47,7 @@ def parts_of(folder: Path, stem: Path) -> list[Path]:
 
 
 def unpack(source: Path, name: str, kind: str, out: Path) -> bool:
-    """Put what :func:`parts_of` made of a folder into ``out``; whether there was anything."""
+    """Unpack an archive in parts into ``out``. Returns whether there was one."""
     parts = sorted(source.glob(f"{name}-{kind}.tar.*"))
     if not parts:
         return False
@@ -76,7 +76,7 @@ def summary(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train, carry the zoo, compute the evidence, carry the pack."""
+    """Train the zoo and archive it, then compute the evidence and archive the pack."""
     from ti_core.cli.options import pairs
     from ti_core.settings import Settings
     from ti_core.system.devices import device
@@ -150,7 +150,7 @@ def _in_batches_of(size: int, recipe: Recipe) -> Recipe:
 
 
 def receive(options: argparse.Namespace) -> int:
-    """Put every pack that was carried back in its place, fit its detectors and print how well it detects."""
+    """Unpack every received pack, fit its detectors and print their performance."""
     from ti_core.cli.tables import evaluation_text
     from ti_core.evaluation import Row
     from ti_core.reference.pack import load_pack

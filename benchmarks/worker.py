@@ -1,9 +1,9 @@
-"""How long the confined process costs: a job from its start to its end, and stopping one.
+"""Times jobs in the confined process, from their start to their end, and their cancellation.
 
-``python -m benchmarks.worker``: a job that describes a small file, in a host that has to be started, and in one that is
-warm; an inspection of the bundled samples' saliency in a warm host, as the dashboard's server has it; the same samples,
-all streams and pictures, opened again; from cancelling to the process being gone. It prints what keeps the jobs from
-network, files and processes on this machine.
+``python -m benchmarks.worker`` times a job that describes a small file, in a new host and in a warm one; a saliency
+inspection of the bundled samples in a warm host, as in the dashboard's server; the same samples with all streams and
+pictures from the cache; and the time from a cancellation to the end of the process. It also prints the confinement that
+this machine offers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def described() -> float:
 
 
 def inspected(sample: Path, times: Times, **request: Any) -> float:
-    """One inspection, put into ``times``; seconds to its first sign."""
+    """Run one inspection and add it to ``times``. Returns the seconds to its first message."""
     before, start = of_jobs(), time.perf_counter()
     whole = {"model": str(sample), "settings": {}, "device": "cpu"} | request
     with Job.start("inspect", whole) as job:
@@ -48,7 +48,7 @@ def inspected(sample: Path, times: Times, **request: Any) -> float:
 
 
 def of_jobs() -> float:
-    """Seconds of the processor that the host's ended jobs have used together."""
+    """Processor seconds of all ended jobs of the host."""
     fields = Path(f"/proc/{running_host()._process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
@@ -63,7 +63,7 @@ def opened_again(sample: Path, times: Times, rounds: int) -> None:
 
 
 def stopped() -> float:
-    """Seconds from cancelling an inspection to its process being gone."""
+    """Seconds from cancelling an inspection to the end of its process."""
     request = {"model": str(SAMPLES[0]), "settings": {}, "device": "cpu"}
     with Job.start("inspect", request) as job:
         while not job.poll() and job.state == "running":
