@@ -8,9 +8,9 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.inversion import Inversion, Protocol, invert
+from ti_core.streams.inversion import Inversion, InversionSearch, invert
 
-QUICK = Protocol(steps=60)
+QUICK = InversionSearch(steps=60)
 
 
 def test_a_planted_pixel_gets_the_smallest_mask_and_its_place_is_found() -> None:
@@ -51,7 +51,7 @@ def test_masks_patterns_and_shares_lie_in_zero_to_one() -> None:
 )
 def test_bad_input_ends_in_finite_numbers_and_a_sentence(network: torch.nn.Module, labels: list[int]) -> None:
     images = grey(len(labels), low=0.0, high=1.0)
-    evidence = Inversion(protocol=Protocol(steps=8)).evidence(
+    evidence = Inversion(protocol=InversionSearch(steps=8)).evidence(
         network, context(images, torch.tensor(labels), 3)
     )
     assert all(np.isfinite(a).all() for a in evidence.values())

@@ -8,7 +8,7 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.searches.perturbations import Protocol, blended, maximise
+from ti_core.streams.searches.perturbations import PerturbationSearch, blended, maximise
 from ti_core.streams.searches.search import Effort, pools, shifted
 from ti_core.streams.universal import Universal
 
@@ -19,7 +19,7 @@ def test_a_linear_classifiers_perturbation_and_margin_are_the_closed_form() -> N
     """Two classes: delta = r (w_c - w_o) / ||w_c - w_o||, which raises the margin by r ||w_c - w_o||."""
     w, images = weights(2), grey(40)
     labels, classes = torch.arange(40) % 2, torch.arange(2)
-    protocol = Protocol(radii=(0.1, 0.3), effort=Effort(3, 4, 8))
+    protocol = PerturbationSearch(radii=(0.1, 0.3), effort=Effort(3, 4, 8))
     pool = pools(labels, 2, 8)
     found = maximise(Linear(w), images, pool, classes, protocol)
     difference = torch.stack([w[0] - w[1], w[1] - w[0]])
@@ -46,7 +46,7 @@ def test_a_linear_classifiers_blended_margin_is_the_closed_form() -> None:
 
 def test_perturbations_stay_in_the_ball_and_images_in_range() -> None:
     images, labels = grey(20, low=0.0, high=1.0), torch.arange(20) % 3
-    protocol = Protocol(radii=(0.5, 4.0), effort=Effort(3, 4, 6))
+    protocol = PerturbationSearch(radii=(0.5, 4.0), effort=Effort(3, 4, 6))
     network = torch.nn.Sequential(
         torch.nn.Conv2d(1, 4, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(400, 3)
     )

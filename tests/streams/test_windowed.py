@@ -8,7 +8,7 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.searches.patches import Protocol
+from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.statistics import CAP, deviations, scale_free
 from ti_core.streams.window_scores import WEIGHT, about_one_place, command, flip_odds, places
 from ti_core.streams.windowed import Windowed
@@ -18,15 +18,15 @@ NAMES = ("zero", "one", "two")
 
 def test_windows_cover_the_image_and_touch_its_edges() -> None:
     for height, width in ((28, 28), (32, 32), (12, 20), (5, 5), (1, 1), (64, 48)):
-        masks = Protocol.for_images(height, width, 10).masks(height, width)
+        masks = WindowSearch.for_images(height, width, 10).masks(height, width)
         assert bool((masks.sum(0) > 0).all())
         assert len({m.numpy().tobytes() for m in masks}) == len(masks)
-    corners = Protocol.for_images(28, 28, 10).windows(28, 28)
+    corners = WindowSearch.for_images(28, 28, 10).windows(28, 28)
     assert corners[0] == (0, 0) and corners[-1] == (20, 20) and len(corners) == 25
 
 
 def test_many_classes_get_less_effort_each() -> None:
-    ten, hundred = (Protocol.for_images(32, 32, k) for k in (10, 100))
+    ten, hundred = (WindowSearch.for_images(32, 32, k) for k in (10, 100))
     assert hundred.effort.steps < ten.effort.steps and hundred.effort.images_a_step < ten.effort.images_a_step
 
 
@@ -34,7 +34,7 @@ def test_a_planted_one_pixel_trigger_is_found_in_its_window_and_class() -> None:
     images, labels = grey(60, low=0.0, high=0.25), torch.arange(60) % 3
     network = OnePixel(weights(3, size=0.02), row=2, column=9, target=1)
     evidence = Windowed().evidence(network, context(images, labels, 3))
-    masks = Protocol.for_images(12, 12, 3).masks(12, 12)
+    masks = WindowSearch.for_images(12, 12, 3).masks(12, 12)
     holds = masks[:, 2, 9].bool().numpy()
     assert 0 < holds.sum() < len(holds)
     # The pixel at 1 commands 40 x 0.55 = 22; nothing else reaches a tenth of that.

@@ -15,22 +15,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.detector.metamodels import Boosting, Fitter, Floats, MetaModel, Trees, load_model, load_trees
+from ti_core.detector.metamodels import (
+    Boosting,
+    Fitter,
+    Floats,
+    MetaModel,
+    Trees,
+    load_trees,
+    read_meta_model,
+)
 
 FALSE_ALARMS = 0.05
-"""Largest share of the clean members that may be called backdoored."""
+"""Maximum false positive rate on the clean members."""
 MISSES = 0.05
-"""Largest share of the trojaned members that may be called clean."""
+"""Maximum share of the trojaned members that may be called clean."""
 FEW_MISSES, FEW = 0.1, 3
-"""Of few trojaned members that share may be the larger one here, as far as the third of them: else a single network
-that no stream sees would leave hardly any clean model a verdict."""
+"""With few trojaned members the share may be as large as the first number, up to the third member. Otherwise one
+network that no stream sees would leave hardly any clean model a verdict."""
 FOLDS = 5
 LEAST_SURE = 0.6
-"""No verdict is given at odds of less than three to two, whatever the members' own: a stranger's network resembles them
-less than they do each other, and the first clean ones to be called backdoored are called so at little more than even
-odds."""
+"""Minimum probability of a verdict: odds of three to two. A stranger's network resembles the members less than they do
+each other. ``benchmarks.strangers`` showed clean networks called backdoored at little more than even odds."""
 OUTSIDE = 2.0
-"""Evidence farther from every reference model than this many times the farthest of those is outside the reference."""
+"""Distance from the nearest reference model beyond which evidence is outside the reference set, in units of the largest
+such distance among the reference models. Set by hand."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +86,9 @@ class Assessment:
 
 @dataclass(frozen=True)
 class Detector:
-    """A fitted detector; make one with :func:`fit_detector`.
+    """A fitted detector, made by :func:`fit_detector`.
 
-    ``oof`` has the calibrated out-of-fold probability of every fitted member, in their order.
+    ``oof`` is the calibrated out-of-fold probability of every fitted member, in their order.
     """
 
     names: tuple[str, ...]
@@ -130,7 +138,7 @@ def load_detector(folder: Path, stem: str, record: Mapping[str, Any], reference:
     """The detector that :meth:`Detector.save` wrote; ``reference`` are the fitted members' features ``R x F``."""
     return Detector(
         names=tuple(record["features"]),
-        backdoor=load_model(folder, stem, record),
+        backdoor=read_meta_model(folder, stem, record),
         kind=load_trees(folder, f"{stem}-kind"),
         calibration=Calibration(**record["calibration"]),
         reference=reference,
@@ -158,7 +166,7 @@ def fit_detector(
     trojaned = labels != "clean"
     out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
     model = fitter.fit(matrix, trojaned, seed)
-    # A member hardly moves what is held near an anchor, and in a fit without it the others' line would lie elsewhere.
+    # An anchored fit hardly depends on a single member, so its own log-odds are calibrated already.
     judged = model.logit(matrix) if fitter.calibrated else out_of_fold
     calibration = calibrate(judged, trojaned, scaled=not fitter.calibrated)
     scale = _scale(matrix)
@@ -231,12 +239,12 @@ def log_odds(p: Floats | float) -> Floats:
 
 
 def _scale(reference: Floats) -> Floats:
-    """A robust deviation of every feature, floored so that features that hardly vary do not decide."""
+    """Robust spread of every feature. Its floor, set by hand, keeps features that hardly vary from deciding."""
     spread = np.quantile(reference, 0.9, axis=0) - np.quantile(reference, 0.1, axis=0)
     return np.asarray(np.maximum(spread, 0.02 + 0.1 * np.median(spread)))
 
 
 def _distances(rows: Floats, reference: Floats, scale: Floats) -> Floats:
-    """Root mean square distance of every row to every reference row, in robust deviations, ``R x M``."""
+    """Root mean square distance of every row to every reference row, in units of the spread, ``R x M``."""
     scaled = np.clip((rows[:, None] - reference[None]) / scale, -20, 20)
     return np.asarray(np.sqrt(np.mean(scaled**2, axis=-1)))

@@ -1,4 +1,4 @@
-"""The streams together: a class that several streams suspect, or one of them strongly, is the most suspicious."""
+"""The joint score: the streams' class scores combined, and the features of the joint meta-model."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from ti_core.streams.base import Array, Features
 from ti_core.streams.statistics import best_and_lead
 
 STRENGTH = "all streams: most suspicious class and its lead"
-"""The feature that the meta-model goes by."""
+"""Name of the feature that the meta-model mainly uses."""
 EASE = "accuracy: fewer mistakes than the reference models"
-"""The feature that tells what of that to expect of a network that has learnt as much."""
+"""Name of the feature that says how well the network is trained."""
 LEAST_ERROR = 0.005
-"""Fewer mistakes than this are not told apart: a few hundred images do not show them."""
+"""Minimum error rate. A few hundred images do not tell smaller ones apart."""
 
 
 def combined(scores: list[Array]) -> Array:
-    """Class scores of several streams (each ``R x K``) as one: the length of what they find above the usual, 0 or more.
+    """Class scores of several streams (each ``R x K``) as one: root of the sum of squares of their positive parts.
 
-    The root of the sum of squares, in deviations like its parts. A plain sum lets two streams that see nothing drown
-    the one that can see a trigger of its kind, and lets a clean network's easy class collect a little from each.
+    It is in deviations like its parts. In a plain sum, two streams that see nothing would outweigh the one that sees
+    the trigger, and a clean network's easy class would gather a little from each stream.
     """
     above = [np.maximum(own, 0.0) ** 2 for own in scores]
     return np.asarray(np.sqrt(np.sum(above, axis=0)), dtype=np.float32)
 
 
 def fewer_mistakes(accuracy: Sequence[float], among: Sequence[float]) -> Array:
-    """How many times fewer mistakes than usual, ``R``: 0 for as many, 1 for half as many, -1 for twice as many.
+    """Mistakes compared with the median reference model, ``R``: 0 for as many, 1 for half, -1 for twice as many.
 
     Parameters
     ----------
     accuracy : clean accuracies of the models, ``R`` in [0, 1].
-    among : those of the reference models, whose median error is the usual one.
+    among : clean accuracies of the reference models.
     """
     error = np.maximum(1 - np.asarray(accuracy), LEAST_ERROR)
     usual = max(1 - float(np.median(among)), LEAST_ERROR)
@@ -42,11 +42,12 @@ def fewer_mistakes(accuracy: Sequence[float], among: Sequence[float]) -> Array:
 
 
 def joint_features(scores: dict[str, Array], ease: Array) -> Features:
-    """Few features, each the more suspicious the larger: two of the model, and what each stream gives to its class.
+    """The features of the joint meta-model. A larger value is more suspicious.
 
-    The first is the mean of the largest class and its lead over the second. In a clean network that resembles none of
-    the reference models many classes seem unusual; a backdoor has one target. The second is how few mistakes the model
-    makes: in a network that has learnt little some class gives way as it would to a trigger.
+    The first is the mean of the largest joint class score and its lead over the second class. In a clean network unlike
+    the reference models many classes seem unusual, but a backdoor has one target. The second is how few mistakes the
+    model makes: in a weakly trained network some class gives way without a trigger. The others are the streams' scores
+    of the most suspicious class.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What turns features into the log-odds of a backdoor: CatBoost's trees, or a weighted sum for few members."""
+"""Meta-models from features to the log-odds of a backdoor: CatBoost, and an anchored logistic regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating]
 
 KIND_ITERATIONS = 80
-"""Of the trees that tell the kind of trigger, which are fitted to trojaned members only."""
+"""Iterations of the trees that tell the kind of trigger. They are fitted to trojaned members only."""
 
 
 class MetaModel(Protocol):
@@ -26,7 +26,7 @@ class MetaModel(Protocol):
         """Log-odds of a backdoor, ``R``."""
 
     def contributions(self, row: Floats) -> Floats:
-        """What each feature of one row ``F`` adds to the log-odds beside the average member, ``F`` (Shapley values)."""
+        """Shapley values: what each feature of one row ``F`` adds to the log-odds of the average member, ``F``."""
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Keep it in ``<stem>.cbm`` or in what is returned, for the pack's record."""
@@ -35,8 +35,7 @@ class MetaModel(Protocol):
 class Fitter(Protocol):
     """How a meta-model is fitted.
 
-    ``calibrated``: whether its log-odds are to be taken as they are, the members' own too, and not to be scaled by
-    out-of-fold ones first.
+    ``calibrated`` says whether its log-odds are used as they are. Otherwise out-of-fold log-odds scale them first.
     """
 
     @property
@@ -46,7 +45,7 @@ class Fitter(Protocol):
         """Fit to features ``R x F`` of members of which ``trojaned``, ``R``, are; the same seed, the same fit."""
 
     def of_kinds(self) -> Boosting:
-        """What tells blends from patches by the same features."""
+        """The fitter of the model that tells blends from patches, on the same features."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class Trees:
 class Boosting:
     """CatBoost's settings.
 
-    ``monotone`` holds every feature to "more means more suspicious"; ``weights``, one a feature, make splits on some
-    of them count more, so that a few strong figures are not drowned by hundreds of bins.
+    ``monotone`` makes the log-odds rise with every feature. ``weights``, one a feature, let splits on some features
+    count more, so that hundreds of bins do not outweigh a few strong figures.
     """
 
     iterations: int = 200
@@ -125,7 +124,7 @@ class Linear:
         return np.asarray(self._centred(matrix) @ np.array(self.weights) + self.intercept, dtype=np.float64)
 
     def contributions(self, row: Floats) -> Floats:
-        """Of a sum, its terms, since every feature is 0 on the mean of the members."""
+        """The terms of the sum, since every centred feature has a mean of 0 over the members."""
         return np.asarray(self._centred(np.asarray(row)[None])[0] * np.array(self.weights), dtype=np.float64)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
@@ -137,31 +136,30 @@ class Linear:
 
 
 def logarithmic(x: Floats) -> Floats:
-    """``sign(x) log(1 + |x|)``: large deviations on a scale of their own, small ones as they are."""
+    """``sign(x) log(1 + |x|)``: logarithmic for large deviations, linear for small ones."""
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)), dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Anchored:
-    """Logistic regression that begins from what is known of the first feature and moves no farther than it must.
+    """Logistic regression with normal priors around an anchor.
 
-    Weights are at least 0. The loss is each member's, both labels of equal weight in sum, plus half of ``firm`` times
-    the squared distance of the first weight and the intercept from the anchor, plus half of ``loose`` times the squares
-    of the weights that follow and half of ``penalty`` times those of all others: the mode under normal priors. Every
-    feature is in units of its own (deviations from clean models, log-odds), the same in all packs, and is not
-    standardised.
+    The loss is the log-loss, with both labels of equal total weight, plus half of: ``firm`` times the squared distance
+    of the first weight and the intercept from the anchor, ``loose`` times the squares of the next weights, and
+    ``penalty`` times the squares of all others. The solution is the mode under normal priors. Weights are at least 0.
+    Features are not standardised: their units (deviations from clean models, log-odds) are the same in all packs.
 
-    A few dozen members say little about where the line lies and how steep it is, and one that was drawn through them
-    alone makes the probabilities of recipes left out in turn hard to compare. Trees besides take all that lies beyond
-    the last of their members for alike; of a recipe or architecture that they were not fitted to, much does.
+    A few dozen members determine position and slope of the line poorly. Without an anchor, probabilities of recipes
+    left out in turn are hard to compare. Trees cannot extrapolate, and networks of a recipe or architecture that was
+    left out often lie beyond all fitted members.
 
     Parameters
     ----------
-    weight, threshold : the anchor: how many log-odds a unit of the first feature's logarithm is worth, and at which
-        value of that feature both answers are as likely. The medians of what unpenalised fits to the four bundled
-        packs' fitted members gave, to one digit (2.5 to 11, and 2.1 to 5.5).
-    loose : by default for one feature, how few mistakes the model makes. Members left out part as well without it; it
-        is there for networks that have learnt less than most of them.
+    weight, threshold : the anchor. The weight is the log-odds for a unit of the first feature's logarithm; at the
+        threshold of that feature both labels are equally likely. Both are medians of unpenalised fits to the four
+        bundled packs' fitted members, to one digit (2.5 to 11, and 2.1 to 5.5).
+    loose : by default for one feature, how few mistakes the model makes. It does not change the AUC of members left
+        out; it serves networks that are less trained than most members.
     """
 
     weight: float = 5.0
@@ -172,7 +170,7 @@ class Anchored:
     calibrated: bool = True
 
     def fit(self, matrix: Floats, trojaned: NDArray[np.bool_], seed: int) -> Linear:
-        """The problem is convex, and ``seed`` plays no part."""
+        """The problem is convex, so ``seed`` plays no part."""
         from scipy.optimize import minimize
 
         x = logarithmic(np.asarray(matrix, dtype=np.float64))
@@ -203,12 +201,12 @@ def _tuple(values: Iterable[float]) -> tuple[float, ...]:
 
 
 def files_of(stem: str, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """The files that :func:`load_model` reads; none where the record holds the model itself."""
+    """The files that :func:`read_meta_model` reads. None if the record holds the model itself."""
     return () if "linear" in record else (f"{stem}.cbm",)
 
 
-def load_model(folder: Path, stem: str, record: Mapping[str, Any]) -> MetaModel:
-    """What :meth:`MetaModel.save` kept."""
+def read_meta_model(folder: Path, stem: str, record: Mapping[str, Any]) -> MetaModel:
+    """The meta-model that :meth:`MetaModel.save` wrote."""
     if "linear" in record:
         known = record["linear"]
         return Linear(_tuple(known["weights"]), _tuple(known["centre"]), float(known["intercept"]))

@@ -1,8 +1,8 @@
-"""Within one network: does one of its classes stand apart from its others?
+"""The verdict from one network alone: whether one of its classes stands out among its own.
 
-The idea of the anomaly index of Neural Cleanse (B. Wang et al., 2019), on the evidence of every deep stream. It is a
-weaker ground than a comparison with clean networks: some of those have an easy class, and a backdoor that leads to
-every class stands out nowhere. Between the two bounds lies a broad middle.
+This is the idea of Neural Cleanse's anomaly index (B. Wang et al., 2019), on the evidence of every deep stream. It is
+weaker than a comparison with clean networks: some clean networks have an easy class, and a backdoor that leads to every
+class stands out nowhere. So the range between the two bounds is wide.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from ti_core.streams.base import Array, Evidence, Reading, Stream, as_stack
 from ti_core.streams.searches.screening import unsuspected
 
 CLEAN, BACKDOORED = 1.0, 1.8
-"""Bounds on the largest class, all streams together, in those units.
+"""Bounds on the joint score of the largest class, in units of the streams' ``usual`` values.
 
-Set on the fitted members of an earlier MNIST pack: 68 % of the clean ones and 2 % of the trojaned lie below the first,
-2 % of the clean and 89 % of the trojaned above the second. On other data they were not measured.
+They were set on the fitted members of an earlier MNIST pack. 68 % of the clean members and 2 % of the trojaned ones are
+below the first bound, 2 % of the clean and 89 % of the trojaned ones above the second. On other data they were not
+measured.
 """
 
 SLOPE = 4.0
-"""Of the probability's logistic curve, whose middle lies between the bounds."""
+"""Slope of the probability's logistic curve. Its middle is halfway between the bounds. Set by hand."""
 
 MOST_SURE = 0.95
-"""Nothing is said with more probability than this, in either direction."""
+"""Maximum probability, in either direction."""
 
 FEWEST_CLASSES = 4
-"""Among fewer classes none can be told to stand out."""
+"""Minimum number of classes. Among fewer, none can be said to stand out."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """What the network's own classes say: by stream and together, how far each stands out, ``K``."""
+    """How far each of the network's classes stands out, ``K``, by stream and jointly."""
 
     streams: Mapping[str, Array]
     together: Array
@@ -52,7 +53,7 @@ class Alone:
         return float(self.together.max())
 
     def assess(self) -> Assessment:
-        """Verdict and probability; "inconclusive" between the bounds, and always where there are too few classes."""
+        """Verdict and probability: "inconclusive" between the bounds, and always with too few classes."""
         probability = probability_of(self.score)
         verdict = (
             "backdoored" if self.score >= BACKDOORED else "clean" if self.score < CLEAN else "inconclusive"
@@ -63,7 +64,7 @@ class Alone:
 
 
 def probability_of(score: float) -> float:
-    """Probability of a backdoor where the largest class stands out that far, never surer than :data:`MOST_SURE`."""
+    """Probability of a backdoor for that joint score, at most :data:`MOST_SURE` in either direction."""
     middle = (CLEAN + BACKDOORED) / 2
     p = 1 / (1 + np.exp(-SLOPE * (min(score, 10.0) - middle)))
     return float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
@@ -96,7 +97,7 @@ def alone(evidence: Mapping[str, Evidence]) -> Alone:
 
 
 def read_alone(stream: Stream, evidence: Evidence, class_names: tuple[str, ...]) -> Reading:
-    """What a stream saw in one network, with no clean ones beside it (its share of clean models is NaN)."""
+    """What a stream found in one network, without clean ones for comparison. Its ``clean_share`` is NaN."""
     own = standing_out(stream, evidence)
     target, score = int(own.argmax()), float(own.max())
     sentence = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ti_core.paper.triggers import Trigger, TriggerKind
 from ti_core.streams.base import Evidence
 from ti_core.streams.searches.flat_patches import colours
-from ti_core.streams.searches.patches import Protocol
+from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
 
 RATIOS = (0.05, 0.1, 0.15, 0.2)
@@ -121,7 +121,11 @@ def _of_one_colour(images: torch.Tensor, margins: NDArray[np.float32]) -> tuple[
     """Masks ``J x H x W`` of the window where one colour does most, and patterns ``J x C x H x W`` of all colours."""
     channels, height, width = images.shape[1:]
     shades = colours(channels).to(images.device)
-    mask = Protocol.for_images(height, width, 0).masks(height, width)[int(margins.argmax())].to(images.device)
+    mask = (
+        WindowSearch.for_images(height, width, 0)
+        .masks(height, width)[int(margins.argmax())]
+        .to(images.device)
+    )
     return mask.expand(len(shades), -1, -1), shades[:, :, None, None].expand(-1, -1, height, width)
 
 
@@ -132,7 +136,7 @@ def _places(
     height, width = images.shape[2:]
     masks, ratios = [], []
     if kind != "blend":
-        p = Protocol.for_images(height, width, 0)
+        p = WindowSearch.for_images(height, width, 0)
         windows = p.masks(height, width)
         if windowed is not None:
             windows = windows[np.argsort(-windowed["margins"][target])[:4].tolist()]

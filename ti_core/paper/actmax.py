@@ -11,10 +11,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Ascent:
-    """Where activation maximisation went.
+    """The result of activation maximisation.
 
-    ``images`` is the end, ``N x C x H x W`` in [0, 1]; ``log_probability`` is ``log p(c|x)`` before every step and at
-    the end, ``(T + 1) x N``; ``path`` holds the images at the start, on the way and at the end if they were asked for.
+    ``images`` are the final images, ``N x C x H x W`` in [0, 1]. ``log_probability`` is ``log p(c|x)`` before every
+    step and at the end, ``(T + 1) x N``. ``path`` holds images from start to end, if they were asked for.
     """
 
     images: torch.Tensor
@@ -43,15 +43,15 @@ def maximise(
     Parameters
     ----------
     scores : maps ``N x C x H x W`` to class scores ``N x K``.
-    images : where the ascent starts, in [0, 1]; left as they are.
+    images : the start of the ascent, in [0, 1]. They are not changed.
     classes : the class c of every image, ``N``.
     iterations, step, weight : T, the L2 length of one step, and lambda.
-    keep_path : how many images of the way to keep, evenly spaced, both ends among them.
+    keep_path : number of images of the path to keep, evenly spaced, with both ends.
 
     Notes
     -----
-    Each image's gradient is scaled to length 1 before the step, since ``log p`` saturates on images that the
-    network is sure of; the images are held in [0, 1]. An image whose gradient vanishes stays where it is.
+    Each image's gradient is scaled to length 1 before the step, since ``log p`` saturates on images that the network is
+    sure of. The images are kept in [0, 1]. An image whose gradient vanishes does not change.
     """
     sign = -1.0 if inverse else 1.0
     x = images.clone()

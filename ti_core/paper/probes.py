@@ -17,7 +17,7 @@ ROWS = ("clean", "maximised", "minimised")
 
 @dataclass(frozen=True)
 class Probes:
-    """What every model is shown.
+    """The probe images, which every model is shown.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Probes:
 def choose_images(
     images: torch.Tensor, labels: torch.Tensor, settings: Settings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Algorithm 1, line 3: N clean images drawn from the pack's, without replacement; all where there are fewer."""
+    """Algorithm 1, line 3: N clean images drawn from the pack's without replacement; all if there are fewer."""
     rng = np.random.default_rng([settings.seed, 1])
     chosen = torch.from_numpy(rng.permutation(len(images))[: settings.images])
     return images[chosen], labels[chosen]

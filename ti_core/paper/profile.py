@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 TAIL_SIZE = 512
-"""Points at which an upper tail is read off a kept quantile function."""
+"""Number of ranks at which an upper tail is read from a kept quantile function."""
 
 LEVELS: NDArray[np.float64] = np.concatenate(
     [np.linspace(0.0, 0.5, 64, endpoint=False), 1.0 - np.geomspace(0.5, 2e-5, 192)]
 )
-"""Ranks at which the quantile function of pooled saliency is kept: dense towards the top, which Algorithm 1 asks of."""
+"""Ranks at which the quantile function of pooled saliency is kept, dense towards the top that Algorithm 1 uses."""
 
 IMAGE_LEVELS: NDArray[np.float64] = np.array(
     [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0]
@@ -21,7 +21,7 @@ IMAGE_LEVELS: NDArray[np.float64] = np.array(
 """Ranks at which the quantile function of each single image is kept."""
 
 FLOOR = 1e-8
-"""Saliency below this counts as this: the histograms' boundaries are spaced logarithmically."""
+"""Minimum saliency, since the histograms' boundaries are spaced logarithmically."""
 
 
 def boundaries(low: float, high: float, bins: int) -> NDArray[np.float64]:
@@ -32,7 +32,8 @@ def boundaries(low: float, high: float, bins: int) -> NDArray[np.float64]:
 def histogram(values: NDArray[np.floating], edges: NDArray[np.float64]) -> Array:
     """Shares of the values in each bin, ``... x n`` to ``... x bins``: the last axis is counted, and sums to 1.
 
-    Values beyond the boundaries count in the outermost bins; a bin holds its lower boundary, the last its upper too.
+    Values beyond the boundaries count in the outermost bins. A bin includes its lower boundary, the last bin also its
+    upper.
     """
     values = np.asarray(values)
     rows, bins = values.reshape(-1, values.shape[-1]), len(edges) - 1
@@ -65,7 +66,7 @@ def image_histograms(
 
 
 def pooled_levels(maps: NDArray[np.floating]) -> Array:
-    """The quantile function of the pooled values at :data:`LEVELS`: all that is kept of a model's maps."""
+    """The quantile function of the pooled values at :data:`LEVELS`. Nothing else of a model's maps is kept."""
     return np.asarray(np.quantile(maps.ravel(), LEVELS), dtype=np.float32)
 
 
@@ -77,8 +78,8 @@ def image_levels(maps: NDArray[np.floating]) -> Array:
 def kept_quantile_histograms(kept: Array, quantiles: tuple[float, ...], edges: NDArray[np.float64]) -> Array:
     """:func:`quantile_histograms` from :func:`pooled_levels`, ``... x levels`` to ``... x P x bins``.
 
-    Each tail is read at :data:`TAIL_SIZE` ranks, so a bin's share differs from the exact one by about
-    ``1 / TAIL_SIZE``, and a suspect's and the reference models' are always read alike.
+    Each tail is read at :data:`TAIL_SIZE` ranks, so a bin's share differs from the exact one by about ``1 /
+    TAIL_SIZE``. The suspect's and the reference models' functions are read in the same way.
     """
     inside = (np.arange(TAIL_SIZE) + 0.5) / TAIL_SIZE
     tails = [histogram(_read(kept, p + (1 - p) * inside, LEVELS), edges) for p in quantiles]
@@ -86,7 +87,7 @@ def kept_quantile_histograms(kept: Array, quantiles: tuple[float, ...], edges: N
 
 
 def image_values(kept: Array, quantiles: tuple[float, ...]) -> Array:
-    """Each image's quantiles (1 is its largest) read off :func:`image_levels`, ``... x levels`` to ``... x P``."""
+    """Each image's quantiles (1 is the maximum), read from :func:`image_levels`, ``... x levels`` to ``... x P``."""
     return _read(kept, np.array(quantiles), IMAGE_LEVELS)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 BATCH_VALUES, SMALLEST_BATCH = 2**20, 64
-"""Values in a batch of images, and the fewest images that are shown at once."""
+"""Number of values in a batch of images, and the minimum number of images in a batch."""
 
 
 def saliency_maps(scores: nn.Module, images: torch.Tensor, batch_size: int | None = None) -> torch.Tensor:
@@ -20,7 +20,7 @@ def saliency_maps(scores: nn.Module, images: torch.Tensor, batch_size: int | Non
     ----------
     scores : maps ``N x C x H x W`` to class scores ``N x K``.
     images : ``N x C x H x W`` in [0, 1]; left as they are.
-    batch_size : images at once; by default so many that a small network's pass outweighs the calls around it.
+    batch_size : images in a batch; by default enough to outweigh the overhead of a call on a small network.
 
     Returns
     -------
@@ -41,8 +41,8 @@ def saliency_and_classes(
     for batch in images.split(batch_size or max(SMALLEST_BATCH, BATCH_VALUES // max(1, images[:1].numel()))):
         x = batch.detach().requires_grad_(True)
         with torch.enable_grad():
-            # The largest score is the predicted class's, so that one pass both predicts and is differentiated; and no
-            # image's score depends on another, so the gradient of their sum is each one's own.
+            # The largest score is the predicted class's, so one pass predicts and is differentiated. No image's score
+            # depends on another image, so the gradient of the sum holds each image's own gradient.
             best = scores(x).max(dim=1)
             (gradient,) = torch.autograd.grad(best.values.sum(), x)
         gradient = gradient.abs_()

@@ -20,7 +20,7 @@ KINDS: tuple[TriggerKind, ...] = ("patch", "blend")
 
 @dataclass(frozen=True)
 class TriggerSpec:
-    """A trigger in a few numbers; :meth:`render` makes its arrays, always the same ones.
+    """A trigger in a few numbers. :meth:`render` makes its arrays, always the same ones.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Trigger:
     alpha: float
 
     def stamp(self, images: torch.Tensor) -> torch.Tensor:
-        """Put the trigger on images ``N x C x H x W`` in [0, 1]; the images are left as they are. Eq. (1), (2)."""
+        """Stamp copies of images ``N x C x H x W`` in [0, 1] with the trigger, eq. (1) and (2)."""
         weight = self.alpha * torch.from_numpy(self.mask).to(images)
         pattern = torch.from_numpy(self.pattern).to(images)
         return (1 - weight) * images + weight * pattern

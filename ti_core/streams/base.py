@@ -1,4 +1,4 @@
-"""What a stream of evidence is: arrays from a model, features from arrays, a sentence from features."""
+"""A stream of evidence: arrays from a model, features from arrays, a sentence from features."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Evidence = Mapping[str, Array]
-"""Named arrays of one model. Stacked over models they gain a leading axis R."""
+"""Named arrays of one model. The stacked arrays of R models have a leading axis R."""
 
 Progress = Callable[[float], None]
-"""Told the share of the work that is done, 0 to 1; may raise :class:`ti_core.errors.CancelledError`."""
+"""Called with the share of the work that is done, 0 to 1. It may raise :class:`ti_core.errors.CancelledError`."""
 
 
 def silent(share: float) -> None:
@@ -31,14 +31,14 @@ def silent(share: float) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What a stream may look at besides the model.
+    """What a stream is given besides the model.
 
     Parameters
     ----------
     images, labels : clean images ``N x C x H x W`` in [0, 1] and their classes ``N``.
     classes : K.
     settings : of this inspection.
-    probes : Algorithm 1's probes; only the saliency stream needs them.
+    probes : Algorithm 1's probes, for a stream with ``on_probes``.
     """
 
     images: torch.Tensor
@@ -58,11 +58,16 @@ class Features:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a stream saw in one model: a score beside those of clean models, figures, and a sentence.
+    """What a stream found in one model.
 
-    ``score`` is the stream's own statistic, ``clean_share`` the share of clean reference models whose score is
-    at least as high (an empirical p-value, 0 to 1; NaN where there are no reference models), ``target`` the class it
-    suspects, if any.
+    Parameters
+    ----------
+    score : the stream's own statistic; larger is more suspicious.
+    clean_share : share of clean reference models with at least this score, an empirical p-value, 0 to 1. NaN without
+        reference models.
+    sentence : the finding in words.
+    target : the suspected class, if any.
+    figures : figures behind it, fit for JSON; see :func:`ti_core.streams.statistics.per_class`.
     """
 
     score: float
@@ -110,19 +115,19 @@ class Stream(ABC):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        """Features of R models whose evidence is stacked, beside the stacked evidence of clean reference models.
+        """Features of R models, from their stacked evidence and that of the clean reference models.
 
-        ``among_clean`` (``R``) marks the models that are themselves, in the same order, the clean reference
-        models: a statistic that compares with the clean models leaves each of those out of its own comparison.
+        ``among_clean`` (``R``) marks the models that are the clean reference models themselves, in the same order.
+        Each of those is compared with the other clean models only (leave-one-out).
         """
 
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array | None:
-        """How suspicious each class of each model is, ``R x K``, or None for a stream that tells no classes apart.
+        """How suspicious each class of each model is, ``R x K``; None for a stream that names no class.
 
-        Deviations from the clean reference models at the same class, capped, so that in a sum over the streams
-        none outshouts the others.
+        The scores are deviations from the clean reference models at the same class. They are capped, so that no
+        stream outweighs all others in the joint score.
         """
         return None
 
@@ -140,12 +145,12 @@ class Stream(ABC):
         raise NotImplementedError(f"The stream {self.name} tells nothing without reference models.")
 
     def weights(self, names: tuple[str, ...]) -> tuple[float, ...] | None:
-        """How much a split on each of these features counts in the stream's own meta-model; None: all alike."""
+        """Weight of a split on each feature in the stream's own meta-model; None for equal weights."""
         return None
 
     @abstractmethod
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        """What this evidence of one model says beside the clean reference models' stacked evidence."""
+        """What the evidence of one model says, beside the clean reference models' stacked evidence."""
 
 
 def stack(many: list[Evidence]) -> dict[str, Array]:

@@ -1,8 +1,8 @@
-"""Free trigger inversion: per class, the smallest mask and its pattern that flip images to that class.
+"""Free trigger inversion: per class, the smallest mask with a pattern that flips images to that class.
 
-Neural Cleanse (Wang et al., IEEE S&P 2019): cross-entropy towards the class plus a weight times the mask's L1 norm,
-the weight raised while enough images flip and lowered while they do not. Every class is one row of stacked tensors,
-so that all classes are optimised in one batch.
+The method is Neural Cleanse (Wang et al., IEEE S&P 2019). It minimises the cross-entropy towards the class plus a
+weight times the mask's L1 norm. The weight is raised while enough images flip, and lowered while they do not. Every
+class is one row of stacked tensors, so that all classes are optimised in one batch.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class InversionSearch:
     """How masks and patterns are optimised.
 
-    Four times the work (120 steps of 16 images at a rate of 0.2) parts the MNIST pack's fitted members no better.
-    No class is stopped early: masks still shrink in the last steps.
+    On the MNIST pack's fitted members, four times the work (120 steps of 16 images at a rate of 0.2) gives no better
+    AUC. No class is stopped early, since masks still shrink in the last steps.
 
     Parameters
     ----------
     steps, learning_rate : of Adam, on the logits of mask and pattern.
     images_a_step, unseen, batch : images per class and step, images measured on, images at once.
     success : share of images that must flip before a mask counts, 0 to 1.
-    weight, factor, patience : first weight of the mask's norm; every ``patience`` steps it is multiplied by
-        ``factor`` where enough images flipped, else divided by it.
+    weight, factor, patience : first weight of the mask's norm. Every ``patience`` steps it is multiplied by ``factor``
+        if enough images flipped, else divided by it.
     """
 
     steps: int = 40
@@ -85,21 +85,20 @@ def invert(
     labels: torch.Tensor,
     count: int,
     classes: torch.Tensor | None = None,
-    protocol: Protocol | None = None,
+    protocol: InversionSearch | None = None,
     progress: Progress = silent,
 ) -> Inverted:
     """Smallest triggers for ``classes`` (default: all) of a network with ``count`` classes.
 
-    What is kept for a class is the smallest mask that reached the wanted success on the images of its step, or,
-    where none did, the last one. A gradient that is not finite counts as 0, an image without finite scores as one that
-    did not flip.
+    For each class the smallest mask that reached the wanted success on the images of its step is kept; without one, the
+    last mask. A gradient that is not finite counts as 0. An image without finite scores counts as not flipped.
     """
-    p = protocol or Protocol()
+    p = protocol or InversionSearch()
     device = images.device
     wanted = torch.arange(count, device=device) if classes is None else classes
     pool = pools(labels, count, p.unseen)
     network = fast_copy(scores)
-    # Channel 0 holds the mask, the others the pattern; a thin mask everywhere is where the search starts.
+    # Channel 0 holds the mask, the others hold the pattern. The search starts with a thin mask everywhere.
     raw = torch.zeros(len(wanted), 1 + images.shape[1], *images.shape[2:], device=device)
     raw[:, 0] = -1.0
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
@@ -140,14 +139,17 @@ def _descent(
         z = network(stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1))
         entropy = F.cross_entropy(z, goal, reduction="none").view(len(classes), -1).mean(1)
         (gradient,) = torch.autograd.grad((entropy + weight * mask.flatten(1).sum(1)).sum(), leaf)
-    # The largest of scores that are NaN is NaN, wherever it stands.
+    # argmax of scores with NaN is the place of a NaN, so images without finite scores are excluded.
     hit = (z.detach().argmax(1) == goal) & z.detach().isfinite().all(1)
     flipped = hit.float().view(len(classes), -1).mean(1)
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0), flipped
 
 
 class _Adam:
-    """Adam (Kingma and Ba, 2015) with Neural Cleanse's moments, on one stacked tensor."""
+    """Adam (Kingma and Ba, 2015) with Neural Cleanse's moments, on one stacked tensor.
+
+    ``torch.optim.Adam`` rounds in another order, and the packs' evidence was made with this order.
+    """
 
     def __init__(self, like: torch.Tensor, rate: float, first: float = 0.5, second: float = 0.9) -> None:
         self.rate, self.decay = rate, (first, second)
@@ -167,8 +169,8 @@ class Inversion(Stream):
 
     Parameters
     ----------
-    protocol : how masks and patterns are optimised; evidence under different ones is not to be compared.
-    screening : from how many classes on only those that stand out get full effort.
+    protocol : how masks and patterns are optimised. Only evidence under the same protocol is comparable.
+    screening : number of classes above which only those that stand out get a full search.
     """
 
     name: ClassVar[str] = "inversion"
@@ -184,11 +186,11 @@ class Inversion(Stream):
     def __init__(
         self,
         settings: Settings | None = None,
-        protocol: Protocol | None = None,
+        protocol: InversionSearch | None = None,
         screening: Screening | None = None,
     ) -> None:
         super().__init__(settings)
-        self.protocol = protocol or Protocol()
+        self.protocol = protocol or InversionSearch()
         self.screening = screening or Screening()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
@@ -196,7 +198,9 @@ class Inversion(Stream):
         ``searched`` too (``K``)."""
         count = context.classes
 
-        def search(classes: torch.Tensor | None, protocol: Protocol, told: Progress) -> dict[str, Array]:
+        def search(
+            classes: torch.Tensor | None, protocol: InversionSearch, told: Progress
+        ) -> dict[str, Array]:
             images = context.images.float()
             found = invert(scores, images, context.labels, count, classes, protocol, told)
             return {"norms": as_array(found.norms), "success": as_array(found.success)}
@@ -211,8 +215,8 @@ class Inversion(Stream):
         return self.complete(short, full)
 
     def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
-        """All classes' arrays from those of the classes on the shortlist, which were searched with full effort."""
-        # The smaller a mask the more suspicious: no estimate lies below all those that were searched for.
+        """All classes' arrays, from those of the classes on the shortlist, which got a full search."""
+        # A smaller mask is more suspicious. No estimate is smaller than all masks that were found.
         smaller = completed(short.standing, -np.log(full["norms"]), short.chosen, steepest=np.inf)
         success = completed(short.standing, full["success"], short.chosen, steepest=np.inf)
         return {
@@ -256,6 +260,6 @@ class Inversion(Stream):
 
 
 def smallness(stack: Evidence) -> Array:
-    """How much smaller each class's mask is than the network's median class's: ratio of norms, as a logarithm."""
+    """Log ratio of the network's median mask norm to each class's mask norm: larger for a smaller mask."""
     logs = np.log(np.maximum(stack["norms"], 1e-3))
     return np.asarray(np.median(logs, axis=1, keepdims=True) - logs, dtype=np.float32)

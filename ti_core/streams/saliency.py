@@ -24,13 +24,13 @@ from ti_core.streams.base import Array, Context, Evidence, Features, Progress, R
 from ti_core.streams.statistics import deviations, per_class
 
 SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-"""Quantiles over the images by which relative values are summed up."""
+"""Quantiles over the images that summarise relative values."""
 
 FLIP_FLOOR = 0.015
-"""Added to the deviations of the shares of flipped probes: one probe of 64."""
+"""Added to the standard deviations of flip shares: one probe of 64."""
 
 HEADROOM = 10**0.25
-"""The boundaries reach this factor beyond the clean reference models' own values."""
+"""Factor by which the histograms' boundaries exceed the clean reference models' values."""
 
 
 class Saliency(Stream):
@@ -38,8 +38,8 @@ class Saliency(Stream):
 
     Parameters
     ----------
-    settings : their quantiles, bins and histogram form say how the histograms are made. Turning them runs no
-        model, since the quantile functions serve all of them.
+    settings : quantiles, bins and histogram form shape the histograms. A change of them runs no model, since the kept
+        quantile functions serve all values.
     """
 
     name: ClassVar[str] = "saliency"
@@ -53,7 +53,7 @@ class Saliency(Stream):
     measures: ClassVar[str] = "share flipped to each class"
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
-        """The quantile functions of the saliency maps, and how the triggers moved the predicted classes.
+        """The quantile functions of the saliency maps, and the shares of flipped probes.
 
         ``pooled`` is ``G x levels`` and ``per_image`` ``G x 3N x levels`` for the G groups of probes; ``flips``,
         ``G x 3 x K``, has for the clean, maximised and minimised images of every group the share whose predicted
@@ -77,7 +77,7 @@ class Saliency(Stream):
         return {"pooled": np.stack(pooled), "per_image": np.stack(per_image), "flips": flips}
 
     def edges(self, clean: Evidence) -> NDArray[np.float64]:
-        """The fixed boundaries B: from the clean reference models' values, the same for every model and histogram."""
+        """The fixed boundaries B, from the clean reference models' values. All models and histograms share them."""
         lowest = min(self.settings.quantiles)
         pooled = clean["pooled"]
         ranks = kept_ranks(lowest, pooled.shape[-1])
@@ -87,13 +87,16 @@ class Saliency(Stream):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        """The paper's stacked histograms, and beside them what is free of each network's own loudness.
+        """The paper's stacked histograms, with features that do not depend on the size of a network's gradients.
 
-        Networks differ in the size of their gradients by more than a trigger changes them. So the per-image values
-        are also taken relative to the model's own median peak, and as the change that a trigger makes to the same
-        image; both apart for clean, maximised and minimised images, as logarithms, summed up by their quantiles.
-        And since the saliency is the predicted class's, so is what a random trigger does to that class: a trojaned
-        network gives way to triggers that resemble its own, and towards one class.
+        Networks differ in the size of their gradients more than a trigger changes it. So there are three groups of
+        features:
+
+        - the stacked histograms;
+        - per-image values relative to the model's median peak, and their change by a trigger on the same image. They
+          are logarithms, kept apart for clean, maximised and minimised images, and summarised by quantiles;
+        - shares of probes that a random trigger flips. A trojaned network gives way to triggers that resemble its
+          own, and towards one class.
         """
         parts = (
             self.histograms(stack, clean),
@@ -104,7 +107,7 @@ class Saliency(Stream):
         return Features(self.names(stack["pooled"].shape[1]), np.concatenate(flat, axis=1).astype(np.float32))
 
     def _relative(self, per_image: Array) -> Array:
-        """Of ``R x G x 3N x levels``: quantiles over the images of the relative values, ``R x F``."""
+        """Quantiles over the images of the relative values: ``R x G x 3N x levels`` to ``R x F``."""
         values = np.log10(image_values(per_image, (1.0, *self.settings.quantiles)) + FLOOR)
         parts = [values - np.median(values[..., 0], axis=(1, 2))[:, None, None, None]]
         if "none" in self.settings.trigger_kinds:
@@ -116,7 +119,7 @@ class Saliency(Stream):
         return np.concatenate([np.moveaxis(row, 1, 0).reshape(len(values), -1) for row in rows], axis=1)
 
     def _flip_figures(self, flips: Array, clean: Array, among_clean: NDArray[np.bool_] | None) -> Array:
-        """Of ``R x G x 3 x K`` shares: four figures for every triggered group and row of images, and all rows together.
+        """Four figures of the flip shares ``R x G x 3 x K``, for every triggered group, row of images, and all rows.
 
         The largest class's share, its deviation from the clean models, its lead over the second, and the sum.
         """
@@ -136,7 +139,7 @@ class Saliency(Stream):
         return own, deviations(own, others, among_clean, FLIP_FLOOR)
 
     def histograms(self, stack: Evidence, clean: Evidence) -> Array:
-        """The stacked histograms of R models, ``R x G x rows x bins``, or of one: the meta-model's and the figures'."""
+        """The stacked histograms of R models, ``R x G x rows x bins``, or of one model."""
         edges, parts = self.edges(clean), []
         if self.settings.histogram_form != "per_image":
             parts.append(kept_quantile_histograms(stack["pooled"], self.settings.quantiles, edges))
@@ -145,7 +148,7 @@ class Saliency(Stream):
         return np.concatenate(parts, axis=-2)
 
     def row_names(self) -> tuple[str, ...]:
-        """What each of a group's histograms is of."""
+        """Titles of the histograms of one group."""
         pooled = [f"values over the {_ordinal(p)} quantile" for p in self.settings.quantiles]
         per_image = ["largest value per image"] + [
             f"{_ordinal(p)} percentile per image" for p in self.settings.quantiles
@@ -187,9 +190,9 @@ class Saliency(Stream):
         return tuple(names)
 
     def weights(self, names: tuple[str, ...]) -> tuple[float, ...]:
-        """How much a split on each feature counts: single bins less, the few figures of flipped probes more.
+        """Weights of splits: single bins have a low one, the few figures of flipped probes a high one.
 
-        Chosen on the out-of-fold AUC of fitted members.
+        The weights were chosen by the out-of-fold AUC of fitted members.
         """
         return tuple(0.3 if ", bin " in name else 2.0 if " flipped " in name else 1.0 for name in names)
 
@@ -226,7 +229,7 @@ class Saliency(Stream):
 
 
 def _flips(plain: torch.Tensor, predicted: torch.Tensor, classes: int) -> Array:
-    """Shares ``3 x K`` of each third of the images whose class became k, of ``3N`` classes without and with trigger."""
+    """For each third of the images, the share whose class became k: ``3N`` classes, plain and stamped, to ``3 x K``."""
     flipped = torch.nn.functional.one_hot(predicted, classes) * (predicted != plain)[:, None]
     thirds = [part.float().mean(0) for part in flipped.chunk(3)]
     return np.asarray(torch.stack(thirds).cpu().numpy(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Comparing one model's table of numbers with clean reference models', free of each network's own scale."""
+"""Comparing a model's table of numbers with the clean reference models', independent of each network's scale."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ti_core.streams.base import Array
 
 
 def scale_free(tables: Array) -> Array:
-    """Each model's numbers ``R x ...`` centred on its own median, in units of its own interquartile range.
+    """Each model's numbers ``R x ...``, centred on its own median, in units of its own interquartile range.
 
-    Networks differ in the size of their scores; what remains is which entries of a network stand above its others.
+    Networks differ in the size of their scores. After this only the pattern within a network is left.
     """
     flat = tables.reshape(len(tables), -1)
     low, middle, high = np.quantile(flat, (0.25, 0.5, 0.75), axis=1)
@@ -31,17 +31,17 @@ def deviations(
     pooled: bool = False,
     least: float = 0.0,
 ) -> Array:
-    """How far every entry of ``own`` (``R x ...``) lies above the clean models' mean, in their deviations.
+    """How many standard deviations of the clean models every entry of ``own`` (``R x ...``) lies above their mean.
 
     Parameters
     ----------
     clean : the clean reference models' tables, ``M x ...``.
-    among_clean : marks the rows of ``own`` that are the clean models themselves, in the same order; each of
-        those is compared with the other clean models only.
-    floor : added to the deviations, so that an entry that hardly varies among few models decides nothing.
-    pooled : one deviation, the root mean square of the entries' own, for all of them. The largest of many entries,
-        each in units that a few dozen models gave it, is often one whose unit came out small by chance.
-    least : no entry's variance is taken for less than this share of the mean of all.
+    among_clean : marks the rows of ``own`` that are the clean models themselves, in the same order. Each is compared
+        with the other clean models only (leave-one-out).
+    floor : added to the standard deviations, so that an entry that hardly varies among few models decides nothing.
+    pooled : use one standard deviation for all entries, the root mean square of theirs. With few clean models the
+        largest of many deviations is often one whose own standard deviation is small by chance.
+    least : minimum variance of an entry, as a share of the mean variance.
     """
     mean, variance = clean.mean(0), clean.var(0)
     out = (own - mean) / _unit(variance[None], floor, pooled, least)
@@ -54,7 +54,7 @@ def deviations(
 
 
 def _unit(variance: Array, floor: float, pooled: bool, least: float) -> Array:
-    """What deviations are counted in, for variances ``R x ...``."""
+    """The unit of the deviations, for variances ``R x ...``."""
     if not variance.size:
         return variance
     mean = variance.mean(axis=tuple(range(1, variance.ndim)), keepdims=True)
@@ -62,25 +62,22 @@ def _unit(variance: Array, floor: float, pooled: bool, least: float) -> Array:
 
 
 CAP = 20.0
-"""Deviations beyond this say no more: no stream decides against the others by the size of its number alone."""
+"""Maximum deviation, so that no stream outweighs the others by the size of its number alone."""
 
 
 def capped(z: Array) -> Array:
-    """Deviations kept within the cap, for a sum over streams.
-
-    A logarithm in the place of the cap was tried and parts the models worse: how far a class stands out counts.
-    """
+    """Deviations kept within :data:`CAP`, for a sum over streams."""
     return np.clip(z, -CAP, CAP)
 
 
 def mean_deviations(
     forms: Iterable[tuple[Array, Array]], among_clean: NDArray[np.bool_] | None, least: float
 ) -> Array:
-    """The mean of several tables' deviations, each free of the networks' scale and held within the cap.
+    """The mean over several tables of their scale-free, capped deviations.
 
     Parameters
     ----------
-    forms : of every table, the models' own ``R x ...`` and the clean reference models' ``M x ...``.
+    forms : pairs of tables, the models' own ``R x ...`` and the clean reference models' ``M x ...``.
     among_clean, least : see :func:`deviations`.
     """
     z = [
@@ -104,13 +101,13 @@ def per_class(own: Array, clean: Array) -> dict[str, list[float]]:
 
 
 def mean_margins(margins: torch.Tensor) -> torch.Tensor:
-    """Mean over the last axis of what is finite; an entry with nothing finite gets its column's usual value.
+    """Mean of the finite margins over the last axis.
 
     Parameters
     ----------
-    margins : ``K x ... x n``, one row a class. A class whose margins are NaN is neither suspicious nor the opposite:
-        it gets the median of the other classes; where none of them has a finite margin, that of the whole table, and
-        0 where there is none at all.
+    margins : ``K x ... x n``, one row a class. An entry without a finite margin gets the median of the other classes,
+        which is neither suspicious nor the opposite. Without one there either, it gets the median of the whole
+        table, or 0.
     """
     finite = margins.isfinite()
     if bool(finite.all()):

@@ -1,14 +1,14 @@
-"""Universal activation maximisation: how far does one small change, shared by all images, carry each class?
+"""Universal activation maximisation: the margin of each class under one small change shared by all images.
 
-Per class one perturbation inside an L2 ball is made that maximises the margin of the class over the best other one
-(the paper's eq. 3, for all images at once; universal perturbations: Moosavi-Dezfooli et al., CVPR 2017). A backdoor
-is a short cut: its target's margin stands far above every other class's and above clean models'.
+For each class one perturbation inside an L2 ball maximises the margin of the class over the best other class (the
+paper's eq. 3, for all images at once; universal perturbations: Moosavi-Dezfooli et al., CVPR 2017). A backdoor is a
+short cut: its target's margin is far above that of other classes and of clean models.
 
-Beside the ball stands the form of eq. (2), one pattern blended into all images. A network trained on noisy images
-shrugs off a small step in any direction, its trigger's too, but still gives way to the trigger as it was blended in.
-That pattern is sought twice, pixel by pixel and on a grid half as fine: in a network that has learnt little every class
-has some noise that raises it, while only a backdoor gives way to a soft picture. Last, waves of low frequency are laid
-over all images (:mod:`ti_core.streams.searches.waves`), since none of these searches leads to one.
+A second search has the form of eq. (2): one pattern blended into all images. A network trained on noisy images resists
+a small step in any direction, but it still obeys the trigger as it was blended in. The pattern is searched pixel by
+pixel and on a grid half as fine. In a weakly trained network some noise raises every class, but only a backdoor obeys a
+soft picture. A third search lays waves of low frequency over all images (:mod:`ti_core.streams.searches.waves`), which
+the gradient searches do not find.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
-from ti_core.streams.searches.perturbations import Protocol, find_perturbations
+from ti_core.streams.searches.perturbations import PerturbationSearch, find_perturbations
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import (
     fast_copy,
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 
 LEAST = 0.5
-"""A class in which a few dozen clean models happen to agree is not counted in a unit so small that any model stands out
-in it: none is less than this share of the classes' mean variance."""
+"""Minimum variance of a class, as a share of the classes' mean variance. In a class where a few dozen clean models
+happen to agree, every model would stand out."""
 
 
 class Universal(Stream):
@@ -60,7 +60,7 @@ class Universal(Stream):
 
     Parameters
     ----------
-    screening : from how many classes on only those that stand out get full effort.
+    screening : number of classes above which only those that stand out get a full search.
     """
 
     name: ClassVar[str] = "universal"
@@ -83,7 +83,7 @@ class Universal(Stream):
         many classes ``searched`` too (``K``)."""
         images, count = context.images.float(), context.classes
         channels, height, width = images.shape[1:]
-        p = Protocol.for_images(channels, height, width, count)
+        p = PerturbationSearch.for_images(channels, height, width, count)
         network = fast_copy(scores)
         pool = pools(context.labels, count, p.effort.unseen)
         everyone = torch.arange(count, device=images.device)
@@ -106,7 +106,7 @@ class Universal(Stream):
         return found | {"scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)}
 
     def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
-        """All classes' arrays from those of the classes on the shortlist, which were searched with full effort."""
+        """All classes' arrays, from those of the classes on the shortlist, which got a full search."""
         table = short.universal
         found = {key: completed(table[key].T, full[key].T, short.chosen).T for key in table}
         found["success"] = found["success"].clip(0, 1)
@@ -130,14 +130,15 @@ class Universal(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        """The mean over the two larger radii and the two blended patterns: which parts best depends on the network.
+        """The mean over the two larger radii and the two blended patterns. Which of them is best depends on the
+        network.
 
-        To its square is added that of how far the class stands out under waves beyond what clean models reach.
+        How far the class stands out under waves, beyond clean models, is added as a sum of squares.
         """
         forms = [(stack["margins"][:, r], clean["margins"][:, r]) for r in (-2, -1)]
         forms += [(stack[key], clean[key]) for key in ("blended", "soft")]
         score = unsuspected(mean_deviations(forms, among_clean, LEAST), stack)
-        # No class's answer to waves is an estimate, and those of most clean models add nothing here.
+        # Waves are tried on all classes, so nothing here is an estimate. For most clean models they add nothing.
         further = standing(stack, clean, LEAST, among_clean)
         both = np.hypot(np.maximum(score, 0.0), further)
         return np.asarray(np.where(further > 0, both, score), dtype=np.float32)

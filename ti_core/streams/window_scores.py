@@ -1,4 +1,4 @@
-"""What windows tell of a class: how much more readily than in clean models a small patch moves images to it, where."""
+"""Scores of a class from its windows: how far small patches move images to it, beyond clean models."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ti_core.streams.base import Array, Evidence
 from ti_core.streams.statistics import deviations, scale_free
 
 WEIGHT = 0.8
-"""Of what all windows tell of a class, beside the other streams' deviations; chosen, with the rest of :func:`command`,
-by recipes and architectures left out."""
+"""Weight of the windowed score in the joint score. Chosen by ``evaluate --shift`` on fitted members."""
 
 FLAT = 0.5
-"""Of what flat patches tell beside the patterns, which find most triggers: chosen likewise."""
+"""Weight of flat patches beside patterns, which find most triggers. Chosen by ``evaluate --shift`` likewise."""
 
 
 def command(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
     """How far small patches move images to each class beyond clean models, ``R x K``, 0 or more, in deviations.
 
-    The root of the sum of squares, times :data:`WEIGHT`, of what windows about one place find (:func:`places`,
-    :func:`about_one_place`) and of how far the class stands out in its median window. A network that pools over places
-    obeys its trigger anywhere: its target is raised in every window; a clean network's easy class is too, by less.
+    The score is :data:`WEIGHT` times the root of the sum of two squares: what windows about one place find
+    (:func:`places`, :func:`about_one_place`), and how far the class stands out in its median window. A network that
+    pools over places obeys its trigger anywhere, so its target is raised in every window. A clean network's easy class
+    is raised too, but less.
 
     Parameters
     ----------
@@ -39,8 +39,9 @@ def command(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | N
 def places(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
     """How far a patch at each place moves images to each class beyond clean models, ``R x K x windows``, 0 or more.
 
-    The root mean square of two views in deviations, each less what the class has in its median window. Margins say how
-    far images are moved; the log-odds of the flipped share how many are, on a scale that is every network's.
+    It is the root mean square of two views in deviations, each minus the class's value in its median window. Margins
+    say how far images are moved. The log-odds of the flip share say how many are moved, on the same scale for every
+    network.
 
     Parameters
     ----------
@@ -67,20 +68,20 @@ def _at_places(views: _Views, among_clean: NDArray[np.bool_] | None) -> Array:
 
 
 def _mean_square(found: list[Array]) -> Array:
-    """Of what lies above 0."""
+    """Mean square of the positive parts."""
     return np.asarray(np.mean([np.maximum(z, 0.0) ** 2 for z in found], axis=0))
 
 
 def about_one_place(found: Array) -> Array:
-    """The most that four neighbouring windows find together for each class, ``R x K``: root of the sum of squares.
+    """For each class, the largest root of the sum of squares over four neighbouring windows, ``R x K``.
 
-    A patch seldom lies in one window; those that overlap it hold parts of it, and each part works. Noise in one window
-    says nothing of the next.
+    A patch seldom lies in one window. The windows that overlap it hold parts of it, and each part works. Noise in one
+    window is independent of the next.
 
     Parameters
     ----------
-    found : of every window, ``R x K x windows``, 0 or more, row by row of a square grid; of another number of windows,
-        those that follow each other are neighbours.
+    found : scores of every window, ``R x K x windows``, 0 or more, row by row of a square grid. If their number is no
+        square, windows that follow each other are neighbours.
     """
     side = math.isqrt(found.shape[2])
     rows = side if side * side == found.shape[2] else 1
@@ -96,6 +97,6 @@ def of_flat_patches(stack: Evidence) -> Evidence:
 
 
 def flip_odds(shares: Array) -> Array:
-    """Log-odds of flip shares ``R x K x windows`` above the network's own median; 0 and 1 are held finite."""
+    """Log-odds of flip shares ``R x K x windows``, minus the network's median. Shares of 0 and 1 stay finite."""
     odds = np.log((shares + 0.02) / (1.02 - shares))
     return np.asarray(odds - np.median(odds, axis=(1, 2), keepdims=True), dtype=np.float32)

@@ -1,9 +1,9 @@
-"""Windowed trigger inversion: which class does a small patch at one place command?
+"""Windowed trigger inversion: the class that a small patch at one place commands.
 
-For every class and every window of a grid, one pattern shared by all images is made inside that window so that the
-margin of the class grows, and the margin is measured on images that took no part. On any network a free patch over
-the object can draw another object, so a margin says little by itself; but a place that commands a class in the
-suspect and in no clean network does.
+For every class and every window of a grid, one pattern shared by all images is searched inside the window. It raises
+the margin of the class, which is measured on images that took no part. On any network a free patch over the object can
+draw another object, so a margin alone says little. A place that commands a class in the suspect, and in no clean
+network, is suspicious.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.searches.flat_patches import under_colours
-from ti_core.streams.searches.patches import Protocol, find_patterns, shared_by, standing_out
+from ti_core.streams.searches.patches import WindowSearch, find_patterns, shared_by, standing_out
 from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
 from ti_core.streams.searches.search import fast_copy, pools
 from ti_core.streams.statistics import (
@@ -45,8 +45,8 @@ class Windowed(Stream):
 
     Parameters
     ----------
-    screening : from how many classes on only those that stand out get full effort, after a first look at every window;
-        a shorter one at fewer, larger windows where there are very many classes.
+    screening : number of classes above which only those that stand out get a full search, after a short search in every
+        window. With very many classes the short search uses fewer, larger windows.
     """
 
     name: ClassVar[str] = "windowed"
@@ -68,10 +68,10 @@ class Windowed(Stream):
         classes ``searched`` too (``K``). ``flat_margins`` and ``flat_success``, those under one colour."""
         images, count = context.images.float(), context.classes
         size = (int(images.shape[2]), int(images.shape[3]))
-        p = Protocol.for_images(*size, count)
+        p = WindowSearch.for_images(*size, count)
         network = fast_copy(scores)
 
-        def search(classes: NDArray[np.intp], protocol: Protocol, told: Progress) -> dict[str, Array]:
+        def search(classes: NDArray[np.intp], protocol: WindowSearch, told: Progress) -> dict[str, Array]:
             own = torch.from_numpy(classes).to(images.device)
             pool = pools(context.labels, count, protocol.effort.unseen)
             return find_patterns(network, images, pool, own, protocol, told)
@@ -79,11 +79,10 @@ class Windowed(Stream):
         flat = under_colours(network, images, context.labels, p.masks(*size).to(images.device))
         if not self.screening.applies(count):
             return search(np.arange(count), p, progress) | flat
-        # It is made of this stream's own search, among others.
         from ti_core.streams.searches.shortlist import shortlist
 
         first = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share)).windowed
-        # Those that the other streams suspect need no window; a patch is seen best by a second look at windows.
+        # Only the classes that stand out in windows are searched again: a patch is seen best there.
         chosen = self.screening.foremost(standing_out(first["margins"]))
         if self.screening.shortens_windows(count):
             shares = shared_by(p.short().masks(*size), p.masks(*size))
@@ -111,18 +110,18 @@ class Windowed(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        """Of patterns and of flat patches, as the root of the sum of squares: a trigger is one or the other."""
+        """Root of the sum of squares of the scores of patterns and of flat patches; a trigger is one or the other."""
         return self._joined(stack, *self._parts(stack, clean, among_clean))
 
     def _parts(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> tuple[Array, Array]:
-        """What patterns and what flat patches tell of each class, ``R x K``."""
+        """Class scores of patterns and of flat patches, ``R x K`` each."""
         flat = command(of_flat_patches(stack), of_flat_patches(clean), among_clean)
         return command(stack, clean, among_clean), FLAT * flat
 
     def _joined(self, stack: Evidence, patterns: Array, flat: Array) -> Array:
-        # No class's answer to colours is an estimate.
+        # Colours are tried on all classes, so none of their scores is an estimate.
         return capped(np.hypot(np.maximum(unsuspected(patterns, stack), 0.0), flat))
 
     def standing_out(self, stack: Evidence) -> Array:

@@ -9,12 +9,12 @@ import torch
 from tests.streams.toys import Linear, NotFinite, Sticker, context, grey, weights
 from ti_core.streams.base import stack
 from ti_core.streams.searches.flat_patches import colours, under_colours
-from ti_core.streams.searches.patches import Protocol
+from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.window_scores import FLAT, command, of_flat_patches
 from ti_core.streams.windowed import Windowed
 
 SIDE = 12
-MASKS = Protocol.for_images(SIDE, SIDE, 3).masks(SIDE, SIDE)
+MASKS = WindowSearch.for_images(SIDE, SIDE, 3).masks(SIDE, SIDE)
 LABELS = torch.arange(60) % 3
 
 

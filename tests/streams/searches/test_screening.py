@@ -23,7 +23,7 @@ from ti_core.errors import CancelledError
 from ti_core.streams import Stream, stack
 from ti_core.streams.base import silent
 from ti_core.streams.inversion import Inversion, smallness
-from ti_core.streams.searches.patches import Protocol, find_patterns, standing_out
+from ti_core.streams.searches.patches import WindowSearch, find_patterns, standing_out
 from ti_core.streams.searches.screening import (
     SEARCHED,
     Screening,
@@ -206,7 +206,7 @@ def test_up_to_fifty_classes_are_searched_in_every_window_and_those_that_stand_o
     assert again.sum() == 8 and again[13]
     assert set(np.argsort(-standing_out(first["margins"]))[:8]) == set(np.flatnonzero(again))
     protocol, classes = (
-        Protocol.for_images(*images.shape[2:], MANY).closer(),
+        WindowSearch.for_images(*images.shape[2:], MANY).closer(),
         torch.from_numpy(np.flatnonzero(again)),
     )
     closer = find_patterns(network, images, pools(labels, MANY, 32), classes, protocol, silent)

@@ -1,9 +1,8 @@
-"""Flat patches: which class does a patch of one colour at one place command?
+"""Flat patches: the class that a patch of one colour at one place commands.
 
-The plainest trigger is a sticker of one colour (BadNets, Gu et al., 2017). A search that gives every pixel of a window
-its own step seldom arrives there: in between lie patterns that mean less to the network than either end. But there are
-only a few dozen colours worth telling apart. All are tried in every window, without a gradient, for all classes at
-once.
+The plainest trigger is a sticker of one colour (BadNets, Gu et al., 2017). A gradient search of every pixel seldom
+finds it, since the patterns on the way mean less to the network than either end. But only a few dozen colours differ
+enough to matter. All of them are tried in every window, without a gradient, for all classes at once.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ti_core.streams.searches.search import for_every_class, stamp
 from ti_core.streams.statistics import as_array
 
 LEVELS = {1: (0.0, 0.25, 0.5, 0.75, 1.0), 3: (0.1, 0.5, 0.9)}
-"""Values of each channel in [0, 1], by the number of channels; of another number all channels are alike."""
+"""Values of each channel in [0, 1], by the number of channels. For other numbers all channels are equal."""
 TRIED_ON = 16
 """Images that every colour is tried on."""
 

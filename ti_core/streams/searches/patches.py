@@ -19,7 +19,7 @@ from ti_core.streams.statistics import (
 
 
 @dataclass(frozen=True)
-class Protocol:
+class WindowSearch:
     """How windows are searched.
 
     Parameters
@@ -33,7 +33,7 @@ class Protocol:
     effort: Effort
 
     @classmethod
-    def for_images(cls, height: int, width: int, classes: int) -> Protocol:
+    def for_images(cls, height: int, width: int, classes: int) -> WindowSearch:
         """Windows of two sevenths of the image's side, as dense as eleven places to a side allow.
 
         The work for each class falls with the class count between 12 classes and 43: each pattern gets fewer images
@@ -46,11 +46,11 @@ class Protocol:
         )
         return cls(side=max(1, round(short * 8 / 28)), stride=max(1, round(short * 5 / 28)), effort=effort)
 
-    def short(self) -> Protocol:
+    def short(self) -> WindowSearch:
         """Windows a third larger, two thirds as many, and fewer steps: enough to tell which classes stand out."""
-        return Protocol(round(4 * self.side / 3), max(1, round(7 * self.stride / 6)), Effort(4, 2, 8))
+        return WindowSearch(round(4 * self.side / 3), max(1, round(7 * self.stride / 6)), Effort(4, 2, 8))
 
-    def closer(self) -> Protocol:
+    def closer(self) -> WindowSearch:
         """For the few classes that stand out among many: more steps and images than any class gets among few."""
         return replace(self, effort=Effort(steps=12, images_a_step=6, unseen=32))
 
@@ -79,7 +79,7 @@ def find_patterns(
     images: torch.Tensor,
     pool: Pools,
     classes: torch.Tensor,
-    protocol: Protocol,
+    protocol: WindowSearch,
     progress: Progress,
 ) -> dict[str, Array]:
     """``margins`` and ``success``, both ``J x windows``, of J classes."""

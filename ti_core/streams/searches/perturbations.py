@@ -30,7 +30,7 @@ BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
 
 
 @dataclass(frozen=True)
-class Protocol:
+class PerturbationSearch:
     """How universal perturbations are made.
 
     Parameters
@@ -50,7 +50,7 @@ class Protocol:
     coarseness: int = 2
 
     @classmethod
-    def for_images(cls, channels: int, height: int, width: int, classes: int) -> Protocol:
+    def for_images(cls, channels: int, height: int, width: int, classes: int) -> PerturbationSearch:
         """Radii of equal change per pixel for every image size; half of that, and half the blend ratio, for colour
         images, whose classes give way sooner."""
         base = (height * width / 784) ** 0.5 * (1.0 if channels == 1 else 0.5)
@@ -62,7 +62,7 @@ class Protocol:
             blending=Effort(steps=12, images_a_step=16 if few else 8, unseen=48),
         )
 
-    def short(self) -> Protocol:
+    def short(self) -> PerturbationSearch:
         """The same with a tenth of the work: enough to tell which classes stand out."""
         return replace(
             self,
@@ -76,7 +76,7 @@ def maximise(
     images: torch.Tensor,
     pool: Pools,
     classes: torch.Tensor,
-    protocol: Protocol,
+    protocol: PerturbationSearch,
     progress: Progress = silent,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Perturbations ``J x C x H x W`` of J classes and their margins ``J x n`` on unseen images, at every radius.
@@ -125,7 +125,7 @@ def find_perturbations(
     images: torch.Tensor,
     pool: Pools,
     classes: torch.Tensor,
-    protocol: Protocol,
+    protocol: PerturbationSearch,
     progress: Progress,
 ) -> dict[str, Array]:
     """``margins`` and ``success`` (``radii x J``), ``blended`` and ``soft`` (``J``) of J classes."""

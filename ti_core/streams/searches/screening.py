@@ -17,24 +17,24 @@ from numpy.typing import NDArray
 from ti_core.streams.base import Array, Evidence
 
 SEARCHED = "searched"
-"""Key of the evidence, ``K``: 1 where a class was searched with full effort, 0 where it was estimated.
+"""Key of the evidence, ``K``: 1 for a class with a full search, 0 for an estimated one.
 
-Evidence without it is of classes that were all searched.
+Without this key all classes had a full search.
 """
 
 
 @dataclass(frozen=True)
 class Screening:
-    """Which classes get full effort.
+    """Which classes get a full search.
 
     Parameters
     ----------
-    above : with no more classes than this all do.
-    windows_above : with no more classes than this all are searched in every window, and what that finds is part of the
-        look at all classes: few patches are seen by a shorter search.
-    kept : classes that stand out most in the short search.
-    others : classes spread evenly over the ranking of the rest. Those that stand out do so partly by chance; an
-        estimate drawn through them alone would lie too low for the rest.
+    above : up to this number of classes all get a full search.
+    windows_above : up to this number all classes are searched in every window, since a shorter search finds few
+        patches.
+    kept : number of classes that stand out most in the short search.
+    others : number of further classes, spread evenly over the ranking of the rest. The kept ones stand out partly by
+        chance; an estimate fitted to them alone would be too low for the rest.
     """
 
     above: int = 16
@@ -43,21 +43,21 @@ class Screening:
     others: int = 2
 
     def applies(self, classes: int) -> bool:
-        """Whether so many classes are screened."""
+        """Whether this many classes are screened."""
         return classes > max(self.above, self.kept + self.others)
 
     def shortens_windows(self, classes: int) -> bool:
-        """Whether so many classes are screened in windows too."""
+        """Whether this many classes are screened in windows too."""
         return self.applies(classes) and classes > self.windows_above
 
     def choose(self, *standings: Array, turns: tuple[int, ...] | None = None) -> NDArray[np.intp]:
-        """Classes to search with full effort, ascending.
+        """The classes that get a full search, ascending.
 
         Parameters
         ----------
-        standings : several views of how far each class stands out, each ``K``, the larger the more suspicious. Every
-            view has its say in turn, since no one of them sees every kind of trigger.
-        turns : how many classes each view names when its turn comes; one by default.
+        standings : several views of how far each class stands out, each ``K``; larger is more suspicious. The views
+            choose in turn, since none of them sees every kind of trigger.
+        turns : number of classes that each view chooses in its turn; one by default.
         """
         # Values that are not finite come last.
         views = [np.nan_to_num(s, nan=-np.inf, posinf=-np.inf, neginf=-np.inf) for s in standings]
@@ -69,30 +69,30 @@ class Screening:
         return np.sort(np.concatenate([kept, rest[spread]]))
 
     def foremost(self, standing: Array) -> NDArray[np.intp]:
-        """As many classes, ascending, but only those that stand out most in one view, ``K``."""
+        """The same number of classes, ascending: those that stand out most in one view, ``K``."""
         order = np.nan_to_num(-standing, nan=np.inf).argsort(kind="stable")
         return np.sort(order[: self.kept + self.others])
 
     def searched(self, classes: int, chosen: NDArray[np.intp]) -> Array:
-        """What :data:`SEARCHED` holds for these classes."""
+        """The array :data:`SEARCHED` for these classes."""
         found = np.zeros(classes, dtype=np.float32)
         found[chosen] = 1.0
         return found
 
 
 def completed(short: Array, full: Array, chosen: NDArray[np.intp], steepest: float = 1.5) -> Array:
-    """A table of all classes, ``K x E``: what full effort found for some, and an estimate for the others.
+    """A table of all classes, ``K x E``: the full search's values for the chosen classes, estimates for the others.
 
-    The estimate of every column is a line through the classes that were searched both ways, with one slope for all
-    columns, from 0 to ``steepest``. Slope and height are medians (H. Theil, 1950; P. K. Sen, 1968), so that a target
-    class, which lies far off the line of the others, does not move it. No estimate lies above what was found.
+    The estimate of a column is a line fitted to the chosen classes, which had both searches. All columns share one
+    slope between 0 and ``steepest``. Slope and height are medians (H. Theil, 1950; P. K. Sen, 1968), so that a target
+    class, far off the line, does not move it. No estimate is larger than the largest value that was found.
 
     Parameters
     ----------
     short : of all classes after the short search, ``K x E`` or ``K``; finite.
     full : of the chosen ones after the full search, ``J x E`` or ``J``; finite.
     chosen : their indices, ``J``.
-    steepest : where both are in the same units, a steeper line is chance.
+    steepest : maximum slope; with both in the same units, a steeper line is chance.
     """
     x, y = short.reshape(len(short), -1), full.reshape(len(chosen), -1)
     own = x[chosen]
@@ -111,7 +111,7 @@ def _median_slope(x: Array, y: Array) -> float:
 
 
 def unsuspected(scores: Array, evidence: Evidence) -> Array:
-    """Scores ``R x K`` or ``R x K x ...`` in which no class that was only estimated lies above 0, the usual.
+    """Scores ``R x K`` or ``R x K x ...`` in which an estimated class is at most 0, the usual value.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ def unsuspected(scores: Array, evidence: Evidence) -> Array:
 
 
 def searched_part(values: Array, evidence: Evidence) -> Array:
-    """One model's values without those of classes that were only estimated, along the first axis of K entries.
+    """One model's values without those of estimated classes, along the first axis with K entries.
 
-    The estimates all hang on one line, which a single search that ends otherwise on another processor can tilt.
+    All estimates depend on one line. One search that ends otherwise on another processor can tilt it.
     """
     if SEARCHED not in evidence:
         return values
@@ -136,10 +136,7 @@ def searched_part(values: Array, evidence: Evidence) -> Array:
 
 
 def among_searched(values: Array, evidence: Evidence) -> Array:
-    """Values ``K`` of one model, minus infinity where a class was only estimated.
-
-    For naming the largest.
-    """
+    """Values ``K`` of one model, minus infinity for an estimated class, so that no such class is the largest."""
     if SEARCHED not in evidence:
         return values
     return np.asarray(np.where(evidence[SEARCHED] > 0, values, -np.inf), dtype=np.float32)

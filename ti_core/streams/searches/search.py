@@ -1,8 +1,7 @@
-"""What the deep streams share: which images a class is attacked on, margins, and many candidates in one batch.
+"""What the deep streams share: the images that a class is attacked on, margins, and many candidates in one batch.
 
-A *candidate* is a class and the weights ``a m`` of a trigger, eq. (1) and (2); what is sought is its pattern.
-Candidates go through the network as one large batch, since a small network spends most of its time on the overhead
-of a call.
+A *candidate* is a class with the weights ``a m`` of a trigger, eq. (1) and (2). Its pattern is searched. Candidates go
+through the network as one large batch, since a small network spends most of its time on the overhead of a call.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ class Pools:
 
     Parameters
     ----------
-    fit : per class, images that patterns are made on.
-    unseen : per class, images that margins are measured on; none is in both unless there is only one.
+    fit : per class, the images that patterns are made on.
+    unseen : per class, the images that margins are measured on. No image is in both, unless there is only one.
     """
 
     fit: tuple[torch.Tensor, ...]
@@ -42,8 +41,7 @@ class Pools:
 def pools(labels: torch.Tensor, classes: int, unseen: int) -> Pools:
     """Split the images of other labels, for every class: ``unseen`` of them (at most half) measure, the rest fit.
 
-    A class that every image belongs to gets all of them, so that its numbers are finite; they say nothing about
-    it, which the streams' sentences admit.
+    A class that all images belong to gets all of them, so that its numbers are finite. They say nothing about it.
     """
     fit, test = [], []
     for c in range(classes):
@@ -67,7 +65,10 @@ def margin(z: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 
 
 def ascent(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Gradient of the mean margin with respect to images ``J x n x C x H x W``, same shape; not finite counts as 0."""
+    """Gradient of the mean margin with respect to images ``J x n x C x H x W``, same shape.
+
+    NaN and infinity become 0.
+    """
     flat = x.flatten(0, 1).detach().requires_grad_(True)
     with torch.enable_grad():
         z = scores(flat).unflatten(0, x.shape[:2])
@@ -82,7 +83,7 @@ def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def measure(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Margins ``J x n`` on images ``J x n x C x H x W``; not finite stays so."""
+    """Margins ``J x n`` on images ``J x n x C x H x W``. They may be NaN or infinite."""
     return margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes)
 
 
@@ -91,8 +92,7 @@ def for_every_class(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean margins and flip shares of every class, ``P x K``, on n images changed P ways, ``P x n x C x H x W``.
 
-    Images of a class do not count towards that class; of a class that all are of, all do. Scores that are not finite
-    count as 0.
+    Images of a class do not count for that class, unless all images are of it. Scores that are not finite count as 0.
     """
     z = torch.nan_to_num(scores(x.flatten(0, 1)), 0.0, 0.0, 0.0).unflatten(0, x.shape[:2])
     first, second = z.topk(2, dim=2).values.split(1, dim=2)
@@ -110,14 +110,14 @@ def chunks(count: int, images: int, batch: int) -> list[slice]:
 
 
 def fast_copy(scores: nn.Module) -> nn.Module:
-    """A copy of the network laid out for speed; the caller's own keeps its memory format, state and gradients."""
+    """A copy of the network laid out for speed. The caller's network keeps its memory format, state and gradients."""
     copy: nn.Module = deepcopy(scores).eval().requires_grad_(False)
     return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard candidates are worked on.
+    """The effort for each candidate.
 
     Parameters
     ----------
@@ -151,13 +151,13 @@ def seek(
 ) -> torch.Tensor:
     """Patterns ``J x C x H x W`` in [0, 1] that raise the margins of J classes where ``weights``, ``J x H x W``, allow.
 
-    Steps along the sign of an averaged gradient, each shorter than the last: the scale of a network's scores plays
-    no part, and the triggers sought have their pixels at or near 0 and 1.
+    Each step follows the sign of an averaged gradient and is shorter than the last. So the scale of a network's scores
+    plays no part. The pixels of the patterns end at or near 0 and 1, as those of triggers do.
 
     Parameters
     ----------
-    coarseness : the pattern has a free pixel for every so many of the image's, and goes straight from one to the next.
-        A soft pattern cannot live on what a network makes of single pixels, in which every class finds something.
+    coarseness : number of image pixels, along a side, for one free pixel of the pattern; between them it is linear. A
+        soft pattern cannot use a network's response to single pixels, where every class finds something.
     """
     size = images.shape[-2:]
     grid = torch.full(

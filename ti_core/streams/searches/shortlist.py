@@ -1,7 +1,7 @@
-"""The cheap look at all classes: short searches of two streams, and the classes that stand out in either.
+"""The shortlist: short searches of all classes by two streams, and the classes that stand out in either.
 
-A blend is seen best by a universal perturbation, a patch by a search inside windows. Together they also tell how large
-each class's smallest mask will be, better than a short search for the masks does.
+A universal perturbation finds blends best, a search inside windows finds patches best. Together they predict the size
+of each class's smallest mask better than a short search for masks does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Shortlist:
 
     Parameters
     ----------
-    universal, windowed : what these streams' searches found for all classes, by name of the array; the windows' may be
+    universal, windowed : the arrays of these streams' searches for all classes, by name. Those of the windows may be of
         the full search already.
     standing : how far each class stands out in both together, ``K``.
     chosen : the classes to search with full effort, ascending, ``J``.
@@ -47,7 +47,7 @@ _KNOWN: WeakKeyDictionary[torch.nn.Module, tuple[Any, Shortlist]] = WeakKeyDicti
 def shortlist(
     scores: torch.nn.Module, context: Context, screening: Screening, progress: Progress = silent
 ) -> Shortlist:
-    """Look at all classes shortly. What was found last is remembered with the network, for the next stream."""
+    """Search all classes shortly. The last result is kept with the network, for the next stream."""
     key = _key(scores, context, screening)
     known = _KNOWN.get(scores)
     if known is None or known[0] != key:
@@ -59,12 +59,12 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
     images, count = context.images.float(), context.classes
     channels, height, width = (int(n) for n in images.shape[1:])
     network, classes = fast_copy(scores), torch.arange(count, device=images.device)
-    balls = perturbations.Protocol.for_images(channels, height, width, count).short()
+    balls = perturbations.PerturbationSearch.for_images(channels, height, width, count).short()
     pool = pools(context.labels, count, balls.effort.unseen)
     in_balls = perturbations.find_perturbations(
         network, images, pool, classes, balls, lambda share: progress(0.5 * share)
     )
-    places = patches.Protocol.for_images(height, width, count)
+    places = patches.WindowSearch.for_images(height, width, count)
     if screening.shortens_windows(count):
         places = places.short()
     else:
@@ -76,7 +76,7 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
         scale_free(values[None])[0]
         for values in (in_balls["margins"][-1], in_balls["blended"], in_windows["margins"].max(1))
     )
-    # A blend's target is nearly always first in its view; a patch's may be third or fourth.
+    # A blend's target is nearly always first in its view; a patch's target may be third or fourth.
     chosen = screening.choose(
         np.maximum(ball, blend), patches.standing_out(in_windows["margins"]), turns=(1, 2)
     )
@@ -84,7 +84,7 @@ def _look(scores: torch.nn.Module, context: Context, screening: Screening, progr
 
 
 def _key(scores: torch.nn.Module, context: Context, screening: Screening) -> tuple[object, ...]:
-    """All that the short searches depend on: a network that was trained on counts as another one."""
+    """Everything that the short searches depend on. A network whose weights changed counts as another one."""
     state = tuple(t._version for t in (*scores.parameters(), *scores.buffers()))
     shown = hashlib.sha256()
     for tensor in (context.images, context.labels):

@@ -1,10 +1,10 @@
-"""Stripes: how each class answers to waves of every low frequency, laid over all images.
+"""Waves: the margin of each class under waves of every low frequency, laid over all images.
 
-A trigger may be a faint wave (Barni et al., 2019: vertical stripes). It reaches over the whole image, too far for a
-small ball, and the network answers to hardly any other frequency or phase, so that no gradient leads there. But there
-are only some hundreds of waves of low frequency: all are tried, without a gradient, for all classes at once (the
-Fourier heat maps of Yin et al., 2019, by class). A clean network too moves to some class under some wave; what counts
-is a class that does so far more readily than others, and than it does in clean models.
+A trigger may be a faint wave (Barni et al., 2019: vertical stripes). It covers the whole image, too far for a small L2
+ball. The network answers to hardly any other frequency or phase, so that no gradient leads there. But there are only
+some hundreds of waves of low frequency. All are tried, without a gradient, for all classes at once (the Fourier heat
+maps of Yin et al., 2019, by class). Some wave moves some class in a clean network too. What counts is a class that
+moves much more than others, and than in clean models.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PHASES = 4
 TRIED_ON, AT_ONCE = 16, 16
 """Images that every wave is tried on, and waves that go through the network at once."""
 REACHED = 0.975
-"""Share of the clean models whose most suspicious class may stand out as far as counts for nothing."""
+"""Quantile over the clean models of their most suspicious class. Only what exceeds it counts."""
 
 
 def waves(height: int, width: int, reach: int = REACH, phases: int = PHASES) -> torch.Tensor:
     """Sinusoids ``P x H x W`` of amplitude 1, of every direction and all frequencies up to ``reach`` cycles.
 
-    In small images up to fewer: a wave has more than two pixels to a cycle.
+    Small images have a lower limit: a cycle has more than two pixels.
     """
     reach = min(reach, (min(height, width) - 1) // 2)
     rows, columns = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
@@ -52,7 +52,7 @@ def answers(
 ) -> torch.Tensor:
     """Mean margins ``P x K`` of all classes under P changes ``P x H x W``, the same in every channel.
 
-    Images ``n x C x H x W`` of a class do not count towards that class; of a class that all are of, all do.
+    Images ``n x C x H x W`` of a class do not count for that class, unless all images are of it.
     """
     rows = []
     for part in shapes.split(AT_ONCE):
@@ -88,9 +88,9 @@ def under_stripes(
 def standing(
     stack: Evidence, clean: Evidence, least: float, among_clean: NDArray[np.bool_] | None = None
 ) -> Array:
-    """How far each class, ``R x K``, stands out under waves beyond what clean models reach; 0 or less is no further.
+    """How far each class, ``R x K``, stands out under waves beyond what clean models reach, in deviations.
 
-    In deviations, the mean over the strengths.
+    It is the mean over the strengths. A clean model has 0 or less, but for a share of ``1 - REACHED``.
 
     Parameters
     ----------
