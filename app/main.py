@@ -1,6 +1,6 @@
-"""The dashboard's entry: ``streamlit run app/main.py`` from the repository's root.
+"""Entry point of the dashboard: ``streamlit run app/main.py`` from the root of the repository.
 
-Streamlit reads this file twice: once as a module, for ``app``, which is the server, and then as the script of every
+Streamlit reads this file in two ways: once as a module, to find the server in ``app``, and again as the script of each
 visitor's page.
 """
 
@@ -9,27 +9,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Streamlit puts the script's own folder on the path; the packages lie beside it, and within it there are modules that
-# have the names of others (requests).
-HERE = Path(__file__).resolve().parent
-ROOT = str(HERE.parent)
-sys.path[:] = [place for place in sys.path if place != str(HERE)]
+# Streamlit puts this file's folder on the path. The packages lie one folder above.
+ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-# Plotly takes pandas for whole as soon as another thread has begun to import it. So it is imported here, first.
+# Plotly mistakes a half-imported pandas for a whole one when another thread has begun to import it.
+# So pandas is imported first.
 import pandas  # noqa: E402, F401
 import streamlit as st  # noqa: E402
 
 from app import state, status  # noqa: E402
-from app.markup import page as markup  # noqa: E402
+from app.markup.page import style  # noqa: E402
 from app.server import server  # noqa: E402
 from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
 
 
 @st.cache_resource(show_spinner=False)
 def warm() -> None:
-    """Once a server: have processes ready that open model files, and read the packs, before anybody asks."""
+    """Start the processes that open model files and read the packs, once per server, before the first request."""
     import threading
 
     def work() -> None:
@@ -52,7 +50,7 @@ def main() -> None:
     st.set_page_config(page_title="TrojanInterpret", page_icon="🔍", layout="wide")
     warm()
     st.logo(Path(__file__).with_name("logo.svg"), size="medium")
-    st.html(markup.style(state.colours()))
+    st.html(style(state.colours()))
     pages = [
         st.Page(inspect.page, title="Inspect", icon=":material/search:", url_path="inspect", default=True),
         st.Page(compare.page, title="Compare", icon=":material/compare:", url_path="compare"),

@@ -7,9 +7,8 @@ import streamlit as st
 
 from app import controls, words
 from app.charts import pictures
-from app.charts import verdict as charts
-from app.markup import page as markup
-from app.markup.page import Picture
+from app.charts.verdict import kind_word
+from app.markup.page import Picture, gallery, scale
 from ti_core.paper.probes import ROWS
 from ti_core.results.case import Case
 
@@ -55,7 +54,7 @@ def show(case: Case, key: str) -> None:
     top = scale_of(case, source)
     st.html(table(case, index, source, top, over))
     st.html(
-        markup.scale(
+        scale(
             Picture(pictures.uri(pictures.colour_scale()), "Colour scale from dark to bright"),
             "0",
             f"{top:.3g}",
@@ -74,13 +73,13 @@ def table(case: Case, index: int, source: str, top: float, over: bool) -> str:
     """One image's gallery as a table of pictures."""
     arrays = case.arrays
     who = {"suspect": "this model", "witness": "a clean model"}
-    groups = [(charts.kind_word(kind).capitalize(), ["probe", *who.values()]) for kind in case.kinds]
+    groups = [(kind_word(kind).capitalize(), ["probe", *who.values()]) for kind in case.kinds]
     rows = []
     for r, row in enumerate(ROWS):
         cells = []
         for g, kind in enumerate(case.kinds):
             image = arrays["probes"][g, r, index]
-            what = f"{row} image, {charts.kind_word(kind)}"
+            what = f"{row} image, {kind_word(kind)}"
             pictures_of = [Picture(pictures.uri(pictures.photo(image)), f"Probe: {what}")]
             for name, words_of in who.items():
                 values = arrays[f"{source}/{name}"][g, r, index]
@@ -95,4 +94,4 @@ def table(case: Case, index: int, source: str, top: float, over: bool) -> str:
                 )
             cells.append(pictures_of)
         rows.append((NOTES[row], cells))
-    return markup.gallery(groups, rows)
+    return gallery(groups, rows)

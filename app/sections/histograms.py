@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import controls, state, words
-from app.charts import histograms as histogram_charts
-from app.charts import verdict as charts
+from app.charts.histograms import histograms
+from app.charts.verdict import CONFIG, kind_word
 from ti_core.errors import PackError, SettingsError
 from ti_core.rendering.comparison import Panel, panels, same_profile
 from ti_core.results.case import Case
@@ -35,11 +35,11 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     if not same_profile(case, settings):
         asked = _other_settings(case, settings, key)
     chosen = [p for p in drawn if p.kind == kind]
-    for i, figure in enumerate(histogram_charts.histograms(chosen, state.colours(), trojaned, pushes)):
+    for i, figure in enumerate(histograms(chosen, state.colours(), trojaned, pushes)):
         st.plotly_chart(
             figure,
             theme=None,
-            config=charts.CONFIG,
+            config=CONFIG,
             key=f"{key}.histograms.{i}",
             alt="Histograms of saliency, this model beside the clean reference models; the table below has distances.",
         )
@@ -58,7 +58,7 @@ def _view(case: Case, key: str) -> tuple[str, bool, bool]:
             "Probes",
             case.kinds,
             default=case.kinds[0],
-            format_func=lambda k: charts.kind_word(k).capitalize(),
+            format_func=lambda k: kind_word(k).capitalize(),
             required=True,
             key=f"{key}.kind",
             help="Which random triggers were on the probe images.",

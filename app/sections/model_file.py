@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import words
-from app.markup import page as markup
+from app.markup.page import facts
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.results.case import Case
 
@@ -18,7 +18,7 @@ def show(case: Case) -> None:
     scaling = NORMALISATIONS[normalisation].says if normalisation in NORMALISATIONS else normalisation
     shape, accuracy = model.get("input_shape"), model["clean_accuracy"]
     st.html(
-        markup.facts(
+        facts(
             [
                 ("File", model["file"]),
                 ("Format", model["format"]),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, words
-from app.charts import curves as curve_charts
-from app.charts import packs as pack_charts
-from app.charts import verdict as charts
+from app.charts.curves import calibration_curve, held_out_scores, roc_curves
+from app.charts.packs import table_forest
+from app.charts.verdict import CONFIG
 from ti_core.errors import PackError
-from ti_core.evaluation import pack_summary as contents
+from ti_core.evaluation import pack_summary
 from ti_core.evaluation.curves import Curves, curves
 from ti_core.evaluation.table import PAPER_AUC, Row
 from ti_core.reference.pack import Pack
@@ -21,7 +21,9 @@ def table(pack: Pack) -> None:
     """Table 1 of the paper on this pack's held-out members."""
     st.subheader("How well it detects")
     try:
-        rows = sorted(contents.table(pack), key=lambda r: (r.kind, r.family != "all", r.family, r.streams))
+        rows = sorted(
+            pack_summary.table(pack), key=lambda r: (r.kind, r.family != "all", r.family, r.streams)
+        )
     except PackError as error:
         st.info(words.safe(str(error)), icon=":material/info:")
         return
@@ -33,9 +35,9 @@ def table(pack: Pack) -> None:
     )
     paper = PAPER_AUC.get(pack.name, {})
     st.plotly_chart(
-        pack_charts.table_forest(rows, paper, _name, state.colours()),
+        table_forest(rows, paper, _name, state.colours()),
         theme=None,
-        config=charts.CONFIG,
+        config=CONFIG,
         key="packs.table.chart",
         alt="Area under the ROC curve with 95 % intervals: "
         + "; ".join(f"{_name(r)} {STREAM_WORDS.get(r.streams, r.streams)} {r.auc:.2f}" for r in rows),
@@ -82,7 +84,7 @@ def held_out(pack: Pack) -> None:
     """ROC and calibration curves, and every held-out member's own score."""
     st.subheader("Curves of the held-out models")
     try:
-        old = contents.outdated(pack)
+        old = pack_summary.outdated(pack)
         if old:
             st.info(
                 f"This pack ships its {' and '.join(old)} evidence in another version than this program's, so that"
@@ -112,9 +114,9 @@ def held_out(pack: Pack) -> None:
         _calibration(one)
     st.markdown("**Every held-out model**")
     st.plotly_chart(
-        curve_charts.held_out_scores(one, state.colours()),
+        held_out_scores(one, state.colours()),
         theme=None,
-        config=charts.CONFIG,
+        config=CONFIG,
         key="packs.scores",
         alt=_scores(one),
     )
@@ -127,9 +129,9 @@ def _roc(one: Curves) -> None:
     st.markdown("**ROC curves**")
     said = "; ".join(f"{r.kind} AUC {r.auc:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f}" for r in one.roc)
     st.plotly_chart(
-        curve_charts.roc_curves(one.roc, one.upper, state.colours()),
+        roc_curves(one.roc, one.upper, state.colours()),
         theme=None,
-        config=charts.CONFIG,
+        config=CONFIG,
         key="packs.roc",
         alt=f"ROC curves: {said}",
     )
@@ -146,9 +148,9 @@ def _calibration(one: Curves) -> None:
     st.markdown("**Calibration**")
     bins = one.calibration
     st.plotly_chart(
-        curve_charts.calibration_curve(bins, state.colours()),
+        calibration_curve(bins, state.colours()),
         theme=None,
-        config=charts.CONFIG,
+        config=CONFIG,
         key="packs.calibration",
         alt=f"Calibration of {len(one.labels)} models; Brier score {bins.brier:.3f}",
     )

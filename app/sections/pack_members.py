@@ -5,13 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, words
-from app.charts import packs as pack_charts
 from app.charts import pictures
-from app.charts import verdict as charts
-from app.markup import lab as lab_markup
-from app.markup import page as markup
-from app.markup.page import Picture
-from ti_core.evaluation import pack_summary as contents
+from app.charts.packs import spread
+from app.charts.verdict import CONFIG
+from app.markup.lab import picture
+from app.markup.page import Picture, gallery, strip
+from ti_core.evaluation import pack_summary
 from ti_core.reference.pack import Member, Pack
 from ti_core.results.report import percent
 
@@ -23,7 +22,7 @@ CHOICE_WORDS = {"blend_ratio": "Blend ratio", "patch_sides": "Sides of the patch
 def members(pack: Pack) -> None:
     """Members by label, family and architecture, and how they were trained."""
     st.subheader("Members")
-    groups = contents.groups(pack)
+    groups = pack_summary.groups(pack)
     total, held = len(pack.members), sum(g.held_out for g in groups)
     trojaned = sum(m.trojaned for m in pack.members)
     st.markdown(
@@ -56,14 +55,14 @@ def members(pack: Pack) -> None:
                     **{label.capitalize(): n for label, n in counts.items()},
                     "Together": sum(counts.values()),
                 }
-                for name, counts in contents.architectures(pack).items()
+                for name, counts in pack_summary.architectures(pack).items()
             ],
             hide_index=True,
             width=420,
             alt="Members by architecture",
         )
-    families = [f for f in dict.fromkeys(g.family for g in groups) if f in contents.FAMILY_SAYS]
-    said = "; ".join(f"{f}: {contents.FAMILY_SAYS[f]}" for f in families)
+    families = [f for f in dict.fromkeys(g.family for g in groups) if f in pack_summary.FAMILY_SAYS]
+    said = "; ".join(f"{f}: {pack_summary.FAMILY_SAYS[f]}" for f in families)
     st.caption(f"{said[:1].upper()}{said[1:]}. Accuracy and attack success from the lowest to the highest.")
     with st.expander("Recipes: how the members were trained", icon=":material/science:"):
         st.dataframe(_recipes(pack), hide_index=True, width="stretch", alt="Training choices of the members")
@@ -71,7 +70,7 @@ def members(pack: Pack) -> None:
 
 
 def _recipes(pack: Pack) -> list[dict[str, object]]:
-    lines = contents.recipes(pack)
+    lines = pack_summary.recipes(pack)
     keys = list(dict.fromkeys(k for line in lines for k in line.choices))
     return [
         {"Label": line.label.capitalize(), "Family": line.family, "Members": line.members}
@@ -83,7 +82,7 @@ def _recipes(pack: Pack) -> list[dict[str, object]]:
 def accuracies(pack: Pack) -> None:
     """Clean accuracy and attack success of every member."""
     st.subheader("Accuracy and attack success")
-    groups = contents.groups(pack)
+    groups = pack_summary.groups(pack)
     titles = [f"{g.label.capitalize()}, {g.family}" for g in groups]
     for column, what, title in zip(
         st.columns(2, gap="large"),
@@ -98,9 +97,9 @@ def accuracies(pack: Pack) -> None:
                 st.info("No member of this pack has a backdoor.")
                 continue
             st.plotly_chart(
-                pack_charts.spread(groups, values, title.lower(), state.colours()),
+                spread(groups, values, title.lower(), state.colours()),
                 theme=None,
-                config=charts.CONFIG,
+                config=CONFIG,
                 key=f"packs.spread.{what}",
                 alt=f"{title} of every member: "
                 + "; ".join(f"{t} {_range(v)}" for t, v in values.items() if len(v)),
@@ -132,15 +131,13 @@ def images(pack: Pack) -> None:
         which = 1
         if most > 1:
             which = st.slider("Which image of each class", 1, most, key=f"packs.image.{pack.name}", width=280)
-    found = contents.example_of_each_class(pack, which - 1)
+    found = pack_summary.example_of_each_class(pack, which - 1)
     pictures_of = [
-        lab_markup.picture(
-            pack.images[found[c]].numpy(), f"An image of class {words.plain(names[c], 40)}", names[c]
-        )
+        picture(pack.images[found[c]].numpy(), f"An image of class {words.plain(names[c], 40)}", names[c])
         for c in shown_page
         if c in found
     ]
-    st.html(markup.strip(pictures_of, columns=10, widest=112))
+    st.html(strip(pictures_of, columns=10, widest=112))
 
 
 def triggers(pack: Pack) -> None:
@@ -148,7 +145,7 @@ def triggers(pack: Pack) -> None:
     kinds = [
         (label, chosen)
         for label in ("blend", "patch")
-        if (chosen := contents.examples(pack, label, TRIGGERS_OF_A_KIND))
+        if (chosen := pack_summary.examples(pack, label, TRIGGERS_OF_A_KIND))
     ]
     if not kinds:
         return
@@ -163,7 +160,7 @@ def triggers(pack: Pack) -> None:
         drawn = [_stamped(pack, m) for m in chosen]
         rows[0][1].append([one for one, _ in drawn])
         rows[1][1].append([two for _, two in drawn])
-    st.html(markup.gallery(groups, rows))
+    st.html(gallery(groups, rows))
 
 
 def _stamped(pack: Pack, member: Member) -> tuple[Picture, Picture]:
@@ -179,7 +176,7 @@ def _stamped(pack: Pack, member: Member) -> tuple[Picture, Picture]:
         f"Trigger of {member.id}",
         f"at {trigger.alpha:.0%}",
     )
-    on = lab_markup.picture(
+    on = picture(
         trigger.stamp(image)[0].numpy(), f"An image with the trigger of {member.id}", f"to {target}{success}"
     )
     return alone, on

@@ -6,13 +6,11 @@ import numpy as np
 import streamlit as st
 
 from app import lab, state, words
-from app.charts import lab as lab_charts
-from app.charts import verdict as charts
-from app.charts.lab import Entropies
+from app.charts.lab import Entropies, entropy_chart, shares
+from app.charts.verdict import CONFIG
 from app.lab import Pair, Subject
-from app.markup import lab as lab_markup
-from app.markup import page as markup
-from app.markup.page import Picture
+from app.markup.lab import picture
+from app.markup.page import Picture, strip
 from ti_core.errors import SettingsError
 from ti_core.lab.effect import answers
 from ti_core.lab.strip import FORMS, Form, boundary, draw_overlays, superimpose
@@ -60,7 +58,7 @@ def show(pair: Pair, index: int, spec: TriggerSpec) -> None:
     _examples(pair, index, spec, count, form)
     ends = [v for f in found for v in (f.clean, [f.plain, f.triggered]) for v in v]
     width = max(0.1, 1.05 * float(max(ends)))
-    tops = [lab_charts.shares(v, width).max() for f in found for v in (f.clean, f.stamped) if v is not None]
+    tops = [shares(v, width).max() for f in found for v in (f.clean, f.stamped) if v is not None]
     top = 1.35 * float(max(tops))
     for column, subject, one in zip(st.columns(2, gap="large"), pair.subjects, found, strict=True):
         with column:
@@ -69,9 +67,9 @@ def show(pair: Pair, index: int, spec: TriggerSpec) -> None:
             colour = colours.suspect if subject is pair.trojaned else colours.clean
             sentence = says(one, rate)
             st.plotly_chart(
-                lab_charts.entropy_chart(one, width, top, colour, colours),
+                entropy_chart(one, width, top, colour, colours),
                 theme=None,
-                config=charts.CONFIG,
+                config=CONFIG,
                 key=f"lab.strip.{subject.name}",
                 alt=f"Entropies of the {subject.name}. {sentence}",
             )
@@ -129,12 +127,10 @@ def _examples(pair: Pair, index: int, spec: TriggerSpec, count: int, form: Form)
         mixed = superimpose(base.expand_as(over), over, form)
         seen = answers(pair.trojaned.classifier.scores, mixed).argmax(axis=1)
         shown: list[Picture] = []
-        for picture, c in zip(mixed.numpy(), seen, strict=True):
+        for mixture, c in zip(mixed.numpy(), seen, strict=True):
             name = words.plain(pack.class_names[int(c)], 20)
             shown.append(
-                lab_markup.picture(
-                    picture, f"{title}, another image laid over: answered {name}", f"answers {name}"
-                )
+                picture(mixture, f"{title}, another image laid over: answered {name}", f"answers {name}")
             )
         st.markdown(f"{title}, and what the backdoored model answers under {len(over)} of the {count} images")
-        st.html(markup.strip(shown, columns=STRIP_SHOWN, widest=84))
+        st.html(strip(shown, columns=STRIP_SHOWN, widest=84))

@@ -6,9 +6,8 @@ from contextlib import suppress
 
 import streamlit as st
 
-from app import ask as requests
 from app import controls, state, words
-from app.ask import PREFIX
+from app.ask import PREFIX, standard, wanted
 from ti_core.errors import PackError, SettingsError
 
 AUTO = "chosen by the model's input and classes"
@@ -36,7 +35,7 @@ def show() -> None:
         st.button(
             "Defaults",
             on_click=controls.fill,
-            args=(PREFIX, requests.standard()),
+            args=(PREFIX, standard()),
             key="defaults",
             help="The settings that the reference pack was made with.",
         )
@@ -57,7 +56,7 @@ def show() -> None:
 
 def _other_pack() -> None:
     """The controls go to the own settings of the pack that was chosen, but for those that were turned."""
-    before, after = requests.standard(st.session_state.get("pack.before", "")), requests.standard()
+    before, after = standard(st.session_state.get("pack.before", "")), standard()
     st.session_state["pack.before"] = st.session_state["pack"]
     with suppress(SettingsError):
         after = after.with_(**controls.read(PREFIX).differing(before))
@@ -69,7 +68,7 @@ def cost() -> None:
     for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
         try:
             pack = state.pack(name)
-            settings = requests.wanted(pack)
+            settings = wanted(pack)
         except PackError:
             continue
         seconds = state.desk().pace.reference_seconds(pack, settings)

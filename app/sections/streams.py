@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, words
-from app.charts import classes as class_charts
-from app.charts import verdict as charts
+from app.charts.classes import class_bars
+from app.charts.verdict import CONFIG
 from ti_core.results.case import Case
 from ti_core.streams import known_stream
 
@@ -35,7 +35,7 @@ def show(case: Case, key: str) -> None:
             figures = stream["figures"]
             target = stream.get("target_class")
             st.plotly_chart(
-                class_charts.class_bars(
+                class_bars(
                     case.class_names,
                     figures["values"],
                     [figures[k] for k in band(case)],
@@ -44,7 +44,7 @@ def show(case: Case, key: str) -> None:
                     state.colours(),
                 ),
                 theme=None,
-                config=charts.CONFIG,
+                config=CONFIG,
                 key=f"{key}.stream.{name}",
                 alt=words.plain(stream.get("sentence", title), 300),
             )

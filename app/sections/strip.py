@@ -7,9 +7,8 @@ import streamlit as st
 
 from app import state, words
 from app.charts import pictures
-from app.charts import verdict as charts
-from app.markup import page as markup
-from app.markup.page import Picture
+from app.charts.verdict import CONFIG, ascent_lines
+from app.markup.page import Picture, strip
 from ti_core.results.case import Case
 
 WHO = {"maker": "the reference model that made the probes", "suspect": "this model"}
@@ -57,13 +56,13 @@ def show(case: Case, key: str) -> None:
                     )
                 )
             st.markdown(f"{name} for class {words.safe(target, 30)}")
-            st.html(markup.strip(shown, widest=115))
+            st.html(strip(shown, widest=115))
     with right:
         lines = np.stack([scores[0, :, index], scores[1, :, index]])
         st.plotly_chart(
-            charts.ascent_lines(lines, ("maximised", "minimised"), state.colours()),
+            ascent_lines(lines, ("maximised", "minimised"), state.colours()),
             theme=None,
-            config=charts.CONFIG,
+            config=CONFIG,
             key=f"{key}.actmax.chart",
             alt=(
                 f"Log-probability of the class: from {lines[0, 0]:.2g} to {lines[0, -1]:.2g} maximised, to"

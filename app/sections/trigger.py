@@ -6,8 +6,7 @@ import streamlit as st
 
 from app import words
 from app.charts import pictures
-from app.markup import page as markup
-from app.markup.page import Picture
+from app.markup.page import Picture, strip
 from ti_core.results.case import Case
 
 
@@ -42,7 +41,7 @@ def show(case: Case) -> None:
                     "Covered here, images turn back: dark none, bright all",
                 )
             )
-        st.html(markup.strip(own, columns=1, widest=220))
+        st.html(strip(own, columns=1, widest=220))
     with right:
         shown: list[Picture] = []
         for which, seen in (("clean", "before"), ("stamped", "after")):
@@ -54,7 +53,7 @@ def show(case: Case) -> None:
                     )
                 )
         if shown:
-            st.html(markup.strip(shown, columns=len(arrays["trigger/clean"]), widest=130))
+            st.html(strip(shown, columns=len(arrays["trigger/clean"]), widest=130))
             st.caption(
                 "Clean images above, the same with the trigger below, and the class that this model sees in each."
             )

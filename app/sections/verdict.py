@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from app import state, words
-from app.charts import verdict as charts
-from app.markup import page as markup
+from app.charts import verdict
+from app.markup import page
 from ti_core.errors import PackError
 from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
@@ -16,13 +16,13 @@ from ti_core.results.report import percent
 
 def show(case: Case, key: str) -> None:
     report, colours = case.report, state.colours()
-    st.html(markup.verdict(report.verdict, words.for_the_page(report.sentence()), colours))
+    st.html(page.verdict(report.verdict, words.for_the_page(report.sentence()), colours))
     if not case.finished:
         st.caption(
             "So far from saliency alone. The deep streams are still at work; the joint verdict follows."
         )
     st.html(
-        markup.facts(
+        page.facts(
             [
                 ("Probability of a backdoor", percent(report.probability)),
                 ("Suspected trigger", report.trigger_kind or "none suspected"),
@@ -65,9 +65,9 @@ def gauge(case: Case, key: str) -> None:
     p, (low, high) = case.report.probability, bounds
     alt = f"Probability of a backdoor {p:.0%}. Below {low:.0%} a model is called clean, from {high:.0%} on backdoored."
     st.plotly_chart(
-        charts.gauge(p, low, high, members(case), state.colours()),
+        verdict.gauge(p, low, high, members(case), state.colours()),
         theme=None,
-        config=charts.CONFIG,
+        config=verdict.CONFIG,
         key=f"{key}.gauge",
         alt=alt,
     )

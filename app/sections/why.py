@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.charts import verdict as charts
+from app.charts.verdict import CONFIG, contribution_bars
 from ti_core.rendering.comparison import contributions
 from ti_core.results.case import Case
 
@@ -31,9 +31,9 @@ def show(case: Case, key: str) -> None:
             st.markdown(f"**{TITLES[name]}**")
             strongest = ", ".join(f"{n} {v:+.2f}" for n, v in pairs[:3])
             st.plotly_chart(
-                charts.contribution_bars(pairs, state.colours()),
+                contribution_bars(pairs, state.colours()),
                 theme=None,
-                config=charts.CONFIG,
+                config=CONFIG,
                 key=f"{key}.why.{name}",
                 alt=f"{TITLES[name]}: {strongest}",
             )

@@ -6,11 +6,11 @@ import numpy as np
 import streamlit as st
 
 from app import lab, state, words
-from app.charts import lab as lab_charts
 from app.charts import pictures
-from app.charts import verdict as charts
+from app.charts.lab import answer_bars, success_bars
+from app.charts.verdict import CONFIG
 from app.lab import Pair, Subject
-from app.markup import lab as lab_markup
+from app.markup.lab import STYLE, answer, exact, picture
 from app.markup.page import Picture
 from app.sections import composer, run_time
 from ti_core.errors import TrojanInterpretError
@@ -23,7 +23,7 @@ KIND_WORDS = {"patch": "Patch backdoor", "blend": "Blend backdoor"}
 
 
 def page() -> None:
-    st.html(lab_markup.STYLE)
+    st.html(STYLE)
     st.title("Attack lab")
     st.markdown(
         "Put a trigger on a real image, and see what a backdoored model and a clean one make of it. Nothing here"
@@ -120,13 +120,11 @@ def _pictures(pair: Pair, index: int, trigger: Trigger, stamped: np.ndarray, spe
     on = pictures.trigger_picture(trigger.mask, trigger.pattern)
     what = "the pattern" if spec.kind == "blend" else "grey lets the image through"
     st.html(
-        lab_markup.exact(
+        exact(
             [
-                lab_markup.picture(
-                    pair.pack.images[index].numpy(), f"Image of class {true}", f"Original, class {true}"
-                ),
+                picture(pair.pack.images[index].numpy(), f"Image of class {true}", f"Original, class {true}"),
                 Picture(pictures.uri(on), f"The {spec.kind} trigger", f"Trigger: {what}"),
-                lab_markup.picture(stamped, f"The image with the {spec.kind} trigger", "Stamped"),
+                picture(stamped, f"The image with the {spec.kind} trigger", "Stamped"),
             ],
             pair.pack.input_shape[2],
         )
@@ -162,9 +160,9 @@ def _answers(pair: Pair, index: int, trigger: Trigger, true: bool) -> None:
         with column:
             found = flip(before, after)
             word, sentence = says(found, names, pair.target)
-            st.html(lab_markup.answer(subject.name, word, sentence, colours))
+            st.html(answer(subject.name, word, sentence, colours))
             st.plotly_chart(
-                lab_charts.answer_bars(
+                answer_bars(
                     [names[c] for c in shown],
                     before[shown],
                     after[shown],
@@ -173,7 +171,7 @@ def _answers(pair: Pair, index: int, trigger: Trigger, true: bool) -> None:
                     colours,
                 ),
                 theme=None,
-                config=charts.CONFIG,
+                config=CONFIG,
                 key=f"lab.answers.{subject.name}",
                 alt=f"Probabilities of the classes by the {subject.name}. {sentence}",
             )
@@ -214,7 +212,7 @@ def _all_images(pair: Pair, spec: TriggerSpec) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.plotly_chart(
-            lab_charts.success_bars(
+            success_bars(
                 names,
                 np.array([f.hit_before / others for f in found]),
                 np.array([f.success for f in found]),
@@ -222,7 +220,7 @@ def _all_images(pair: Pair, spec: TriggerSpec) -> None:
                 state.colours(),
             ),
             theme=None,
-            config=charts.CONFIG,
+            config=CONFIG,
             key="lab.success",
             alt=" ".join(_success(n, f, pair) for n, f in zip(names, found, strict=True)),
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import ask as requests
 from app import controls, state, status, words
-from app.charts import histograms as histogram_charts
+from app.ask import PREFIX, submit, wanted
 from app.charts import pictures
-from app.charts import verdict as charts
+from app.charts.histograms import highest, histograms
+from app.charts.verdict import CONFIG, kind_word
 from app.jobs.desk import FullError
-from app.markup import page as markup
-from app.markup.page import Picture
-from app.sections import gallery, histograms, verdict
+from app.markup.page import Picture, scale, verdict
+from app.sections import gallery
+from app.sections.histograms import panels_of
+from app.sections.verdict import gauge
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
@@ -26,7 +27,7 @@ UPLOAD = "upload"
 
 def page() -> None:
     st.title("Compare two models")
-    controls.keep(requests.PREFIX, "pack")
+    controls.keep(PREFIX, "pack")
     for side in SIDES:
         _settle(side)
     options = choices()
@@ -117,7 +118,7 @@ def ask(side: str, what: str, source: Source) -> bool:
     st.session_state.pop(f"compare.{side}.case", None)
     try:
         pack = state.pack(source.pack) if source.pack else None
-        requests.submit(source, requests.wanted(pack), pack, slot=f"compare.ticket.{side}")
+        submit(source, wanted(pack), pack, slot=f"compare.ticket.{side}")
     except (FullError, PackError, SettingsError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
     except OSError as error:
@@ -150,8 +151,8 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
     cases, names = (one, two), (one_id, two_id)
     for column, case, side in zip(st.columns(2, gap="large"), cases, SIDES, strict=True):
         with column:
-            st.html(markup.verdict(case.report.verdict, case.report.sentence(), state.colours()))
-            verdict.gauge(case, f"compare.{side}")
+            st.html(verdict(case.report.verdict, case.report.sentence(), state.colours()))
+            gauge(case, f"compare.{side}")
     if one.alone or two.alone:
         st.info(
             "Without reference models there are no saliency pictures to compare; the page Inspect shows what was found"
@@ -174,7 +175,7 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
         )
         return
     try:
-        drawn = [histograms.panels_of(c, n, profile) for c, n in zip(cases, names, strict=True)]
+        drawn = [panels_of(c, n, profile) for c, n in zip(cases, names, strict=True)]
     except PackError as error:
         st.info(words.safe(words.for_the_page(str(error))), icon=":material/info:")
         drawn = [[], []]
@@ -198,7 +199,7 @@ def galleries(cases: tuple[Case, Case]) -> None:
         st.markdown(f"**{words.safe(case.report.model['file'], 60)}**")
         st.html(gallery.table(case, index, "saliency", top, over))
     st.html(
-        markup.scale(
+        scale(
             Picture(pictures.uri(pictures.colour_scale()), "Colour scale from dark to bright"),
             "0",
             f"{top:.3g}",
@@ -216,22 +217,20 @@ def side_by_side(cases: tuple[Case, Case], drawn: list[list]) -> None:
         "Probes",
         cases[0].kinds,
         default=cases[0].kinds[0],
-        format_func=lambda k: charts.kind_word(k).capitalize(),
+        format_func=lambda k: kind_word(k).capitalize(),
         required=True,
         key="compare.kind",
     )
     chosen = [[p for p in panels if p.kind == kind] for panels in drawn]
-    top = histogram_charts.highest([*chosen[0], *chosen[1]])
+    top = highest([*chosen[0], *chosen[1]])
     for column, case, panels, side in zip(st.columns(2, gap="medium"), cases, chosen, SIDES, strict=True):
         with column:
             st.markdown(f"**{words.safe(case.report.model['file'], 60)}**")
-            for i, figure in enumerate(
-                histogram_charts.histograms(panels, state.colours(), columns=2, top=top)
-            ):
+            for i, figure in enumerate(histograms(panels, state.colours(), columns=2, top=top)):
                 st.plotly_chart(
                     figure,
                     theme=None,
-                    config=charts.CONFIG,
+                    config=CONFIG,
                     key=f"compare.histograms.{side}.{i}",
                     alt=f"Histograms of saliency of {words.plain(case.report.model['file'], 60)}",
                 )

@@ -8,9 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import ask as requests
 from app import controls, state, status, words
-from app.ask import PREFIX
+from app.ask import PREFIX, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
 from app.sections import (
@@ -221,9 +220,9 @@ def start(
     try:
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
-        settings = settings or requests.wanted(pack)
+        settings = settings or wanted(pack)
         _forget_case()
-        ticket = requests.submit(source, settings, pack)
+        ticket = submit(source, settings, pack)
     except (SettingsError, PackError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
@@ -238,7 +237,7 @@ def start(
 def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any] = ()) -> None:
     """Ask for an inspection without reference models, and show its progress."""
     try:
-        ticket = requests.submit_alone(source, controls.read(PREFIX), images)
+        ticket = submit_alone(source, controls.read(PREFIX), images)
     except (SettingsError, DataError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import state, words
-from app.markup import lab as lab_markup
-from app.markup import page as markup
+from app.markup.lab import STYLE
+from app.markup.page import facts
 from app.sections import pack_figures, pack_members
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack, load_pack
@@ -25,7 +25,7 @@ SECTIONS: tuple[Callable[[Pack], None], ...] = (
 
 
 def page() -> None:
-    st.html(lab_markup.STYLE)
+    st.html(STYLE)
     st.title("Reference packs")
     st.markdown(
         "A suspect is compared with networks of which it is known whether they carry a backdoor. Each pack holds such"
@@ -84,7 +84,7 @@ def _data_set(pack: Pack) -> str:
 def _head(pack: Pack) -> None:
     channels, height, width = pack.input_shape
     st.html(
-        markup.facts(
+        facts(
             [
                 ("Data set", _data_set(pack)),
                 ("Classes", len(pack.class_names)),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import desk as jobs
-from app.jobs.desk import Desk, FullError
+from app.jobs.desk import MOST_OF_ONE, PICTURES_KEPT, Desk, FullError
 from app.jobs.pace import progress, seconds_left
 from app.jobs.tickets import Ticket
 from app.store.cases import CaseStore
@@ -74,7 +73,7 @@ def test_a_tabs_second_request_stands_back_behind_other_tabs(desk: Desk, worker:
 def test_a_reloaded_page_goes_on_watching(
     desk: Desk, worker: Worker, open_tabs: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "GRACE", 0.2)
+    monkeypatch.setattr("app.jobs.desk.GRACE", 0.2)
     worker.seconds = 60.0
     ticket = ask(desk)
     until(lambda: ticket.state == "running")
@@ -88,11 +87,11 @@ def test_a_reloaded_page_goes_on_watching(
 
 def test_first_pictures_are_not_kept_for_ever(desk: Desk, worker: Worker) -> None:
     tickets = []
-    for _ in range(jobs.PICTURES_KEPT + 2):
+    for _ in range(PICTURES_KEPT + 2):
         tickets.append(ask(desk))
         until(lambda: not tickets[-1].active)
     ask(desk)
-    assert [t.partial is None for t in tickets] == [True, True] + [False] * jobs.PICTURES_KEPT
+    assert [t.partial is None for t in tickets] == [True, True] + [False] * PICTURES_KEPT
 
 
 def test_what_a_killed_server_left_is_removed_and_a_running_one_is_left_alone(
@@ -156,7 +155,7 @@ def test_a_waiting_ticket_leaves_the_queue(desk: Desk, worker: Worker) -> None:
 def test_a_closed_tabs_job_ends_by_itself(
     desk: Desk, worker: Worker, open_tabs: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "GRACE", 0.2)
+    monkeypatch.setattr("app.jobs.desk.GRACE", 0.2)
     worker.seconds = 60.0
     ticket, other = ask(desk, "one"), ask(desk, "two")
     until(lambda: ticket.state == "running")
@@ -169,7 +168,7 @@ def test_a_closed_tabs_job_ends_by_itself(
 def test_a_reload_is_no_closed_tab(
     desk: Desk, worker: Worker, open_tabs: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "GRACE", 3.0)
+    monkeypatch.setattr("app.jobs.desk.GRACE", 3.0)
     worker.seconds = 60.0
     ticket = ask(desk)
     open_tabs.discard("one")
@@ -215,7 +214,7 @@ def test_a_worker_that_cannot_start_fails_its_ticket_only(desk: Desk, worker: Wo
 
 def test_the_queue_is_bounded(desk: Desk, worker: Worker) -> None:
     worker.seconds = 60.0
-    for _ in range(jobs.MOST_OF_ONE):
+    for _ in range(MOST_OF_ONE):
         ask(desk)
     with pytest.raises(FullError, match="This tab"):
         ask(desk)

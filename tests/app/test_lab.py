@@ -14,18 +14,17 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import lab, state
-from app.charts import curves as curve_charts
-from app.charts import lab as lab_charts
-from app.charts import packs as pack_charts
-from app.charts.lab import Entropies
+from app.charts.curves import calibration_curve, roc_curves
+from app.charts.lab import Entropies, answer_bars, entropy_chart, shares
+from app.charts.packs import spread, table_forest
 from app.charts.theme import DARK, LIGHT
 from app.charts.verdict import MOST_POINTS, points
 from app.sections import composer, run_time
 from app.store.sources import Source
 from app.views import attack_lab
 from ti_core.errors import PackError
-from ti_core.evaluation import pack_summary as contents
 from ti_core.evaluation.curves import Roc, calibration_bins, curves
+from ti_core.evaluation.pack_summary import Group
 from ti_core.evaluation.table import Row
 from ti_core.lab.effect import Flip
 from ti_core.paper.triggers import TriggerSpec
@@ -276,18 +275,18 @@ def test_no_figure_of_these_pages_has_more_points_than_it_may(colours: object) -
     rng = np.random.default_rng(0)
     many = rng.uniform(size=20_000)
     roc = Roc("patch", np.sort(many), np.sort(many), np.sort(many)[::-1], 0.9, 0.8, 1.0)
-    group = contents.Group("patch", "standard", 9_000, 11_000, tuple(map(str, range(20_000))), many, many)
+    group = Group("patch", "standard", 9_000, 11_000, tuple(map(str, range(20_000))), many, many)
     found = [
-        curve_charts.roc_curves([roc, roc], 0.5, colours),  # type: ignore[arg-type]
-        curve_charts.calibration_curve(calibration_bins(many, many > 0.5), colours),  # type: ignore[arg-type]
-        pack_charts.spread([group, group], {"one": many, "two": many}, "share", colours),  # type: ignore[arg-type]
-        lab_charts.entropy_chart(Entropies(many, 0.1, 0.2, 0.3, many), 1.0, 1.0, LIGHT.suspect, colours),  # type: ignore[arg-type]
+        roc_curves([roc, roc], 0.5, colours),  # type: ignore[arg-type]
+        calibration_curve(calibration_bins(many, many > 0.5), colours),  # type: ignore[arg-type]
+        spread([group, group], {"one": many, "two": many}, "share", colours),  # type: ignore[arg-type]
+        entropy_chart(Entropies(many, 0.1, 0.2, 0.3, many), 1.0, 1.0, LIGHT.suspect, colours),  # type: ignore[arg-type]
     ]
     assert all(0 < points(f) <= MOST_POINTS for f in found)
 
 
 def test_the_answers_of_both_bars_are_those_of_the_model() -> None:
-    figure = lab_charts.answer_bars(
+    figure = answer_bars(
         ["<b>cat</b>", "dog"],
         np.array([0.75, 0.25]),
         np.array([0.1, 0.9]),
@@ -307,15 +306,15 @@ def test_the_answers_of_both_bars_are_those_of_the_model() -> None:
 
 def test_entropy_bars_hold_every_image() -> None:
     values = np.array([0.0, 0.49, 0.5, 3.0])
-    assert lab_charts.shares(values, 1.0).sum() == pytest.approx(1.0)
-    figure = lab_charts.entropy_chart(Entropies(values, 0.2, 0.4, 0.3), 1.0, 1.0, LIGHT.suspect, LIGHT)
+    assert shares(values, 1.0).sum() == pytest.approx(1.0)
+    figure = entropy_chart(Entropies(values, 0.2, 0.4, 0.3), 1.0, 1.0, LIGHT.suspect, LIGHT)
     marks = {t.name: t.x[0] for t in figure.data if t.type == "scatter"}
     assert marks == {"this image": 0.2, "this image, stamped": 0.4}
 
 
 def test_the_roc_is_marked_where_the_verdict_falls(tiny_pack: Pack) -> None:
     found = curves(tiny_pack)["joint"]
-    figure = curve_charts.roc_curves(found.roc, found.upper, LIGHT)
+    figure = roc_curves(found.roc, found.upper, LIGHT)
     marks = [t for t in figure.data if t.mode == "markers"]
     p, labels = found.probability, np.array(found.labels)
     for roc, mark in zip(found.roc, marks, strict=True):
@@ -336,7 +335,7 @@ def test_table_one_draws_both_kinds_of_evidence_on_one_line_with_the_papers_figu
         Row(streams=s, kind="patch", family="all", auc=a, low=a - 0.1, high=min(1.0, a + 0.05), **numbers)
         for s, a in (("saliency", 0.7), ("joint", 0.97))
     ]
-    figure = pack_charts.table_forest(rows, {"patch": 0.6}, lambda r: r.kind, LIGHT)
+    figure = table_forest(rows, {"patch": 0.6}, lambda r: r.kind, LIGHT)
     drawn = {t.name: t for t in figure.data}
     assert list(figure.layout.yaxis.ticktext) == ["patch"]
     assert drawn["all streams"].x[0] == 0.97 and drawn["the paper's figure"].x[0] == 0.6

@@ -162,13 +162,13 @@ def test_a_reloaded_page_finds_its_inspection(dashboard: Worker) -> None:
 
 @pytest.mark.parametrize("sample", [True, False])
 def test_a_full_disk_is_a_sentence(dashboard: Worker, sample: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app import ask as requests
+    from app import ask
     from app.store.sources import ModelShelf
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(requests, "_cache", full)
+    monkeypatch.setattr(ask, "_cache", full)
     monkeypatch.setattr(ModelShelf, "put", full)
     app = page().run()
     if sample:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,15 @@ def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
     while again.host is not None:
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def test_no_module_of_the_app_hides_a_library() -> None:
+    """Streamlit puts the folder ``app`` first on the path, so that its modules can be imported by their bare names."""
+    folder = Path(__file__).resolve().parent.parent.parent / "app"
+    names = {p.stem for p in folder.iterdir() if p.suffix == ".py" or p.is_dir()} - {
+        "__init__",
+        "__pycache__",
+    }
+    others = [place for place in sys.path if Path(place).resolve() not in (folder, folder.parent)]
+    hidden = {n for n in names if n in sys.stdlib_module_names or PathFinder.find_spec(n, others)}
+    assert "state" in names and PathFinder.find_spec("streamlit", others) and not hidden
