@@ -1,9 +1,8 @@
-"""The attack lab's own pieces of HTML: pictures at whole multiples of their pixels, and both models' answers."""
+"""Pieces of HTML of the attack lab: pictures enlarged by a whole number, and the answers of both models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from app.charts import pictures
 from app.charts.theme import Palette
 from app.markup.page import Picture
-from app.words import plain
+from app.markup.templating import render
 
 STYLE = """
 <style>
@@ -35,20 +34,14 @@ COLOURS_OF = {"flips": "backdoored", "stays": "clean", "changes": "inconclusive"
 
 
 def exact(shown: Sequence[Picture], width: int, wide: int = 216, narrow: int = 120) -> str:
-    """Pictures side by side, each pixel of theirs the same whole number of the page's.
+    """Pictures side by side, enlarged by a whole number so that all their pixels have the same size.
 
     Parameters
     ----------
-    width : of the pictures in their own pixels.
-    wide, narrow : about how wide they are shown, on wide pages and on narrow ones.
+    width : width of the pictures in their own pixels.
+    wide, narrow : largest width on the page in pixels, on wide and on narrow screens.
     """
-    sizes = [max(1, limit // width) * width for limit in (wide, narrow)]
-    cells = "".join(
-        f'<figure><img src="{escape(p.uri)}" alt="{escape(plain(p.alt, 200))}">'
-        f"<figcaption>{escape(plain(p.caption, 120))}</figcaption></figure>"
-        for p in shown
-    )
-    return f'<div class="ti-exact" style="--wide:{sizes[0]}px;--narrow:{sizes[1]}px">{cells}</div>'
+    return render("lab", "exact", shown, *(max(1, limit // width) * width for limit in (wide, narrow)))
 
 
 def picture(image: NDArray[np.floating], alt: str, caption: str = "") -> Picture:
@@ -57,18 +50,11 @@ def picture(image: NDArray[np.floating], alt: str, caption: str = "") -> Picture
 
 
 def answer(who: str, word: str, sentence: str, colours: Palette) -> str:
-    """One model's answer: a symbol, a word and a sentence.
+    """One model's answer: a symbol, a word and a sentence of at most 300 characters.
 
     Parameters
     ----------
     word : "flips", "stays" or "changes".
     """
     colour = colours.verdicts[COLOURS_OF[word]]
-    return (
-        f'<div class="ti-answer" role="status" style="border-color:{colour};background:{colours.card};'
-        f'color:{colours.ink}">'
-        f'<span class="mark" aria-hidden="true" style="color:{colour}">{MARKS[word]}</span>'
-        f'<div><div><span class="word" style="color:{colour}">{word.capitalize()}</span>'
-        f' <span class="who">· {escape(who)}</span></div>'
-        f'<div class="says">{escape(plain(sentence, 300))}</div></div></div>'
-    )
+    return render("lab", "answer", who, MARKS[word], word.capitalize(), sentence, colour, colours)

@@ -1,13 +1,12 @@
-"""Small pieces of HTML that Streamlit has no element for; every text that goes in is escaped here."""
+"""Small pieces of HTML that Streamlit has no element for. The templates escape every text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from app.charts.theme import SYMBOLS, WORDS, Palette
-from app.words import plain
+from app.markup.templating import render
 
 STYLE = """
 <style>
@@ -41,46 +40,31 @@ STYLE = """
 
 
 def style(colours: Palette) -> str:
-    """The page's own rules: widths, the verdict's box, the galleries, and what is written on the main buttons.
+    """The style sheet of the page: its width, the verdict's box, the galleries and the text colour of primary buttons.
 
-    Streamlit writes white on them in either appearance, which on the dark one's light blue is hardly to be read.
+    Streamlit writes white on primary buttons in both themes. White is hard to read on the light blue of the dark theme.
     """
     button = '[data-testid="stBaseButton-primary"]:enabled'
     return f"{STYLE}<style>{button}, {button} * {{ color: {colours.page}; }}</style>"
 
 
 def verdict(word: str, sentence: str, colours: Palette) -> str:
-    """The verdict's box: a symbol, a word, a sentence."""
-    colour = colours.verdicts[word]
-    return (
-        f'<div class="ti-verdict" role="status" style="border-color:{colour};background:{colours.card};">'
-        f'<span class="mark" aria-hidden="true" style="color:{colour}">{SYMBOLS[word]}</span>'
-        f'<div><div class="word" style="color:{colour}">{WORDS[word]}</div>'
-        f'<div class="says" style="color:{colours.ink}">{escape(plain(sentence, 600))}</div></div></div>'
-    )
+    """The verdict's box: a symbol, a word and a sentence of at most 600 characters."""
+    return render("page", "verdict", SYMBOLS[word], WORDS[word], sentence, colours.verdicts[word], colours)
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
-    """A row of small facts: what, and its value."""
-    cells = "".join(
-        f"<div><dt>{escape(k)}</dt><dd>{escape(plain(v, 200))}</dd></div>"
-        for k, v in pairs
-        if v not in ("", None)
-    )
-    return f'<dl class="ti-facts">{cells}</dl>'
+    """A row of names and values. Empty values are left out."""
+    return render("page", "facts", [(name, value) for name, value in pairs if value not in ("", None)])
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside the page: its data, what it shows in words, and a line under it."""
+    """A picture in the page: its data URI, an alternative text and a caption."""
 
     uri: str
     alt: str
     caption: str = ""
-
-    def html(self) -> str:
-        under = f"<small>{escape(plain(self.caption, 80))}</small>" if self.caption else ""
-        return f'<img src="{escape(self.uri)}" alt="{escape(plain(self.alt, 200))}">{under}'
 
 
 def gallery(
@@ -90,39 +74,17 @@ def gallery(
 
     Parameters
     ----------
-    groups : the column groups: each a title and the titles of its columns.
-    rows : each a title and, for every group, its pictures.
+    groups : the groups of columns, each with its title and the titles of its columns.
+    rows : each row's title and its pictures, one sequence per group.
     """
-    gap = '<td class="gap"></td>'
-    head = '<tr><th class="row"></th>' + '<th class="gap"></th>'.join(
-        f'<th class="group" colspan="{len(columns)}">{escape(title)}</th>' for title, columns in groups
-    )
-    sub = '</tr><tr><th class="row"></th>' + '<th class="gap"></th>'.join(
-        "".join(f"<th>{escape(c)}</th>" for c in columns) for _, columns in groups
-    )
-    body = "".join(
-        f'<tr><th class="row" scope="row">{escape(title)}</th>'
-        + gap.join("".join(f"<td>{p.html()}</td>" for p in pictures) for pictures in cells)
-        + "</tr>"
-        for title, cells in rows
-    )
-    return f'<div class="ti-grid"><table><thead>{head}{sub}</tr></thead><tbody>{body}</tbody></table></div>'
+    return render("page", "gallery", groups, rows)
 
 
 def scale(picture: Picture, low: str, high: str, what: str) -> str:
-    """The colour scale's legend."""
-    return (
-        f'<div class="ti-scale"><span>{escape(low)}</span>{picture.html()}<span>{escape(high)}</span>'
-        f"<span>{escape(what)}</span></div>"
-    )
+    """The legend of a colour scale: both ends and what the colours mean."""
+    return render("page", "scale", picture, low, high, what)
 
 
 def strip(pictures: Sequence[Picture], columns: int | None = None, widest: int = 150) -> str:
-    """Pictures side by side, each with its line under it."""
-    count = columns or len(pictures)
-    cells = "".join(
-        f'<figure><img src="{escape(p.uri)}" alt="{escape(plain(p.alt, 200))}">'
-        f"<figcaption>{escape(plain(p.caption, 80))}</figcaption></figure>"
-        for p in pictures
-    )
-    return f'<div class="ti-strip" style="grid-template-columns:repeat({count},minmax(0,{widest}px))">{cells}</div>'
+    """Pictures side by side with their captions, each at most ``widest`` pixels wide."""
+    return render("page", "strip", pictures, columns or len(pictures), widest)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from app import words
-from app.charts import classes as class_charts
-from app.charts import histograms as histogram_charts
-from app.charts import pictures
-from app.charts import verdict as charts
+from app.charts import classes, pictures
+from app.charts.histograms import histograms
 from app.charts.theme import DARK, LIGHT, Palette
-from app.markup import page as markup
+from app.charts.verdict import MOST_POINTS, ascent_lines, contribution_bars, gauge, points
+from app.markup.page import Picture, facts, strip, style, verdict
+from app.markup.page import gallery as gallery_table
 from app.sections import gallery
 from ti_core.reference.pack import Pack
 from ti_core.rendering.comparison import Panel, contributions, panels
@@ -34,15 +34,15 @@ def test_no_figure_sends_more_points_than_it_may(
     tiny_cases: dict[str, Case], tiny_pack: Pack, colours: Palette
 ) -> None:
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack, bins=64, quantiles=MANY) if p.kind == "none"]
-    figures = histogram_charts.histograms(own, colours, trojaned=True, pushes=True)
-    assert len(figures) > 1 and all(charts.points(f) <= charts.MOST_POINTS for f in figures)
+    figures = histograms(own, colours, trojaned=True, pushes=True)
+    assert len(figures) > 1 and all(points(f) <= MOST_POINTS for f in figures)
     titles = [a.text for f in figures for a in f.layout.annotations]
     assert len(titles) == len(own) == 23
 
 
 def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "patch"]
-    (figure,) = histogram_charts.histograms(own, LIGHT)
+    (figure,) = histograms(own, LIGHT)
     spec = json.loads(figure.to_json())["layout"]
     ranges = {tuple(axis["range"]) for name, axis in spec.items() if name.startswith(("xaxis", "yaxis"))}
     assert len(ranges) == 2
@@ -52,7 +52,7 @@ def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pac
 
 def test_the_suspects_line_is_its_histogram(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "none"]
-    (figure,) = histogram_charts.histograms(own, LIGHT)
+    (figure,) = histograms(own, LIGHT)
     lines = [t for t in figure.data if t.name == "this model"]
     for line, panel in zip(lines, own, strict=True):
         np.testing.assert_allclose(np.asarray(line.y)[:-1], panel.own)
@@ -60,7 +60,7 @@ def test_the_suspects_line_is_its_histogram(tiny_cases: dict[str, Case], tiny_pa
 
 
 def test_the_gauge_marks_thresholds_and_this_model() -> None:
-    figure = charts.gauge(0.7, 0.3, 0.6, {"clean": np.array([0.1, 0.2]), "trojaned": np.array([0.9])}, LIGHT)
+    figure = gauge(0.7, 0.3, 0.6, {"clean": np.array([0.1, 0.2]), "trojaned": np.array([0.9])}, LIGHT)
     assert {shape.x0 for shape in figure.layout.shapes if shape.type == "line"} == {0.3, 0.6}
     marker = next(t for t in figure.data if t.name == "this model")
     assert list(marker.x) == [0.7]
@@ -71,7 +71,7 @@ def test_the_gauge_marks_thresholds_and_this_model() -> None:
 def test_bars_mark_the_suspected_class_by_its_shape_and_escape_names() -> None:
     names = ["<b>0</b>", "1", "2"]
     values = np.array([0.0, 5.0, 1.0])
-    figure = class_charts.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, LIGHT)
+    figure = classes.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, LIGHT)
     own = next(t for t in figure.data if t.name == "this model")
     assert list(own.marker.symbol) == ["circle", "diamond", "circle"]
     assert "&lt;b&gt;" in own.customdata[0]
@@ -81,7 +81,7 @@ def test_where_names_have_no_room_ticks_are_numbers_and_the_suspect_is_named() -
     names = [f"<class> {i} with a long name" for i in range(43)]
     values = np.arange(43.0)
     band = (values - 1, values, values + 1)
-    figure = class_charts.class_bars(names, values, band, "margin", 41, LIGHT)
+    figure = classes.class_bars(names, values, band, "margin", 41, LIGHT)
     assert list(figure.layout.xaxis.ticktext) == [str(i) for i in range(0, 43, 5)]
     (mark,) = figure.layout.annotations
     assert (mark.x, mark.xanchor) == (41, "right") and mark.text == "&lt;class&gt; 41 with a long name"
@@ -96,19 +96,19 @@ def test_ticks_never_crowd(count: int, most: int) -> None:
 
 
 def test_contributions_point_by_direction_and_pattern() -> None:
-    figure = charts.contribution_bars([("none: a <thing>", 1.0), ("b", -0.5)], LIGHT)
+    figure = contribution_bars([("none: a <thing>", 1.0), ("b", -0.5)], LIGHT)
     (bar,) = figure.data
     assert list(bar.x) == [-0.5, 1.0] and list(bar.marker.pattern.shape) == ["/", ""]
     assert "No trigger: a &lt;thing&gt;".lower() in str(bar.customdata[1]).lower()
 
 
 def test_a_long_ascent_is_thinned() -> None:
-    figure = charts.ascent_lines(np.zeros((2, 9000)), ("up", "down"), LIGHT)
-    assert charts.points(figure) <= charts.MOST_POINTS + 2
+    figure = ascent_lines(np.zeros((2, 9000)), ("up", "down"), LIGHT)
+    assert points(figure) <= MOST_POINTS + 2
 
 
 def test_contributions_of_a_case_are_drawn(tiny_cases: dict[str, Case]) -> None:
-    figure = charts.contribution_bars(contributions(tiny_cases["patch"], "joint"), DARK)
+    figure = contribution_bars(contributions(tiny_cases["patch"], "joint"), DARK)
     assert len(figure.data[0].x) == len(tiny_cases["patch"].decisions["joint"].names)
 
 
@@ -147,7 +147,7 @@ def test_words_from_strangers_are_letters_only() -> None:
     text = words.safe("![x](http://evil) <script> `code` :red[x] $a$ \u202e\x00")
     assert "](" not in text and "<script" not in text.replace("\\<", "") and "\u202e" not in text
     assert words.plain("a\nb\tc") == "a b c" and len(words.plain("x" * 999, 10)) == 11
-    assert "&lt;" in markup.verdict("clean", "<b>", LIGHT)
+    assert "&lt;" in verdict("clean", "<b>", LIGHT)
 
 
 def test_times_and_sizes_for_people() -> None:
@@ -184,4 +184,21 @@ def test_what_is_written_can_be_read(name: str, colours: Palette) -> None:
         for mark in (colours.suspect, colours.clean, colours.trojaned, theme["primaryColor"]):
             assert contrast(mark, ground) >= 3, (mark, ground)
     assert contrast(colours.page, theme["primaryColor"]) >= 4.5
-    assert f":enabled * {{ color: {colours.page}; }}" in markup.style(colours)
+    assert f":enabled * {{ color: {colours.page}; }}" in style(colours)
+
+
+def test_texts_in_templates_are_escaped_cut_and_never_run() -> None:
+    strange = "<b onclick='x'>{{ 7 * 7 }}\u202e\n"
+    said = facts([(strange, strange), ("nothing", None), ("zero", 0)])
+    assert "<b" not in said and said.count("{{ 7 * 7 }}") == 2 and "&#39;" in said
+    assert "49" not in said and "nothing" not in said and "<dd>0</dd>" in said
+    shown = strip([Picture('x" onerror="y', strange, "c" * 99)], columns=3)
+    assert 'src="x&#34; onerror=&#34;y"' in shown and "repeat(3," in shown and "\u202e" not in shown
+    assert f"<figcaption>{'c' * 80}…</figcaption>" in shown
+
+
+def test_a_gallery_has_a_gap_between_two_groups_only() -> None:
+    one = Picture("u", "alt")
+    html = gallery_table([("A", ["a", "b"]), ("B", ["c"])], [("row", [[one, one], [one]])])
+    assert html.count('<th class="gap">') == 2 and html.count('<td class="gap">') == 1
+    assert html.count("<td>") == 3 and 'colspan="2">A<' in html and "<small>" not in html
