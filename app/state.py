@@ -1,4 +1,4 @@
-"""What the server shares between sessions, and what one session remembers."""
+"""Objects that all sessions share, and the state of one session."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def store() -> CaseStore:
 
 @st.cache_resource(show_spinner=False)
 def shelf() -> ModelShelf:
-    """The models that were handed in."""
+    """The uploaded models."""
     return ModelShelf(home() / "models")
 
 
 @st.cache_resource(show_spinner=False)
 def desk() -> Desk:
-    """The one desk of this server."""
+    """The desk that all sessions share."""
     return Desk(store(), home() / "work", launch_worker, alive)
 
 
 def alive(session: str) -> bool:
-    """Whether the tab of a session is still connected; without a server (in tests) every session is."""
+    """Whether the tab of a session is connected. Without a server, as in tests, every session is."""
     return Runtime.instance().is_active_session(session) if Runtime.exists() else True
 
 
@@ -53,7 +53,7 @@ def case(name: str) -> Case:
 
     Raises
     ------
-    CaseError : there is none, or it is damaged.
+    CaseError : there is no such case, or it is damaged.
     """
     return open_cases().get(name)
 
@@ -64,11 +64,11 @@ def _pack(name: str, stamp: int) -> Pack:
 
 
 def pack(name: str) -> Pack:
-    """A bundled pack, read again when its record changes on the disk.
+    """A bundled pack. It is read again when its record on the disk changes.
 
     Raises
     ------
-    PackError : there is none of that name.
+    PackError : there is no pack of that name.
     """
     if name not in pack_names():
         return load_pack(name if name and "/" not in name else "unknown")
@@ -82,7 +82,7 @@ def packs() -> list[str]:
 
 
 def dark() -> bool:
-    """Whether the visitor's page is dark."""
+    """Whether the visitor uses the dark theme."""
     return st.context.theme.type == "dark"
 
 

@@ -1,4 +1,4 @@
-"""Where the work stands: the progress of a ticket, its place in the queue, and the button that stops it."""
+"""The progress of a ticket, its place in the queue, and the button that cancels it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from app import state, words
 from app.jobs.tickets import Ticket
 
 EVERY = 0.4
-"""Seconds between two looks at a ticket."""
+"""Seconds between two updates of a ticket's progress."""
 
 
 def current(slot: str = "ticket") -> Ticket | None:
-    """This session's ticket, if it has one that is still known."""
+    """The ticket of this session, or None if it has none or the desk no longer knows it."""
     name = st.session_state.get(slot)
     return state.desk().ticket(name) if name else None
 
 
 def line(ticket: Ticket) -> str:
-    """One line on where a ticket stands."""
+    """The progress of a ticket in one line."""
     if ticket.state == "waiting":
         place = state.desk().place(ticket)
         if place == 0:
@@ -30,7 +30,7 @@ def line(ticket: Ticket) -> str:
 
 @st.fragment(run_every=EVERY)
 def follow(slot: str = "ticket") -> None:
-    """Progress and Cancel; runs the whole page again when there is something new to show."""
+    """Progress bar and Cancel button. The whole page runs again when there is a new result to show."""
     ticket = current(slot)
     if ticket is None:
         return
@@ -53,7 +53,7 @@ def follow(slot: str = "ticket") -> None:
 
 @st.fragment(run_every=1.0)
 def elsewhere(page: st.Page) -> None:
-    """On the other pages: a line on an inspection that goes on, and the way back to it."""
+    """For the other pages: a line about the running inspection, with a link to it."""
     ticket = current()
     if ticket is None or not ticket.active:
         return

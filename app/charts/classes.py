@@ -1,4 +1,4 @@
-"""Charts of what a stream found of every class, beside the clean reference models."""
+"""Charts of a stream's value for each class, compared with the clean reference models."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def class_bars(
     suspected: int | None,
     colours: Palette,
 ) -> go.Figure:
-    """One bar per class against the clean reference models' band (5 % to 95 %) and median.
+    """One mark per class, with the band (5 % to 95 %) and the median of the clean reference models.
 
     Parameters
     ----------
     values : ``K``.
-    band : low, middle and high of each class, ``K`` each; where it is empty, the values are in units of what is usual,
-        and a line stands at 1.
-    suspected : the class that stands out, drawn full and marked; the others are hatched lighter.
+    band : lower end, median and upper end of each class, ``K`` each. If it is empty, the values are multiples of the
+        usual value, and a line marks 1.
+    suspected : the class that stands out. Its mark is a larger diamond.
     """
     x = [escape(str(n)[:24]) for n in names]
     at = np.arange(len(x))
@@ -60,7 +60,7 @@ def class_bars(
 
 
 def _add_band(figure: go.Figure, at: Array, band: Sequence[Array], colours: Palette) -> None:
-    """The clean reference models' band of each class, where there are at most 300 classes, and its middle."""
+    """The median of the clean reference models for each class, and the band if there are at most 300 classes."""
     low, middle, high = band
     if len(at) <= 300:
         figure.add_trace(
@@ -90,7 +90,7 @@ def _add_band(figure: go.Figure, at: Array, band: Sequence[Array], colours: Pale
 def _marks(
     at: Array, values: Array, names: Sequence[str], suspected: int | None, colours: Palette
 ) -> go.Scatter:
-    """This model's mark of each class; the suspected class is a diamond."""
+    """This model's value for each class. The suspected class is a diamond."""
     return go.Scatter(
         x=at,
         y=values,
@@ -109,7 +109,7 @@ def _marks(
 
 
 def _add_name(figure: go.Figure, suspected: int, value: float, name: str, classes: int) -> None:
-    """The suspected class's name beside its mark, on the side where there is more room."""
+    """The name of the suspected class beside its mark, on the side with more room."""
     right = 2 * suspected > classes
     place = {"xanchor": "right", "xshift": -12} if right else {"xanchor": "left", "xshift": 12}
     figure.add_annotation(x=suspected, y=value, text=escape(name[:40]), showarrow=False, **place)

@@ -1,4 +1,4 @@
-"""Charts of the attack lab: answers before and after a trigger, attack success, and STRIP's entropies."""
+"""Charts of the attack lab: answers with and without a trigger, attack success rate, and the entropies of STRIP."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def answer_bars(
     colours: Palette,
     hatch: bool = True,
 ) -> go.Figure:
-    """A model's probability of each class without the trigger (hatched) and with it (full), the first class on top.
+    """A model's probability of each class without the trigger (hatched) and with it (full). The first class is on top.
 
     Parameters
     ----------
-    names, marks : of the classes shown; a mark is a word set beside a class ("true", "attacker's"), or empty.
-    before, after : probabilities, as many.
+    names : of the classes shown.
+    marks : a word beside each class ("true", "attacker's"), or an empty string.
+    before, after : probabilities of the classes shown, in [0, 1].
     """
     at = np.arange(len(names))
     figure = go.Figure()
@@ -77,7 +78,7 @@ def answer_bars(
 def success_bars(
     models: Sequence[str], before: Array, after: Array, fills: Sequence[str], colours: Palette
 ) -> go.Figure:
-    """For each model the share of images taken for the attacker's class, without the trigger and with it (0 to 1)."""
+    """For each model the share of images classified as the target class, without and with the trigger, in [0, 1]."""
     at = np.arange(len(models))
     figure = go.Figure()
     for label, values, shape in (("without the trigger", before, "/"), ("with the trigger", after, "")):
@@ -95,7 +96,7 @@ def success_bars(
                 showlegend=False,
             )
         )
-        # The bars differ in colour from model to model, so that the legend has its own marks.
+        # The legend needs marks of its own because each model's bars have another colour.
         figure.add_trace(
             go.Bar(
                 x=[None],
@@ -121,9 +122,11 @@ def success_bars(
 
 @dataclass(frozen=True)
 class Entropies:
-    """What :func:`entropy_chart` draws, all in bits: of clean images, and of one image without and with the trigger.
+    """Entropies that :func:`entropy_chart` draws, in bits.
 
-    ``stamped`` holds those of many stamped images, where they were computed.
+    ``clean`` holds those of clean images; ``plain`` and ``triggered`` are those of one image without and with the
+    trigger. An image with an entropy below ``boundary`` is rejected. ``stamped`` holds those of many images with the
+    trigger, if they were computed.
     """
 
     clean: Array
@@ -134,11 +137,12 @@ class Entropies:
 
 
 def entropy_chart(found: Entropies, most: float, top: float, colour: str, colours: Palette) -> go.Figure:
-    """Entropies of clean images as a histogram, the boundary, and where the one image lies.
+    """Histogram of the entropies of clean images, with the boundary and the entropies of the one image.
 
     Parameters
     ----------
-    most, top : ends of both axes (bits; share of the images), so that the charts of two models can be compared.
+    most : end of the horizontal axis in bits. The charts of two models share it.
+    top : end of the vertical axis as a share of the images. The charts of two models share it.
     """
     edges = np.linspace(0, most, BINS + 1)
     figure = go.Figure()
@@ -176,7 +180,7 @@ def entropy_chart(found: Entropies, most: float, top: float, colour: str, colour
 
 
 def _add_histograms(figure: go.Figure, found: Entropies, edges: Array, colour: str, colours: Palette) -> None:
-    """The entropies of the clean images, and of the stamped ones if there are any."""
+    """Histograms of the entropies of the clean images and, if computed, of the stamped images."""
     sets = (
         ("clean images", found.clean, colours.soft, "", 0.45),
         ("stamped images", found.stamped, colour, "/", 0.15),
@@ -199,7 +203,7 @@ def _add_histograms(figure: go.Figure, found: Entropies, edges: Array, colour: s
 def _add_image_marks(
     figure: go.Figure, found: Entropies, most: float, top: float, colour: str, colours: Palette
 ) -> None:
-    """Where the one image lies, without and with the trigger."""
+    """The entropy of the one image, without and with the trigger."""
     for name, value, symbol, height in (
         ("this image", found.plain, "circle", 0.84),
         ("this image, stamped", found.triggered, "triangle-down", 0.94),
@@ -225,13 +229,13 @@ def _add_image_marks(
 
 
 def shares(values: Array, most: float) -> Array:
-    """The share of the values in each of the histogram's bins; what lies beyond the end counts to the last."""
+    """The share of the values in each bin. Values above ``most`` count in the last bin."""
     counts, _ = np.histogram(np.clip(values, 0, most), bins=BINS, range=(0, most))
     return counts / max(1, len(values))
 
 
 def _look(fill: str | list[str], edge: str | list[str], hatch: str) -> dict[str, object]:
-    """Bars of these colours, hatched where a pattern is named; of lists, one colour a bar."""
+    """The style of bars: fill, edge and hatching. A list holds one colour per bar."""
     return {
         "color": fill,
         "line": {"color": edge, "width": 1},

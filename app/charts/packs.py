@@ -1,4 +1,4 @@
-"""Charts of a reference pack: its members' accuracies, and Table 1."""
+"""Charts of a reference pack: the accuracies of its members, and Table 1."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SHARE: dict[str, Any] = {"tickformat": ".0%", "zeroline": False}
 
 
 def label_colour(label: str, colours: Palette) -> str:
-    """One colour a label, always beside a symbol or a dash of its own."""
+    """The colour of a label. Each label also has a symbol or dash of its own."""
     return {"clean": colours.clean, "blend": colours.trojaned, "patch": colours.suspect}.get(
         label, colours.soft
     )
 
 
 def spread(groups: Sequence[Group], values: Mapping[str, Array], title: str, colours: Palette) -> go.Figure:
-    """A figure of every member, a row of marks for each label and family, with the median as a line.
+    """One value per member: a row of marks for each label and family, with the median as a line.
 
     Parameters
     ----------
-    values : by row title, in the order of ``groups``; empty rows are left out.
+    values : by row title, in the order of ``groups``. Empty rows are left out.
     """
     rows = [
         (g, name, np.asarray(v, dtype=np.float64))
@@ -44,7 +44,7 @@ def spread(groups: Sequence[Group], values: Mapping[str, Array], title: str, col
     for at, (group, name, v) in enumerate(rows):
         colour = label_colour(group.label, colours)
         shown = v[:most]
-        # Marks stand a little apart, in a fixed order, so that equal values can be told.
+        # A fixed vertical offset keeps marks of equal values apart.
         lift = 0.3 * (np.arange(len(shown)) * 0.618034 % 1 - 0.5) * 2
         figure.add_trace(
             go.Scatter(
@@ -90,12 +90,12 @@ def spread(groups: Sequence[Group], values: Mapping[str, Array], title: str, col
 def table_forest(
     rows: Sequence[Row], paper: Mapping[str, float], name: Callable[[Row], str], colours: Palette
 ) -> go.Figure:
-    """AUC with its 95 % interval of every row of Table 1, both kinds of evidence on one line, and the paper's own.
+    """AUC with its 95 % interval for every row of Table 1. Both kinds of evidence and the paper's AUC share a line.
 
     Parameters
     ----------
     paper : the paper's AUC by kind of trigger, or empty.
-    name : what stands beside a line; rows of one name share it.
+    name : returns the label of a row. Rows with the same label share a line.
     """
     names = list(dict.fromkeys(map(name, rows)))
     figure = go.Figure()
@@ -109,7 +109,7 @@ def table_forest(
         if own:
             at = [names.index(name(r)) + lift for r in own]
             figure.add_trace(_intervals(own, at, title, symbol, colour))
-    # The paper's networks are those of the challenge.
+    # The paper's networks are those of the Trojan Detection Challenge.
     marked = [
         r for r in rows if r.streams == "saliency" and r.family in ("all", "challenge") and r.kind in paper
     ]
@@ -145,7 +145,7 @@ def table_forest(
 
 
 def _intervals(rows: Sequence[Row], at: Sequence[float], title: str, symbol: str, colour: str) -> go.Scatter:
-    """AUC and interval of rows, each at its height."""
+    """AUC and interval of the rows, each at its height ``at``."""
     return go.Scatter(
         x=[r.auc for r in rows],
         y=at,

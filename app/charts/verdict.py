@@ -1,4 +1,4 @@
-"""Numbers to Plotly figures. Nothing is computed here beyond what places a mark; no figure has over 5,000 points."""
+"""Charts of the verdict, its reasons and the ascent. No figure has more than 5,000 points."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Array = NDArray[np.floating]
 
 MOST_POINTS = 5000
 CONFIG = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "responsive": True}
-"""What every chart is shown with: no toolbar, and nothing that sends a chart elsewhere."""
+"""Plotly options of every chart: no toolbar, and no button that sends a chart to another host."""
 
 
 def points(figure: go.Figure) -> int:
-    """Points that a figure sends to the browser."""
+    """Number of points that a figure sends to the browser."""
     return sum(max(len(axis) if axis is not None else 0 for axis in (t.x, t.y)) for t in figure.data)
 
 
@@ -32,7 +32,7 @@ def gauge(
     reference: Mapping[str, Array],
     colours: Palette,
 ) -> go.Figure:
-    """The probability on a scale from 0 to 1 with the pack's thresholds, over the reference models' own probabilities.
+    """The probability on a scale from 0 to 1, with the thresholds and the probabilities of the reference models.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _add_zones(figure: go.Figure, low: float, high: float, bottom: float, colour
 
 
 def _add_references(figure: go.Figure, reference: Mapping[str, Array], colours: Palette) -> None:
-    """A row of marks for each kind of reference model."""
+    """One row of marks for each kind of reference model."""
     for row, (name, values) in enumerate(reference.items()):
         shown = np.asarray(values)[: MOST_POINTS // 4]
         figure.add_trace(
@@ -128,7 +128,7 @@ def _add_references(figure: go.Figure, reference: Mapping[str, Array], colours: 
 
 
 def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> go.Figure:
-    """Shapley values in log-odds: to the right for a backdoor, to the left against it."""
+    """Shapley values in log-odds. Bars to the right speak for a backdoor, bars to the left against it."""
     names = [_two_lines(capital(_readable(n))) for n, _ in pairs][::-1]
     values = [v for _, v in pairs][::-1]
     figure = go.Figure(
@@ -163,7 +163,7 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> g
 
 
 def ascent_lines(scores: Array, names: Sequence[str], colours: Palette) -> go.Figure:
-    """Log-probability of the class along the iterations, ``L x (T + 1)``, one line each."""
+    """Log-probability of the class over the iterations, ``L x (T + 1)``, one line per row."""
     looks = (
         (colours.suspect, "solid"),
         (colours.suspect, "dot"),
@@ -197,14 +197,14 @@ def kind_word(kind: str) -> str:
 
 
 def _readable(feature: str) -> str:
-    """A feature's name with the group of triggers in words."""
+    """The name of a feature, with its kind of trigger in words."""
     kind, colon, rest = feature.partition(": ")
     rest = rest.replace(" percentile of the images", " pct. of the images")
     return f"{KIND_WORDS[kind]}{colon}{rest}" if kind in KIND_WORDS and colon else feature
 
 
 def _two_lines(text: str, most: int = 44) -> str:
-    """A label for an axis on at most two lines, escaped."""
+    """An escaped axis label on at most two lines."""
     if len(text) <= most:
         return escape(text)
     at = text.rfind(" ", 0, most)
@@ -213,7 +213,7 @@ def _two_lines(text: str, most: int = 44) -> str:
 
 
 def capital(text: str) -> str:
-    """With its first letter large; the rest as it is."""
+    """The text with its first letter in upper case and the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 

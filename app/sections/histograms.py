@@ -1,4 +1,4 @@
-"""Histograms of the upper quantiles beside the reference models', with distances; they follow settings at once."""
+"""Histograms of the upper quantiles compared with the reference models. They redraw when a setting changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ti_core.settings import Settings
 
 
 def show(case: Case, case_id: str, key: str) -> Settings | None:
-    """The section. Returns the settings whose verdict the visitor asks for, if other ones than the case's."""
+    """Draw the section. Returns the settings if the visitor asks for the verdict at other settings than the case's."""
     if "evidence/saliency/pooled" not in case.arrays:
         return None
     st.subheader("Histograms of saliency")
@@ -52,7 +52,7 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
 
 
 def _view(case: Case, key: str) -> tuple[str, bool, bool]:
-    """Which group of probes is shown, whether with trojaned models, and whether with what moved the verdict."""
+    """Controls: the kind of probes, whether to show trojaned models, and whether to mark what moved the verdict."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         kind = st.segmented_control(
             "Probes",
@@ -76,7 +76,7 @@ def _view(case: Case, key: str) -> tuple[str, bool, bool]:
 
 
 def _other_settings(case: Case, settings: Settings, key: str) -> Settings | None:
-    """Say that the histograms are at other settings than the verdict; the settings if their verdict is asked for."""
+    """Say that histograms and verdict have different settings. Returns the settings if their verdict is asked for."""
     with st.container(horizontal=True, vertical_alignment="center"):
         own = Settings.parse(case.report.settings)
         st.info(
@@ -91,7 +91,7 @@ def _other_settings(case: Case, settings: Settings, key: str) -> Settings | None
 
 
 def _profile(case: Case, key: str) -> Settings | None:
-    """The controls of the profile; None while a choice is not valid."""
+    """The controls of the profile. None while a choice is not valid."""
     own = Settings.parse(case.report.settings)
     prefix = f"{key}.profile"
     if f"{prefix}.quantiles" not in st.session_state:
@@ -111,7 +111,7 @@ def _profile(case: Case, key: str) -> Settings | None:
 
 
 def panels_of(case: Case, case_id: str, settings: Settings) -> list[Panel]:
-    """The panels of a case, remembered by its id and the settings of the profile."""
+    """The panels of a case, cached by its id and the settings of the profile."""
     return _panels(case_id, settings.digest("profile"), case.finished, case, settings)
 
 
@@ -121,7 +121,7 @@ def _panels(case_id: str, profile: str, finished: bool, _case: Case, _settings: 
 
 
 def distance_table(chosen: list[Panel]) -> None:
-    """Both distances of every histogram, each with its place among the clean models."""
+    """Both distances of every histogram, each with its rank among the clean models."""
     rows = [
         {
             "Histogram": p.title[:1].upper() + p.title[1:],

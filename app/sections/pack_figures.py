@@ -1,4 +1,4 @@
-"""How well a reference pack detects: Table 1 with intervals, ROC and calibration curves of its held-out members."""
+"""Detection performance of a reference pack: Table 1, ROC and calibration curves of its held-out members."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _line(row: Row) -> dict[str, str]:
 
 
 def held_out(pack: Pack) -> None:
-    """ROC and calibration curves, and every held-out member's own score."""
+    """ROC and calibration curves, and the score of every held-out member."""
     st.subheader("Curves of the held-out models")
     try:
         old = pack_summary.outdated(pack)
@@ -124,7 +124,7 @@ def held_out(pack: Pack) -> None:
 
 
 def _roc(one: Curves) -> None:
-    """ROC curves, and how many models they rest on."""
+    """ROC curves, and the number of models behind them."""
     clean = one.labels.count("clean")
     st.markdown("**ROC curves**")
     said = "; ".join(f"{r.kind} AUC {r.auc:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f}" for r in one.roc)

@@ -1,8 +1,8 @@
-"""Between the network and Streamlit: headers on every answer, and bounds on what visitors make the server hold.
+"""ASGI middleware in front of Streamlit: headers on every response, and limits on tabs and uploads.
 
-Streamlit keeps a file that is handed in in its own memory until the tab is closed, takes any number of them and of
-tabs, and asks an outside host for this machine's address before it refuses a page of another origin. This is an ASGI
-middleware (``streamlit.App``), so that all of it is decided before Streamlit sees the request.
+Streamlit keeps an uploaded file in memory until the tab is closed. It limits neither the number of files nor the number
+of tabs. Before it refuses a page of another origin, it asks an outside host for this machine's address. The middleware
+decides all of this before Streamlit sees the request.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.store.uploads import Held
 
 MOST_TABS = 64
-"""Tabs that may be open at once."""
+"""Maximum number of open tabs."""
 FRAMING = 64 * 1024
-"""Bytes of a request that are not the file's own."""
+"""Allowance in bytes for the part of a request that is not the file itself."""
 UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
 NO_ROOM = "The server holds as many files as it may; try again in a few minutes."
 TOO_LARGE = "The files are too large together; remove one first."
@@ -37,9 +37,9 @@ class Guard:
     Parameters
     ----------
     app : Streamlit's application.
-    headers : set on every answer.
-    held : what the server's memory holds of the files that were handed in.
-    origins : of other pages that may connect, such as ``https://example.org``.
+    headers : set on every response.
+    held : bytes of uploaded files in the server's memory.
+    origins : other origins that may connect, such as ``https://example.org``.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Guard:
             await self._app(scope, receive, send)
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a tab in, if it is of this server's own pages and there is room for one more."""
+        """Accept a tab if its origin is allowed and fewer than ``MOST_TABS`` are open."""
         code = NOT_HERE if not same_origin(Headers(scope=scope), self._origins) else TRY_LATER
         if code == NOT_HERE or self._tabs >= MOST_TABS:
             await send({"type": "websocket.close", "code": code})
@@ -87,11 +87,11 @@ class Guard:
             await self._app(scope, receive, with_headers)
 
     async def _take(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """A file that is handed in: refused as soon as it is clear that it has no room."""
+        """Take an uploaded file. It is refused as soon as it exceeds a limit."""
         own = 0
 
         def refuse(size: int) -> str:
-            """Why so many bytes more cannot be taken; empty where they can."""
+            """Why ``size`` more bytes cannot be taken. Empty if they can."""
             if self._held.of(session) + self._arriving[session] + size > self._held.most_of_one + FRAMING:
                 return TOO_LARGE
             if self._held.total() + self._arriving.total() + size > self._held.most + FRAMING:
@@ -121,7 +121,7 @@ class Guard:
 
 
 def same_origin(headers: Mapping[str, Any], others: frozenset[str] = frozenset()) -> bool:
-    """Whether a connection comes from this server's own page, from one that is allowed, or from no page at all."""
+    """Whether a connection comes from this server's own page, from an allowed origin, or from no page."""
     origin = headers.get("origin")
     if origin is None or origin.rstrip("/") in others:
         return True

@@ -1,4 +1,4 @@
-"""What every answer of the server tells the browser to refuse, whatever may have got into a page."""
+"""Security headers: they tell the browser what to refuse, whatever a page contains."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ UNUSED = (
     "usb",
     "xr-spatial-tracking",
 )
-"""What a browser can do and this page never asks for."""
+"""Browser features that no page uses."""
 
 
 def security_headers(index: Path) -> dict[str, str]:
-    """The headers of every answer.
+    """The headers of every response.
 
     Parameters
     ----------
-    index : the page that Streamlit serves; the scripts that stand in it are allowed by their digests, and no other
-        inline script is.
+    index : the page that Streamlit serves. Its inline scripts are allowed by their digests. No other inline script is
+        allowed.
     """
     digests = [
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

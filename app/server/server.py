@@ -1,4 +1,4 @@
-"""How the server is put together: what stands before Streamlit, and what a visitor reads when a page fails."""
+"""The server's middleware, and the message that a visitor reads when a page fails."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def guard() -> Middleware:
 
 
 def failed(error: Exception) -> bool:
-    """Show a sentence in the place of a page that could not be drawn; what went wrong is for the log alone."""
+    """Show a sentence instead of a page that could not be drawn. The details go to the log only."""
     logging.getLogger("app").error("A page could not be drawn.", exc_info=error)
     st.error(sentence(error), icon=":material/error:")
     return True
 
 
 def sentence(error: Exception) -> str:
-    """What a visitor reads of an error that nobody foresaw."""
+    """The sentence that a visitor reads about an unexpected error."""
     if isinstance(error, OSError) and error.errno in FULL:
         return (
             "The disk of this machine is full; free some space and reload the page. Finished cases are kept."

@@ -1,4 +1,4 @@
-"""Two models under the same settings: on shared axes and one colour scale, with the differences in words."""
+"""The page Compare: two models under the same settings, on shared axes and one colour scale."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def page() -> None:
 
 
 def choices() -> dict[str, str]:
-    """What can be chosen, by key: uploaded, samples, cases."""
+    """The options by key: an upload, the samples and the cases."""
     options = {"": "Choose a model", UPLOAD: "Hand in a file"}
     for pack, kinds in samples().items():
         options |= {f"sample:{pack}:{kind}": f"Sample: {source.name}" for kind, source in kinds.items()}
@@ -72,7 +72,7 @@ def choices() -> dict[str, str]:
 
 
 def choose(side: str, options: dict[str, str]) -> None:
-    """One side's choice; a sample or a file is inspected as soon as it is chosen."""
+    """The choice of one side. A sample is inspected as soon as it is chosen."""
     key = f"compare.{side}"
     if st.session_state.get(key, "") not in options:
         st.session_state[key] = ""
@@ -91,7 +91,7 @@ def choose(side: str, options: dict[str, str]) -> None:
         if st.session_state.get(f"{key}.asked") != chosen:
             ask(side, chosen, samples()[pack][kind])
     elif chosen == UPLOAD:
-        # What was handed in is let go of once it is asked for, and the next one has an uploader of its own.
+        # An uploaded file is released once its inspection is requested. The next file gets an uploader of its own.
         turn = st.session_state.setdefault(f"{key}.turn", 0)
         uploads = st.file_uploader("Model file", accept_multiple_files=True, key=f"{key}.upload.{turn}")
         if st.button("Inspect", key=f"{key}.go", disabled=not uploads):
@@ -113,7 +113,7 @@ def choose(side: str, options: dict[str, str]) -> None:
 
 
 def ask(side: str, what: str, source: Source) -> bool:
-    """Inspect one side's model under the settings of the page Inspect; whether it is in the queue."""
+    """Inspect one side's model under the settings of the page Inspect. Returns whether it is in the queue."""
     st.session_state[f"compare.{side}.asked"] = what
     st.session_state.pop(f"compare.{side}.case", None)
     try:
@@ -135,7 +135,7 @@ def _settle(side: str) -> None:
 
 
 def chosen_case(side: str) -> tuple[Case, str] | None:
-    """The side's case and its id, once it is there."""
+    """The case of a side and its id, or None while there is none."""
     name = st.session_state.get(f"compare.{side}.case", "")
     if not name:
         return None
@@ -147,7 +147,7 @@ def chosen_case(side: str) -> tuple[Case, str] | None:
 
 
 def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
-    """The comparison itself."""
+    """The comparison of two cases."""
     cases, names = (one, two), (one_id, two_id)
     for column, case, side in zip(st.columns(2, gap="large"), cases, SIDES, strict=True):
         with column:
@@ -186,7 +186,7 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
 
 
 def galleries(cases: tuple[Case, Case]) -> None:
-    """Both galleries of the same probe image, on the higher of the two scales."""
+    """The galleries of both models for one probe image. Both use the larger of the two colour scales."""
     if not all("probes" in c.arrays for c in cases):
         return
     st.subheader("Saliency")
@@ -209,7 +209,7 @@ def galleries(cases: tuple[Case, Case]) -> None:
 
 
 def side_by_side(cases: tuple[Case, Case], drawn: list[list]) -> None:
-    """Both models' histograms on the same axes."""
+    """The histograms of both models on the same axes."""
     if not all(drawn):
         return
     st.subheader("Histograms of saliency")

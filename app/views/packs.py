@@ -58,7 +58,7 @@ def page() -> None:
 
 
 def _packs() -> dict[str, Pack]:
-    """The packs that can be read, and a sentence for each that cannot."""
+    """The readable packs. Shows a warning for each of the others."""
     found = {}
     for name in state.packs():
         try:
@@ -98,7 +98,7 @@ def _head(pack: Pack) -> None:
 
 
 def _check(pack: Pack) -> None:
-    """The button that compares the files' digests, and what came of it."""
+    """The button that compares the digests of the files, and the result."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         if st.button(
             "Check the files",
@@ -121,7 +121,7 @@ def _check(pack: Pack) -> None:
 
 
 def checked(pack: Pack) -> tuple[bool, str]:
-    """Whether every file is the recorded one, and that as a sentence; the record is read from the disk once more."""
+    """Whether every file has its recorded digest, and a sentence about it. The record is read from the disk again."""
     try:
         fresh = load_pack(pack.folder)
         problems = check_files(fresh)
