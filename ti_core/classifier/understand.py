@@ -1,10 +1,11 @@
-"""Finding out how a network wants its images, on labelled ones."""
+"""Understanding a model on labelled images: which preparation of the images makes it most accurate."""
 
 from __future__ import annotations
 
 import torch
 
 from ti_core.classifier.classifier import MINIMUM_ACCURACY, Classifier, Declared
+from ti_core.classifier.search import Search
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
 
@@ -17,7 +18,9 @@ def understand(
     declared: Declared | None = None,
     needed: float = MINIMUM_ACCURACY,
 ) -> Classifier:
-    """Try the candidates on labelled images and keep the most accurate; of those about as accurate, the likeliest.
+    """Try the candidates on labelled images and keep the most accurate.
+
+    Of candidates that are about as accurate, the likeliest is kept.
 
     A candidate is a normalisation (:data:`~ti_core.classifier.normalisation.NORMALISATIONS`) with an order of the
     channels. What the user or the file declares is not varied. If no candidate does well, the network's variants and
@@ -27,16 +30,14 @@ def understand(
     ----------
     images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``.
     classes : K of the reference pack.
-    declared : what the user says of the model.
-    needed : the accuracy below which it counts as not understood.
+    declared : what the user declares about the model.
+    needed : minimum accuracy. Below it the model counts as not understood.
 
     Raises
     ------
     ModelBehaviourError : wrong channels or class count, an output that is no ``N x K`` tensor, or NaN scores.
     SettingsError : what is declared names no normalisation, or no variant of this model.
     """
-    from ti_core.classifier.search import Search
-
     channels = int(images.shape[1])
     if model.classes is not None and model.classes != classes:
         raise ModelBehaviourError(

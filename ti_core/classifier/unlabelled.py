@@ -1,4 +1,4 @@
-"""Understanding a model on images without labels: by how much its own answers tell of them."""
+"""Understanding a model on images without labels: candidates are compared by how much its answers tell of them."""
 
 from __future__ import annotations
 
