@@ -27,7 +27,7 @@ from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Pack
 
 CLEAN_IMAGES = 100
-"""Clean images whose entropies STRIP's boundary is set by."""
+"""Number of clean images whose entropies set the boundary of STRIP."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Pair:
 
     @property
     def target(self) -> int:
-        """The attacker's class."""
+        """The target class."""
         assert self.record.target is not None
         return self.record.target
 
@@ -110,7 +110,7 @@ def _of_all(
 
 
 def clean_indices(pack: Pack) -> NDArray[np.intp]:
-    """The images that STRIP's boundary is set by, evenly spread over the pack's."""
+    """The indices of the images that set the boundary of STRIP, spread evenly over the pack's images."""
     count = min(CLEAN_IMAGES, len(pack.images))
     return np.unique(np.linspace(0, len(pack.images) - 1, count).round().astype(np.intp))
 

@@ -1,4 +1,4 @@
-"""Charts of a pack's held-out members: ROC and calibration curves, and every member's own score."""
+"""Charts of a pack's held-out members: ROC curves, calibration curve, and the score of every member."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def roc_curves(found: Sequence[Roc], upper: float, colours: Palette) -> go.Figur
 
 
 def calibration_curve(bins: CalibrationBins, colours: Palette) -> go.Figure:
-    """How often models of about one probability are trojaned, with 95 % intervals; the diagonal is exact."""
+    """Share of trojaned models by predicted probability, with 95 % intervals. The diagonal is exact calibration."""
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": colours.soft, "dash": "dot"})
     figure.add_trace(

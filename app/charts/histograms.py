@@ -17,7 +17,7 @@ Array = NDArray[np.floating]
 
 
 def highest(panels: Sequence[Panel], trojaned: bool = False) -> float:
-    """The top of an axis that holds all of these panels."""
+    """The upper end of an axis that fits all of these panels."""
     return max(float(max(p.own.max(), p.clean.max(), p.trojaned.max() if trojaned else 0.0)) for p in panels)
 
 
@@ -42,7 +42,7 @@ def histograms(
     top = highest(panels, trojaned) if top is None else top
     strongest = max(float(np.abs(p.pushes).max()) for p in panels) if pushes else 0.0
     traces = 4 + 3 * trojaned + (strongest > 0)
-    # A step line repeats its last value, so that the last bin is as wide as the others.
+    # A step line repeats its last value. Otherwise the last bin would have no width.
     each = traces * (len(panels[0].own) + 1)
     fitting = max(1, MOST_POINTS // each)
     fitting = max(columns, fitting - fitting % columns) if fitting >= columns else fitting

@@ -1,4 +1,4 @@
-"""Arrays to PIL images, and pictures of them for a page."""
+"""Arrays as PIL images and as data URIs for a page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trigger_picture(mask: Array, pattern: Array) -> Image.Image:
 
 
 def enlarged(image: Image.Image, width: int) -> Image.Image:
-    """Scaled up by whole steps to about ``width``, pixels staying pixels."""
+    """The image enlarged by a whole factor to about ``width`` pixels, without smoothing."""
     factor = max(1, round(width / image.width))
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
@@ -58,7 +58,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def uri(image: Image.Image) -> str:
-    """The picture inside a page: nothing is asked of any host."""
+    """The picture as a data URI, so that the page requests it from no host."""
     return "data:image/png;base64," + base64.b64encode(png(image)).decode()
 
 

@@ -1,4 +1,4 @@
-"""What a reference pack holds: counts, recipes, accuracies, example images and triggers."""
+"""The contents of a reference pack: counts, recipes, accuracies, example images and triggers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _recipes(pack: Pack) -> list[dict[str, object]]:
 
 
 def accuracies(pack: Pack) -> None:
-    """Clean accuracy and attack success of every member."""
+    """Clean accuracy and attack success rate of every member."""
     st.subheader("Accuracy and attack success")
     groups = pack_summary.groups(pack)
     titles = [f"{g.label.capitalize()}, {g.family}" for g in groups]

@@ -1,4 +1,4 @@
-"""Activation maximisation: an image from its start to its end, and the class score along the way."""
+"""Activation maximisation: the image from start to end, and the class score over the iterations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recovered trigger, and clean images before and after it is put on them."""
+"""The recovered trigger, and clean images without and with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why: what moved the meta-models, by their Shapley values."""
+"""The reasons of the verdict: Shapley values of the meta-models' features."""
 
 from __future__ import annotations
 

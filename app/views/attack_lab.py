@@ -1,4 +1,4 @@
-"""The attack lab: put a trigger on a real image and watch a backdoored model obey it and a clean one not."""
+"""The page Attack lab: put a trigger on a real image and compare the answers of a backdoored and a clean model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def page() -> None:
 
 
 def _choose() -> tuple[Pair, int] | None:
-    """The pair of models and the image; None, and a sentence, where there are none."""
+    """The pair of models and the image. Without them, a message is shown and None is returned."""
     offered = lab.offered()
     if not offered:
         st.info(
@@ -81,9 +81,9 @@ def _choose() -> tuple[Pair, int] | None:
 
 
 def _image(pair: Pair, labels: np.ndarray) -> int:
-    """The index of the image: a class, and which of its images."""
+    """The index of the image, chosen by its class and its number within the class."""
     present = [int(c) for c in np.unique(labels)]
-    # An image of the attacker's own class could not be seen to flip.
+    # An image of the target class cannot be seen to flip.
     present.sort(key=lambda c: (c == pair.target, c))
     chosen = _kept(
         f"lab.class.{pair.pack.name}",
@@ -145,7 +145,7 @@ def _pictures(pair: Pair, index: int, trigger: Trigger, stamped: np.ndarray, spe
 
 
 def _answers(pair: Pair, index: int, trigger: Trigger, true: bool) -> None:
-    """Both models' answers, as a sentence and as bars over the same classes."""
+    """The answers of both models, as a sentence and as bars over the same classes."""
     st.subheader("What the models answer")
     names, colours = pair.pack.class_names, state.colours()
     image = pair.pack.images[index][None]

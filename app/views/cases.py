@@ -71,7 +71,7 @@ def _row(entry: Entry) -> dict[str, str]:
 
 
 def actions(chosen: list[Entry]) -> None:
-    """What can be done with the selected cases."""
+    """The actions for the selected cases."""
     good = [e for e in chosen if not e.problem]
     with st.container(horizontal=True):
         if st.button(
@@ -104,7 +104,7 @@ def actions(chosen: list[Entry]) -> None:
 
 @st.dialog("Delete cases")
 def confirm(chosen: list[Entry]) -> None:
-    """Asks once more: what is deleted is gone."""
+    """Asks for confirmation, because deleting cannot be undone."""
     st.markdown(
         f"{words.article(len(chosen), 'case')} will be deleted from this machine, with the model files that no other"
         " case is of. This cannot be undone."
@@ -120,7 +120,7 @@ def confirm(chosen: list[Entry]) -> None:
 
 
 def remove(entry: Entry) -> None:
-    """Delete a case; and the model that was handed in, if no other case is of it."""
+    """Delete a case, and its uploaded model if no other case uses the model."""
     store = state.store()
     store.delete(entry.id)
     state.open_cases().forget(entry.id)

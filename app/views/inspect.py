@@ -1,4 +1,4 @@
-"""The first page: choose a model, watch the inspection, read its verdict and the evidence."""
+"""The page Inspect: choose a model, follow the inspection, read the verdict and the evidence."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _find_ticket() -> bool:
 
 
 def _settle(ticket: Ticket | None) -> None:
-    """When a ticket is done, its case is what the page shows, once."""
+    """Show the case of a ticket once the ticket is done."""
     if ticket is not None and ticket.state == "done" and st.session_state.get("settled") != ticket.id:
         st.session_state["settled"] = ticket.id
         st.session_state["case"] = ticket.case_id
@@ -235,7 +235,7 @@ def start(
 
 
 def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any] = ()) -> None:
-    """Ask for an inspection without reference models, and show its progress."""
+    """Request an inspection without reference models and show its progress."""
     try:
         ticket = submit_alone(source, controls.read(PREFIX), images)
     except (SettingsError, DataError, FullError) as error:
@@ -276,7 +276,7 @@ def elsewhere(case: Case, key: str) -> None:
 
 
 def again(case: Case, settings: Settings) -> None:
-    """The same model at other settings, if it is still here."""
+    """Inspect the same model at other settings, if its file is still kept."""
     source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
     if source is None:
         st.warning("The model file is no longer here; hand it in again to get its verdict at these settings.")
