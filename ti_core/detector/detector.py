@@ -51,6 +51,7 @@ class Calibration:
     high: float
 
     def probability(self, logit: Floats | float) -> Floats:
+        # scipy.special.expit rounds differently.
         z = np.asarray(self.slope * np.asarray(logit, dtype=np.float64) + self.intercept)
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -60, 60))))
 
@@ -233,7 +234,7 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
 
 
 def log_odds(p: Floats | float) -> Floats:
-    """``log(p / (1 - p))``, held finite."""
+    """``log(p / (1 - p))``, held finite. ``scipy.special.logit`` rounds differently."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
     return np.asarray(np.log(clipped / (1 - clipped)))
 

@@ -66,6 +66,7 @@ class Alone:
 def probability_of(score: float) -> float:
     """Probability of a backdoor for that joint score, at most :data:`MOST_SURE` in either direction."""
     middle = (CLEAN + BACKDOORED) / 2
+    # scipy.special.expit rounds differently.
     p = 1 / (1 + np.exp(-SLOPE * (min(score, 10.0) - middle)))
     return float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
 

@@ -12,6 +12,7 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.searches.search import (
+    MOMENTUM,
     Effort,
     Pools,
     ascent,
@@ -93,7 +94,7 @@ def maximise(
             chosen = pool.draw(classes, e.images_a_step, step)
             for part in chunks(len(classes), e.images_a_step, e.batch):
                 gradient = ascent(scores, shifted(images[chosen[part]], delta[part]), classes[part]).mean(1)
-                speed[part] = 0.7 * speed[part] + unit(gradient)
+                speed[part] = MOMENTUM * speed[part] + unit(gradient)
             delta = radius * unit(speed)
             progress((step + 1) / (len(protocol.radii) * e.steps + 1))
         chosen = pool.test(classes, e.unseen)

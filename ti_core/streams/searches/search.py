@@ -15,6 +15,9 @@ from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Progress, silent
 
+MOMENTUM = 0.7
+"""Share of the earlier steps' direction that each step keeps. Set by hand: no measurement of it is recorded."""
+
 
 @dataclass(frozen=True)
 class Pools:
@@ -176,7 +179,9 @@ def seek(
             if coarseness > 1:
                 (gradient,) = torch.autograd.grad(patterns, free, gradient)
             mean = gradient.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
-            speed[part] = 0.7 * speed[part] + gradient / torch.where(mean > 0, mean, torch.ones_like(mean))
+            speed[part] = MOMENTUM * speed[part] + gradient / torch.where(
+                mean > 0, mean, torch.ones_like(mean)
+            )
         grid = (grid + length * speed.sign()).clamp(0, 1)
         progress((step + 1) / (effort.steps + 1))
     return drawn_out(grid, size)
