@@ -9,6 +9,7 @@ from app import state, words
 from app.charts import verdict
 from app.markup import page
 from ti_core.errors import PackError
+from ti_core.inspection.reasons import detection_sentences
 from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
 from ti_core.results.report import percent
@@ -44,7 +45,9 @@ def show(case: Case, key: str) -> None:
         capability(case)
     with right:
         st.markdown("**Reasons**")
-        lines = [line for line in report.reasons if not line.startswith("On ") and line != WEAKER]
+        # What the pack detects, and how weak the ground is, stand elsewhere on the page.
+        elsewhere = {WEAKER, *detection_sentences(report.pack.get("detects") or {})}
+        lines = [line for line in report.reasons if line not in elsewhere]
         st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
 
 

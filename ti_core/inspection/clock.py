@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ti_core.system.cache import Cache
-
-Progress = Callable[[str, float], None]
-"""Told the stage and the share of it that is done; may raise CancelledError to stop."""
-
-
-def silent(stage: str, share: float) -> None:
-    """A progress callback that does nothing."""
+from ti_core.system.progress import StageProgress
 
 
 @dataclass
@@ -24,7 +18,7 @@ class Clock:
     ``timings`` holds the seconds of every stage, ``sources`` where its result came from.
     """
 
-    progress: Progress
+    progress: StageProgress
     timings: dict[str, float] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     _stage: str = ""

@@ -82,7 +82,7 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
     ranked = sorted(result.readings.values(), key=lambda r: r.clean_share)
     lines += [r.sentence for r in ranked]
     lines += mistakes(result.detectors[result.decided_by], result.rows[result.decided_by])
-    lines += capability(pack.performance(result.decided_by))
+    lines += detection_sentences(pack.performance(result.decided_by))
     lines.append(result.classifier.says())
     return tuple(lines)
 
@@ -112,7 +112,7 @@ def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) ->
     )
 
 
-def capability(figures: Mapping[str, Any]) -> list[str]:
+def detection_sentences(figures: Mapping[str, Any]) -> list[str]:
     """How well this pack detects each kind of trigger on held-out models, a sentence each."""
     lines = []
     for kind in ("blend", "patch"):

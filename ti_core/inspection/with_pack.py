@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ti_core.inspection.clock import Clock, Progress, silent
+from ti_core.inspection.clock import Clock
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.steps import Steps
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
+from ti_core.system.progress import StageProgress, silent_stage
 
 
 def inspect(
     model: Model,
     pack: Pack,
     settings: Settings | None = None,
-    progress: Progress = silent,
+    progress: StageProgress = silent_stage,
     cache: Cache | None = None,
     device: str = "cpu",
     observe: Callable[[Inspection], None] | None = None,

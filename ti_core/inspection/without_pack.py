@@ -20,7 +20,7 @@ from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
 from ti_core.detector.detector import Assessment
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alone, alone, read_alone, telling
 from ti_core.errors import ModelBehaviourError, SettingsError
-from ti_core.inspection.clock import Clock, Progress, silent
+from ti_core.inspection.clock import Clock
 from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
@@ -34,13 +34,14 @@ from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, make_streams
 from ti_core.streams.base import Array
 from ti_core.system.cache import Cache
+from ti_core.system.progress import StageProgress, silent_stage
 
 
 def inspect_alone(
     model: Model,
     own: OwnImages,
     settings: Settings | None = None,
-    progress: Progress = silent,
+    progress: StageProgress = silent_stage,
     cache: Cache | None = None,
     device: str = "cpu",
 ) -> Inspection:

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -106,9 +105,6 @@ class Lines:
 
     def partial(self, name: str) -> None:
         self.line("partial", stage=name)
-
-
-Progress = Callable[[str, float], None]
 
 
 def _only_files(lines: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.stream_registry import STREAMS
+from ti_core.system.progress import StageProgress
 from ti_core.worker.request import InspectionRequest
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache
 
-Progress = Callable[[str, float], None]
 Partial = Callable[[str], None]
 
 
@@ -28,11 +28,11 @@ Partial = Callable[[str], None]
 class Task:
     """``run(request, folder, progress, partial)``, and the modules to import before the process is confined."""
 
-    run: Callable[[dict[str, Any], Path, Progress, Partial], None]
+    run: Callable[[dict[str, Any], Path, StageProgress, Partial], None]
     needs: tuple[str, ...] = ()
 
 
-def inspect(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
     """Inspect one model: ``report.json``, and its case where that is asked for.
 
     The case (:mod:`ti_core.results.case`) is first written as ``partial``, with the first pictures, before the deep
@@ -91,7 +91,7 @@ def _inspect_alone(
     settings: Settings,
     cache: Cache,
     where: str,
-    progress: Progress,
+    progress: StageProgress,
 ) -> None:
     """:func:`inspect` with the user's own clean images in the place of a pack; no case comes before the end."""
     from ti_core.inspection.case_without_pack import case_alone
@@ -111,7 +111,7 @@ def _inspect_alone(
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
-def describe(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+def describe(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
     """Describe a file without opening it as a model: ``file.json``.
 
     The request: "model" and "companions" (paths).
