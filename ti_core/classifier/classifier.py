@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from ti_core.settings import Settings
 
 MINIMUM_ACCURACY = 0.6
-"""Below this clean accuracy a model is not understood, and there is no verdict, where no pack says what is usual."""
+"""Minimum clean accuracy for a verdict, without a pack that sets its own."""
 
 SURE_ACCURACY = 0.9
-"""From this clean accuracy on, no further variant of the network is tried."""
+"""Clean accuracy from which on no further variant of the network is tried."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What the user declares of a model; "auto" (and 0) is found out by trying on labelled images.
+    """What the user declares about a model. "auto" (and 0) is found by trial on labelled images.
 
     Parameters
     ----------
@@ -53,11 +53,14 @@ class Declared:
 class Classifier:
     """A model that is understood: its class scores, and how they were reached.
 
-    ``accuracy`` is the share of the pack's labelled images it classifies as labelled; ``tried`` has the accuracy
-    of every candidate, on all of them or on a sample; ``variant`` names options of the network that were told apart
-    by accuracy; ``resized`` is the side the images are scaled to, if the network wants another than the pack's;
-    ``place`` says which of several outputs holds the scores; ``needed`` is the accuracy below which the model is not
-    understood, and no verdict is given.
+    Parameters
+    ----------
+    accuracy : share of the labelled images that are classified correctly.
+    tried : accuracy of every candidate, on all images or on a sample.
+    variant : the network's options that were chosen by accuracy.
+    resized : side that the images are scaled to; None for the pack's own.
+    place : which of several outputs holds the scores.
+    needed : minimum accuracy for a verdict.
     """
 
     scores: Scores
@@ -77,9 +80,9 @@ class Classifier:
 
     @property
     def key(self) -> str:
-        """Everything that the scores depend on but for the file, for cache keys."""
+        """Everything but the file that the scores depend on, for cache keys."""
         parts = [self.normalisation, self.output, self.variant, self.resized]
-        # Only what differs from the ordinary is told, so that keys of ordinary models stay as they were.
+        # Defaults are left out, so that the keys of ordinary models do not change.
         parts += [self.channel_order] if self.channel_order != "rgb" else []
         parts += [f"output {self.place!r}"] if self.place is not None else []
         return "/".join(map(str, parts))
@@ -109,7 +112,7 @@ class Classifier:
         return how + extra
 
     def returned(self) -> str:
-        """Sentences on what is unusual about what the network returns, each after a space; mostly none."""
+        """Sentences on unusual outputs of the network, each after a space; mostly empty."""
         of_several = ""
         if self.place is not None:
             of_several = f" Of several outputs, {_shown(self.place)} holds the class scores."

@@ -1,4 +1,4 @@
-"""What a network returns: where its class scores are in it, and in which form."""
+"""The output of a network: where its class scores are, and in which form."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ Place = int | str | None
 class Scores(nn.Module):
     """Images ``N x C x H x W`` in [0, 1] to class scores ``N x K`` whose mean over the classes is 0.
 
-    Centring makes logits and log-probabilities the same numbers, so that a network that ends in a softmax is
-    seen like one that does not.
+    Centring makes logits and log-probabilities equal, so that a network with a final softmax is treated like one
+    without.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Scores(nn.Module):
         self.requires_grad_(False)
 
     def prepared(self, x: torch.Tensor) -> torch.Tensor:
-        """Images as the network takes them: scaled to its size, normalised, channels in its order."""
+        """Images prepared for the network: scaled to its size, normalised, channels in its order."""
         if self.side is not None:
             x = F.interpolate(x, size=(self.side, self.side), mode="bilinear", antialias=True)
         x = self.normalise(x)

@@ -1,4 +1,4 @@
-"""Finding out by trial how a network wants its images, and where and in which form it returns its scores."""
+"""The search for a network's preprocessing, and for the place and form of its class scores, by trial."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
 
 SAMPLE = 64
-"""Images that every candidate is tried on; only the best of them see all."""
+"""Number of images that every candidate is tried on. Only the best candidates see all images."""
 FINALISTS = 5
 SIZES = (28, 32, 48, 64, 96, 128, 160, 224, 256, 299)
-"""Sides to try where the file leaves the size open and the pack's does not do."""
+"""Sides to try if the file leaves the size open and the pack's size does not work."""
 ABOUT = 0.02
-"""Accuracies that lie so close are taken for the same."""
+"""Accuracies that differ by less count as equal."""
 CLEARLY = 0.9
-"""Under a later candidate the labels are likelier than under an earlier one if its loss is below this part of it."""
+"""A later candidate replaces an earlier one only if its loss is below this share of the earlier loss."""
 TEMPERATURES = tuple(0.05 * 1.25**i for i in range(24))
-"""Factors of the scores that are tried, from 0.05 to 8.5, so that a network too sure of itself is not held to it."""
+"""Factors of the scores that are tried, from 0.05 to 8.5, so that an overconfident network has no disadvantage."""
 BATCH = 256
 LARGE = 64
 """From this side on, smaller batches."""
@@ -65,7 +65,7 @@ class _Way:
 
 @dataclass(frozen=True)
 class Settled:
-    """A way that has seen all images: how well it does, and its class scores ``N x K``."""
+    """A candidate that has seen all images: its merit, and its class scores ``N x K``."""
 
     way: _Way
     merit: float
@@ -139,10 +139,10 @@ class Search:
         return max((settled.merit for settled in self.settled), default=0.0)
 
     def _kept(self) -> Settled:
-        """Of those about as accurate as the best, the one under which the labels are likeliest; the earlier of equals.
+        """Of the candidates about as accurate as the best, the one with the lowest loss; the earlier of equals.
 
-        A network classifies much the same under neighbouring scalings, so that an image more or less is chance; how
-        well its scores foretell the labels tells its own scaling from the others more often.
+        Neighbouring scalings give nearly the same accuracy, and one image more or less is chance. The loss tells the
+        network's own scaling from the others more often.
         """
         names, networks = self.names(), list(dict.fromkeys(s.way.network for s in self.settled))
         near = [s for s in self.settled if s.merit >= self._top - ABOUT]
@@ -160,7 +160,7 @@ class Search:
         return kept
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """The network and its variants, made as they are needed; or the one that is declared."""
+        """The network and its variants, made when they are needed, or the declared one."""
         wanted, variants = self.declared.variant, self.model.variants
         if wanted not in ("auto", "") and wanted not in variants:
             known = ", ".join(map(repr, variants)) or "none"
@@ -200,11 +200,11 @@ class Search:
         """Normalisations to try."""
         if self.declared.normalisation != "auto":
             return [Normalise(self.declared.normalisation).name]
-        # What the file declares goes first, and is believed only if it works.
+        # The file's declaration is tried first, and used only if it works.
         return sorted(fitting(int(self.images.shape[1])), key=lambda n: n != self.model.declared)
 
     def _try(self, network: _Network) -> None:
-        """Every way of making images for one network: all on a sample, the best of them on everything."""
+        """Try every preparation of images for one network: all on a sample, the best on all images."""
         names, order = self.names(), self.declared.channel_order
         first = "rgb" if order == "auto" else order
         if names[0] == self.model.declared:
@@ -213,14 +213,14 @@ class Search:
                 return
         ways = self._ranked([_Way(network, name, first) for name in names])
         if order == "auto" and self.images.shape[1] == 3:
-            # The wrong order can make a wrong scale look best, so where nothing does well all are tried again.
+            # A wrong order can make a wrong scale look best. If nothing does well, all are tried again.
             again = ways[:FINALISTS] if self.tried[ways[0].name] >= self.sure else ways
             ways = self._ranked([*ways, *(_Way(network, way.normalisation, "bgr") for way in again)])
         for way in ways[:FINALISTS]:
             self._settle(way)
 
     def _other_sizes(self, network: _Network) -> None:
-        """Larger images, for networks that take any size and were trained on another than the pack's."""
+        """Try larger images, for networks that take any size and were trained on another size than the pack's."""
         before = self._kept().way
         names = dict.fromkeys([before.normalisation, self.names()[0]])
         for side in SIZES:
@@ -244,7 +244,7 @@ class Search:
         return sorted(ways, key=lambda way: self._sampled[way], reverse=True)
 
     def _settle(self, way: _Way) -> float:
-        """How well a way does on all images; it is kept with its scores."""
+        """The merit of a candidate on all images. The candidate is kept with its scores."""
         z = self._answers(way, self.images)
         self.tried[way.name] = merit = self._merit(z, self.labels)
         self.settled.append(Settled(way, merit, z))

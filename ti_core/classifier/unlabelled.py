@@ -17,16 +17,16 @@ from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
 
 MINIMUM_INFORMATION = 0.25
-"""Below this share of the most possible information in its answers, a model is not understood without labels."""
+"""Minimum mutual information of image and answer, as a share of the maximum, for a verdict without labels."""
 
 
 @dataclass(frozen=True)
 class Guessed(Classifier):
     """A model whose preprocessing was found without labels.
 
-    ``accuracy`` and ``tried`` hold how much the answers tell of the image instead: the mutual information of image and
-    class, in shares of the most possible. It is 0 for a model that answers the same always, or nothing clearly, and
-    highest where answers are sure and various, as they are on images scaled as in training.
+    ``accuracy`` and ``tried`` hold the mutual information of image and class instead, as a share of the maximum. It is
+    0 for a model that always gives the same answer, or no clear one. It is highest for confident and varied answers, as
+    a model gives on images scaled as in training.
     """
 
     def says(self) -> str:
@@ -42,19 +42,19 @@ class Guess(Search):
 
     made = Guessed
     sure = math.inf
-    """Sure answers may be wrong ones, so that everything is tried."""
+    """Confident answers may be wrong, so everything is tried."""
 
     def __init__(self, model: Model, images: torch.Tensor, classes: int, declared: Declared) -> None:
         if declared.normalisation == "auto" and model.declared in fitting(int(images.shape[1])):
             declared = replace(declared, normalisation=str(model.declared))
         if declared.channel_order == "auto":
-            # The answers are hardly surer in the right order than in the wrong one.
+            # The answers are hardly more confident in the right order than in the wrong one.
             declared = replace(declared, channel_order="rgb")
         unlabelled = torch.zeros(len(images), dtype=torch.long)
         super().__init__(model, images, unlabelled, classes, declared, MINIMUM_INFORMATION)
 
     def _kept(self) -> Settled:
-        """The one whose answers tell most, the earlier of equals: there are no labels that could be likely."""
+        """The candidate with the largest mutual information, the earlier of equals: there are no labels for a loss."""
         return max(self.settled, key=lambda settled: settled.merit)
 
     def _merit(self, z: torch.Tensor, labels: torch.Tensor) -> float:

@@ -1,4 +1,4 @@
-"""What the commands do: argument values in, exit code out."""
+"""``inspect``: argument values in, exit code out."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def page_of(case: Case, pack: str | None) -> str:
-    """The HTML report of a case, made in this process from plain data; only this imports torch, for the histograms.
+    """The HTML report of a case, made in this process from plain data. The histograms need torch.
 
     Parameters
     ----------
-    pack : name or folder of the pack that was asked for, None where it was chosen from the model.
+    pack : name or folder of the pack that was asked for; None if the model decided.
 
     Raises
     ------

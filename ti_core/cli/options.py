@@ -33,7 +33,7 @@ def pairs(settings: Sequence[str]) -> dict[str, str]:
 
 
 LEAST_MEMBERS = 8
-"""Fewer members make no plan: one of each kind and family, and as many clean ones."""
+"""Minimum number of members: one of each kind and family, and as many clean ones."""
 
 
 def _enough(count: int) -> None:
@@ -60,7 +60,7 @@ def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
 
 
 def request_of(options: argparse.Namespace) -> InspectionRequest:
-    """What the worker is asked of every model; every path absolute, since it works in another folder.
+    """The request for every model. All paths are absolute, since the worker works in another folder.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(
         pack=_pack(options.pack),
-        # Which pack's own settings hold for the others is known when the model is.
+        # The other settings are the pack's, which is known once the model is.
         settings={name: settings[name] for name in named},
         device=options.device,
         cache=None if options.no_cache else str(default_folder().absolute()),

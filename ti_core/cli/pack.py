@@ -1,4 +1,4 @@
-"""What ``pack``, ``zoo`` and ``evaluate`` do: argument values in, exit code out."""
+"""``pack``: argument values in, exit code out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pack(options: argparse.Namespace) -> int:
 
 
 def _told(made: Pack, out: Path) -> None:
-    """Say what a pack that was just made holds and how well it detects."""
+    """Print what a new pack holds and how well it detects."""
     from ti_core.cli.tables import evaluation_text
     from ti_core.evaluation import Row
 
@@ -64,7 +64,7 @@ def _told(made: Pack, out: Path) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    """The three ways to a pack; each ends with what it holds and how well it detects."""
+    """Build a pack in one of three ways, and print what it holds and how well it detects."""
     from ti_core.zoo.packs.build import build_pack
 
     settings = pairs(options.settings)

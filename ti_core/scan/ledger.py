@@ -1,4 +1,4 @@
-"""What a scan keeps of its lines, its own and an earlier one's: little of each, so that its memory stays small."""
+"""The ledger of a scan: the outcome of every line of this scan and of an earlier one, in little memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ti_core.errors import PackError, SettingsError
 from ti_core.reference.pack import load_pack
 
 LONGEST_LINE = 100_000_000
-"""Bytes of one line; a file with a longer one is no output of a scan."""
+"""Maximum number of bytes of a line. A file with a longer line is not the output of a scan."""
 
 
 class Ledger:
-    """The outcome of every line, under a digest of the work that it is of.
+    """The outcome of every line, under a digest of its work.
 
-    Two lines are of the same work if their file, its SHA-256, the pack asked for and the settings are the same. A
-    report has all settings, the pack's own among them, where a scan asks for some by name.
+    Two lines are of the same work if their file, its SHA-256, the requested pack and the settings are equal. A report
+    holds all settings, with the pack's own; a scan asks for some by name.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def worst(outcomes: Iterable[str]) -> str:
 
 
 def known_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of an earlier scan, one at a time; one that a kill cut short is taken out of the file at the end.
+    """The lines of an earlier scan, one at a time. A last line that a kill cut short is removed from the file.
 
     Raises
     ------

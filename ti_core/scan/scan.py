@@ -1,4 +1,4 @@
-"""``scan``: many models, each in a process of its own, one line of JSON as each is finished; a killed scan goes on."""
+"""``scan``: many models, each in its own process, one line of JSON each. A killed scan goes on when started again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ti_core.worker.inspection_job import for_model, report_of
 from ti_core.worker.request import InspectionRequest
 
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
-"""Files that a scan takes for models; other files of a folder are passed over."""
+"""Endings of model files. A scan passes over a folder's other files."""
 LOOK = 0.02
 """Seconds between two looks at the running jobs."""
 
@@ -36,7 +36,7 @@ def model_files(paths: Iterable[Path]) -> list[Path]:
 
 @dataclass(frozen=True)
 class Work:
-    """How each file of a scan is inspected; small, so that it can be sent to another machine with every file.
+    """How each file of a scan is inspected. It is small, so that it can be sent to another machine with every file.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class Scan:
         """The same on the machines of a cluster, each of which sees the files and starts its own processes."""
         from ti_core.system.parallel import run_many
 
-        # Every file is read again where it is inspected; here only where there is something to be known of it.
+        # A file is read here only if the ledger may know it. It is read again where it is inspected.
         todo = [p for p in self.files if not (self._ledger and self._is_known(p, self._work.seen(p)[0]))]
         for _, line in run_many(self._work.line, todo, self.jobs, "ray"):
             yield line

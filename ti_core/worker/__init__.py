@@ -13,8 +13,8 @@
     a job; reads lines and           model file, forks a process        task; writes result files into its own
     result files, bounded            for every job                      folder and JSON lines into a pipe
 
-Nothing is pickled on the way: the request is JSON, so are the lines that come back, and results are files that are
-read with limits (:mod:`ti_core.worker.results`).
+Nothing is pickled on the way. The request and the lines that come back are JSON. Results are files that are read with
+limits (:mod:`ti_core.worker.results`).
 """
 
 from __future__ import annotations

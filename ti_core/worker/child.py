@@ -1,4 +1,4 @@
-"""What a job's process does: give up what it does not need, run one task, and say how it went."""
+"""The process of a job: it gives up what it does not need, runs one task, and reports how that ended."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ti_core.worker.protocol import encode
 SPACING = 0.05
 """Seconds between two progress lines of one stage."""
 CACHE_FILE = 3 * 1024**3
-"""The largest file a job with a cache may write to: the cache's database, beyond its own size limit."""
+"""Maximum size of a file that a job with a cache may write: the cache's database may exceed its own limit a little."""
 LINES = 3
 
 
 def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
-    """Run the task that ``message`` asks for, in a process that was just forked. Does not return."""
+    """Run the task that ``message`` asks for, in a process that was just forked. It does not return."""
     os.setsid()
     _only_files(lines)
     die_with_parent(host)
@@ -61,7 +61,7 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
 
 
 def sentence(error: BaseException) -> str:
-    """What stopped the task, in one sentence for a person."""
+    """The cause that stopped the task, in one sentence for a person."""
     if isinstance(error, TrojanInterpretError):
         return str(error)
     if isinstance(error, MemoryError) or _no_memory(error):
@@ -95,7 +95,7 @@ class Lines:
             os.write(self._fd, data)
 
     def progress(self, stage: str, share: float) -> None:
-        """Where the work stands; of one stage at most some twenty lines a second are sent."""
+        """Report the stage and its share; at most about twenty lines a second are sent for one stage."""
         before, when = self._last
         now = time.monotonic()
         if stage == before and share < 1.0 and now - when < SPACING:
@@ -108,7 +108,7 @@ class Lines:
 
 
 def _only_files(lines: int) -> None:
-    """Leave open: nothing to read from, nowhere to print to, and the pipe to the parent as file 3."""
+    """Close all files but the pipe to the parent, which becomes file 3; input and output lead to /dev/null."""
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)

@@ -1,4 +1,4 @@
-"""One sentence for every way a job can end without a result."""
+"""One sentence for every way in which a job can end without a result."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 Run as ``python -m ti_core.worker.host FD``; FD is a socket to the program that asks. Each message is a JSON object:
 ``{"prepare": [modules]}``, or one with "task", "request", "folder", "temporary" (whether that folder is) and "limits",
-and with two file descriptors: where the job writes its lines, and where the host tells of it (``started PID``, then
-``ended STATUS``). When the socket closes, every job is killed and the host ends; of jobs that still ran, temporary
-folders are removed.
+and comes with two file descriptors. The job writes its lines to the first. The host reports ``started PID`` and
+``ended STATUS`` to the second. When the socket closes, the host kills every job, removes the temporary folders of those
+that still ran, and ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ti_core.worker.protocol import LONGEST_MESSAGE
 
 
 class Host:
-    """Jobs by their process id: the pipe on which the asking program is told of each, and its folder if temporary."""
+    """By process id of a job: the pipe to the asking program, and the job's folder if it is temporary."""
 
     def __init__(self, asked: socket.socket) -> None:
         self.asked = asked
@@ -64,7 +64,7 @@ class Host:
         for pid in self.jobs:
             _kill_group(pid)
         for pid, folder in self.temporary.items():
-            # Whoever would have removed it is gone; a process that is not quite could still write into it.
+            # The program that would have removed it is gone. A process that is still ending could write into it.
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
             shutil.rmtree(folder, ignore_errors=True)
@@ -78,7 +78,7 @@ class Host:
         try:
             pid = os.fork()
         except OSError:
-            # No process can be had: the pipes close, which tells the asking program.
+            # No process can be forked. The pipes close, which tells the asking program.
             os.close(lines)
             os.close(told)
             return
@@ -91,7 +91,7 @@ class Host:
         _tell(told, f"started {pid}")
 
     def become_job(self, message: dict[str, Any], lines: int, told: int, host: int) -> None:
-        """In the forked process: let go of everything that is the host's, and do the work. Does not return."""
+        """In the forked process: close everything of the host's, and do the work. It does not return."""
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -105,7 +105,7 @@ class Host:
             os._exit(70)
 
     def reap(self) -> None:
-        """Tell of jobs that have ended, and end what they left behind."""
+        """Report the jobs that have ended, and kill the processes they left behind."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -124,16 +124,16 @@ class Host:
 
 
 def prepare(modules: list[str]) -> None:
-    """Import modules ahead of the jobs that need them; one that cannot be imported is the job's own matter."""
+    """Import modules ahead of the jobs that need them. A job reports a module that cannot be imported itself."""
     missing = [name for name in modules if name not in sys.modules]
     if not missing:
         return
-    # Nearly all that importing makes stays: to look for garbage on the way takes a fifth of its time.
+    # Nearly everything that an import makes stays. Garbage collection on the way takes a fifth of its time.
     gc.disable()
     for name in missing:
         with suppress(Exception):
             importlib.import_module(name)
-    # What is here stays shared with every job: the collector need not touch, and so copy, its pages.
+    # These objects are shared with every job. Frozen, the collector does not touch their pages, which would copy them.
     gc.freeze()
     gc.enable()
 
@@ -154,7 +154,7 @@ def _kill_group(pid: int) -> None:
 
 
 def _tell(fd: int, text: str) -> None:
-    # The asking program may have let go of the job; what happens to it is then of no interest.
+    # The asking program may have closed its end; then nobody needs the report.
     with suppress(OSError):
         os.write(fd, text.encode() + b"\n")
 
@@ -163,7 +163,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         Host(asked).serve()
-    # No interpreter shutdown: taking torch apart takes longer than a small job, and nothing here has to be saved.
+    # No interpreter shutdown: it takes longer than a small job with torch loaded, and nothing has to be saved.
     os._exit(0)
 
 

@@ -20,7 +20,7 @@ MODULE = "ti_core.worker.host"
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "MALLOC_ARENA_MAX")
 PREFIXES = ("LC_", "XDG_", "TROJANINTERPRET_", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "PYTHON")
-"""What a job sees of the environment; passwords and tokens that stand in it are none of its business."""
+"""Prefixes of the environment variables that a job sees. Passwords and tokens stay outside."""
 
 
 class Host:
@@ -31,7 +31,7 @@ class Host:
         with theirs:
             debug = bool(os.environ.get("TROJANINTERPRET_DEBUG"))
             self._process = subprocess.Popen(
-                # Not from the current folder: what lies beside a model must not be imported.
+                # -P: nothing is imported from the current folder, where a model may lie.
                 [sys.executable, "-P", "-m", MODULE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

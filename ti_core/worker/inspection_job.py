@@ -1,6 +1,6 @@
-"""``inspect`` and ``scan`` of the command line: what is asked of the worker, and what is made of its answers.
+"""An inspection in the worker, seen from the command line: the request for one model, and the results taken in.
 
-This process opens no model file, and imports no torch but to draw a page's histograms.
+This process opens no model file.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Tell = Callable[[str, float], None]
 def for_model(request: InspectionRequest, path: Path, digest: str) -> InspectionRequest:
     """The request for one model, whose cache is its own.
 
-    A process that its model has taken over could write anything into the cache that it is given; in one of its own it
-    falsifies nothing that another model's verdict rests on. Only where the reference models' evidence has to be
-    computed, which takes minutes, do the models that are inspected at the same settings share one.
+    A model that takes over its process could write anything into the cache. In a cache of its own it cannot falsify
+    another model's verdict. Only if the reference models' evidence has to be computed, which takes minutes, do models
+    at the same settings share a cache.
     """
     own = request.with_(model=str(path.absolute()))
     if request.cache:
         root = Path(request.cache)
         with suppress(OSError):
-            # What cannot be made is told by the worker.
+            # The worker reports a folder that cannot be made.
             private_folder(root)
         if _computes_reference(request):
             folder = root / "settings" / Settings.parse(request.settings).digest("probes")
@@ -53,14 +53,14 @@ def for_model(request: InspectionRequest, path: Path, digest: str) -> Inspection
 
 
 def _computes_reference(request: InspectionRequest) -> bool:
-    """Whether the settings asked for are others than those that the packs' evidence was made with."""
+    """Whether the settings differ from those that the packs' evidence was made with."""
     from ti_core.reference.pack import load_pack, pack_names
 
     asked = request.settings
     if not Settings.parse(asked).of_stage("probes").keys() & asked.keys():
         return False
     with suppress(PackError):
-        # One that cannot be read is told by the worker.
+        # The worker reports a pack that cannot be read.
         for pack in map(load_pack, [request.pack] if request.pack else pack_names()):
             if pack.settings_with(asked).of_stage("probes") != pack.settings.of_stage("probes"):
                 return True
@@ -68,7 +68,7 @@ def _computes_reference(request: InspectionRequest) -> bool:
 
 
 def _forget(root: Path) -> None:
-    """Remove the caches that were made first, beyond the number that is kept."""
+    """Remove the oldest caches, beyond the number that is kept."""
     with suppress(OSError):
         folders = sorted(root.iterdir(), key=lambda p: p.stat().st_mtime)
         for old in folders[:-CACHES_KEPT]:
@@ -97,18 +97,18 @@ def report_of(job: Job) -> Report:
 
     Raises
     ------
-    ResultError : it left none, or not a proper one.
+    ResultError : there is none, or it is not valid.
     """
     record = job.result_json("report.json", LARGEST_REPORT)
     try:
-        # What confined it, and which program this is, is this process's to say.
+        # Isolation and versions are filled in by this process, not believed from the job.
         return Report.from_dict({**record, "isolation": job.isolation, "versions": versions()})
     except (ValueError, TypeError) as error:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
 
 
 def read_case(job: Job, alone: bool) -> Case:
-    """The case that a job left, for a page that is made here: checked as a stranger's.
+    """The case that a job left, checked like a stranger's file.
 
     Parameters
     ----------

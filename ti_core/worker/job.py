@@ -1,4 +1,4 @@
-"""A job, seen from the program that asks for it: it can be polled, waited for and stopped, and never raises."""
+"""A job, seen from the program that asks for it. It can be polled, waited for and stopped; it never raises."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Job:
 
         chosen = TASKS[task]
         if request.get("cache"):
-            # The job may write in it, but make no folder; it says itself if there is none it can use.
+            # The job may write into the folder but not make it. It reports a folder that it cannot use.
             with suppress(OSError):
                 private_folder(Path(request["cache"]))
         own = Path(tempfile.mkdtemp(prefix="trojaninterpret-")) if folder is None else folder.resolve()
@@ -106,7 +106,7 @@ class Job:
         return job
 
     def poll(self) -> list[Event]:
-        """What happened since the last time; the last event of all is "done" or "failed", but for a cancelled job."""
+        """The events since the last call. The final event is "done" or "failed"; a cancelled job has none."""
         return self._held.take()
 
     def wait(self, on_event: Callable[[Event], None] | None = None) -> None:
@@ -147,12 +147,12 @@ class Job:
 
 
 def warm_up(count: int = 1, tasks: Collection[str] | None = None) -> None:
-    """Import now, in the background, what the next jobs need, so that they start in milliseconds.
+    """Import in the background what the next jobs need, so that they start in milliseconds.
 
     Parameters
     ----------
-    count : jobs that are expected at once; any number is forked from the same host, each used once. 0 for none.
-    tasks : which tasks to expect; by default all of them, and everything that an inspection comes to need.
+    count : number of jobs expected at once; 0 for none. All are forked from one host.
+    tasks : the tasks to expect; by default all tasks, and everything that an inspection needs later.
     """
     from ti_core.worker.tasks import TASKS, WARM
 

@@ -1,4 +1,4 @@
-"""How much a job may use, and the kernel's own means to hold it to that."""
+"""The resources that a job may use, enforced by the kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 GIB = 1024**3
 MAPPED = 4 * GIB + (os.cpu_count() or 1) * GIB // 8
-"""Address space beyond ``memory_bytes``: for files that are mapped, not read, and for what threads reserve."""
+"""Address space beyond ``memory_bytes``, for mapped files and for what threads reserve."""
 OPEN_FILES = 512
 
 
@@ -94,7 +94,7 @@ def held_memory(pid: int) -> int:
 
 
 def held_files(folder: Path, most: int = 10_000) -> int:
-    """Bytes of the files in a job's folder; at least one per file, so that many empty ones count too."""
+    """Bytes of the files in a job's folder. Every file counts as at least one byte, so that empty files count too."""
     total = 0
     with suppress(OSError), os.scandir(folder) as entries:
         for number, entry in enumerate(entries):

@@ -1,4 +1,4 @@
-"""What a job says while it works: JSON lines, bounded in length and number, and checked as they are read."""
+"""The lines that a job writes while it works: JSON, bounded in length and number, and checked when they are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.text import plain
 LONGEST_MESSAGE = 150_000
 LONGEST_LINE = 8192
 MOST_BYTES = 16 * 1024**2
-"""Everything one job may say; an honest one needs a few kilobytes."""
+"""Maximum number of bytes of one job's lines. An honest job needs a few kilobytes."""
 MOST_TEXT = 1500
 KINDS = ("isolation", "progress", "partial", "done", "failed")
 
@@ -36,11 +36,11 @@ class Event:
 
 
 class MalformedLineError(Exception):
-    """A job wrote something that is no line of this protocol."""
+    """A job wrote a line that does not follow this protocol."""
 
 
 def encode(kind: str, **values: Any) -> bytes:
-    """One line; texts are cut so that it is never longer than is read."""
+    """One line. Texts are cut so that the line is never longer than the reader accepts."""
     cut = {k: plain(v, MOST_TEXT, lines=True) if isinstance(v, str) else v for k, v in values.items()}
     return json.dumps({"kind": kind} | cut, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 

@@ -1,4 +1,4 @@
-"""Reading the files that a job has written, as the files of a stranger."""
+"""Reading the files that a job has written. They are untrusted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a worker process can be asked to do: named functions, from plain data to result files.
+"""The tasks of a worker process: named functions, from plain data to result files.
 
-A task runs in a process that is confined (:mod:`ti_core.worker`); it may be taken over by the file it opens. It is
-given plain data, writes its results into a folder of its own, and tells how far it is; nothing else comes back.
+A task runs in a confined process (:mod:`ti_core.worker`), which the file it opens may take over. It is given plain
+data, writes its results into its own folder, and reports its progress. Nothing else comes back.
 """
 
 from __future__ import annotations
@@ -135,4 +135,4 @@ WARM = (
     "ti_core.detector.detector",
     *(entry.module for entry in STREAMS.values() if entry.on),
 )
-"""What else a process that is kept ready has imported: one that starts cold imports these as it comes to need them."""
+"""Further modules that a process kept ready has imported. A cold process imports them when it needs them."""

@@ -1,4 +1,4 @@
-"""What goes on while a job runs: its lines are read, its limits watched, its end settled."""
+"""The watch on a running job: it reads the job's lines, checks its limits, and settles its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_SECONDS = 120.0
 
 
 class Watch(threading.Thread):
-    """Reads what a job says and what the host says of it, and ends it where it goes beyond its limits."""
+    """Reads the lines of a job and of its host, and kills the job if it exceeds its limits."""
 
     def __init__(self, job: JobState, lines: int, told: int) -> None:
         super().__init__(daemon=True, name="job")
@@ -102,7 +102,7 @@ class Watch(threading.Thread):
             raise MalformedLineError
         event, holds = decode(line)
         if event.kind == "isolation":
-            # Said once, before the file is opened; what is said later may be the file's doing.
+            # The first report counts: it is made before the file is opened.
             self._job.isolation = self._job.isolation or dict(holds)
         elif event.kind == "done":
             self._outcome = "done", None
@@ -119,7 +119,7 @@ class Watch(threading.Thread):
             self._outcome = "failed", endings.too_large(job.limits)
 
     def _drain(self) -> None:
-        """Read what the process said last: its end may be heard of before its words."""
+        """Read the last lines of the process: the report of its end may arrive before them."""
         os.set_blocking(self._lines, False)
         with suppress(BlockingIOError):
             while self._outcome is None and (data := os.read(self._lines, 65536)):
