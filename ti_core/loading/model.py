@@ -26,9 +26,9 @@ class Model:
     input_shape : (C, H, W), where the file tells; H and W may be unknown (0).
     metadata : what the file says of itself; untrusted text.
     variants : the same weights under other options that leave no trace in their shapes (activation, pooling),
-        by name. ``module`` is the first choice; :mod:`ti_core.preprocessing` tries the others on labelled
+        by name. ``module`` is the first choice; :mod:`ti_core.classifier` tries the others on labelled
         images.
-    declared : the normalisation that the file declares (a name known to :mod:`ti_core.preprocessing`), if
+    declared : the normalisation that the file declares (see :mod:`ti_core.classifier.normalisation`), if
         any.
     """
 
