@@ -9,6 +9,7 @@
     ├── ModelBehaviourError       the network opened, but does not behave as a classifier of this pack's images
     ├── SettingsError             a setting is unknown or outside its range
     ├── PackError                 a reference pack is missing, altered or does not fit
+    │   └── NoPackFitsError       no bundled pack has the model's channels and class count
     ├── CaseError                 a kept case is damaged or was tampered with
     ├── ReportError               a file is no report, or a damaged one
     ├── DataError                 training images cannot be read or do not fit
@@ -44,6 +45,10 @@ class SettingsError(TrojanInterpretError):
 
 class PackError(TrojanInterpretError):
     """A reference pack is missing, altered, or does not fit the model."""
+
+
+class NoPackFitsError(PackError):
+    """No bundled reference pack has the model's channels and class count; images of the user's own may serve."""
 
 
 class CaseError(TrojanInterpretError):

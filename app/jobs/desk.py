@@ -229,6 +229,7 @@ class Desk:
         if ticket.active and state == "done":
             self._keep(ticket, job)
         elif ticket.active:
+            ticket.fault = job.fault
             self._end(ticket, state, job.error or "The inspection ended without a result; try again.")
         with suppress(OSError):
             job.close()

@@ -16,6 +16,7 @@ class Running(Protocol):
 
     state: str
     error: str | None
+    fault: str
     folder: Path
     isolation: dict[str, str]
 
@@ -38,7 +39,7 @@ class Ticket:
     stage, share, fraction, left : where it stands: the stage and the share of it that is done, the share of the whole,
         and the seconds left.
     partial : the unfinished case once the first pictures are there; case_id : the finished one's, once it is kept.
-    error : one sentence if it failed.
+    error, fault : one sentence if it failed, and the name of the expected error's class, if it was one.
     watchers : other sessions that look at it; it goes on as long as any of them, or its own, has its tab open.
     due : its place among the waiting ones, as a time; the earliest is next.
     """
@@ -58,6 +59,7 @@ class Ticket:
     partial: Case | None = None
     case_id: str = ""
     error: str = ""
+    fault: str = ""
     submitted: float = field(default_factory=time.monotonic)
     started: float = 0.0
     first_pictures: float = 0.0

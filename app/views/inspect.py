@@ -28,8 +28,7 @@ from app.sections import (
 from app.store.cases import ID
 from app.store.sources import Source, Upload, samples
 from app.store.uploads import let_go
-from ti_core.errors import CaseError, DataError, ModelFileError, PackError, SettingsError
-from ti_core.reference.choosing import NONE_FITS
+from ti_core.errors import CaseError, DataError, ModelFileError, NoPackFitsError, PackError, SettingsError
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
@@ -150,7 +149,7 @@ def _ended(ticket: Ticket) -> None:
     source = Source(
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )
-    unfit = first.startswith(NONE_FITS) or bool(ticket.request.get("images"))
+    unfit = ticket.fault == NoPackFitsError.__name__ or bool(ticket.request.get("images"))
     if unfit and source.path.is_file():
         own_images.offer(source, f"ended.{ticket.id}", start_alone)
 

@@ -38,6 +38,7 @@ class FakeJob:
     events: list[Event]
     ends: str = "done"
     error: str | None = None
+    fault: str = ""
     seconds: float = 0.0
     isolation: dict[str, str] = field(default_factory=lambda: {"network": "None."})
     cancelled: bool = False
@@ -73,6 +74,7 @@ class Worker:
         self.jobs: list[FakeJob] = []
         self.seconds = 0.0
         self.fails: str | None = None
+        self.fault = ""
         self.alone: Case | None = None
         self.seen_images: list[list[str]] = []
 
@@ -89,7 +91,8 @@ class Worker:
             save_case(self.cases["partial"], folder, "partial")
             save_case(self.cases[label], folder)
             events = [Event("progress", "probes", 0.5), Event("partial", "partial"), *events]
-        job = FakeJob(folder, events, "failed" if self.fails else "done", self.fails, seconds=self.seconds)
+        ends = "failed" if self.fails else "done"
+        job = FakeJob(folder, events, ends, self.fails, self.fault, seconds=self.seconds)
         self.jobs.append(job)
         return job
 

@@ -22,10 +22,9 @@ from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.test_pages import opened, page, settled, texts
 from tests.inspection.test_without_pack import hidden_pixel, model, own
-from ti_core.errors import DataError
+from ti_core.errors import DataError, NoPackFitsError
 from ti_core.inspection.case_without_pack import case_alone
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.reference.choosing import NONE_FITS
 from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
 from ti_core.settings import Settings
@@ -33,8 +32,8 @@ from ti_core.settings import Settings
 File = tuple[str, bytes, str]
 MODEL: File = ("stranger.pt", b"weights", "application/octet-stream")
 UNFIT = (
-    f"{NONE_FITS} (43 classes, input (3, 32, 32)); bundled are: bars. For a weaker verdict, give 50 or more clean"
-    + (" images of your own with --images.")
+    "No reference pack fits this model (43 classes, input (3, 32, 32)); bundled are: bars. For a weaker verdict, give"
+    " 50 or more clean images of your own with --images."
 )
 
 
@@ -187,13 +186,13 @@ def test_too_many_bytes_are_refused_and_names_cannot_leave_the_folder(
 def test_where_no_pack_fits_images_are_asked_for_and_the_model_need_not_be_handed_in_again(
     answering: Worker,
 ) -> None:
-    answering.fails = UNFIT
+    answering.fails, answering.fault = UNFIT, NoPackFitsError.__name__
     app = page().run()
     uploader(app, "upload").set_value([MODEL]).run()
     app = settled(app.button(key="inspect").click().run(), answering)
     said = texts(app).replace("\\", "")
     assert "hand in 50 or more clean images" in said and "--images" not in said
-    answering.fails = None
+    answering.fails, answering.fault = None, ""
     key = next(e.key for e in app.get("file_uploader") if e.key.startswith("ended."))
     uploader(app, key).set_value([archive()]).run()
     button = next(b for b in app.button if b.key.endswith(".alone"))

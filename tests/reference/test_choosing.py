@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.inspection.test_with_pack import as_file
-from ti_core.errors import PackError
+from ti_core.errors import NoPackFitsError
 from ti_core.loading import load_model
 from ti_core.reference import choosing
 from ti_core.reference import pack as packs
@@ -51,5 +51,5 @@ def test_one_pack_that_fits_is_chosen_without_a_look_at_images(
 
 
 def test_no_pack_of_that_shape_is_an_error_that_names_the_packs(two: Path) -> None:
-    with pytest.raises(PackError, match="7 classes"):
+    with pytest.raises(NoPackFitsError, match="7 classes"):
         choosing.fitting_packs((1, 12, 12), 7)

@@ -60,7 +60,7 @@ def test_results_can_go_to_a_folder_of_the_callers(tmp_path: Path) -> None:
 
 def test_an_expected_error_is_the_jobs_sentence() -> None:
     job, events = run("refuse")
-    assert job.state == "failed" and job.error == "The file is no model."
+    assert job.state == "failed" and job.error == "The file is no model." and job.fault == "ModelFileError"
     assert events[-1] == Event("failed", text="The file is no model.")
 
 

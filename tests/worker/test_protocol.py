@@ -24,6 +24,8 @@ LIMITS = Limits(memory_bytes=2 * GIB, cpu_seconds=600, wall_seconds=90.0)
 def test_a_line_is_read_as_it_was_written() -> None:
     event, holds = decode(encode("progress", stage="probes", share=0.25))
     assert (event.kind, event.stage, event.share, holds) == ("progress", "probes", 0.25, {})
+    event, _ = decode(encode("failed", text="No.", fault="NoPackFitsError"))
+    assert (event.kind, event.text, event.fault) == ("failed", "No.", "NoPackFitsError")
     _, holds = decode(encode("isolation", holds={"network": "None."}))
     assert holds == {"network": "None."}
 
@@ -44,6 +46,7 @@ def test_a_share_a_little_beyond_the_whole_is_held_in_it(share: float) -> None:
         b'{"kind": "exec"}',
         b'{"kind": "done", "stage": 1}',
         b'{"kind": "failed", "text": null}',
+        b'{"kind": "failed", "fault": ["PackError"]}',
         b'{"kind": "progress", "share": true}',
         b'{"kind": "progress", "share": "half"}',
         b'{"kind": "progress", "share": 2.5}',

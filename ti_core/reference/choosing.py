@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ti_core.classifier.classifier import Classifier, Declared
 from ti_core.classifier.understand import understand
-from ti_core.errors import ModelBehaviourError, PackError
+from ti_core.errors import ModelBehaviourError, NoPackFitsError
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack, load_pack, pack_names
 
@@ -19,7 +19,7 @@ def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
 
     Raises
     ------
-    PackError : no pack has its channels and class count.
+    NoPackFitsError : no pack has its channels and class count.
     ModelBehaviourError : the model gives no class scores for any of the packs' images.
     """
     packs = fitting_packs(model.input_shape, model.classes)
@@ -46,10 +46,6 @@ def understand_with(model: Model, pack: Pack, declared: Declared | None = None) 
     return understand(model, pack.images, pack.labels, len(pack.class_names), declared, pack.needed_accuracy)
 
 
-NONE_FITS = "No reference pack fits this model"
-"""How the sentence begins that says so."""
-
-
 def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:
     """The bundled packs whose channels and class count fit a model. None and 0 fit any pack.
 
@@ -57,7 +53,7 @@ def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None)
 
     Raises
     ------
-    PackError : no pack fits.
+    NoPackFitsError : no pack fits.
     """
     fitting = [
         p
@@ -67,9 +63,10 @@ def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None)
     ]
     exact = [p for p in fitting if input_shape is not None and input_shape == p.input_shape]
     if not fitting:
-        raise PackError(
-            f"{NONE_FITS} ({_told(input_shape, classes)}); bundled are: {', '.join(pack_names()) or 'none'}. For a"
-            " weaker verdict, give 50 or more clean images of your own with --images."
+        bundled = ", ".join(pack_names()) or "none"
+        raise NoPackFitsError(
+            f"No reference pack fits this model ({_told(input_shape, classes)}); bundled are: {bundled}. For a weaker"
+            " verdict, give 50 or more clean images of your own with --images."
         )
     return exact or fitting
 

@@ -53,7 +53,8 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
     except BaseException as error:
         if os.environ.get("TROJANINTERPRET_DEBUG"):
             traceback.print_exc()
-        say.line("failed", text=sentence(error))
+        fault = type(error).__name__ if isinstance(error, TrojanInterpretError) else ""
+        say.line("failed", text=sentence(error), fault=fault)
     else:
         say.line("done")
     # No interpreter shutdown: nothing of the file gets another chance to act.

@@ -30,6 +30,7 @@ class Job:
     ----------
     state : "running", "done", "failed" or "cancelled".
     error : one sentence for a person if it failed or was cancelled, else None.
+    fault : name of the class in :mod:`ti_core.errors` that it failed with, or "".
     folder : where its result files lie; :meth:`close` removes it.
     isolation : what the kernel keeps the process from, by "network", "files" and "processes".
     """
@@ -57,6 +58,10 @@ class Job:
     @property
     def error(self) -> str | None:
         return self._held.error
+
+    @property
+    def fault(self) -> str:
+        return self._held.fault
 
     @property
     def isolation(self) -> dict[str, str]:

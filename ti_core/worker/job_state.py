@@ -21,6 +21,7 @@ class JobState:
     folder, limits : where its result files lie, and what it may use.
     state : "running", "done", "failed" or "cancelled".
     error : one sentence for a person if it failed or was cancelled, else None.
+    fault : name of the expected error's class that it failed with, or "".
     isolation : what the kernel keeps the process from, by "network", "files" and "processes".
     pid, pidfd : of its process, once the host has told them.
     gone : set when the process has ended.
@@ -31,6 +32,7 @@ class JobState:
         self.limits = limits
         self.state = "running"
         self.error: str | None = None
+        self.fault = ""
         self.isolation: dict[str, str] = {}
         self.pid: int | None = None
         self.pidfd: int | None = None

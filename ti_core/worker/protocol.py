@@ -27,12 +27,14 @@ class Event:
     stage : what is being done; for "partial" the name of the result.
     share : of the stage that is done, 0 to 1.
     text : for "failed" one sentence for a person.
+    fault : for "failed" the name of the expected error's class (:mod:`ti_core.errors`), else empty.
     """
 
     kind: str
     stage: str = ""
     share: float = 0.0
     text: str = ""
+    fault: str = ""
 
 
 class MalformedLineError(Exception):
@@ -58,8 +60,9 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
         raise MalformedLineError from error
     if not isinstance(record, dict) or record.get("kind") not in KINDS:
         raise MalformedLineError
-    stage, text, share = record.get("stage", ""), record.get("text", ""), record.get("share", 0.0)
-    if not isinstance(stage, str) or not isinstance(text, str) or isinstance(share, bool):
+    stage, text, fault = (record.get(name, "") for name in ("stage", "text", "fault"))
+    share = record.get("share", 0.0)
+    if not all(isinstance(words, str) for words in (stage, text, fault)) or isinstance(share, bool):
         raise MalformedLineError
     if not isinstance(share, (int, float)) or not -1 <= share <= 2:
         raise MalformedLineError
@@ -67,6 +70,10 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
     if not isinstance(holds, dict) or not all(isinstance(v, str) for v in holds.values()):
         raise MalformedLineError
     event = Event(
-        record["kind"], plain(stage, 80), min(max(float(share), 0.0), 1.0), plain(text, MOST_TEXT, lines=True)
+        record["kind"],
+        plain(stage, 80),
+        min(max(float(share), 0.0), 1.0),
+        plain(text, MOST_TEXT, lines=True),
+        plain(fault, 80),
     )
     return event, {plain(k, 40): plain(v, 200) for k, v in holds.items()}

@@ -108,6 +108,7 @@ class Watch(threading.Thread):
             self._outcome = "done", None
         elif event.kind == "failed":
             self._outcome = "failed", event.text or endings.RUBBISH
+            self._job.fault = event.fault
         else:
             self._job.add(event)
 
