@@ -5,23 +5,15 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from app.words import plain
+from ti_core.rendering.templating import escaping_templates
 
 
 @cache
 def _environment() -> Environment:
-    """The templates escape every text. A name that they do not know is an error."""
-    found = Environment(
-        loader=PackageLoader("app.markup"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters["plain"] = plain
-    return found
+    return escaping_templates("app.markup", plain=plain)
 
 
 def render(template: str, macro: str, *values: Any) -> str:

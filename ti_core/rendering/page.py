@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ti_core.rendering.comparison import Panel
@@ -28,6 +28,7 @@ from ti_core.rendering.figures import (
 )
 from ti_core.rendering.repeat_command import command
 from ti_core.rendering.seal import UNSEALED, json_digest, seal
+from ti_core.rendering.templating import escaping_templates
 from ti_core.results.case import Case
 from ti_core.results.report import LONGEST_NAME, Report
 from ti_core.text import shown
@@ -141,17 +142,9 @@ def _values(report: Report) -> dict[str, Any]:
 
 @cache
 def _templates() -> Environment:
-    """The templates: they escape every text, and a name that they do not know is an error."""
-    found = Environment(
-        loader=PackageLoader("ti_core.rendering"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return escaping_templates(
+        "ti_core.rendering", shown=lambda text: shown(text, LONGEST), data_uri=_data_uri
     )
-    found.filters["shown"] = lambda text: shown(text, LONGEST)
-    found.filters["data_uri"] = _data_uri
-    return found
 
 
 def _data_uri(figure: Figure) -> str:
