@@ -42,8 +42,9 @@ class Pace:
 
     def expected(self, pack: Pack | None, settings: Settings, alone: bool = False) -> dict[str, float]:
         """Seconds of each stage in their order; ``alone`` without any pack, on the user's own images."""
+        usual = usual_seconds()
         with self._lock:
-            known = usual_seconds() | self._seen.get(ALONE if alone else pack.name if pack else "", {})
+            known = usual | self._seen.get(ALONE if alone else pack.name if pack else "", {})
         streams = [stream_class(name) for name in STREAMS if name in settings.streams]
         if alone:
             stages = ["opening", "preprocessing", *(s.name for s in streams if s.usual is not None)]
@@ -65,8 +66,9 @@ class Pace:
         """Seconds that these settings make the reference models run for; 0 where the pack ships their evidence."""
         members = sum(not m.held_out for m in pack.members)
         channels, height, width = pack.input_shape
+        usual = usual_seconds()
         with self._lock:
-            known = usual_seconds() | self._seen.get(pack.name, {})
+            known = usual | self._seen.get(pack.name, {})
         total = 0.0
         for name in missing_evidence(pack, settings):
             if stream_class(name).on_probes:
