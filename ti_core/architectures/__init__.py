@@ -1,4 +1,4 @@
-"""Networks that a bare state dict is matched to; adding one is adding a file and a line here."""
+"""The registered networks, to which a bare state dict is matched. Each has a file and a line here."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
 
 
 def build(name: str, **options: Any) -> Architecture:
-    """The network ``name`` with fresh weights. Lists (from JSON) serve where a tuple is expected."""
+    """Build the network ``name`` with fresh weights. Lists (from JSON) are turned into tuples."""
     settled = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     return ARCHITECTURES[name](**settled)
 

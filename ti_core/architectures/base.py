@@ -1,4 +1,4 @@
-"""What every registered network has in common: keyword options, and a way back from tensor shapes."""
+"""Base class of the registered networks. Their keyword options can be inferred from tensor shapes."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Architecture(nn.Module):
 
     name: ClassVar[str]
     VARIANTS: ClassVar[tuple[Options, ...]] = ({},)
-    """Options that leave no trace in the shapes (activations, pooling), the usual choice first."""
+    """Options that the shapes do not show (activation, pooling). The usual choice comes first."""
 
     @classmethod
     def infer(cls, shapes: Shapes) -> Options | None:
-        """The options under which this architecture has tensors of these shapes, or None.
+        """The options with which this architecture has tensors of these shapes, or None.
 
-        A guess from the telling tensors only: the caller compares every key and shape.
+        This is a guess from a few tensors. The caller compares every name and shape afterwards.
         """
         raise NotImplementedError
 
 
 def activation_variants(*first: str) -> tuple[Options, ...]:
-    """Every activation as a variant, those in ``first`` leading."""
+    """One variant for each activation. Those in ``first`` come first."""
     return tuple({"activation": a} for a in dict.fromkeys((*first, *ACTIVATIONS)))

@@ -11,7 +11,9 @@ from ti_core.architectures.base import ACTIVATIONS, Architecture, Options, Shape
 
 
 class ChallengeMNIST(Architecture):
-    """Three convolutions (k3 p1; twice k4 s2 p1) and two linear layers, each with batch norm or without.
+    """Three convolutions and two linear layers, with or without batch norm.
+
+    The first convolution has kernel 3. The other two have kernel 4 and stride 2. All have padding 1.
 
     Parameters
     ----------

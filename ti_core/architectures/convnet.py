@@ -11,7 +11,7 @@ from ti_core.architectures.base import ACTIVATIONS, Architecture, Options, Shape
 
 
 class ConvNet(Architecture):
-    """Stages of 3 x 3 convolutions, each stage closed by 2 x 2 max-pooling.
+    """Stages of 3 x 3 convolutions. Each stage ends with 2 x 2 max-pooling.
 
     Parameters
     ----------

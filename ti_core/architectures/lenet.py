@@ -16,7 +16,7 @@ class LeNet5(Architecture):
     Parameters
     ----------
     in_channels, classes : input channels C and class count K.
-    width : channels of the two convolutions are ``6 width / 6`` and ``16 width / 6``; 6 is the original.
+    channels : channels of the two convolutions; (6, 16) is the original.
     hidden : units of the two hidden linear layers; (120, 84) is the original.
     size, padding : side of the square input, padding of the first convolution (2 for 28 x 28, 0 for 32 x 32).
     pool : "max" or "avg".

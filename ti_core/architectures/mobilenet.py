@@ -30,7 +30,7 @@ WIDTHS = widths_of()
 
 
 def strides_of(widths: Widths, per_stage: tuple[int, ...]) -> list[int]:
-    """Stride of each block: a stage begins where the channels change, and its first block strides."""
+    """Stride of each block. Only a stage's first block strides. A stage begins where the channels change."""
     strides, stage, before = [], 0, 0
     for _, c_out in widths:
         begins = c_out != before
@@ -46,7 +46,10 @@ def _unit(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) 
 
 
 class InvertedResidual(nn.Module):
-    """Expand by 1 x 1, filter each channel by 3 x 3, project by 1 x 1; added to the input where that fits."""
+    """A 1 x 1 expansion, a 3 x 3 depthwise convolution and a 1 x 1 projection.
+
+    The result is added to the input if the block keeps size and channels.
+    """
 
     def __init__(self, c_in: int, wide: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -71,8 +74,8 @@ class MobileNetV2(Architecture):
     ----------
     in_channels, classes : input channels C and class count K.
     stem, widths, last : channels of the first convolution, of each block, and of the last convolution.
-    strides : strides of the first convolution and of the seven stages; the first choice is the paper's, for
-        large images, the others are usual for small ones.
+    strides : strides of the first convolution and of the seven stages. The default is the paper's, for large
+        images. The other variants are usual for small images.
     """
 
     name: ClassVar[str] = "mobilenet_v2"
@@ -117,7 +120,7 @@ class MobileNetV2(Architecture):
         while (first := shapes.get(f"features.{len(widths) + 1}.conv.0.0.weight")) is not None:
             block = f"features.{len(widths) + 1}.conv"
             project = shapes.get(f"{block}.2.weight", ())
-            # Without an expansion the projection comes one place earlier, where a vector would stand else.
+            # Without an expansion, place 1 holds the projection and place 2 the vector of a batch norm.
             if len(project) != 4:
                 project = shapes[f"{block}.1.weight"]
             widths.append((first[0], project[0]))
@@ -131,7 +134,7 @@ class MobileNetV2(Architecture):
 
 
 class CifarInvertedResidual(nn.Module):
-    """The same block with flat names, and a convolution in the short cut where the channels change."""
+    """The same block with other tensor names. Its short cut is a convolution where the channels change."""
 
     def __init__(self, c_in: int, wide: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -161,7 +164,7 @@ class CifarMobileNetV2(Architecture):
 
     Parameters
     ----------
-    in_channels, classes, stem, widths, last : as :class:`MobileNetV2` has them.
+    in_channels, classes, stem, widths, last : as in :class:`MobileNetV2`.
     strides : strides of the first convolution and of the seven stages.
     """
 

@@ -12,7 +12,10 @@ from ti_core.architectures.residual import stage_options
 
 
 class PreActBlock(nn.Module):
-    """Batch norm and ReLU before each convolution; a short cut that convolves starts behind the first."""
+    """Residual block with batch norm and ReLU before each convolution.
+
+    A short cut with a convolution starts after the first batch norm and ReLU.
+    """
 
     def __init__(self, c_in: int, inner: int, stride: int, bottleneck: bool) -> None:
         super().__init__()
@@ -44,12 +47,13 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet(Architecture):
-    """PreAct-ResNet-18 and its kin for small images, with the tensor names of the usual CIFAR repositories.
+    """PreAct-ResNet-18 and similar networks for small images, with the tensor names of CIFAR repositories.
 
     Parameters
     ----------
     in_channels, classes : input channels C and class count K.
-    blocks, channels, bottleneck : blocks and inner channels of each stage, and their kind.
+    blocks, channels : number of blocks and inner channels of each stage.
+    bottleneck : whether the blocks are bottlenecks of 1 x 1, 3 x 3 and 1 x 1 convolutions.
     """
 
     name: ClassVar[str] = "preact_resnet"

@@ -1,4 +1,4 @@
-"""Residual blocks and stages under the names that the common repositories give their tensors."""
+"""Residual blocks and stages, with the tensor names of the common repositories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.architectures.base import Options, Shapes
 
 
 class PadShortcut(nn.Module):
-    """Every ``stride``-th pixel, with channels of zeros on both sides (option A of He et al.)."""
+    """Short cut without weights: every ``stride``-th pixel, padded with zero channels (option A of He et al.)."""
 
     def __init__(self, extra: int, stride: int) -> None:
         super().__init__()
@@ -25,12 +25,12 @@ class PadShortcut(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions, or a bottleneck of three, each with batch norm, around a short cut.
+    """Residual block: a short cut beside two 3 x 3 convolutions or a bottleneck of three, with batch norm.
 
     Parameters
     ----------
-    c_in, inner, stride : channels that come in, inner channels, stride of the 3 x 3 convolution.
-    bottleneck : 1 x 1, 3 x 3, 1 x 1, and four times the inner channels come out.
+    c_in, inner, stride : input channels, inner channels, stride of the 3 x 3 convolution.
+    bottleneck : convolutions of 1 x 1, 3 x 3 and 1 x 1; the output has four times the inner channels.
     shortcut : "downsample" or "shortcut" names a 1 x 1 convolution with batch norm; "pad" pads with zeros.
     """
 
@@ -81,7 +81,7 @@ def stages(
 
 
 def stage_options(shapes: Shapes, head: str) -> Options | None:
-    """Stem, stages and head, read from tensors named ``conv1``, ``layer1.0.conv1`` ... and ``head``."""
+    """Options of a residual network from its tensors ``conv1``, ``layer1.0.conv1`` ... and ``head``, or None."""
     stem, last = shapes.get("conv1.weight"), shapes.get(f"{head}.weight")
     if (
         stem is None

@@ -12,17 +12,18 @@ from ti_core.architectures.residual import stage_options, stages
 
 
 class ResNet(Architecture):
-    """ResNet-18, -34, -50 and their kin, with torchvision's tensor names.
+    """ResNet-18, -34, -50 and similar networks, with torchvision's tensor names.
 
     Parameters
     ----------
     in_channels, classes : input channels C and class count K.
     blocks : residual blocks in each stage; (2, 2, 2, 2) is ResNet-18, (3, 4, 6, 3) ResNet-34 and -50.
     channels : inner channels of each stage.
-    bottleneck : blocks of 1 x 1, 3 x 3, 1 x 1 convolutions that put out four times their inner channels.
-    kernel : side of the first convolution, 7 for large images, 3 where it was adapted to small ones.
-    stem : what the first convolution's shape does not show. "usual": stride 2 and max-pooling behind a kernel
-        of 7, neither behind one of 3; "plain": neither; "stride": stride 2 alone; "pool": max-pooling alone.
+    bottleneck : blocks of 1 x 1, 3 x 3, 1 x 1 convolutions, whose output has four times the inner channels.
+    kernel : side of the first convolution, 7 for large images, 3 for small ones.
+    stem : stride and pooling of the first convolution, which its shape does not show. "usual": stride 2 and
+        max-pooling with kernel 7, neither with kernel 3; "plain": neither; "stride": stride 2 alone; "pool":
+        max-pooling alone.
     """
 
     name: ClassVar[str] = "resnet"
@@ -70,15 +71,15 @@ class ResNet(Architecture):
 class CifarResNet(Architecture):
     """Residual networks for small images, with the tensor names of the usual CIFAR repositories.
 
-    Covers ResNet-20, -32, -44, -56 (three stages from 16 channels; short cuts that pad with zeros, or
-    convolve) and ResNet-18, -34, -50 with a 3 x 3 stem (four stages from 64 channels).
+    Covers ResNet-20, -32, -44, -56 (three stages, the first with 16 channels) and ResNet-18, -34, -50 with a
+    3 x 3 stem (four stages, the first with 64 channels).
 
     Parameters
     ----------
     in_channels, classes : input channels C and class count K.
-    blocks, channels, bottleneck : as :class:`ResNet` has them.
+    blocks, channels, bottleneck : as in :class:`ResNet`.
     padded : short cuts between stages take every second pixel and pad the channels with zeros (the paper's
-        option A); without it they are 1 x 1 convolutions with batch norm (option B).
+        option A); otherwise they are 1 x 1 convolutions with batch norm (option B).
     """
 
     name: ClassVar[str] = "cifar_resnet"

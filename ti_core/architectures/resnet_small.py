@@ -11,7 +11,7 @@ from ti_core.architectures.base import ACTIVATIONS, Architecture, Options, Shape
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions around a short cut, with batch norm or without."""
+    """Residual block of two 3 x 3 convolutions, with or without batch norm."""
 
     def __init__(self, c_in: int, c_out: int, stride: int, norm: bool, activation: str) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class SmallResNet(Architecture):
     in_channels, classes : input channels C and class count K.
     channels : channels of each stage; every stage but the first halves the image.
     blocks : residual blocks in each stage.
-    stem_stride : stride of the first convolution; 2 quarters the cost.
+    stem_stride : stride of the first convolution; a stride of 2 costs a quarter of the time.
     norm : batch norm in every block.
     """
 

@@ -22,7 +22,7 @@ def sincos_2d(height: int, width: int, dim: int, device: torch.device) -> torch.
 
 
 class Patches(nn.Module):
-    """Cuts images ``N x C x H x W`` into patches ``N x H/p x W/p x (p p C)``, the channel running fastest."""
+    """Cuts images ``N x C x H x W`` into patches ``N x H/p x W/p x (p p C)``; the channel index varies fastest."""
 
     def __init__(self, patch: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Patches(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of several heads over layer-normalised tokens ``N x T x dim``."""
+    """Multi-head self-attention on layer-normalised tokens ``N x T x dim``."""
 
     def __init__(self, dim: int, heads: int, dim_head: int) -> None:
         super().__init__()
@@ -87,8 +87,8 @@ class Transformer(nn.Module):
 class SimpleViT(Architecture):
     """Patches, fixed position embedding, transformer, mean over the tokens, linear head.
 
-    The tensor names are those of vit-pytorch's ``SimpleViT``, in its early form (layer norm in the head) and
-    its later one (layer norm around the patches, and behind the transformer).
+    The tensor names are those of vit-pytorch's ``SimpleViT``. Its earlier version has a layer norm in the
+    head. Its later version has layer norms around the patch embedding and after the transformer.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ class SimpleViT(Architecture):
     patch, dim, depth, mlp_dim : side of a patch, width, number of layer pairs, hidden units.
     inner : heads times the width of a head; only their product shows in the shapes.
     dim_head : width of a head.
-    patch_norm : layer norm before and behind the patch embedding.
-    head_norm : layer norm in the head; without it, it stands behind the transformer.
+    patch_norm : layer norm before and after the patch embedding.
+    head_norm : layer norm in the head; otherwise after the transformer.
     """
 
     name: ClassVar[str] = "simple_vit"
@@ -117,7 +117,7 @@ class SimpleViT(Architecture):
         head_norm: bool = True,
     ) -> None:
         super().__init__()
-        # A head width that does not divide the product cannot be meant: one head then.
+        # The head width must divide the product. Where it does not, a single head is used.
         dim_head = dim_head if inner % dim_head == 0 else inner
         pixels = patch * patch * in_channels
         embed: list[nn.Module] = [nn.Linear(pixels, dim)]
@@ -145,7 +145,7 @@ class SimpleViT(Architecture):
         hidden = shapes.get("transformer.layers.0.1.net.1.weight")
         if embed is None or head is None or out is None or hidden is None:
             return None
-        # A patch of p x p has 3 p p or p p numbers, and no number is both.
+        # A patch of p x p pixels has p p numbers in grey and 3 p p in colour. No number can be both.
         in_channels = 1 if math.isqrt(embed[1]) ** 2 == embed[1] else 3
         depth = 1
         while f"transformer.layers.{depth}.0.to_out.weight" in shapes:

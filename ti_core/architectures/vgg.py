@@ -20,10 +20,10 @@ class VGG(Architecture):
     ----------
     in_channels, classes : input channels C and class count K.
     layers : channels of each 3 x 3 convolution, 0 for 2 x 2 max-pooling.
-    norm : batch norm behind every convolution.
+    norm : batch norm after every convolution.
     side : side to which the features are pooled before the head; torchvision has 7.
-    head : place and units of each hidden linear layer, and place of the last with its class count 0, in the
-        sequence ``classifier``; empty where ``classifier`` is a single linear layer.
+    head : place in the sequence ``classifier`` and units of each linear layer. The last layer has 0 for its
+        units, which stands for the class count. Empty where ``classifier`` is a single linear layer.
     """
 
     name: ClassVar[str] = "vgg"
@@ -95,7 +95,7 @@ class VGG(Architecture):
 def _head(features: int, classes: int, head: tuple[tuple[int, int], ...]) -> nn.Module:
     if not head:
         return nn.Linear(features, classes)
-    # Between the linear layers stand ReLU and dropout, whose order differs; only ReLU acts in evaluation.
+    # ReLU and dropout stand between the linear layers, in either order. In evaluation only ReLU has an effect.
     layers: list[nn.Module] = [nn.Identity() for _ in range(head[-1][0] + 1)]
     for place, units in head:
         layers[place] = nn.Linear(features, units or classes)

@@ -11,7 +11,7 @@ from ti_core.architectures.base import Architecture, Options, Shapes
 
 
 class WideBlock(nn.Module):
-    """Batch norm and ReLU before each of two 3 x 3 convolutions, around a short cut."""
+    """Residual block of two 3 x 3 convolutions, each after batch norm and ReLU."""
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -25,14 +25,14 @@ class WideBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.relu1(self.bn1(x))
-        # Where the width changes, the short cut starts behind the first activation.
+        # Where the width changes, the short cut starts after the first activation.
         identity = x if self.convShortcut is None else self.convShortcut(y)
         out: torch.Tensor = identity + self.conv2(self.relu2(self.bn2(self.conv1(y))))
         return out
 
 
 class WideStage(nn.Module):
-    """Blocks of one width, the first of which changes width and stride."""
+    """Blocks of one width. The first one changes the width and has the stride."""
 
     def __init__(self, blocks: int, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
