@@ -21,17 +21,17 @@ def load_model(
     Parameters
     ----------
     path : a safetensors file, a torch checkpoint in zip form (state dict or whole module), or an ONNX file.
-        The format is told from the content.
+        The format is recognised by the content.
     architecture : registered name that a bare state dict must fit; without it every architecture is tried.
-    companions : the files with an ONNX graph's weights, where they do not lie beside it.
+    companions : the files with an ONNX graph's weights, if they do not lie beside the graph.
 
     Returns
     -------
-    Model : the network, float32, frozen and in evaluation mode, and what the file tells of it.
+    Model : the network (float32, frozen, in evaluation mode) and what the file states about it.
 
     Raises
     ------
-    RefusedFileError : the file could run code, or is beyond the limits.
+    RefusedFileError : the file could run code, or exceeds the limits.
     UnknownArchitectureError : a bare state dict that fits no registered architecture.
     ModelFileError : the file is damaged, in no supported format, or holds NaN.
     """

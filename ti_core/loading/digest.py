@@ -14,11 +14,11 @@ def sha256_of(path: str | Path) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of the file, followed by the weights that exporters keep beside a graph (``model.onnx.data``).
+    """SHA-256 of the file and, after it, of the weight file beside it, if any (``model.onnx.data``).
 
     Raises
     ------
-    OSError : it cannot be read.
+    OSError : a file cannot be read.
     """
     beside = [path.with_name(path.name + ending) for ending in (".data", "_data")]
     return digest_of_all([path, *(other for other in beside if other.is_file())])
@@ -29,7 +29,7 @@ def digest_of_all(paths: Sequence[Path]) -> str:
 
     Raises
     ------
-    OSError : one cannot be read.
+    OSError : a file cannot be read.
     """
     digest = hashlib.sha256()
     for part in paths:

@@ -1,4 +1,4 @@
-"""Class count and input shape of a network, found by passing sizes through it without any numbers."""
+"""Class count and input shape of a network, found by trying several image sizes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SIDES = (28, 32, 48, 64, 96, 128, 224)
 
 
 def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None]:
-    """K and (C, H, W) as far as the network's layers fix them.
+    """Class count K and input shape (C, H, W), as far as the network's layers determine them.
 
-    Where several image sizes go through, H and W are 0. A network of layers from the file is run on tensors that
-    have a shape and no content, so that nothing is computed. One of our own architectures, whose sizes follow from
-    its weights, is run on one small image: that costs milliseconds, and tensors without content cost a second or two
-    of imports.
+    H and W are 0 where several image sizes fit. A network built from the file's own layers is run on tensors
+    that have a shape but no content, so nothing is computed. A registered architecture is run on ordinary
+    images: its sizes follow from its weights, and each run takes milliseconds. Tensors without content would
+    cost a second or two of imports.
     """
     own = isinstance(module, Architecture)
     hollow, device = (module, "cpu") if own else (_hollow(module), "meta")
@@ -65,13 +65,13 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
 
 
 def _hollow(module: nn.Module) -> nn.Module:
-    """A copy whose tensors have a shape and no content."""
+    """A copy whose tensors have a shape but no content."""
     tensors = (*module.parameters(), *module.buffers())
     known: dict[int, Any] = {id(t): nn.Parameter(torch.empty_like(t, device="meta"), False) for t in tensors}
     copy = deepcopy(module, known)
     for part in list(copy.modules()):
         for name, child in part.named_children():
-            # These keep every shape, but take by far the longest of all layers to say so.
+            # These layers keep the shape, but are by far the slowest to run without content.
             if isinstance(child, _SHAPELESS):
                 part._modules[name] = nn.Identity()
     return copy
@@ -82,7 +82,7 @@ def _outputs(hollow: nn.Module, shape: tuple[int, int, int], device: str) -> int
         with torch.no_grad():
             scores = hollow(torch.zeros(1, *shape, device=device))
     except Exception:
-        # A size that does not fit fails in whatever layer meets it first.
+        # A size that does not fit can fail in any layer, with any kind of error.
         return None
     if not isinstance(scores, torch.Tensor) or scores.dim() != 2:
         return None

@@ -1,4 +1,4 @@
-"""What a model file holds and what opening it would do, told without loading anything."""
+"""Report on a model file: what it holds and what opening it would do. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class GlobalUse:
 
 @dataclass(frozen=True)
 class FileReport:
-    """A model file as it declares itself.
+    """What a model file declares, and the findings about it.
 
     Parameters
     ----------
-    file, format, sha256, size : its name, the format told from its content, its digest, and its bytes.
-    members : the files inside, where it is an archive; those beside it, where a graph keeps its weights there.
-    tensors : name, shape and type of every tensor that can be told.
-    globals : every name that a pickle in it would import.
-    findings : everything else there is to say, none of it for an ordinary file.
+    file, format, sha256, size : name, format (recognised by the content), digest, and size in bytes.
+    members : the files in an archive, or the weight files beside an ONNX graph.
+    tensors : name, shape and type of every tensor that can be recognised.
+    globals : every name that a pickle in the file would import.
+    findings : all other findings; an ordinary file has none.
     """
 
     file: str
@@ -56,22 +56,22 @@ class FileReport:
 
     @property
     def severity(self) -> Severity:
-        """The gravest of everything found."""
+        """The highest severity of all findings and imports."""
         found = [use.severity for use in self.globals] + [finding.severity for finding in self.findings]
         return max(found, key=lambda severity: severity.rank, default=Severity.FINE)
 
     @property
     def is_safe(self) -> bool:
-        """Whether nothing in the file could run code or exhaust the machine; it may still be no model."""
+        """Whether the file can neither run code nor exhaust the machine. It may still not be a model."""
         return self.severity.rank < Severity.REFUSED.rank
 
     @property
     def opens(self) -> bool:
-        """Whether nothing was found that keeps the file from being opened."""
+        """Whether no finding prevents the file from being opened."""
         return self.severity.rank < Severity.UNREADABLE.rank
 
     def sentences(self) -> list[str]:
-        """The report in sentences, the verdict last."""
+        """The report in sentences. The verdict comes last."""
         lines = [f"{shown(self.file)} is a {self.format} of {_bytes(self.size)}, SHA-256 {self.sha256}."]
         if self.members:
             held = "keeps weights beside it in" if self.format == FileFormat.ONNX.value else "holds"
@@ -98,7 +98,7 @@ class FileReport:
         return "\n".join(self.sentences())
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """The report as a dictionary for JSON."""
         return {
             "file": self.file,
             "format": self.format,
@@ -120,7 +120,7 @@ class FileReport:
 
 
 def describe_file(path: str | Path, companions: Sequence[str | Path] = ()) -> FileReport:
-    """Report on a model file; its content can be anything.
+    """Report on a model file. The content may be anything.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def _checkpoint(data: bytes) -> dict[str, Any]:
 
 
 def _inside(data: bytes) -> dict[str, Any]:
-    """Members of a refused archive, and what any pickle in it, whatever its name, would import."""
+    """Members of a refused archive, and the names that its pickles would import, whatever they are called."""
     if data[:4] != b"PK\x03\x04":
         return {"globals": _uses(outlines_of(data[: LIMITS.pickle_bytes]) if looks_like_pickle(data) else [])}
     try:

@@ -1,4 +1,4 @@
-"""What is said about a file: how bad it is, and a sentence."""
+"""A finding about a file: its severity, and a sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Severity(enum.Enum):
-    """How much a finding weighs; the value is its rank and what the rank means."""
+    """The severity of a finding. The value holds its rank and the meaning of the rank."""
 
     FINE = (0, "It belongs in a model file.")
     UNUSUAL = (1, "It is unusual, but does no harm.")
@@ -36,5 +36,5 @@ class Finding:
 
 
 def worst(findings: list[Finding]) -> Finding | None:
-    """The gravest finding, the earliest among equals."""
+    """The most severe finding, and among equals the first; None if there are no findings."""
     return max(findings, key=lambda f: f.severity.rank, default=None)

@@ -1,4 +1,4 @@
-"""How large a file may be, and what it declares of itself, before it is refused."""
+"""Limits on the size of a file and on the sizes that it declares. A file beyond them is refused."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Far above any image classifier, far below what would exhaust the machine.
+    """The limits: far above any image classifier, far below what would exhaust the machine.
 
     Parameters
     ----------
     file_bytes : size of the file, and the sum of the sizes that an archive declares.
     members : members of an archive.
     ratio : declared size over stored size of a compressed member; ``torch.save`` never compresses.
-    pickle_bytes, opcodes : length of a pickle, and the steps in it.
+    pickle_bytes, opcodes : bytes and instructions of a pickle.
     header_bytes : length of a safetensors header.
     tensors, elements : number of tensors, and of their elements together.
-    depth : containers inside containers in a pickle.
-    modules : layers of a whole module, counted along every path.
-    name : characters of a tensor's name; ``index`` is the largest number inside one.
+    depth : how deeply the values of a pickle are nested.
+    modules : layers of a whole module. A layer that is used twice counts twice.
+    name, index : characters of a tensor's name, and the largest number in such a name.
     text, texts : characters and number of the free texts kept from a file.
     """
 

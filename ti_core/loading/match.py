@@ -1,4 +1,4 @@
-"""A bare state dict matched to the registered architectures, by its names and shapes."""
+"""Matches a bare state dict to the registered architectures by the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPTIONAL = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class Difference:
-    """How a state dict differs from an architecture: names on one side only, and other shapes."""
+    """How a state dict differs from an architecture: names on one side only, and differing shapes."""
 
     architecture: str
     missing: tuple[str, ...]
@@ -34,7 +34,7 @@ class Difference:
 
     @property
     def closeness(self) -> float:
-        """Share of all tensors, of either side, that agree."""
+        """Share of the tensors of both sides that agree."""
         return self.agreeing / max(
             1, self.agreeing + len(self.missing) + len(self.unexpected) + len(self.reshaped)
         )
@@ -54,7 +54,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Matched:
-    """A network found for a state dict: the first choice, and the others that fit as well, by name."""
+    """A network that fits a state dict. ``variants`` holds the other networks that fit, by name."""
 
     architecture: str
     module: nn.Module
@@ -66,15 +66,15 @@ def match(state: State, architecture: str | None = None, hint: Mapping[str, Any]
 
     Parameters
     ----------
-    state : the tensors by name; common prefixes are taken off where that helps.
+    state : the tensors by name; common prefixes are removed where that helps.
     architecture : consider this registered name only.
-    hint : what the file says of itself: ``architecture``, and options that leave no trace in the shapes. It
-        only moves a choice that fits to the front.
+    hint : ``architecture`` and ``options`` as the file states them. The hint only decides which of the
+        fitting choices comes first.
 
     Raises
     ------
-    UnknownArchitectureError : none fits; the closest ones and their differences are named.
-    ModelFileError : ``architecture`` is not registered, or a tensor cannot be computed with.
+    UnknownArchitectureError : no architecture fits; the message names the closest ones and the differences.
+    ModelFileError : ``architecture`` is not registered, or a tensor is not finite and floating point.
     """
     if architecture is not None and architecture not in ARCHITECTURES:
         raise ModelFileError(
@@ -107,12 +107,12 @@ def _inferred(cls: type[Architecture], shapes: Shapes) -> Options | None:
     try:
         return cls.infer(shapes)
     except Exception:
-        # Shapes from a file can be nonsense in more ways than every architecture foresees.
+        # Shapes from a file can be nonsensical in ways that no architecture foresees.
         return None
 
 
 def expected_shapes(cls: type[Architecture], options: Options) -> Shapes | None:
-    """Names and shapes of an architecture's tensors, or None where the options make no network."""
+    """Names and shapes of an architecture's tensors, or None if the options are invalid."""
     try:
         with torch.device("meta"):
             net = cls(**options)
@@ -122,7 +122,7 @@ def expected_shapes(cls: type[Architecture], options: Options) -> Shapes | None:
 
 
 def compare(architecture: str, found: Shapes, expected: Shapes) -> Difference:
-    """The difference between a file's shapes and an architecture's; batch counters may be absent."""
+    """The difference between a file's shapes and an architecture's. Batch counters may be absent."""
     common = found.keys() & expected.keys()
     reshaped = tuple(
         f"{key} {found[key]} for {expected[key]}"
@@ -141,7 +141,7 @@ def compare(architecture: str, found: Shapes, expected: Shapes) -> Difference:
 def _no_match(state: State, names: list[str], differences: list[Difference]) -> str:
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     for name in names:
-        # An architecture that recognised nothing is still compared, at its usual size.
+        # An architecture that inferred no options is still compared, with its defaults.
         expected = expected_shapes(ARCHITECTURES[name], {})
         if expected is not None:
             differences.append(compare(name, shapes, expected))
@@ -194,7 +194,7 @@ def _factory(cls: type[Architecture], options: Options, state: State) -> Callabl
 
 
 def converted_state(state: State) -> State:
-    """The same tensors, fit to compute with: see :mod:`ti_core.loading.weights`."""
+    """The tensors converted for computation; see :mod:`ti_core.loading.weights`."""
     return {
         key: as_buffer(value, key) if key.endswith(_OPTIONAL) else as_weight(value, key)
         for key, value in state.items()
@@ -202,10 +202,10 @@ def converted_state(state: State) -> State:
 
 
 def assemble(cls: type[Architecture], options: Options, state: State) -> nn.Module:
-    """A network in evaluation mode that holds the tensors of ``state`` themselves, all of them frozen.
+    """A frozen network in evaluation mode that holds the tensors of ``state`` themselves, not copies.
 
-    It is laid out without memory first, so that no random weights are drawn: the caller's random state stays
-    as it is.
+    The network is first built without memory. So no random weights are drawn, and the caller's random state
+    does not change.
     """
     with torch.device("meta"):
         net = cls(**options)
@@ -216,7 +216,7 @@ def assemble(cls: type[Architecture], options: Options, state: State) -> nn.Modu
 
 
 def settled(net: nn.Module, rebuild: Callable[[], nn.Module]) -> nn.Module:
-    """``net`` frozen and in evaluation mode; constants that no file holds are computed."""
+    """Freeze ``net`` and set evaluation mode. Buffers that no file holds are taken from ``rebuild``."""
     hollow = [name for name, tensor in net.named_buffers() if tensor.is_meta]
     if hollow:
         with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""What opening a model file yields."""
+"""The result of opening a model file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ class Model:
 
     Parameters
     ----------
-    module : the network in evaluation mode, float32, no parameter requiring a gradient. It maps a batch
-        ``N x C x H x W`` to one row of scores per image, in whatever scaling of the pixels it was trained
-        with.
+    module : the network in float32 and evaluation mode. No parameter requires a gradient. It maps a batch
+        ``N x C x H x W`` to one row of scores per image, and expects pixels scaled as in its training.
     file : the file's name without its folder.
     sha256 : hexadecimal digest of the file.
     format : "safetensors", "torch state dict", "torch module" or "onnx".
     architecture : the registered name, the class name, or "onnx graph".
     parameters : number of weights.
-    classes : K, where the file tells.
-    input_shape : (C, H, W), where the file tells; H and W may be unknown (0).
-    metadata : what the file says of itself; untrusted text.
-    variants : the same weights under other options that leave no trace in their shapes (activation, pooling),
-        by name. ``module`` is the first choice; :mod:`ti_core.classifier` tries the others on labelled
-        images.
-    declared : the normalisation that the file declares (see :mod:`ti_core.classifier.normalisation`), if
-        any.
+    classes : class count K, if the file shows it.
+    input_shape : (C, H, W), if the file shows it; H and W are 0 if they are unknown.
+    metadata : notes in the file; untrusted text.
+    variants : networks with the same weights and other options that the shapes do not show (activation,
+        pooling), by name. ``module`` is the first choice; :mod:`ti_core.classifier` tries the others on
+        labelled images.
+    declared : the normalisation that the file declares, if any (see
+        :mod:`ti_core.classifier.normalisation`).
     """
 
     module: nn.Module

@@ -1,4 +1,4 @@
-"""Names in files: those of tensors, and those that a pickle imports."""
+"""Names in files: names of tensors, and names that a pickle imports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.text import shown
 
 
 def present_name(module: str, name: str) -> str:
-    """``module.name`` as today's Python would import it; ``__builtin__ set`` becomes ``builtins.set``."""
+    """``module.name`` as Python 3 imports it; ``__builtin__ set`` becomes ``builtins.set``."""
     if (module, name) in NAME_MAPPING:
         module, name = NAME_MAPPING[(module, name)]
     elif module in IMPORT_MAPPING:
@@ -21,7 +21,10 @@ def present_name(module: str, name: str) -> str:
 
 
 def check_name(name: Any) -> None:
-    """Refuse names that no layer has; the numbers in them become the lengths of lists further on."""
+    """Raise ModelFileError for a name that no tensor can have.
+
+    The numbers in names are limited, because they become lengths of lists.
+    """
     if not isinstance(name, str) or not 0 < len(name) <= LIMITS.name:
         raise ModelFileError(f"The file names a tensor {shown(str(name))!r}, as no network does.")
     for part in name.split("."):

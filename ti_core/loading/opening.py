@@ -1,4 +1,4 @@
-"""From a file to a :class:`Model`: the one place that knows every format."""
+"""Opens a file as a :class:`Model`. This is the one place that knows every format."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def open_model(path: Path, architecture: str | None = None, companions: Sequence
 
 
 def read_file(path: Path) -> bytes:
-    """The whole file, read once: what is checked, hashed and loaded are then the same bytes."""
+    """The whole file, read once, so that the same bytes are checked, hashed and loaded."""
     try:
         size = path.stat().st_size
         if size > LIMITS.file_bytes:

@@ -1,4 +1,4 @@
-"""The formats that are recognised and not opened: why, and what to do instead."""
+"""The formats that are recognised but not opened, with the reason and what to do instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.text import SAVE_STATE_DICT, ways_out
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a format is not opened, and how grave that is."""
+    """Why a format is not opened, and how severe that is."""
 
     severity: Severity
     sentence: str

@@ -1,4 +1,4 @@
-"""Safetensors files: a length, a header in JSON, and the numbers. Nothing in them can run."""
+"""Safetensors files: the header's length, a header in JSON, and the numbers. Nothing in them can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file declares: its tensors, and the free texts of its author."""
+    """What a safetensors file declares: its tensors, and its metadata, which is free text."""
 
     tensors: tuple[TensorInfo, ...]
     metadata: dict[str, str]
@@ -30,8 +30,8 @@ def read_header(data: bytes) -> Header:
 
     Raises
     ------
-    RefusedFileError : the header, or what it declares, is beyond the limits.
-    ModelFileError : the file is truncated, or its header is not what the format prescribes.
+    RefusedFileError : the header, or what it declares, exceeds the limits.
+    ModelFileError : the file is truncated, or its header does not follow the format.
     """
     if len(data) < 10:
         raise ModelFileError("The safetensors file is truncated: it has no header.")
@@ -91,7 +91,7 @@ def _texts(metadata: Any) -> dict[str, str]:
 
 
 def hint_of(metadata: dict[str, str]) -> dict[str, Any]:
-    """The architecture and options that the file names; a hint that the shapes must bear out."""
+    """The architecture and options that the file names. They are only a hint: the shapes must agree."""
     hint: dict[str, Any] = {}
     if "architecture" in metadata:
         hint["architecture"] = metadata["architecture"]
@@ -105,7 +105,7 @@ def hint_of(metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def read_tensors(data: bytes) -> dict[str, Any]:
-    """The tensors of a file whose header was checked."""
+    """The tensors of a file whose header has been checked."""
     import safetensors
     import safetensors.torch
 

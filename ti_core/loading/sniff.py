@@ -1,4 +1,4 @@
-"""Which format a file has, told from its bytes: an ending is only a name."""
+"""Recognises the format of a file by its bytes, because the ending of its name may be wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 class FileFormat(enum.Enum):
-    """The formats that are told apart, with the name a reader knows them by."""
+    """The formats that are distinguished, with their usual names."""
 
     SAFETENSORS = "safetensors"
     TORCH = "torch checkpoint"
@@ -55,7 +55,7 @@ _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
 
 
 def sniff(data: bytes, name: str = "") -> FileFormat:
-    """The format of ``data``; ``name`` decides only where the bytes leave it open."""
+    """The format of ``data``. ``name`` decides only where the bytes do not."""
     if not data:
         return FileFormat.EMPTY
     for at, magic, kind in _MAGIC:
@@ -77,7 +77,7 @@ def _sniff_zip(data: bytes) -> FileFormat:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()[: LIMITS.members]
     except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError, EOFError, struct.error):
-        # Damaged: the walk over the archive says how. Which readers would have taken it does not matter.
+        # The archive is damaged. Opening it as a torch checkpoint reports in what way.
         return FileFormat.TORCH
     leaves = {name.partition("/")[2] or name for name in names}
     if any(leaf in ("archive_format", "archive_version") for leaf in leaves | set(names)) or any(
@@ -96,7 +96,7 @@ def _sniff_zip(data: bytes) -> FileFormat:
 
 
 def _looks_like_safetensors(data: bytes) -> bool:
-    # A length whose upper bytes are nonzero would be petabytes: no such header is meant seriously.
+    # The first eight bytes are the header's length. With a nonzero upper byte it would be over 280 terabytes.
     return len(data) > 8 and data[8:9] == b"{" and data[6:8] == b"\0\0"
 
 
@@ -104,7 +104,7 @@ def looks_like_pickle(data: bytes) -> bool:
     """Whether ``data`` may be a pickle of any protocol."""
     if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
         return True
-    # Protocols 0 and 1 have no header: what can be followed to its end, or imports something, is one.
+    # Protocols 0 and 1 have no header. Data is a pickle if it can be followed to its end or imports a name.
     if data[:1] not in _TEXT_STARTS or b"." not in data:
         return False
     outline = outline_of(data[: 1 << 20])

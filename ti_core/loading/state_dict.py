@@ -1,4 +1,4 @@
-"""The state dict inside whatever a training script saved around it."""
+"""Finds the state dict inside a checkpoint, whatever else a training script saved with it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ WRAPPERS = (
     "state",
     "module",
 )
-"""Keys under which training scripts keep the weights, or the whole module, among other things."""
+"""Keys under which training scripts save the weights or the whole module."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "classifier.")
-"""What wrappers such as DataParallel and torch.compile put before every name."""
+"""Prefixes that wrappers such as DataParallel and torch.compile put before every name."""
 
 State = dict[str, torch.Tensor]
 
 
 def unwrapped(content: Any) -> tuple[Any, dict[str, str]]:
-    """What lies under the wrappers of a checkpoint, and the short notes found beside it."""
+    """The content inside a checkpoint's outer dictionaries, and the short notes stored beside it."""
     notes: dict[str, str] = {}
     for _ in range(4):
         if not isinstance(content, Mapping) or any(isinstance(v, torch.Tensor) for v in content.values()):
@@ -61,7 +61,7 @@ def tensors_of(content: Any) -> State:
 
     Raises
     ------
-    ModelFileError : it is no dictionary of named tensors, or its names are beyond the limits.
+    ModelFileError : ``content`` is no dictionary of named tensors, or a name exceeds the limits.
     """
     if not isinstance(content, Mapping):
         raise ModelFileError(
@@ -84,7 +84,7 @@ def tensors_of(content: Any) -> State:
 
 
 def spellings(state: State) -> Iterator[State]:
-    """The state dict with its own names, then with common prefixes taken off one after the other."""
+    """The state dict with its own names, then with common prefixes removed one after the other."""
     yield state
     for _ in range(4):
         prefix = next((p for p in PREFIXES if all(key.startswith(p) and key != p for key in state)), None)

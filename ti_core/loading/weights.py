@@ -1,4 +1,4 @@
-"""Tensors of a file made fit to compute with: float32, finite, frozen, and their own memory."""
+"""Converts the tensors of a file for computation: float32, finite, frozen, in memory of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _REAL = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def as_tensor(value: Any, name: str) -> torch.Tensor:
-    """``value`` as a plain dense tensor on the CPU; a subclass could answer for itself and is refused."""
+    """``value`` as a plain dense tensor on the CPU.
+
+    A subclass of tensor is refused, because it could override every operation.
+    """
     if type(value) not in (torch.Tensor, torch.nn.Parameter):
         raise ModelFileError(f"The file's entry {shown(name)} is no tensor.")
     if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
@@ -27,7 +30,7 @@ def as_weight(value: Any, name: str) -> torch.Tensor:
 
     Raises
     ------
-    ModelFileError : it is no dense tensor of real numbers, or holds NaN or infinity.
+    ModelFileError : ``value`` is no dense tensor of real numbers, or holds NaN or infinity.
     """
     tensor = as_tensor(value, name)
     if tensor.dtype not in _REAL:
@@ -45,11 +48,11 @@ def as_weight(value: Any, name: str) -> torch.Tensor:
 
 
 def as_buffer(value: Any, name: str) -> torch.Tensor:
-    """A copy of a buffer: real numbers as :func:`as_weight` has them, counters as they are."""
+    """A copy of a buffer. Real numbers are converted as in :func:`as_weight`; counters keep their type."""
     tensor = as_tensor(value, name)
     return as_weight(value, name) if tensor.is_floating_point() else tensor.clone()
 
 
 def frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
-    """``tensor`` as a parameter that asks for no gradient."""
+    """``tensor`` as a parameter that requires no gradient."""
     return torch.nn.Parameter(tensor, requires_grad=False)
