@@ -1,1 +1,1 @@
-"""Files of ``torch.save``: read as an inert outline, checked, and rebuilt; nothing is unpickled."""
+"""Files of ``torch.save``. An inert outline of the pickle is checked before torch's restricted reader runs."""

@@ -1,7 +1,7 @@
-"""The allow-list: every name that a pickle of a classifier has reason to import, and what each is for.
+"""The allow-list: every name that the pickle of a classifier may import, and what each is for.
 
-The list decides. Whatever is not on it is refused, whether or not it is known to be dangerous; the known
-means of attack are listed only to word the refusal.
+Every other name is refused, whether or not it is known to be dangerous. The known means of attack are listed
+only to word the refusal.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STORAGES: dict[str, tuple[str, int]] = {
     "torch.ByteStorage": ("uint8", 1),
     "torch.BoolStorage": ("bool", 1),
 }
-"""The storage classes: the type of their elements, and bytes of each."""
+"""The storage classes, with the type of their elements and the bytes of one element."""
 
 FUNCTIONS = frozenset({"torch.nn.functional.relu", "torch.nn.functional.gelu", "torch._C._nn.gelu"})
 
@@ -70,7 +70,7 @@ ALLOWED: dict[str, Kind] = {
 }
 
 READ_BY_TORCH = frozenset({Kind.TENSOR, Kind.STORAGE, Kind.CONTAINER})
-"""The kinds that torch's restricted reader makes itself; all others become inert records of ours."""
+"""The kinds that torch's restricted reader builds itself. All others become inert records."""
 
 _MODULES = """
 os posix nt subprocess sys shutil socket ctypes _ctypes importlib pkgutil runpy code codeop pty

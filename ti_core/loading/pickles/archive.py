@@ -1,8 +1,8 @@
 """The zip archive that ``torch.save`` writes, walked without trusting what it declares.
 
 Readers of zip files disagree about damaged or ambiguous archives, and scanners have been deceived that way
-(CVE-2025-1944, CVE-2025-1945, CVE-2025-10156). So an archive with anything unusual is refused, and torch is
-handed a copy written afresh from the members that were read and checked here, never the file itself.
+(CVE-2025-1944, CVE-2025-1945, CVE-2025-10156). So an archive with anything unusual is refused. torch never
+reads the file itself. It reads a new archive, written from the members that were read and checked here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, O
 
 @dataclass(frozen=True)
 class Member:
-    """One file in an archive: its name, and the bytes it declares and takes up."""
+    """One file in an archive: its name, the size it declares, and the bytes it takes in the archive."""
 
     name: str
     size: int
@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True)
 class TorchArchive:
-    """A checked archive: its members, named below the common folder, and the pickle in ``data.pkl``."""
+    """A checked archive: its members, named relative to their common folder, and the pickle ``data.pkl``."""
 
     members: tuple[Member, ...]
     pickle: bytes
@@ -50,7 +50,7 @@ class TorchArchive:
         return {match[1]: size for match, size in found if match}
 
     def rewritten(self) -> io.BytesIO:
-        """The same members in a plain archive of our own making, each read whole with its checksum."""
+        """A new plain archive with the same members. Each is read in full, and its checksum is verified."""
         copy = io.BytesIO()
         with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as out:
             for member in self.members:
@@ -64,12 +64,12 @@ class TorchArchive:
 
 
 def open_zip(data: bytes) -> tuple[zipfile.ZipFile, tuple[Member, ...]]:
-    """The archive and its members, none of them read yet.
+    """The archive and a list of its members. Their contents are not read yet.
 
     Raises
     ------
     ModelFileError : the archive is truncated or damaged.
-    RefusedFileError : what it declares is beyond the limits, or is written to mislead a reader.
+    RefusedFileError : the archive exceeds the limits, or is written to mislead a reader.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
@@ -112,7 +112,7 @@ def _check_member(info: zipfile.ZipInfo) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """The content of a member, its length and checksum verified."""
+    """The content of a member, with its length and checksum verified."""
     try:
         content = archive.read(name)
     except (*_BROKEN, RuntimeError, KeyError) as error:
@@ -126,7 +126,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def open_torch_archive(data: bytes) -> TorchArchive:
-    """Walk the archive that ``torch.save`` wrote and read its pickle, as bytes."""
+    """Check the members of an archive of ``torch.save``, and read its pickle as bytes."""
     archive, members = open_zip(data)
     pickles = [m.name for m in members if m.name == "data.pkl" or m.name.endswith("/data.pkl")]
     if len(pickles) != 1:

@@ -29,6 +29,6 @@ PARTS: dict[str, str] = {
     f"{_VIT}.Attention": "Attention",
     f"{_VIT}.FeedForward": "FeedForward",
     REARRANGE: "Patches",
-    # Older einops keeps the worked-out recipe beside the pattern; it is not looked at.
+    # Older versions of einops store a parsed form beside the pattern. It is ignored.
     "einops.einops.TransformRecipe": "",
 }

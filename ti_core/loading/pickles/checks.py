@@ -1,8 +1,8 @@
-"""What a pickle must look like before torch is allowed to read it.
+"""The checks that a pickle must pass before torch may read it.
 
-Each check is a small function over the outline of the pickle; the registry at the end lists them. Together
-they ensure that torch's restricted reader is only ever asked to do what ``torch.save`` asks of it: rebuild
-tensors inside the storages that exist, fill plain containers, and put down inert records where a layer stood.
+Each check is a small function over the outline of the pickle; the tuple at the end lists them. Together they
+ensure that torch's restricted reader does only what ``torch.save`` asks of it: it rebuilds tensors inside
+existing storages, fills plain containers, and creates inert records in place of layers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _looks_like_module(call: Call) -> bool:
 
 
 def instructions(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """The program runs to its end, with instructions that torch.save writes, and nothing follows."""
+    """The program runs to its end, uses only instructions that torch.save writes, and nothing follows it."""
     if outline.unusual:
         yield Finding(
             Severity.REFUSED,
@@ -82,12 +82,12 @@ def instructions(outline: Outline, storages: Storages) -> Iterator[Finding]:
             f"never writes.",
         )
     if outline.broken:
-        # The archive's checksums hold, so this is no accident of transport: another reader may go further.
+        # The archive's checksums are right, so this is no accident. Another reader may run the pickle further.
         yield Finding(Severity.REFUSED, f"The file's pickle cannot be followed to its end: {outline.broken}.")
 
 
 def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """No value contains itself, none lies absurdly deep, and dictionary keys are text or numbers."""
+    """No value contains itself or is nested too deeply, and dictionary keys are text or numbers."""
     depth = depth_of(outline.root)
     if depth is None:
         yield Finding(
@@ -107,7 +107,7 @@ def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
 
 
 def calls(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """Every call is one that torch.save writes, with arguments as it writes them."""
+    """Every call has a form that torch.save writes, and so do its arguments."""
     for node in outline.nodes:
         if not isinstance(node, Call):
             continue
@@ -135,13 +135,13 @@ def _fits(call: Call, path: str) -> bool:
     if kind is Kind.INERT:
         return not call.items and (path != "_codecs.encode" or _is_text_as_bytes(call))
     if kind is not Kind.CONTAINER:
-        # Tensors are checked one by one below; a type or a function is a value, never called.
+        # The check ``tensors`` looks at the arguments of tensors. Types and functions are never called.
         return kind is Kind.TENSOR and not (call.new or call.items or call.states)
     args = call.args
     if call.new or not isinstance(args, tuple):
         return False
     if path == "collections.OrderedDict":
-        # Attributes put on a dictionary could hide its methods; torch puts there its version notes only.
+        # Attributes of a dictionary could hide its methods. torch sets only ``_metadata``, its version notes.
         return args == () and all(
             isinstance(s, Pairs) and all(key == "_metadata" for key, _ in s.items) for s in call.states
         )
@@ -172,10 +172,10 @@ def _is_text_as_bytes(call: Call) -> bool:
 
 
 def storage_ids(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """Every persistent id names a storage in the archive, and no more numbers than it holds.
+    """Every persistent id names a storage in the archive, and declares no more numbers than it holds.
 
-    torch trusts the number (``get_storage_from_record`` does not compare it with the member's size), so that
-    a false one would read memory beyond the storage.
+    torch trusts the declared number: ``get_storage_from_record`` does not compare it with the member's size.
+    With a false number torch would read memory beyond the storage.
     """
     for node in outline.nodes:
         if not isinstance(node, Stored):
@@ -236,5 +236,5 @@ CHECKS: tuple[Callable[[Outline, Storages], Iterator[Finding]], ...] = (
 
 
 def check(outline: Outline, storages: Storages) -> list[Finding]:
-    """All findings against a pickle, given its storages' sizes in bytes; none means it may be read."""
+    """All findings about a pickle, given the sizes of its storages in bytes. Without any, it may be read."""
     return [finding for each in CHECKS for finding in each(outline, storages)]

@@ -1,7 +1,7 @@
 """The layers of ``torch.nn`` that a whole module may hold, and the attributes that rebuild each of them.
 
-Only names stand here, so that a file report needs no torch. A layer is rebuilt by its constructor from the
-attributes listed for it; ``bias`` there means "a parameter of that name is present".
+This module holds only names, so that a file report needs no torch. A layer is rebuilt by calling its
+constructor with the attributes listed for it. ``bias`` means that a parameter of that name is present.
 """
 
 from __future__ import annotations
@@ -107,4 +107,4 @@ INNER_LAYERS = frozenset({"torch.nn.modules.linear.NonDynamicallyQuantizableLine
 """Layers that occur only inside another; ``MultiheadAttention`` holds one."""
 
 WRAPPERS = frozenset({"torch.nn.parallel.data_parallel.DataParallel"})
-"""Modules that only pass the call on to the one inside."""
+"""Modules that only call the module inside them."""

@@ -1,7 +1,7 @@
-"""Layers of ``torch.nn`` built afresh from records, by their own constructors.
+"""Builds layers of ``torch.nn`` from records, with the layers' own constructors.
 
-Nothing of a record enters a layer but the constructor's arguments and the numbers: hooks, methods laid over
-with attributes and other surprises are refused by name, and could not get through if they were not.
+Only the constructor's arguments and the numbers of a record enter a layer. Hooks and attributes that hide
+methods could not get into it; they are refused all the same, with their name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ti_core.text import shown
 
 
 class LayerBuilder:
-    """Builds the layers of one file; a layer that occurs twice in it is built once and shared."""
+    """Builds the layers of one file. A layer that occurs twice in the file is built once and shared."""
 
     def __init__(self) -> None:
         self._built: dict[int, tuple[nn.Module, int]] = {}
@@ -48,8 +48,8 @@ class LayerBuilder:
 
         Raises
         ------
-        RefusedFileError : it is no known layer, or carries hooks or attributes that hide methods.
-        ModelFileError : its arguments or weights do not fit together.
+        RefusedFileError : ``record`` is no known layer, or carries hooks or attributes that hide methods.
+        ModelFileError : the arguments or weights of ``record`` do not fit together.
         """
         if not isinstance(record, Record) or (record.path not in LAYERS and record.path not in WRAPPERS):
             name = record.path if isinstance(record, Record) else type(record).__name__
@@ -71,7 +71,7 @@ class LayerBuilder:
         return layer
 
     def _count(self, paths: int) -> None:
-        # A few layers that each hold the next one twice would make a forward pass of any length.
+        # If each layer holds the next one twice, the forward pass doubles in length with every layer.
         self._paths += paths
         if self._paths > LIMITS.modules:
             raise RefusedFileError(f"The file's module runs through more than {LIMITS.modules} layers.")
@@ -87,7 +87,7 @@ class LayerBuilder:
         return layer
 
     def _batch_norm(self, record: Record, where: str) -> nn.Module:
-        # SyncBatchNorm computes the same in evaluation, but runs on GPUs only.
+        # SyncBatchNorm runs on GPUs only. In evaluation mode BatchNorm2d computes the same.
         layer: nn.Module = construct(nn.BatchNorm2d, arguments(record, where), where)
         check_attributes(record, layer, where)
         fill(layer, record, where)

@@ -1,4 +1,4 @@
-"""The stack machine of ``pickle``, on paper: names stand in place of functions, and nothing is imported or called."""
+"""A simulation of the stack machine of ``pickle``. Names stand for functions; nothing is imported or called."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ti_core.loading.pickles.nodes import Call, Opaque, Pairs, Ref, Stored, walk
 
 @dataclass
 class Outline:
-    """What became of the program.
+    """The result of following a pickle's program.
 
     Parameters
     ----------
-    root : the value at the end, made of plain values, lists, tuples and the classes above; None if it broke
-    off. refs : every name that would be imported, in order of appearance.
+    root : the value at the end, made of plain values, lists, tuples and the classes of
+        :mod:`ti_core.loading.pickles.nodes`; None if the program broke off.
+    refs : every name that would be imported, in order of appearance.
     unusual : instructions that ``torch.save`` never writes, in order of appearance.
     unresolved : imports whose name is computed, so that it cannot be read from the file.
     protocol : the declared protocol, or None.
@@ -35,16 +36,16 @@ class Outline:
 
     @cached_property
     def nodes(self) -> list[Any]:
-        """Every value in it, once."""
+        """Every value in the outline, once."""
         return list(walk(self.root))
 
 
 class StuckError(Exception):
-    """The program asks for something that is not there."""
+    """An instruction needs a value that is not there."""
 
 
 class Machine:
-    """The stack machine of ``pickle``, on paper."""
+    """The simulated stack machine. It follows one program and writes to ``outline``."""
 
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
@@ -77,13 +78,13 @@ class Machine:
         return ref
 
     def step(self, op: str, arg: Any) -> None:
-        """Follow one instruction. An instruction of no group pushes its argument, a constant."""
+        """Follow one instruction. An instruction that no group handles pushes its argument, a constant."""
         groups = (self._keep, self._build, self._fill, self._name)
         if not any(group(op, arg) for group in groups):
             self.stack.append(arg)
 
     def _keep(self, op: str, arg: Any) -> bool:
-        """Bookkeeping of the stack. Returns whether the instruction is one of these."""
+        """Handle instructions for the stack itself. Returns whether the instruction is one of these."""
         stack = self.stack
         match op:
             case "PROTO":
@@ -108,7 +109,7 @@ class Machine:
         return True
 
     def _build(self, op: str, arg: Any) -> bool:
-        """Plain values and containers. Returns whether the instruction is one of these."""
+        """Handle plain values and containers. Returns whether the instruction is one of these."""
         stack = self.stack
         match op:
             case "NONE":
@@ -138,7 +139,7 @@ class Machine:
         return True
 
     def _fill(self, op: str, arg: Any) -> bool:
-        """Containers filled, and the memo. Returns whether the instruction is one of these."""
+        """Fill containers, and use the memo. Returns whether the instruction is one of these."""
         stack = self.stack
         match op:
             case "APPEND":
@@ -166,7 +167,7 @@ class Machine:
         return True
 
     def _name(self, op: str, arg: Any) -> bool:
-        """Names, calls, and references to stored tensors. Returns whether the instruction is one of these."""
+        """Handle names, calls and stored tensors. Returns whether the instruction is one of these."""
         stack = self.stack
         match op:
             case "GLOBAL":
@@ -204,7 +205,7 @@ class Machine:
             case "PERSID":
                 stack.append(Stored(arg))
             case "EXT1" | "EXT2" | "EXT4":
-                # A number in a table of the reading program: which function it names cannot be known.
+                # The argument is a number in a table of the reading program, so the function is unknown.
                 self.outline.unresolved += 1
                 stack.append(Opaque(op))
             case _:
@@ -232,7 +233,7 @@ class Machine:
         if isinstance(target, Pairs):
             target.items.extend(pairs)
         elif isinstance(target, Call):
-            # An OrderedDict comes from a call, and is then filled like a dictionary.
+            # An OrderedDict is made by a call and then filled like a dictionary.
             target.items.extend(pairs)
         else:
             self.outline.unusual.append("SETITEM on something other than a dictionary")

@@ -1,8 +1,8 @@
-"""Whole networks that are read from ``torch.save(model)``: which class paths stand for which architecture.
+"""Whole networks saved with ``torch.save(model)``: their class paths, and the architecture for each.
 
-The classes themselves are never imported on a file's say-so: the network is built by the registered
-architecture, whose forward pass is ours, and only the layers come from the file. The Trojan Detection
-Challenge stores its models this way.
+The classes that a file names are never imported. The registered architecture builds the network and supplies
+the forward pass; only the layers come from the file. The Trojan Detection Challenge stores its models this
+way.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ NETWORK_PARTS: dict[str, str] = {
     f"{_VISION}.resnet.BasicBlock": "Residual",
     f"{_VISION}.resnet.Bottleneck": "Residual",
     f"{_VISION}.mobilenetv2.InvertedResidual": "InvertedResidual",
-    # The unit of convolution, norm and activation changed its name and place with torchvision's versions.
+    # The unit of convolution, norm and activation has another name and place in each version of torchvision.
     f"{_VISION}.mobilenetv2.ConvBNReLU": "Sequential",
     f"{_VISION}.mobilenetv2.ConvBNActivation": "Sequential",
     "torchvision.ops.misc.ConvNormActivation": "Sequential",
     "torchvision.ops.misc.Conv2dNormActivation": "Sequential",
 }
-"""Class path of a block inside those networks, and the name of our class that takes its place."""
+"""Class path of a block inside those networks, and the name of the class here that takes its place."""

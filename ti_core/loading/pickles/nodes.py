@@ -1,4 +1,7 @@
-"""The values in a pickle's outline, and ways through them that no nesting or sharing can make long."""
+"""The values in a pickle's outline, and walks over them that visit each value once.
+
+Deep nesting and shared values therefore cannot make a walk long.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Ref:
-    """A name that the pickle imports, as ``module.name`` in today's spelling."""
+    """A name that the pickle imports, as ``module.name`` in Python 3."""
 
     path: str
 
 
 @dataclass
 class Call:
-    """A call of ``function``, and what is put into its result afterwards: states, and items."""
+    """A call of ``function``, with the states and items that are put into its result afterwards."""
 
     function: Any
     args: Any
@@ -27,7 +30,7 @@ class Call:
 
 @dataclass
 class Pairs:
-    """A dictionary as the list of its items: keys from a file are never hashed."""
+    """A dictionary as a list of its items, so that keys from a file are never hashed."""
 
     items: list[tuple[Any, Any]] = field(default_factory=list)
 
@@ -44,7 +47,7 @@ class Stored:
 
 @dataclass
 class Opaque:
-    """A value that this machine does not follow."""
+    """A value that cannot be known from the file."""
 
     opcode: str
 
@@ -65,7 +68,7 @@ def children(node: Any) -> Iterator[Any]:
 
 
 def walk(root: Any) -> Iterator[Any]:
-    """Every value in the outline once; each cycle is entered once."""
+    """Every value in the outline, once, even if values contain themselves."""
     seen: set[int] = set()
     stack = [root]
     while stack:
@@ -79,7 +82,7 @@ def walk(root: Any) -> Iterator[Any]:
 
 
 def depth_of(root: Any) -> int | None:
-    """Length of the longest chain of values inside values, or None where a value contains itself."""
+    """Length of the longest chain of nested values, or None if a value contains itself."""
     depth: dict[int, int] = {}
     entered: set[int] = set()
     stack = [(root, False)]
@@ -94,8 +97,8 @@ def depth_of(root: Any) -> int | None:
                 return None
             entered.add(id(node))
             stack.append((node, True))
-            # A child that is still being visited from above closes a cycle; one waiting on the stack does
-            # not.
+            # A child closes a cycle if its own visit has begun and not ended, not if it only waits on the
+            # stack.
             for child in children(node):
                 if id(child) in entered:
                     return None

@@ -1,8 +1,8 @@
-"""What a pickle would do, worked out on paper: its instructions are followed, nothing is imported or called.
+"""The outline of a pickle: its instructions are followed, but nothing is imported or called.
 
 A pickle is a program for a small stack machine. This module runs that program with names in place of
-functions: where the real machine would import ``os.system`` and call it, :class:`Call` notes a call of the
-:class:`Ref` ``posix.system``. The picture that results is what every later decision is made on.
+functions. Where the real machine would import ``os.system`` and call it, the outline holds a :class:`Call`
+of the :class:`Ref` ``posix.system``. Every later decision is based on the outline.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETI
 BINGET LONG_BINGET BINPUT LONG_BINPUT GLOBAL NEWOBJ REDUCE BUILD BINPERSID
 """
 PLAIN_OPCODES = frozenset(_TORCH_OPCODES.split())
-"""The instructions that torch's own restricted reader knows; ``torch.save`` writes no others."""
+"""The instructions that torch's restricted reader knows. ``torch.save`` writes no others."""
 
 
 def outline_of(data: bytes) -> Outline:
-    """Follow the pickle in ``data`` to its end, or as far as it goes; never raises for what is in it.
+    """Follow the pickle in ``data`` to its end, or until it breaks off. No content makes it raise.
 
-    A reader runs every instruction before the one that breaks, so what was seen until then counts. After a
-    broken step the imports that stand in plain text are still collected.
+    An ordinary reader runs every instruction before the broken one, so their imports count. After a broken
+    instruction the imports that stand in plain text are still collected.
     """
     outline = Outline()
     with warnings.catch_warnings():
-        # A text with an odd escape is decoded with a warning, about a file nobody here wrote.
+        # Text with an invalid escape causes a warning, which says nothing about this code.
         warnings.simplefilter("ignore")
         _follow(data, outline)
     return outline
@@ -62,7 +62,7 @@ def _follow(data: bytes, outline: Outline) -> None:
         else:
             outline.trailing = len(data) - end
     except (ValueError, UnicodeError, OverflowError, MemoryError) as error:
-        # pickletools words its errors for people, but quotes the input: keep it short.
+        # The messages of pickletools are readable, but quote the input. So they are cut.
         outline.broken = outline.broken or f"it breaks off ({str(error)[:80]})"
     outline.unusual = [*unusual, *dict.fromkeys(outline.unusual)]
     if not outline.broken:
@@ -73,7 +73,7 @@ def _follow(data: bytes, outline: Outline) -> None:
 
 
 def outlines_of(data: bytes) -> list[Outline]:
-    """The outline of each pickle in a row of them, as old torch files and appended payloads have it."""
+    """The outlines of several pickles in a row, as in old torch files and with appended payloads."""
     found: list[Outline] = []
     while data and len(found) < 8:
         outline = outline_of(data)

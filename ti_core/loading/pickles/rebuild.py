@@ -1,4 +1,4 @@
-"""What enters a rebuilt layer: the constructor's arguments and the numbers, each compared with what is due."""
+"""The constructor's arguments and the numbers of a rebuilt layer, each checked before it is used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def class_of(path: str) -> type[nn.Module]:
 
 
 def arguments(record: Record, where: str) -> dict[str, Any]:
-    """The constructor's arguments, from the record's attributes; what an old file lacks has its default."""
+    """The constructor's arguments from the record's attributes. Those that an old file lacks keep defaults."""
     found = {}
     for name in LAYERS[record.path]:
         if name == "bias":
@@ -45,9 +45,9 @@ def arguments(record: Record, where: str) -> dict[str, Any]:
 
 
 def argument(value: Any, name: str, where: str) -> Any:
-    """``value`` if it is a plain setting of a sensible size."""
+    """``value``, if it is a plain setting of a sensible size. Otherwise RefusedFileError is raised."""
     parts = value if isinstance(value, (tuple, list)) else (value,)
-    # What enlarges the image is bounded closely: memory goes with its square.
+    # Settings that enlarge the image have a low limit, because memory grows with their square.
     limit = 1024 if name in _ENLARGING else 1 << 24
     if not all(type(part) in _SIMPLE for part in parts) or any(
         type(part) in (int, float) and not abs(part) <= limit for part in parts
@@ -57,7 +57,7 @@ def argument(value: Any, name: str, where: str) -> Any:
 
 
 def construct(cls: type[nn.Module], kwargs: Mapping[str, Any], where: str) -> Any:
-    """A layer without memory yet: sizes from a file are compared with its tensors before any is taken."""
+    """Build a layer without memory. Memory is taken only once the tensors have agreed with the sizes."""
     try:
         with torch.device("meta"):
             return cls(**kwargs)
@@ -93,7 +93,7 @@ def check_attributes(
 
 
 def fill(layer: nn.Module, record: Record, where: str) -> None:
-    """Put the record's parameters and buffers into a layer that has the same, by name and shape."""
+    """Put the record's parameters and buffers into ``layer``. Their names and shapes must agree."""
     stored = record.parameters
     own = layer._parameters
     if {n for n, v in own.items() if v is not None} != {n for n, v in stored.items() if v is not None}:

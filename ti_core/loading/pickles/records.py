@@ -1,8 +1,8 @@
-"""Reading a checked archive with torch's restricted reader, inert records standing where classes stood.
+"""Reads a checked archive with torch's restricted reader, with inert records in place of classes.
 
-No class that a file names is ever looked up: a layer, a network or a note of the training script becomes a
-:class:`Record` that keeps the path of the class and the state, and runs nothing. Real layers are built from
-the records afterwards (:mod:`ti_core.loading.pickles.layers`).
+A class that a file names is never looked up. A layer or network becomes a :class:`Record`, which keeps the
+path of the class and the state and runs nothing. A note of the training script becomes an :class:`Ignored`.
+Real layers are built from the records afterwards (:mod:`ti_core.loading.pickles.layers`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ti_core.loading.pickles.allowed import ALLOWED, READ_BY_TORCH, Kind
 from ti_core.loading.pickles.archive import TorchArchive
 
 _one_at_a_time = threading.Lock()
-"""torch keeps the allow-list of a reading in a global: two readings must not undo each other's."""
+"""torch keeps the allow-list of a reading in a global variable, so only one reading may run at a time."""
 
 
 class Record:
@@ -60,7 +60,7 @@ def _entries(found: Any) -> dict[str, Any]:
 
 
 class Ignored:
-    """What the training script left beside the weights: taken in, never looked at."""
+    """A note that the training script left beside the weights. Its content is dropped."""
 
     def __new__(cls, *args: Any) -> Ignored:
         return super().__new__(cls)
@@ -96,8 +96,7 @@ def read_archive(archive: TorchArchive, refs: Iterable[str]) -> Any:
         except ModelFileError:
             raise
         except Exception as error:
-            # The reader raises whatever its parts raise; all of it means that the content does not fit
-            # together.
+            # The reader can raise errors of any kind. Each means that the content does not fit together.
             raise ModelFileError(
                 f"The archive's content does not fit together ({type(error).__name__} while its tensors "
                 f"were read)."

@@ -74,7 +74,7 @@ def _check_bounds(count: int, offset: int, size: tuple[Any, ...], stride: tuple[
         raise UnfitError("has an impossible shape")
     elements = math.prod(size)
     reach = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) + 1 if elements else 0
-    # Strides of zero repeat numbers: a file of a few bytes could declare a tensor of any size.
+    # A stride of zero repeats numbers, so a file of a few bytes could declare a tensor of any size.
     if reach > count or elements > count:
         raise UnfitError("reaches beyond its storage")
 
@@ -92,13 +92,13 @@ _SILENT = {"_modules", "_parameters", "_buffers"}
 
 
 def tensors_in(root: Any) -> list[TensorInfo]:
-    """Every tensor below ``root`` with the name that its place gives it; one that cannot be is left out."""
+    """Every tensor below ``root``, named by its place. Impossible tensors are left out."""
     found: list[TensorInfo] = []
     seen: set[int] = set()
     stack: list[tuple[Any, str]] = [(root, "")]
     while stack:
         node, name = stack.pop()
-        # A name beyond the limit comes of absurd nesting, and would grow with every level of it.
+        # Only extreme nesting makes a name longer than the limit. The name grows with every level.
         if not isinstance(node, (Call, Pairs, list, tuple)) or id(node) in seen or len(name) > LIMITS.name:
             continue
         seen.add(id(node))

@@ -1,4 +1,4 @@
-"""Torch checkpoints: checked on paper, then read by torch's restricted reader."""
+"""Torch checkpoints: checked as an outline, then read by torch's restricted reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ti_core.loading.pickles.outline import outline_of
 
 @dataclass(frozen=True)
 class Examined:
-    """A checkpoint as far as it is known without reading its tensors."""
+    """What is known of a checkpoint before its tensors are read."""
 
     archive: TorchArchive
     outline: Outline
@@ -23,7 +23,7 @@ class Examined:
 
 
 def examine(data: bytes) -> Examined:
-    """Walk the archive and its pickle; the pickle's faults are findings, the archive's are raised."""
+    """Check the archive and its pickle. Faults of the pickle are findings; faults of the archive are raised."""
     archive = open_torch_archive(data)
     outline = outline_of(archive.pickle)
     return Examined(archive, outline, tuple(check(outline, archive.storage_bytes)))
@@ -34,8 +34,8 @@ def read_checkpoint(data: bytes) -> Any:
 
     Raises
     ------
-    RefusedFileError : it could run code, or exceeds the limits.
-    ModelFileError : it is damaged.
+    RefusedFileError : the checkpoint could run code, or exceeds the limits.
+    ModelFileError : the checkpoint is damaged.
     """
     examined = examine(data)
     gravest = worst(list(examined.findings))

@@ -1,4 +1,4 @@
-"""Whole modules: the forward pass is the registered architecture's, the layers are the file's."""
+"""Whole modules: the registered architecture supplies the forward pass, the file supplies the layers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NO_EFFECT = ("dropout.", "linear.Identity")
 
 
 def module_of(record: Record) -> tuple[str, nn.Module]:
-    """The name and the network of a whole module: a known one, or layers of ``torch.nn`` in sequence.
+    """The name and the network of a whole module, which is a known network or a layer of ``torch.nn``.
 
     Raises
     ------
-    RefusedFileError : its class is unknown, or it carries something that could run.
-    ModelFileError : its layers or weights do not fit together.
+    RefusedFileError : the module's class is unknown, or it carries something that could run.
+    ModelFileError : the module's layers or weights do not fit together.
     """
     while record.path in WRAPPERS:
         check_attributes(record, nn.Identity(), "model")
@@ -83,8 +83,8 @@ def _flat(record: Record) -> dict[str, torch.Tensor]:
 
 
 def _transplant(own: nn.Module, record: Record, builder: LayerBuilder, where: str) -> None:
-    """Put the layers below ``record`` into the network of ours that has the same names."""
-    # torchvision keeps the class of its norm layers as an attribute, which nothing calls afterwards.
+    """Put the layers below ``record`` into ``own``, whose layers have the same names."""
+    # torchvision keeps the class of its norm layers in an attribute. Nothing calls it afterwards.
     check_attributes(record, own, where, allowed={"_norm_layer"})
     fill(own, record, where)
     children = {name: child for name, child in record.children.items() if child is not None}
@@ -140,11 +140,11 @@ def _is_empty(child: Record) -> bool:
 
 
 def options_of(architecture: str, record: Record, options: Options) -> dict[str, Any]:
-    """What a whole module tells of itself beyond the shapes of its tensors.
+    """The options that a whole module stores and that the shapes of its tensors do not show.
 
     Raises
     ------
-    ValueError : it tells something that the architecture cannot be.
+    ValueError : the architecture cannot have these options.
     """
     return vit_options(record, options) if architecture == "simple_vit" else {}
 
@@ -156,11 +156,11 @@ _PATTERNS = (
 
 
 def vit_options(record: Record, options: Options) -> dict[str, Any]:
-    """The width of a head of a pickled SimpleViT, whose heads leave no trace in the shapes.
+    """The width of one head of a pickled SimpleViT, which the shapes do not show.
 
     Raises
     ------
-    ValueError : its patches, heads or position embedding are not those of the architecture.
+    ValueError : the network's patches, heads or position embedding are not those of the architecture.
     """
 
     def part(*names: str) -> Record:
