@@ -1,8 +1,8 @@
-"""ONNX graphs as differentiable PyTorch networks; a graph is data, and nothing in the file is ever run.
+"""ONNX graphs as differentiable PyTorch networks. A graph is data: nothing in the file is ever run.
 
-The way through the package: :mod:`container` (bytes, weights beside the graph) -> :mod:`graph` (operators,
-inlining, folding) -> :mod:`plan` (one shape of image) -> :mod:`network` (the ``nn.Module``); :mod:`load` puts
-them together. :mod:`registry` maps operators to the functions in :mod:`operators`.
+A file passes through :mod:`container` (bytes, weights beside the graph), :mod:`graph` (operators, inlining,
+folding), :mod:`plan` (one shape of image) and :mod:`network` (the ``nn.Module``). :mod:`load` puts them
+together. :mod:`registry` maps operators to the functions in :mod:`operators`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ def load_onnx(path: Path, companions: Sequence[Path] = ()) -> Model:
 
     Parameters
     ----------
-    path : the ``.onnx`` file. Weights that it keeps in other files must lie in the same folder,
-    companions : or be given here, under the name that the graph has for them; if it names one file and one is
-        given, that is the one, whatever its name.
+    path : the ``.onnx`` file. If it keeps weights in other files, they must lie in the same folder or be given
+        in ``companions``.
+    companions : weight files. Each must have the name that the graph gives it. If the graph names one file and
+        one is given, its name may differ.
 
     Returns
     -------
-    The network from ``N x C x H x W`` to ``N x K``, whatever batch size it was exported with.
+    The network from ``N x C x H x W`` to ``N x K``, for any N, whatever batch size it was exported with.
 
     Raises
     ------
-    RefusedFileError : it holds loops, custom operators, links out of its folder or sizes beyond the limits.
-    ModelFileError : it is no ONNX file, a part of it is missing, or it is no image classifier.
+    RefusedFileError : the file holds loops, custom operators or sizes beyond the limits, or names a weight
+        file outside its folder.
+    ModelFileError : the file is no ONNX file or no image classifier, or a part of it is missing.
     """
     from ti_core.loading.onnx.load import open_model
 

@@ -1,4 +1,4 @@
-"""The file on disk: the graph's bytes, the weights kept beside it, and the digest of both."""
+"""The files on disk: the graph's bytes, the weight files beside it, and the digest of both."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Container:
 
     Parameters
     ----------
-    path : the file, or None for a graph that lives in memory and has no folder.
-    companions : its other files, where they do not lie beside it.
+    path : the file, or None for a graph in memory, which has no folder.
+    companions : the other files, if they do not lie beside ``path``.
     """
 
     def __init__(self, path: Path | None = None, companions: Sequence[Path] = ()) -> None:
@@ -41,7 +41,7 @@ class Container:
         self._sizes: dict[str, int] = {}
 
     def read(self) -> ModelProto:
-        """Parse the graph; ModelFileError where it is none."""
+        """Parse the graph. ModelFileError is raised if the file holds none."""
         if self.path is None:
             raise ValueError("a container without a path has nothing to read")
         try:
@@ -59,7 +59,7 @@ class Container:
         return self.parse(content)
 
     def parse(self, content: bytes) -> ModelProto:
-        """The graph in `content`; ModelFileError where it is none."""
+        """The graph in `content`. ModelFileError is raised if there is none."""
         name = self.path.name if self.path else "The graph"
         try:
             model: ModelProto = onnx.ModelProto.FromString(content)
@@ -70,7 +70,7 @@ class Container:
         return model
 
     def sha256(self) -> str:
-        """Digest of the graph's file followed by its weight files, in the order of the graph."""
+        """SHA-256 of the graph's file followed by its weight files, in the order of the graph."""
         digest = self._digest.copy()
         for name in self.data_files:
             with self._open(name) as file:
@@ -83,12 +83,12 @@ class Container:
 
         Parameters
         ----------
-        proto : its declaration; its sizes are checked before anything is allocated.
-        widen : every floating type becomes float32.
+        proto : the constant's declaration. The sizes are checked before anything is allocated.
+        widen : whether every floating type becomes float32.
 
         Raises
         ------
-        RefusedFileError, ModelFileError : the declaration is beyond the limits, or does not fit the content.
+        RefusedFileError, ModelFileError : the declaration exceeds the limits, or does not fit the content.
         """
         where = f"The constant '{limits.shown(proto.name)}'"
         kind = torch_type(proto.data_type, where)
@@ -151,7 +151,7 @@ class Container:
         return np.frombuffer(raw, kind).reshape(list(proto.dims))
 
     def _open(self, name: str) -> BinaryIO:
-        """Open a weight file; only a plain file of this name in the graph's own folder will do."""
+        """Open a weight file. It must be a plain file in the graph's folder or among the companions."""
         shown = limits.shown(name)
         if self.path is None:
             raise ModelFileError(f"The graph keeps weights in '{shown}', but has no folder.")
@@ -176,7 +176,7 @@ class Container:
 
 
 def _open_plain(path: Path, flags: int = 0) -> BinaryIO:
-    # Without O_NONBLOCK, opening a named pipe would wait for ever for somebody to write to it.
+    # Without O_NONBLOCK, opening a named pipe would wait until a program writes to it.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags), "rb")
 
 

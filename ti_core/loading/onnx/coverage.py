@@ -1,4 +1,4 @@
-"""How much of ONNX is understood: the operators' own test cases, counted.
+"""How much of ONNX is supported, counted by the test cases of the operators.
 
 ``python -m ti_core.loading.onnx.coverage`` runs the test cases that the ``onnx`` package ships for the
 operators in the table and prints the counts; ``--write FILE`` writes them as a document.
@@ -47,19 +47,19 @@ UNSUPPORTED: dict[str, str] = {
     r"test_training_dropout(_default)?(_mask)?": DROPOUT,
     r"test_maxpool_with_argmax.*": "the places of the largest values as an output",
 }
-"""Test cases of operators in the table that are known not to work, by regular expression, with the reason."""
+"""Regular expressions for the test cases that are known to fail, each with the reason."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One test case.
+    """The result of one test case.
 
     Parameters
     ----------
-    case : its name.
-    operator : what it is about.
+    case : name of the case.
+    operator : the operator that the case tests.
     failure : what went wrong, or None.
-    expected : why it is expected to go wrong, or "".
+    expected : why the case is expected to fail, or "".
     """
 
     case: str
@@ -69,7 +69,7 @@ class Result:
 
 
 def run_cases(names: str = "*") -> list[Result]:
-    """Run the test cases whose operators are all in the table; `names` is a pattern."""
+    """Run the test cases whose operators are all in the table. `names` is a pattern for their names."""
     results = []
     for case in _cases():
         nodes = case.model.graph.node
@@ -91,7 +91,7 @@ def _cases() -> list[Any]:
 
 
 def _subject(case: Any) -> str:
-    """The operator that a case is about."""
+    """The operator that a case tests."""
     if len(case.model.graph.node) == 1:
         return str(case.model.graph.node[0].op_type)
     return COMPOSED
@@ -116,7 +116,7 @@ def _array(value: Any) -> Any:
 
 
 def _first_float(case: Any, inputs: Sequence[Any]) -> int | None:
-    """The input to treat as an image: the first floating one that is not a shape or the like."""
+    """Position of the input to treat as an image: the first floating one that is not used as a list."""
     nodes = case.model.graph.node
     opset = max((o.version for o in case.model.opset_import if not o.domain), default=1)
     entry = registry.find(nodes[0].domain, nodes[0].op_type, opset) if len(nodes) == 1 else None
@@ -128,7 +128,7 @@ def _first_float(case: Any, inputs: Sequence[Any]) -> int | None:
 
 
 def _compute(model: ModelProto, inputs: Sequence[Any], moving: int | None) -> list[torch.Tensor]:
-    """The outputs when the inputs are constants, but for the one at `moving`, which comes as images do."""
+    """The outputs, with the input at `moving` given in the way of images and all others as constants."""
     frozen = ModelProto()
     frozen.CopyFrom(model)
     declared = [v.name for v in frozen.graph.input]
@@ -174,7 +174,7 @@ class Counts:
 
 
 def count(results: Sequence[Result]) -> Counts:
-    """Sum up; unexpected are failures without a reason, and reasons without a failure."""
+    """Count the results. Failures without a reason and reasons without a failure are unexpected."""
     unexpected = tuple(r.case for r in results if (r.failure is None) == bool(r.expected))
     failed = sum(r.failure is not None for r in results)
     return Counts(len(results) - failed, failed, unexpected)

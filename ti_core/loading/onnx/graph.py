@@ -1,4 +1,4 @@
-"""From the graph in the file to a :class:`Program`: operators found, functions inlined, constants folded."""
+"""Turns the graph of a file into a :class:`Program`: finds operators, inlines functions, folds constants."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ def build(model: ModelProto, container: Container, *, widen: bool = True) -> Pro
     Parameters
     ----------
     model : the parsed file.
-    container : where its constants come from.
-    widen : half and double precision become float32.
+    container : the source of the graph's constants.
+    widen : whether half and double precision become float32.
 
     Raises
     ------
-    RefusedFileError : loops, open branches, custom domains, sparse constants, sizes beyond the limits.
-    ModelFileError : an operator that is not supported, or a graph that contradicts itself.
+    RefusedFileError : the graph holds loops, branches on values that are not constant, custom domains, sparse
+        constants, or sizes beyond the limits.
+    ModelFileError : the graph holds an unsupported operator or contradicts itself.
     """
     return _Builder(model, container, widen).build(model.graph)
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What names mean in a graph, a branch or a function body."""
+    """The names, opsets and attributes that are valid in a graph, a branch or a function body."""
 
     names: dict[str, int]
     opsets: Mapping[str, int]
@@ -167,7 +168,7 @@ class _Builder:
                 self._bind(name, number, scope)
 
     def _step(self, step: Step) -> None:
-        """Compute a step whose inputs are all known; keep any other for later."""
+        """Compute a step if all its inputs are constants. Otherwise add it to the program."""
         if step.operator.name == "BatchNormalization":
             self.statistics.update(step.inputs[3:5])
         if any(i != ABSENT and i not in self.constants for i in step.inputs):
@@ -184,7 +185,7 @@ class _Builder:
                 self.constants[number] = tensor
 
     def _branch(self, node: NodeProto, inputs: list[int], label: str, scope: _Scope) -> None:
-        """Inline the one branch of an If that can be taken."""
+        """Inline the branch of an If that its constant condition selects."""
         condition = self.constants.get(inputs[0]) if inputs else None
         if condition is None or condition.numel() != 1:
             raise RefusedFileError(
@@ -202,7 +203,7 @@ class _Builder:
     def _inline(
         self, function: FunctionProto, node: NodeProto, inputs: list[int], label: str, scope: _Scope
     ) -> None:
-        """Put the body of a local function in the place of its call."""
+        """Replace the call of a local function by the function's body."""
         if scope.depth >= limits.MAX_DEPTH:
             raise RefusedFileError(f"{label} calls functions more than {limits.MAX_DEPTH} deep.")
         if len(inputs) > len(function.input):
@@ -252,7 +253,7 @@ class _Builder:
 
 
 def _resolve(attribute: AttributeProto, scope: _Scope) -> AttributeProto | None:
-    """The attribute itself or, in a function, what the call gives for it; None: left out."""
+    """The attribute, or the value that the call gives for it in a function, or None if the call gives none."""
     if not attribute.ref_attr_name:
         return attribute
     given = scope.attributes.get(attribute.ref_attr_name)

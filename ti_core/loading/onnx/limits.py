@@ -12,7 +12,7 @@ MAX_WEIGHT_BYTES = 4 * 1024**3
 MAX_NODES = 50_000
 """Nodes, after local functions are inlined; a ViT-L has about 3,000."""
 MAX_DEPTH = 16
-"""Functions that call functions."""
+"""How deeply functions and branches may be nested."""
 MAX_DATA_FILES = 1_000
 MAX_RANK = 16
 MAX_NUMBERS = 2**28
@@ -20,16 +20,16 @@ MAX_NUMBERS = 2**28
 MAX_LIST = 4_096
 """Numbers in a tensor that is used as a list: a shape, axes, paddings."""
 MAX_PIXELS = 2**24
-"""Numbers in one image: 3 x 2,048 x 2,048 is within."""
+"""Numbers in one image. 3 x 2,048 x 2,048 is allowed."""
 MAX_BATCH = 1_024
 """Images in a batch that the graph fixes."""
 MAX_TEXT = 200
 
 
 def shown(text: str | bytes, length: int = MAX_TEXT) -> str:
-    """Text from the file, fit for a message: cut short, and without characters that steer a terminal.
+    """Text from the file made safe for a message: shortened, and without characters that control a terminal.
 
-    protobuf gives bytes for a damaged text field.
+    protobuf returns bytes for a damaged text field.
     """
     return masked(text, length)
 
@@ -42,7 +42,7 @@ class Budget:
         self.left = self.limit
 
     def check(self, numbers: int, label: str) -> None:
-        """RefusedFileError when the node described by `label` wants more numbers than are left."""
+        """Raise RefusedFileError if the node called `label` needs more numbers than are left."""
         if numbers > self.left:
             shown = f"{numbers:,}" if numbers < 10**18 else "more than 10^18"
             raise RefusedFileError(

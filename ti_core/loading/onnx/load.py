@@ -1,4 +1,4 @@
-"""From a file to a :class:`~ti_core.loading.model.Model`: which input and output to use."""
+"""Opens a file as a :class:`~ti_core.loading.model.Model`, and finds its input and its class scores."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from ti_core.loading.onnx.types import type_name
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 SIZES = (32, 28, 64, 224)
-"""Sides of images to try where the graph leaves them open."""
+"""Sides of images to try if the graph does not fix them."""
 CHANNELS = (1, 3)
 MOST_OUTPUTS = 8
-"""Outputs of which each may be the class scores: features, auxiliary heads."""
+"""How many outputs are kept as possible class scores. Some graphs also return features or auxiliary heads."""
 BATCHES = (1, 2)
-"""Batch sizes to try where the graph leaves it open; some take only the one that they were exported with."""
+"""Batch sizes to try if the graph does not fix one. Some graphs accept only that of their export."""
 TOLERANCE = 1e-4
-"""How much scores may differ, relative to the largest, when the image goes through in another batch."""
+"""How much the scores of an image may differ between batch sizes, relative to the largest score."""
 
 
 @dataclass(frozen=True)
 class _Input:
-    """The images as the graph declares them; None: left open."""
+    """The images as the graph declares them. None stands for a size that the graph does not fix."""
 
     batch: int | None
     channels: int | None
@@ -66,7 +66,7 @@ def open_model(path: Path, companions: Sequence[Path] = ()) -> Model:
         format="onnx",
         architecture="onnx graph",
         parameters=sum(p.numel() for p in network.parameters()),
-        # Where several outputs could be the scores, trying on labelled images tells which.
+        # If several outputs could be the scores, labelled images later show which one is.
         classes=counts.pop() if len(counts) == 1 else None,
         input_shape=(images.shape[1], declared.height or 0, declared.width or 0),
         metadata={**_said(proto), **several, **batching, **_input_notes(declared), **_file_notes(container)},
@@ -87,7 +87,7 @@ class _Candidate:
 
 
 def _input(program: Program) -> _Input:
-    """Read the declared input: one batch of images, whose channels come first or last."""
+    """Read the declared input, which must be one batch of images with the channels first or last."""
     if len(program.inputs) != 1:
         names = ", ".join(f"'{limits.shown(v.name, 40)}'" for v in program.declared_inputs[:5])
         raise ModelFileError(
@@ -119,7 +119,7 @@ def _input(program: Program) -> _Input:
 
 
 def _only_cast(program: Program, value: Value) -> None:
-    """Refuse whole-number images unless the graph makes them floating first, where gradients can begin."""
+    """Refuse whole-number images unless the graph first casts them to float, so that gradients exist."""
     users = [s for s in program.steps if program.inputs[0] in s.inputs]
     if not all(step.operator.of_shapes or step.attributes.get("to") == TensorProto.FLOAT for step in users):
         raise ModelFileError(
@@ -129,7 +129,7 @@ def _only_cast(program: Program, value: Value) -> None:
 
 
 def _candidates(program: Program, declared: _Input) -> tuple[list[_Candidate], torch.Tensor]:
-    """Every output that may hold the class scores, in the graph's order, and two images that the graph takes."""
+    """Every output that may hold the class scores, in the graph's order, and two images that fit the input."""
     first: ModelFileError | None = None
     for exported, size in product([declared.batch] if declared.batch else BATCHES, _sizes(declared)):
         images = torch.rand((2, *size), generator=torch.Generator().manual_seed(0))
@@ -163,7 +163,7 @@ def _candidates(program: Program, declared: _Input) -> tuple[list[_Candidate], t
 def _settled(
     candidate: _Candidate, declared: _Input, images: torch.Tensor
 ) -> tuple[OnnxNetwork, dict[str, str]]:
-    """The network, ready for batches of any size, and a note on how they go through."""
+    """The network, ready for batches of any size, and a note on how it processes them."""
     return candidate.network.eval(), _batching(candidate.network, declared.batch, images)
 
 
@@ -179,13 +179,13 @@ def _sizes(declared: _Input) -> list[tuple[int, int, int]]:
 
 
 def _are_scores(shape: torch.Size, images: int) -> bool:
-    """One row of at least two scores per image; a map of scores one pixel large counts too."""
+    """Whether there is one row of at least two scores per image, or a map of scores of 1 x 1 pixel."""
     flat = len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
     return flat and shape[0] == images and shape[1] >= 2
 
 
 def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) -> dict[str, str]:
-    """Settle how batches go through: the fastest way that agrees with the batch size of the export."""
+    """Choose the fastest way to process batches that gives the same scores as the exported batch size."""
     network.batching = Batching.CHUNKS
     with torch.no_grad():
         wanted = network(images)
@@ -210,7 +210,7 @@ def _agrees(network: OnnxNetwork, way: Batching, images: torch.Tensor, wanted: t
 
 
 def _said(proto: ModelProto) -> dict[str, str]:
-    """What the file says of itself, cut short: it is untrusted text."""
+    """What the file says about itself. It is untrusted text, so it is shortened."""
     opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
     said = {"opset": str(opset)}
     if proto.producer_name:

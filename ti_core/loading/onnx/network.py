@@ -18,11 +18,11 @@ from ti_core.loading.onnx.program import Program
 from ti_core.loading.onnx.rebatch import Rebatch
 
 PLANS_KEPT = 8
-"""Shapes of input whose plans are kept: a full batch, a last smaller one, single images, ..."""
+"""How many plans are kept, one for each shape of input: a full batch, a smaller last one, single images, ..."""
 
 
 class Batching(Enum):
-    """How a batch of N images goes through a graph; the text says it to a person."""
+    """How a graph processes a batch of N images. The value describes it for users."""
 
     WHOLE = "any batch size"
     REWRITTEN = "exported for {n} image(s) at a time; the constant batch size in its reshapes is replaced"
@@ -32,12 +32,12 @@ class Batching(Enum):
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies between images ``N x C x H x W`` in [0, 1] and the graph's input.
+    """How images ``N x C x H x W`` in [0, 1] become the graph's input.
 
     Parameters
     ----------
-    channels_last : the graph takes ``N x H x W x C``.
-    scale : what the pixels are multiplied with.
+    channels_last : whether the graph takes ``N x H x W x C``.
+    scale : the factor by which pixels are multiplied.
     """
 
     channels_last: bool = False
@@ -45,12 +45,12 @@ class Layout:
 
 
 class OnnxNetwork(nn.Module):
-    """The graph's first output as a function of its only input, differentiable.
+    """The graph's output as a differentiable function of its input.
 
     Parameters
     ----------
     program : a program with one input and one output.
-    layout : how the graph wants its images.
+    layout : how images become the graph's input.
     exported : the batch size that the graph was exported with.
     """
 
@@ -71,7 +71,7 @@ class OnnxNetwork(nn.Module):
                 self.register_buffer(f"value_{number}", constant)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores ``N x K`` of images ``N x C x H x W``; ModelBehaviourError where they do not fit."""
+        """Scores ``N x K`` of images ``N x C x H x W``. ModelBehaviourError is raised if they do not fit."""
         x = self._adapted(images)
         if self.batching is Batching.CHUNKS:
             return self._in_chunks(x)
@@ -81,7 +81,7 @@ class OnnxNetwork(nn.Module):
         return self._rows(self._run(x), len(x))
 
     def _run(self, x: Tensor) -> Tensor:
-        """The graph's output, by the plan for inputs of this shape, which the first of them makes."""
+        """The graph's output. The first input of each shape makes a plan, which later inputs reuse."""
         key = (x.shape, x.dtype, x.device, self.batching is Batching.REWRITTEN)
         plan = self._plans.get(key)
         if plan is not None:
@@ -101,7 +101,7 @@ class OnnxNetwork(nn.Module):
         return make_plan(self._program, known, [x], Budget(len(x)), rewrite)
 
     def shape_of_scores(self, images: Tensor) -> torch.Size | None:
-        """What the graph gives for a batch of its export's size; None where the pixels play no part in it."""
+        """Shape of the output for a batch of the exported size, or None if it does not depend on the pixels."""
         with torch.no_grad():
             plan, scores = self._make_plan(self._filled(self._adapted(images[:1])))
         return scores[0].shape if plan.outputs[0] in plan.shapes else None
@@ -115,7 +115,7 @@ class OnnxNetwork(nn.Module):
         return torch.cat([self._rows(self._run(self._filled(c)), self.exported)[: len(c)] for c in chunks])
 
     def _filled(self, chunk: Tensor) -> Tensor:
-        """The chunk, made as large as the exported batch by repeating its last image."""
+        """The chunk, filled up to the exported batch size by repeating its last image."""
         missing = self.exported - len(chunk)
         return torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])]) if missing else chunk
 
@@ -129,7 +129,7 @@ class OnnxNetwork(nn.Module):
         return weight.detach()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> OnnxNetwork:
-        # Plans hold the constants themselves, which moving the module to a device replaces.
+        # Plans hold the constants themselves. Moving the module to a device replaces the constants.
         self._plans.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self

@@ -1,4 +1,4 @@
-"""What an ONNX file declares, for the file report: parsed, and nothing built or allocated from it."""
+"""What an ONNX file declares, for the file report. The file is parsed, but no network is built from it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _NAMES = {"float": "float32", "double": "float64"}
 
 
 def weight_file(graph: Path, name: str, companions: Sequence[Path] = (), others: int = 0) -> Path:
-    """Where the weight file that a graph calls ``name`` is to be found: given, or in the graph's own folder.
+    """Path of the weight file that a graph calls ``name``: a given file, or one in the graph's folder.
 
     Parameters
     ----------
-    companions : files given beside the graph; if it names one file and one is given, that is the one.
+    companions : given files. If the graph names one file and one is given, its name may differ.
     others : how many other weight files the graph names.
 
     Raises
     ------
-    RefusedFileError : the name is no plain file name, or the place is a link.
+    RefusedFileError : ``name`` is no plain file name, or the path is a link.
     """
     if not name or name in (".", "..") or any(c in name for c in "/\\\0") or Path(name).name != name:
         raise RefusedFileError(
@@ -37,7 +37,7 @@ def weight_file(graph: Path, name: str, companions: Sequence[Path] = (), others:
         )
     given = next((path for path in companions if path.name == name), None)
     if given is None and len(companions) == 1 and not others:
-        # An upload may have been renamed on its way; whether it is the right one, its size tells.
+        # An upload may have been renamed. Its size shows later whether it is the right file.
         given = companions[0]
     place = given or graph.parent / name
     if place.is_symlink():
@@ -46,7 +46,7 @@ def weight_file(graph: Path, name: str, companions: Sequence[Path] = (), others:
 
 
 def missing(graph: str, name: str) -> ModelFileError:
-    """The error for a weight file that is not there."""
+    """The error for a missing weight file."""
     return ModelFileError(
         f"'{graph}' keeps its weights in a second file, '{shown(name)}', which is not beside it: "
         "give both files, or export again with torch.onnx.export(..., external_data=False), which "
@@ -57,7 +57,7 @@ def missing(graph: str, name: str) -> ModelFileError:
 def outline(
     data: bytes, path: Path, companions: Sequence[Path] = ()
 ) -> tuple[tuple[Member, ...], tuple[TensorInfo, ...], tuple[Finding, ...]]:
-    """The weight files, the constants, and what speaks against opening the graph.
+    """The weight files, the constants, and the findings that prevent opening the graph.
 
     Raises
     ------

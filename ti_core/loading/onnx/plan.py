@@ -1,8 +1,8 @@
-"""A program for one shape of input: whatever depends on shapes alone is computed here, once.
+"""A plan is a program for one shape of input. Whatever depends on shapes alone is computed once, for the plan.
 
-Exporters write much arithmetic on shapes (Shape, Gather, Concat, ...) in front of a Reshape. For a given
-shape of the input all of that is constant, so a plan holds only the steps that look at pixels, their other
-arguments already bound. A plan is made while the first images of that shape go through.
+Exporters write much arithmetic on shapes (Shape, Gather, Concat, ...) in front of a Reshape. For one shape of
+the input its results are constant. So a plan holds only the steps that depend on pixels, with their other
+arguments already bound. A plan is made while the first images of its shape are processed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rewrite = Callable[[Step, list[Any], list[bool]], None]
 
 @dataclass(frozen=True)
 class Action:
-    """One call of a plan: the places of its arguments and results, and the places that are free after it."""
+    """One call of a plan, with the places of its arguments and results and the places to free after it."""
 
     function: Callable[..., Any]
     arguments: tuple[int, ...]
@@ -39,10 +39,10 @@ class Plan:
 
     Parameters
     ----------
-    actions : what to compute, in order.
+    actions : the calls, in order.
     values : the constants in their places, None elsewhere.
     inputs, outputs : places of the inputs and outputs.
-    shapes : of every value that depends on the inputs, by its number in the program.
+    shapes : shape of every value that depends on the inputs, by the value's number in the program.
     """
 
     actions: tuple[Action, ...]
@@ -52,7 +52,7 @@ class Plan:
     shapes: Shapes
 
     def run(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Compute the outputs; gradients flow from them to the inputs."""
+        """Compute the outputs. They are differentiable with respect to the inputs."""
         values = list(self.values)
         for place, tensor in zip(self.inputs, inputs, strict=True):
             values[place] = tensor
@@ -82,15 +82,16 @@ def make_plan(
     budget: Budget,
     rewrite: Rewrite | None = None,
 ) -> tuple[Plan, list[torch.Tensor]]:
-    """Compute the outputs, and plan for further inputs of the same shapes, element types and device.
+    """Compute the outputs, and make a plan for further inputs of the same shapes, types and device.
 
     Parameters
     ----------
     program : what to compute.
-    constants : its constants.
+    constants : the program's constants, by number.
     inputs : one tensor for each input of the program.
     budget : how many numbers all values together may have.
-    rewrite : may change the arguments of a step (in place); told which are constant.
+    rewrite : called with each step, its arguments and which of them are constant. It may change the arguments
+        in place.
 
     Raises
     ------
@@ -142,8 +143,8 @@ def _lay_out(
 ) -> Plan:
     """Give every value a place, and free each one after its last use.
 
-    Values that depend on the inputs keep their number as their place; bound arguments come behind them, and
-    one more place takes the outputs that nobody names.
+    The place of a value that depends on the inputs is its number. One further place takes the outputs without
+    a name. The bound arguments come last.
     """
     nowhere = program.size
     places: list[Any] = [None] * (program.size + 1)

@@ -1,4 +1,4 @@
-"""What a graph becomes: a straight list of steps over numbered values."""
+"""A graph as a program: a plain list of steps on numbered values."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ti_core.loading.onnx.limits import Budget
 from ti_core.loading.onnx.registry import Operator
 
 ABSENT = -1
-"""An optional input that is left out, or an output that nobody names."""
+"""Stands for an optional input that is left out, or an output without a name."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node.
+    """One step of a program: a node of the graph.
 
     Parameters
     ----------
-    operator : what it computes.
+    operator : what the step computes.
     label : the node in words, for messages.
     inputs, outputs : numbers of values, or ABSENT.
     attributes : the keywords of the operator's function.
@@ -36,9 +36,9 @@ class Step:
     attributes: Mapping[str, Any]
 
     def call(self, arguments: Sequence[Any], budget: Budget) -> tuple[torch.Tensor, ...]:
-        """Compute the outputs, once their sizes are known to be within the budget.
+        """Compute the outputs, after checking that their sizes are within the budget.
 
-        Whatever goes wrong inside becomes one sentence that names the node.
+        Any error is raised with one sentence that names the node.
         """
         keywords = self.keywords()
         try:
@@ -63,7 +63,7 @@ class Step:
         return dict(self.attributes)
 
     def arguments(self, values: Sequence[Any], known: Sequence[bool]) -> list[Any]:
-        """The function's positional arguments: lists and scalars as Python numbers where they are known."""
+        """The function's positional arguments. Constant lists and scalars become Python numbers."""
         arguments = list(values)
         if self.operator.constant and not all(known):
             raise ModelFileError(
@@ -89,20 +89,20 @@ class Step:
         self, arguments: Sequence[Any], budget: Budget, device: torch.device
     ) -> tuple[torch.Tensor, ...]:
         """The outputs as constants."""
-        # Tensors made in inference mode could not take part in a gradient later.
+        # Tensors made in inference mode could not be used in a gradient later.
         with torch.inference_mode(False), torch.no_grad(), torch.device(device):
             return self.call(arguments, budget)
 
 
 def first_line(error: Exception) -> str:
-    """The beginning of an exception's text, as the end of a sentence."""
+    """The first line of an exception's text, ending with a full stop."""
     text = limits.shown(str(error).strip().split("\n")[0])
     return (text or type(error).__name__).rstrip(".") + "."
 
 
 @dataclass(frozen=True)
 class Value:
-    """What the file declares of an input or output: its name, element type and dimensions (None: open)."""
+    """The declared name, element type and dimensions of an input or output. None stands for any size."""
 
     name: str
     kind: int
@@ -115,12 +115,12 @@ class Program:
 
     Parameters
     ----------
-    steps : in the order of computation; only those that the outputs need.
-    constants : values known without the image, by number.
+    steps : the steps that the outputs need, in the order of computation.
+    constants : values that do not depend on the image, by number.
     inputs, outputs : numbers of the graph's inputs and outputs.
-    declared_inputs, declared_outputs : what the file says of them.
-    size : how many numbers are in use.
-    statistics : constants that count as buffers, not as weights: the running statistics of batch norm.
+    declared_inputs, declared_outputs : what the file declares of the inputs and outputs.
+    size : how many values are numbered.
+    statistics : numbers of the running statistics of batch norm. They count as buffers, not as weights.
     """
 
     steps: tuple[Step, ...]
@@ -133,7 +133,7 @@ class Program:
     statistics: frozenset[int] = field(default=frozenset())
 
     def last_uses(self) -> list[list[int]]:
-        """For each step, the values that nothing after it needs."""
+        """For each step, the values that no later step and no output needs."""
         last: dict[int, int] = {}
         for i, step in enumerate(self.steps):
             last.update(dict.fromkeys((*step.inputs, *step.outputs), i))

@@ -1,4 +1,4 @@
-"""Graphs exported for a fixed number of images: letting another number through."""
+"""Runs graphs that were exported for a fixed number of images with another number."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ti_core.loading.onnx.program import Step
 
 
 class Rebatch:
-    """Replaces the batch size where a graph holds it as a constant, and only where that is provably right.
+    """Replaces the batch size where a graph holds it as a constant and the replacement is provably right.
 
-    Two places: a Reshape whose input is the batch along axis 0 and whose target begins with the exported
-    batch size (elements are stored image by image, so image by image is how they are reshaped), and a
-    constant that is joined to every image, such as a class token, which is repeated.
+    There are two such places. The first is a Reshape whose input has the images along axis 0 and whose target
+    shape begins with the exported batch size. Elements are stored image by image, so each image is reshaped by
+    itself. The second is a constant that is joined to every image, such as a class token. It is repeated.
 
     Parameters
     ----------
-    shapes : of the values when the exported number of images goes through.
-    exported, wanted : numbers of images.
+    shapes : shapes of the values for the exported number of images.
+    exported, wanted : the exported and the new number of images.
     """
 
     def __init__(self, shapes: Shapes, exported: int, wanted: int) -> None:
@@ -49,7 +49,7 @@ class Rebatch:
                         values[i] = values[i].expand(self.wanted, *values[i].shape[1:])
 
     def _is_batch(self, number: int, value: torch.Tensor) -> bool:
-        """Whether axis 0 counts the images: it alone changed with their number."""
+        """Whether axis 0 counts the images. It does if it alone changed with their number."""
         before = self.shapes.get(number)
         if not before or value.shape[0] != self.wanted:
             return False

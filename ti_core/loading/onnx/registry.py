@@ -1,7 +1,7 @@
 """The table from ONNX operators to functions on tensors; importing :mod:`.operators` fills it.
 
-A function takes the operator's inputs by position (an absent optional one is None) and its attributes by
-keyword, under their ONNX names, and returns a tensor or a tuple of tensors.
+A function takes the operator's inputs by position (None for an absent optional input) and its attributes by
+keyword, under their ONNX names. It returns a tensor or a tuple of tensors.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator from one opset on.
+    """The meaning of one operator from a certain opset on.
 
     Parameters
     ----------
-    name, domain : as ONNX has them; the domain is "" for the standard operators.
+    name, domain : the names in ONNX. The domain is "" for the standard operators.
     since : the first opset with this meaning.
-    function : what it computes.
+    function : the function that computes the operator.
     attributes : the attributes that the function understands.
-    inputs : how many inputs it takes at most; None: any number.
-    lists : positions of inputs that reach the function as Python numbers or lists of them. Their values must
-        not depend on the pixels, because they decide the shape of the result.
-    scalars : positions of inputs that reach it as a Python number where they are constant and single.
-    of_shapes : the result depends on the shapes of the inputs alone.
-    constant : takes constants only, because the shape of its result depends on their values.
-    size : how many numbers the operator makes, from the same arguments; see :mod:`.sizes`.
-    wants_outputs : the function takes the number of outputs as the keyword ``outputs``.
+    inputs : the largest number of inputs, or None for any number.
+    lists : positions of inputs that are passed as Python numbers or lists of them. Their values must not
+        depend on the pixels, because they decide the shape of the result.
+    scalars : positions of inputs that are passed as a Python number if they are constant and hold one number.
+    of_shapes : whether the result depends on the shapes of the inputs alone.
+    constant : whether all inputs must be constant, because the shape of the result depends on their values.
+    size : computes from the same arguments how many numbers the operator makes; see :mod:`.sizes`.
+    wants_outputs : whether the function takes the number of outputs as the keyword ``outputs``.
     """
 
     name: str
@@ -64,7 +64,7 @@ def operator(
     constant: bool = False,
     size: Callable[..., int] = sizes.broadcast,
 ) -> Callable[[Function], Function]:
-    """Enter a function into the table; for the parameters see :class:`Operator`."""
+    """Enter a function into the table. :class:`Operator` explains the parameters."""
 
     def enter(function: Function) -> Function:
         keywords, inputs = _signature(function)
@@ -91,7 +91,7 @@ def operator(
 
 
 def _signature(function: Callable[..., Any]) -> tuple[frozenset[str], int | None]:
-    """The names that may be keywords, and the number of positional parameters (None: any)."""
+    """The names of keyword parameters, and the number of positional parameters (None for any number)."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (
@@ -107,7 +107,7 @@ def _signature(function: Callable[..., Any]) -> tuple[frozenset[str], int | None
 
 
 def find(domain: str, name: str, opset: int) -> Operator | None:
-    """The meaning of an operator in an opset, or None where there is none."""
+    """The meaning of an operator in an opset, or None if it has none."""
     older = [one for one in _TABLE.get((domain, name), ()) if one.since <= opset]
     return older[-1] if older else None
 

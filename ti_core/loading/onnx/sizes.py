@@ -1,8 +1,8 @@
-"""How many numbers an operator is about to make, worked out before it takes memory for them.
+"""How many numbers an operator will make, computed before it takes memory for them.
 
-Each function takes what the operator's function takes, and returns the count of the largest value that it
-makes on the way to its result. Most operators make no more than their inputs hold when broadcast against each
-other.
+Each function takes the same arguments as the operator's function. It returns the number of elements of the
+largest value that the operator makes, intermediate values included. For most operators this is the size of
+their inputs after broadcasting.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ti_core.loading.onnx.windows import Windows, windows
 
 
 def broadcast_shape(shapes: Sequence[Sequence[int]]) -> list[int]:
-    """The common shape of tensors; where they do not fit, that of the longest axes."""
+    """The common shape of tensors after broadcasting. Where axes do not fit, the longest counts."""
     rank = max((len(s) for s in shapes), default=0)
     padded = [[1] * (rank - len(s)) + list(s) for s in shapes]
     return [0 if 0 in axis else max(axis) for axis in zip(*padded, strict=True)]
 
 
 def broadcast(*values: Any, **_: Any) -> int:
-    """Elementwise operators."""
+    """For elementwise operators."""
     return prod(broadcast_shape([v.shape for v in values if isinstance(v, Tensor)]))
 
 
 def first(x: Any, *_: Any, **__: Any) -> int:
-    """Operators whose result is no larger than their first input."""
+    """For operators whose result is no larger than their first input."""
     return x.numel() if isinstance(x, Tensor) else 0
 
 
 def together(*values: Any, **_: Any) -> int:
-    """Operators that put their inputs side by side."""
+    """For operators that concatenate their inputs."""
     return sum(v.numel() for v in values if isinstance(v, Tensor))
 
 
@@ -63,7 +63,7 @@ def einsum(*tensors: Tensor, equation: str) -> int:
             before + after, [*tensor.shape[: len(before)], *tensor.shape[middle:]], strict=False
         ):
             lengths[label] = max(lengths.get(label, 1), n)
-    # Two tensors are multiplied as matrices; more of them pass through values that nobody names.
+    # Two tensors are multiplied as matrices. With more tensors, intermediate values can have every axis.
     kept = right.replace("...", "") if arrow and len(tensors) <= 2 else "".join(lengths)
     return prod(broadcast_shape(rest)) * prod(lengths.get(label, 1) for label in kept)
 

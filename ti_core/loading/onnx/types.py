@@ -17,7 +17,7 @@ TORCH: dict[int, torch.dtype] = {
     TensorProto.INT32: torch.int32,
     TensorProto.INT64: torch.int64,
     TensorProto.UINT8: torch.uint8,
-    # PyTorch computes little with the wider unsigned types; the next signed type holds their values.
+    # PyTorch supports few operations on the wider unsigned types, so signed types hold their values.
     TensorProto.UINT16: torch.int32,
     TensorProto.UINT32: torch.int64,
     TensorProto.UINT64: torch.int64,
@@ -43,13 +43,13 @@ ITEM_BYTES: dict[int, int] = {
 
 
 def type_name(code: int) -> str:
-    """The name that ONNX gives to an element type, in small letters."""
+    """The name that ONNX gives to an element type, in lower case."""
     names: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
     return names.get(code, f"number {code}").lower()
 
 
 def torch_type(code: int, where: str) -> torch.dtype:
-    """The PyTorch type of an ONNX element type; `where` begins the ModelFileError for one that has none."""
+    """The PyTorch type of an ONNX element type. If there is none, a ModelFileError begins with `where`."""
     if code not in TORCH:
         raise ModelFileError(f"{where} uses the element type {type_name(code)}, which is not supported.")
     return TORCH[code]

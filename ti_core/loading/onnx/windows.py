@@ -17,11 +17,11 @@ class Windows:
 
     Parameters
     ----------
-    kernel, strides, dilations : per spatial axis.
-    before, after : padding per spatial axis.
-    beyond : cells that ceil mode adds behind the padding, for windows that reach out of it; negative where
-        the last cells are in no window.
-    counts : windows per spatial axis.
+    kernel, strides, dilations : one number per spatial axis.
+    before, after : padding at each end of a spatial axis.
+    beyond : cells that ceil mode adds after the padding, for windows that reach further. It is negative if
+        the last cells lie in no window.
+    counts : number of windows per spatial axis.
     """
 
     kernel: tuple[int, ...]
@@ -38,13 +38,13 @@ class Windows:
         return self.before == self.after
 
     def pad(self, x: Tensor, value: float, *, beyond: bool = False) -> Tensor:
-        """`x` with its padding written out."""
+        """`x` with the padding added."""
         extra = self.beyond if beyond else (0,) * len(self.kernel)
         return pad_axes(x, self.before, [a + b for a, b in zip(self.after, extra, strict=True)], value)
 
 
 def pad_axes(x: Tensor, before: Sequence[int], after: Sequence[int], value: float) -> Tensor:
-    """Pad (or, where negative, crop) the last axes of `x`."""
+    """Pad the last axes of `x`, or crop them where the number is negative."""
     if not any(before) and not any(after):
         return x
     pads = [p for pair in zip(reversed(before), reversed(after), strict=True) for p in pair]
@@ -60,7 +60,7 @@ def windows(
     auto_pad: str,
     ceil_mode: int = 0,
 ) -> Windows:
-    """Work out the padding that ONNX's attributes mean for an input of this spatial size.
+    """The windows and the padding that ONNX's attributes mean for an input of this spatial size.
 
     Source: the operators Conv, MaxPool and AveragePool of the ONNX specification.
     """
@@ -86,7 +86,7 @@ def _windows(
     auto_pad: str,
     ceil_mode: int,
 ) -> Windows:
-    # Cached: on small networks this arithmetic is a tenth of a forward pass.
+    # The results are cached: on small networks this arithmetic takes a tenth of a forward pass.
     rank = len(size)
     if not len(kernel) == len(strides) == len(dilations) == rank or len(pads) != 2 * rank:
         raise ValueError(f"its attributes are not for {rank} spatial axes")
@@ -105,6 +105,6 @@ def _windows(
         length = n + before[i] + after[i] - reach
         counts[i] = length // strides[i] + 1
         if ceil_mode and length % strides[i] and counts[i] * strides[i] < n + before[i]:
-            counts[i] += 1  # a window that would begin in the padding behind is left out
+            counts[i] += 1  # no window begins in the padding after the input
         beyond[i] = (counts[i] - 1) * strides[i] - length
     return Windows(kernel, strides, dilations, tuple(before), tuple(after), tuple(beyond), tuple(counts))

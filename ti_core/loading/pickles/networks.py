@@ -63,7 +63,7 @@ NETWORK_PARTS: dict[str, str] = {
     f"{_VISION}.resnet.BasicBlock": "Residual",
     f"{_VISION}.resnet.Bottleneck": "Residual",
     f"{_VISION}.mobilenetv2.InvertedResidual": "InvertedResidual",
-    # The unit of convolution, norm and activation has another name and place in each version of torchvision.
+    # Different versions of torchvision name this unit of convolution, norm and activation differently.
     f"{_VISION}.mobilenetv2.ConvBNReLU": "Sequential",
     f"{_VISION}.mobilenetv2.ConvBNActivation": "Sequential",
     "torchvision.ops.misc.ConvNormActivation": "Sequential",
