@@ -1,4 +1,4 @@
-"""The functions behind the operators; importing this package fills the table in :mod:`..registry`."""
+"""The functions of the operators. Importing this package fills the table in :mod:`..registry`."""
 
 from ti_core.loading.onnx.operators import (
     activation,

@@ -123,7 +123,7 @@ def hardmax(x: Tensor, *, axis: int = -1) -> Tensor:
 
 
 def _flattened(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Before opset 13 the softmax family took all dimensions from `axis` on as one."""
+    """The softmax family before opset 13, which treated all axes from `axis` on as one."""
 
     def over_the_rest(x: Tensor, *, axis: int = 1) -> Tensor:
         rows = prod(x.shape[: axis % x.ndim if x.ndim else 0])

@@ -52,7 +52,7 @@ def _heads(x: Tensor, heads: int) -> Tensor:
 
 
 def _bias(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, left: int, right: int) -> Tensor | None:
-    """What is added to the logits: minus infinity where a query must not look; None: nothing."""
+    """The mask to add to the logits, minus infinity where a query must not attend to a key, or None."""
     queries, keys = q.shape[-2], k.shape[-2]
     bias = None
     if mask is not None:
@@ -72,7 +72,7 @@ def _bias(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, left: int, ri
 
 
 def _masked_softmax(logits: Tensor, bias: Tensor | None) -> Tensor:
-    """Softmax over the keys; a query that may look nowhere gets zeros instead of not-a-number."""
+    """Softmax over the keys. A query that may attend to no key gets zeros instead of NaN."""
     if bias is None:
         return logits.softmax(-1)
     blind = (bias == -torch.inf).all(-1, keepdim=True)

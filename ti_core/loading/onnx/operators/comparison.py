@@ -1,4 +1,4 @@
-"""Comparisons, logic and choices."""
+"""Comparisons, logical operators and Where."""
 
 from __future__ import annotations
 

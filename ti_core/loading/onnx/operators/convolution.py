@@ -69,7 +69,7 @@ def conv_transpose(
     usual = all(0 <= e < max(s, d) for e, s, d in zip(extra, place.strides, place.dilations, strict=True))
     if before == after and min(before) >= 0 and usual:
         return convolve(x, w, b, place.strides, before, extra, group, place.dilations)
-    # Cells outside of every window hold the bias alone, so it is added after the crop.
+    # The bias is added after the crop, because cells outside every window hold the bias alone.
     y = convolve(x, w, None, place.strides, 0, 0, group, place.dilations)
     y = pad_axes(y, [-p for p in before], [e - p for e, p in zip(extra, after, strict=True)], 0.0)
     return y if b is None else y + b.reshape(-1, *[1] * rank)

@@ -60,7 +60,7 @@ def identity(x: Tensor) -> Tensor:
 def divide(a: Tensor, b: Tensor) -> Tensor:
     if a.is_floating_point():
         return a / b
-    # The smallest integer divided by -1 has no result, and the processor ends the program for trying.
+    # The smallest integer divided by -1 overflows, and the processor would end the program.
     minus = b == -1
     return torch.where(
         minus, -a, torch.div(a, torch.where(minus, torch.ones_like(b), b), rounding_mode="trunc")
@@ -72,7 +72,7 @@ def modulo(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
     remainder = torch.fmod if fmod else torch.remainder
     if a.is_floating_point():
         return remainder(a, b)
-    return remainder(a, torch.where(b == -1, torch.ones_like(b), b))  # as for Div; both leave no remainder
+    return remainder(a, torch.where(b == -1, torch.ones_like(b), b))  # as for Div; the remainder is always 0
 
 
 @operator("Pow", scalars=(1,))

@@ -1,4 +1,4 @@
-"""Picking elements, and putting them."""
+"""Operators that pick elements of a tensor or replace them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def gather(x: Tensor, indices: Tensor | int, *, axis: int = 0) -> Tensor:
 
 
 def _wrapped(indices: Tensor, length: int) -> Tensor:
-    """Indices counted from the front; a negative one counts from the end."""
+    """Indices counted from the front. A negative index counts from the end."""
     indices = indices.long()
     return torch.where(indices < 0, indices + length, indices)
 

@@ -1,4 +1,4 @@
-"""The few operators of ONNX Runtime's own domain that optimised image classifiers contain."""
+"""The operators of ONNX Runtime's own domain that occur in optimised image classifiers."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def batch_normalization(
 
 @operator("InstanceNormalization", size=sizes.first)
 def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    # F.instance_norm and F.group_norm refuse channels of one pixel, for which ONNX has a value.
+    # F.instance_norm and F.group_norm refuse channels of one pixel. ONNX defines a result for them.
     return torch.group_norm(x, x.shape[1], scale, bias, epsilon)
 
 
@@ -45,7 +45,7 @@ def group_normalization(
 def group_normalization_by_group(
     x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5, num_groups: int
 ) -> Tensor:
-    """Opset 18 has one scale for each group instead of each channel."""
+    """Group normalisation of opset 18, with one scale and bias for each group instead of each channel."""
     each = x.shape[1] // num_groups
     return torch.group_norm(
         x, num_groups, scale.repeat_interleave(each), bias.repeat_interleave(each), epsilon
@@ -88,7 +88,7 @@ def rms_normalization(
 def local_response_normalization(
     x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
 ) -> Tensor:
-    # PyTorch puts the odd channel of an even window on the other side.
+    # PyTorch's own function centres a window of even size differently.
     rows = pad_axes(
         x.square().reshape(x.shape[0], 1, x.shape[1], -1), [(size - 1) // 2, 0], [size // 2, 0], 0.0
     )

@@ -52,7 +52,7 @@ def _number(value: Tensor | float | None) -> float:
 
 
 def _fits(x: Tensor, before: list[int], after: list[int], mode: str) -> bool:
-    """Whether F.pad, which is faster, can do it: images padded on their sides by less than their size."""
+    """Whether the faster F.pad applies: only the sides of images are padded, by less than their size."""
     if x.ndim != 4 or not x.is_floating_point() or any(before[:2] + after[:2]):
         return False
     limit = [n - 1 if mode == "reflect" else n for n in x.shape[2:]]
@@ -60,7 +60,7 @@ def _fits(x: Tensor, before: list[int], after: list[int], mode: str) -> bool:
 
 
 def _source(places: Tensor, length: int, mode: str) -> Tensor:
-    """Which element a place beyond the borders repeats."""
+    """The index of the element that each place takes its value from."""
     if mode == "edge":
         return places.clamp(0, length - 1)
     if mode == "wrap":

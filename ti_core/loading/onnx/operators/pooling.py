@@ -1,4 +1,4 @@
-"""Pools over windows, and over whole images."""
+"""Pooling over windows, and over whole images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GLOBAL_MAX: dict[int, Callable[..., Tensor]] = {
 
 
 def _native(place: Windows) -> bool:
-    """Whether PyTorch's own pools take this padding."""
+    """Whether PyTorch's own pooling functions support this padding."""
     fits = all(0 <= p <= k // 2 for p, k in zip(place.before, place.kernel, strict=True))
     return place.even and fits and max(place.beyond) <= 0
 
@@ -67,7 +67,7 @@ def average_pool(
         return AVERAGE[x.ndim - 2](
             x, place.kernel, place.strides, place.before, count_include_pad=bool(count_include_pad)
         )
-    # Cells that only ceil mode adds are never counted; those of the padding are counted where asked for.
+    # Cells that ceil mode adds are never counted. Cells of the padding are counted if the graph asks for it.
     ones = torch.ones((1, 1, *x.shape[2:]), dtype=x.dtype, device=x.device)
     counted = F.pad(place.pad(ones, 1.0 if count_include_pad else 0.0), _beyond(place))
     return _sum_windows(place.pad(x, 0.0, beyond=True), place) / _sum_windows(counted, place)

@@ -1,4 +1,4 @@
-"""Reductions over axes, which are an attribute in older opsets and an input in newer ones."""
+"""Reductions over axes. The axes are an attribute in older opsets and an input in newer ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _smallest(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 def _extreme(
     x: Tensor, axes: list[int], keep: bool, reduce: Callable[..., Tensor], *, largest: bool
 ) -> Tensor:
-    if any(x.shape[a] == 0 for a in axes):  # of nothing: what every other value beats
+    if any(x.shape[a] == 0 for a in axes):  # the neutral element, or 0 for integers
         low, high = (-torch.inf, torch.inf) if x.is_floating_point() else (0, 0)
         return torch.full_like(x.sum(axes, keepdim=keep), low if largest else high)
     return reduce(x, axes, keepdim=keep)
@@ -59,7 +59,7 @@ def _reduction(reduce: Reduce) -> Callable[..., Tensor]:
     ) -> Tensor:
         axes = [axes] if isinstance(axes, int) else axes
         if not axes and noop_with_empty_axes:
-            # What the operator does to a single number it still does: the sum of squares is the square.
+            # Each number is reduced by itself; ReduceSumSquare, for example, still squares it.
             return reduce(x.unsqueeze(0), [0], False)
         chosen = axes or list(range(x.ndim))
         return reduce(x, chosen, bool(keepdims)) if x.ndim else reduce(x.unsqueeze(0), [0], False)

@@ -1,7 +1,7 @@
 """Resizing images: Resize and its forerunner Upsample.
 
-Source: the operator Resize of the ONNX specification. One axis is resized at a time: every mode but the
-nearest neighbour is a weighted sum over the axis, whose weights do not depend on the pixels.
+Source: the operator Resize of the ONNX specification. One axis is resized at a time. Every mode except nearest
+neighbour is a weighted sum over the axis, with weights that do not depend on the pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ti_core.loading.onnx.operators.shape import axes_or_all
 from ti_core.loading.onnx.registry import operator
 
 MAX_WEIGHTS = 2**24
-"""Weights of one axis: 4,096 pixels to 4,096."""
+"""The largest number of weights for one axis, as for 4,096 pixels resized to 4,096."""
 SMOOTH = {
     ("linear", 3): "linear",
     ("linear", 4): "bilinear",
@@ -30,7 +30,7 @@ SMOOTH = {
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis to be resized: its lengths, the scale, and where the region of interest lies on it."""
+    """One axis to be resized: its lengths, its scale, and the ends of the region of interest on it."""
 
     dim: int
     before: int
@@ -125,7 +125,7 @@ def _axes(
 
 
 def _count(x: Tensor, axes: Sequence[_Axis]) -> int:
-    """Numbers in the largest value on the way: one axis is resized after the other."""
+    """An upper bound on the numbers in any intermediate value. One axis is resized after the other."""
     shape = list(x.shape)
     for axis in axes:
         shape[axis.dim] = max(axis.before, axis.after)
@@ -161,7 +161,7 @@ def _resize(x: Tensor, axes: Sequence[_Axis], mode: _Mode) -> Tensor:
 
 
 def _native(x: Tensor, axes: Sequence[_Axis], mode: _Mode) -> Tensor | None:
-    """By PyTorch's own interpolation, which is faster, where it means the same."""
+    """The result of PyTorch's own, faster interpolation if it computes the same, otherwise None."""
     exact = all(a.dim >= 2 and a.after >= 1 and a.after == a.before * a.scale for a in axes)
     if not exact or not x.is_floating_point() or mode.antialias:
         return None
@@ -198,7 +198,7 @@ def _resize_axis(x: Tensor, axis: _Axis, mode: _Mode) -> Tensor:
 
 
 def _sources(axis: _Axis, coordinates: str) -> Tensor:
-    """Where on the old axis each element of the new one lies."""
+    """The position of each new element on the old axis."""
     i = torch.arange(axis.after, dtype=torch.float64, device="cpu")
     length = axis.scale * axis.before
     if coordinates == "half_pixel" or (coordinates == "pytorch_half_pixel" and length != 1):
@@ -231,7 +231,7 @@ def _nearest(place: Tensor, rounding: str, length: int) -> Tensor:
 
 
 def _weights(place: Tensor, axis: _Axis, mode: _Mode) -> Tensor:
-    """Weights ``new x old``: the kernel around each place, the borders repeated beyond the ends."""
+    """Weights ``new x old`` of the kernel around each place. Beyond the ends the border pixels are repeated."""
     if mode.interpolation not in ("linear", "cubic"):
         raise NotImplementedError(f"the interpolation '{mode.interpolation}' is not known")
     shrink = min(axis.scale, 1.0) if mode.antialias else 1.0
@@ -248,7 +248,7 @@ def _weights(place: Tensor, axis: _Axis, mode: _Mode) -> Tensor:
 
 
 def _cubic(d: Tensor, a: float) -> Tensor:
-    """R. Keys, "Cubic convolution interpolation for digital image processing", 1981."""
+    """The cubic kernel of R. Keys, "Cubic convolution interpolation for digital image processing", 1981."""
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((d - 5) * d + 8) * d * a - 4 * a
     return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))

@@ -1,4 +1,4 @@
-"""Sampling an image at computed places: what spatial transformers are made of."""
+"""Sampling an image at computed places, as spatial transformers do."""
 
 from __future__ import annotations
 

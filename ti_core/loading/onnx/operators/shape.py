@@ -1,4 +1,4 @@
-"""Shapes: asking for them, changing them, making tensors of them."""
+"""Operators that read shapes, change shapes, or make tensors from them."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def dropout(
     seed: int | None = None,
     outputs: int = 1,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Nothing is dropped: a network under inspection is in evaluation mode, whatever it was exported in."""
+    """Return the input. A network under inspection is in evaluation mode, whatever mode it was exported in."""
     return x if outputs == 1 else (x, torch.ones_like(x, dtype=torch.bool))
 
 
@@ -169,5 +169,5 @@ def eye_like(x: Tensor, *, dtype: int | None = None, k: int = 0) -> Tensor:
 
 
 def axes_or_all(axes: Sequence[int] | None, rank: int) -> list[int]:
-    """The axes that an operator means, counted from the front."""
+    """The axes of an operator, counted from the front. None stands for all axes."""
     return list(range(rank)) if axes is None else [a + rank if a < 0 else a for a in axes]
