@@ -18,7 +18,7 @@ import torch
 from tests.loading import payloads as p
 from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError
-from ti_core.loading import describe_file, load_model, opening, sha256_of
+from ti_core.loading import describe_file, load_model, model_file, sha256_of
 
 Write = Callable[..., Path]
 
@@ -117,9 +117,10 @@ def test_what_cannot_be_read_is_said(what: str, tmp_path: Path) -> None:
 
 
 def test_a_file_beyond_the_limit_is_not_read(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
-    monkeypatch.setattr(opening, "LIMITS", dataclasses.replace(opening.LIMITS, file_bytes=10))
-    with pytest.raises(RefusedFileError, match="limit"):
-        load_model(write(bytes(11)))
+    monkeypatch.setattr(model_file, "LIMITS", dataclasses.replace(model_file.LIMITS, file_bytes=10))
+    for use in (load_model, describe_file):
+        with pytest.raises(RefusedFileError, match="has 11 bytes; the limit for such a file is 10 bytes"):
+            use(write(bytes(11)))
 
 
 def test_the_content_decides_not_the_ending(tmp_path: Path, lenet: LeNet5) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ti_core.loading.digest import sha256_of
 from ti_core.loading.file_report import FileReport, describe_file
+from ti_core.loading.model_file import read_model_file
 
 if TYPE_CHECKING:
     from ti_core.loading.model import Model
@@ -37,7 +38,7 @@ def load_model(
     """
     from ti_core.loading.opening import open_model
 
-    return open_model(Path(path), architecture, [Path(other) for other in companions])
+    return open_model(read_model_file(Path(path)), architecture, [Path(other) for other in companions])
 
 
 __all__ = ["FileReport", "describe_file", "load_model", "sha256_of"]

@@ -6,11 +6,20 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.limits import LIMITS
+from ti_core.system.plain_files import hash_plain
+
 
 def sha256_of(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of the file at ``path``, read in pieces."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hexadecimal SHA-256 of the model file at ``path``.
+
+    Raises
+    ------
+    ModelFileError : it cannot be read.
+    RefusedFileError : it is no plain file, or is beyond the limit.
+    """
+    return digest_of_all([Path(path)])
 
 
 def digest_of(path: Path) -> str:
@@ -18,22 +27,24 @@ def digest_of(path: Path) -> str:
 
     Raises
     ------
-    OSError : a file cannot be read.
+    ModelFileError, RefusedFileError : as :func:`sha256_of`, for each of the files.
     """
-    beside = [path.with_name(path.name + ending) for ending in (".data", "_data")]
+    beside = [path.with_name(path.name + ending) for ending in (".data", "_data")] if path.name else []
     return digest_of_all([path, *(other for other in beside if other.is_file())])
 
 
 def digest_of_all(paths: Sequence[Path]) -> str:
-    """SHA-256 of several files, one after the other.
+    """SHA-256 of a model file and of the files with its weights, one after the other.
 
     Raises
     ------
-    OSError : a file cannot be read.
+    ModelFileError, RefusedFileError : as :func:`sha256_of`, for each of the files.
     """
     digest = hashlib.sha256()
-    for part in paths:
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+    most, left = LIMITS.file_bytes, LIMITS.weight_bytes
+    for path in paths:
+        size = hash_plain(digest, path, most, ModelFileError, RefusedFileError)
+        if path is not paths[0]:
+            left -= size
+        most = left
     return digest.hexdigest()

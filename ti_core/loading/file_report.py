@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.errors import ModelFileError, RefusedFileError
-from ti_core.loading.digest import sha256_of
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
+from ti_core.loading.model_file import ModelFile, read_model_file
 from ti_core.loading.pickles.allowed import ALLOWED, runs_code
 from ti_core.loading.pickles.archive import Member, open_zip, read_member
 from ti_core.loading.pickles.machine import Outline
@@ -129,21 +129,16 @@ def describe_file(path: str | Path, companions: Sequence[str | Path] = ()) -> Fi
     Raises
     ------
     ModelFileError : the file itself cannot be read.
+    RefusedFileError : it is no plain file, or is beyond the limit.
     """
-    path = Path(path)
-    try:
-        size, digest = path.stat().st_size, sha256_of(path)
-        data = path.read_bytes() if size <= LIMITS.file_bytes else b""
-    except OSError as error:
-        raise ModelFileError(
-            f"The file {shown(path.name)} cannot be read: {error.strerror or 'it is no file'}."
-        ) from error
-    if size > LIMITS.file_bytes:
-        finding = Finding(Severity.REFUSED, f"The limit for a file is {_bytes(LIMITS.file_bytes)}.")
-        return FileReport(path.name, "file", digest, size, findings=(finding,))
-    kind = sniff(data, path.name)
-    content = _content(kind, data, path, [Path(other) for other in companions])
-    return FileReport(path.name, kind.value, digest, size, **content)
+    return describe(read_model_file(Path(path)), companions)
+
+
+def describe(file: ModelFile, companions: Sequence[str | Path] = ()) -> FileReport:
+    """Report on a model file that has been read; the arguments are those of :func:`describe_file`."""
+    kind = sniff(file.content, file.path.name)
+    content = _content(kind, file.content, file.path, [Path(other) for other in companions])
+    return FileReport(file.path.name, kind.value, file.sha256, len(file.content), **content)
 
 
 def _content(kind: FileFormat, data: bytes, path: Path, companions: list[Path]) -> dict[str, Any]:

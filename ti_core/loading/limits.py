@@ -12,6 +12,8 @@ class Limits:
     Parameters
     ----------
     file_bytes : size of the file, and the sum of the sizes that an archive declares.
+    weight_bytes : size of the files beside an ONNX graph that hold its weights, together, and of all weights that it
+        declares.
     members : members of an archive.
     ratio : declared size over stored size of a compressed member; ``torch.save`` never compresses.
     pickle_bytes, opcodes : bytes and instructions of a pickle.
@@ -24,6 +26,7 @@ class Limits:
     """
 
     file_bytes: int = 2 << 30
+    weight_bytes: int = 4 << 30
     members: int = 20_000
     ratio: int = 200
     pickle_bytes: int = 32 << 20

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.facts import facts_of
-from ti_core.loading.limits import LIMITS
 from ti_core.loading.match import match
 from ti_core.loading.model import Model
+from ti_core.loading.model_file import ModelFile
 from ti_core.loading.pickles.records import Record
 from ti_core.loading.pickles.torch_file import read_checkpoint
 from ti_core.loading.pickles.whole_network import module_of
@@ -21,46 +19,29 @@ from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import hint_of, read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import tensors_of, unwrapped
-from ti_core.text import shown
 
 
-def open_model(path: Path, architecture: str | None = None, companions: Sequence[Path] = ()) -> Model:
-    """See :func:`ti_core.loading.load_model`."""
-    data = read_file(path)
-    kind = sniff(data, path.name)
+def open_model(file: ModelFile, architecture: str | None = None, companions: Sequence[Path] = ()) -> Model:
+    """The model in a file that has been read; for the rest see :func:`ti_core.loading.load_model`."""
+    data, name, digest = file.content, file.path.name, file.sha256
+    kind = sniff(data, name)
     if kind is FileFormat.ONNX:
-        from ti_core.loading.onnx import load_onnx
+        from ti_core.loading.onnx import open_onnx
 
-        return load_onnx(path, companions)
+        return open_onnx(file, companions)
     if kind in REFUSED_FORMATS:
         raise REFUSED_FORMATS[kind].error()
-    digest = hashlib.sha256(data).hexdigest()
     if kind is FileFormat.SAFETENSORS:
         header = read_header(data)
         hint = hint_of(header.metadata)
         return _from_state(
-            read_tensors(data), header.metadata, hint, architecture, path.name, digest, "safetensors"
+            read_tensors(data), header.metadata, hint, architecture, name, digest, "safetensors"
         )
     content, notes = unwrapped(read_checkpoint(data))
     if isinstance(content, Record):
-        name, module = module_of(content)
-        return _model(module, name, path.name, digest, "torch module", notes, {})
-    return _from_state(content, notes, {}, architecture, path.name, digest, "torch state dict")
-
-
-def read_file(path: Path) -> bytes:
-    """The whole file, read once, so that the same bytes are checked, hashed and loaded."""
-    try:
-        size = path.stat().st_size
-        if size > LIMITS.file_bytes:
-            raise RefusedFileError(
-                f"The file has {size / 2**30:.1f} GiB; the limit is {LIMITS.file_bytes / 2**30:.0f} GiB."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(
-            f"The file {shown(path.name)} cannot be read: {error.strerror or 'it is no plain file'}."
-        ) from error
+        kept, module = module_of(content)
+        return _model(module, kept, name, digest, "torch module", notes, {})
+    return _from_state(content, notes, {}, architecture, name, digest, "torch state dict")
 
 
 def _from_state(

@@ -91,7 +91,7 @@ def known_lines(path: Path) -> Iterator[dict[str, Any]]:
     ------
     SettingsError : the file holds something else.
     """
-    if not path.exists():
+    if not path.is_file():
         return
     whole, number = 0, 0
     with path.open("rb") as file:

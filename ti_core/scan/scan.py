@@ -62,8 +62,8 @@ class Work:
         """The digest of a file, and the line for one that cannot be read."""
         try:
             return digest_of(path), None
-        except OSError as error:
-            return "", self._failed(path, "", f"The file cannot be read: {error.strerror or error}.")
+        except ModelFileError as error:
+            return "", self._failed(path, "", str(error))
 
     def start(self, path: Path, digest: str) -> Job:
         """Begin with one file, in a process that has everything imported."""

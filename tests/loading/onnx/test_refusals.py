@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from tests.loading.onnx.onnx_networks import classifier, constant, graph, save
 from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading import model_file
 from ti_core.loading.onnx import limits, load_onnx
 
 N = helper.make_node
@@ -280,8 +282,8 @@ def test_giant_declared_images_are_refused(tmp_path: Path) -> None:
 
 def test_graphs_beyond_the_size_limit_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(classifier(), tmp_path / "model.onnx")
-    monkeypatch.setattr(limits, "MAX_GRAPH_BYTES", 100)
-    with pytest.raises(RefusedFileError, match="bytes; ONNX graphs are opened up to 100"):
+    monkeypatch.setattr(model_file, "LIMITS", dataclasses.replace(model_file.LIMITS, file_bytes=100))
+    with pytest.raises(RefusedFileError, match="bytes; the limit for such a file is 100 bytes"):
         load_onnx(path)
 
 

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ti_core.loading.model_file import read_model_file
+
 if TYPE_CHECKING:
     from ti_core.loading.model import Model
+    from ti_core.loading.model_file import ModelFile
 
-__all__ = ["load_onnx"]
+__all__ = ["load_onnx", "open_onnx"]
 
 
 def load_onnx(path: Path, companions: Sequence[Path] = ()) -> Model:
@@ -37,6 +40,11 @@ def load_onnx(path: Path, companions: Sequence[Path] = ()) -> Model:
         file outside its folder.
     ModelFileError : the file is no ONNX file or no image classifier, or a part of it is missing.
     """
+    return open_onnx(read_model_file(Path(path)), companions)
+
+
+def open_onnx(file: ModelFile, companions: Sequence[Path] = ()) -> Model:
+    """Open a file that has been read; for the rest see :func:`load_onnx`."""
     from ti_core.loading.onnx.load import open_model
 
-    return open_model(Path(path), companions)
+    return open_model(file, companions)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +19,7 @@ from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.onnx import limits
 from ti_core.loading.onnx.outline import missing, weight_file
 from ti_core.loading.onnx.types import ITEM_BYTES, torch_type
+from ti_core.system.plain_files import read_plain
 
 
 class Container:
@@ -35,26 +34,17 @@ class Container:
     def __init__(self, path: Path | None = None, companions: Sequence[Path] = ()) -> None:
         self.path = path
         self.companions = list(companions)
-        self.data_files: list[str] = []
         self._digest = hashlib.sha256()
         self._declared = 0
-        self._sizes: dict[str, int] = {}
+        self._weights: dict[str, bytes] = {}
 
-    def read(self) -> ModelProto:
-        """Parse the graph. ModelFileError is raised if the file holds none."""
-        if self.path is None:
-            raise ValueError("a container without a path has nothing to read")
-        try:
-            with _open_plain(self.path) as file:
-                size = _plain_size(file, self.path.name)
-                if size > limits.MAX_GRAPH_BYTES:
-                    raise RefusedFileError(
-                        f"'{self.path.name}' has {size:,} bytes; ONNX graphs are opened up to "
-                        f"{limits.MAX_GRAPH_BYTES:,}."
-                    )
-                content = file.read()
-        except OSError as error:
-            raise ModelFileError(f"'{self.path.name}' cannot be read: {error.strerror}.") from error
+    @property
+    def data_files(self) -> list[str]:
+        """Names of the weight files that were read, in the order of the graph."""
+        return list(self._weights)
+
+    def read(self, content: bytes) -> ModelProto:
+        """Parse the content of the graph's own file. ModelFileError is raised if it holds no graph."""
         self._digest.update(content)
         return self.parse(content)
 
@@ -72,10 +62,8 @@ class Container:
     def sha256(self) -> str:
         """SHA-256 of the graph's file followed by its weight files, in the order of the graph."""
         digest = self._digest.copy()
-        for name in self.data_files:
-            with self._open(name) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+        for content in self._weights.values():
+            digest.update(content)
         return digest.hexdigest()
 
     def tensor(self, proto: TensorProto, *, widen: bool) -> torch.Tensor:
@@ -131,18 +119,13 @@ class Container:
             raise ModelFileError(f"{where} names no valid place in '{limits.shown(name)}'.") from error
         if length != size:
             raise ModelFileError(f"{where} declares {size:,} bytes, but {length:,} in its weight file.")
-        with self._open(name) as file:
-            if name not in self.data_files:
-                self.data_files.append(name)
-            if offset < 0 or offset + length > self._sizes[name]:
-                raise ModelFileError(
-                    f"{where} lies at bytes {offset:,} to {offset + length:,} of '{name}', "
-                    f"which has only {self._sizes[name]:,}: one of the two files is not the right one."
-                )
-            file.seek(offset)
-            raw = bytearray(file.read(length))
-            if len(raw) != length:
-                raise ModelFileError(f"'{name}' ended while it was read.")
+        content = self._weight_file(name)
+        if offset < 0 or offset + length > len(content):
+            raise ModelFileError(
+                f"{where} lies at bytes {offset:,} to {offset + length:,} of '{name}', "
+                f"which has only {len(content):,}: one of the two files is not the right one."
+            )
+        raw = memoryview(content)[offset : offset + length]
         if proto.data_type == TensorProto.BFLOAT16:
             return (
                 (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(list(proto.dims))
@@ -150,38 +133,23 @@ class Container:
         kind = onnx.helper.tensor_dtype_to_np_dtype(proto.data_type)
         return np.frombuffer(raw, kind).reshape(list(proto.dims))
 
-    def _open(self, name: str) -> BinaryIO:
-        """Open a weight file. It must be a plain file in the graph's folder or among the companions."""
+    def _weight_file(self, name: str) -> bytes:
+        """The content of a weight file. It must be a plain file in the graph's folder or among the companions.
+
+        It is read once and whole, so that the digest is that of the very weights.
+        """
+        if name in self._weights:
+            return self._weights[name]
         shown = limits.shown(name)
         if self.path is None:
             raise ModelFileError(f"The graph keeps weights in '{shown}', but has no folder.")
-        if len(self.data_files) >= limits.MAX_DATA_FILES:
+        if len(self._weights) >= limits.MAX_DATA_FILES:
             raise RefusedFileError(
                 f"The graph keeps its weights in more than {limits.MAX_DATA_FILES:,} files."
             )
-        others = sum(known != name for known in self.data_files)
-        place = weight_file(self.path, name, self.companions, others)
-        try:
-            file = _open_plain(place, os.O_NOFOLLOW)
-        except FileNotFoundError as error:
-            raise missing(self.path.name, name) from error
-        except (OSError, ValueError) as error:
-            raise ModelFileError(f"'{shown}' beside the graph cannot be read.") from error
-        try:
-            self._sizes[name] = _plain_size(file, shown)
-        except ModelFileError:
-            file.close()
-            raise
-        return file
-
-
-def _open_plain(path: Path, flags: int = 0) -> BinaryIO:
-    # Without O_NONBLOCK, opening a named pipe would wait until a program writes to it.
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags), "rb")
-
-
-def _plain_size(file: BinaryIO, name: str) -> int:
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise RefusedFileError(f"'{name}' is not a plain file.")
-    return status.st_size
+        place = weight_file(self.path, name, self.companions, len(self._weights))
+        if not place.exists():
+            raise missing(self.path.name, name)
+        left = limits.MAX_WEIGHT_BYTES - sum(map(len, self._weights.values()))
+        self._weights[name] = read_plain(place, left, ModelFileError, RefusedFileError, follow=False)
+        return self._weights[name]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ti_core.errors import RefusedFileError
+from ti_core.loading.limits import LIMITS
 from ti_core.text import masked
 
-MAX_GRAPH_BYTES = 2 * 1024**3
-"""Size of the ``.onnx`` file; protobuf itself cannot hold more."""
-MAX_WEIGHT_BYTES = 4 * 1024**3
+MAX_WEIGHT_BYTES = LIMITS.weight_bytes
 """All tensors that the file declares, together."""
 MAX_NODES = 50_000
 """Nodes, after local functions are inlined; a ViT-L has about 3,000."""

@@ -14,6 +14,7 @@ from onnx import ModelProto, TensorProto
 
 from ti_core.errors import ModelBehaviourError, ModelFileError, RefusedFileError
 from ti_core.loading.model import Model
+from ti_core.loading.model_file import ModelFile
 from ti_core.loading.onnx import limits
 from ti_core.loading.onnx.container import Container
 from ti_core.loading.onnx.graph import build
@@ -44,10 +45,11 @@ class _Input:
     layout: Layout
 
 
-def open_model(path: Path, companions: Sequence[Path] = ()) -> Model:
+def open_model(file: ModelFile, companions: Sequence[Path] = ()) -> Model:
     """See :func:`ti_core.loading.onnx.load_onnx`."""
+    path = file.path
     container = Container(path, companions)
-    proto = container.read()
+    proto = container.read(file.content)
     try:
         program = build(proto, container)
         declared = _input(program)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.errors import ModelFileError
-from ti_core.loading.opening import read_file
+from ti_core.loading.model_file import read_file
 from ti_core.loading.pickles.nodes import Call, Pairs, Ref
 from ti_core.loading.pickles.torch_file import examine, read_checkpoint
 from ti_core.paper.triggers import Trigger, TriggerKind

@@ -1,0 +1,37 @@
+"""A model file as it is read: once, so that what is checked, hashed, described and loaded are the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.limits import LIMITS
+from ti_core.system.plain_files import read_plain
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The bytes of a model file, their SHA-256, and the path that they were read from."""
+
+    path: Path
+    content: bytes
+    sha256: str
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelFileError : it cannot be read.
+    RefusedFileError : it is no plain file, or is beyond the limit.
+    """
+    content = read_file(path)
+    return ModelFile(path, content, hashlib.sha256(content).hexdigest())
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a model file, or of one that belongs to it; the errors are those of :func:`read_model_file`."""
+    return read_plain(path, LIMITS.file_bytes, ModelFileError, RefusedFileError)
