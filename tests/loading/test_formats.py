@@ -74,8 +74,8 @@ UNSUPPORTED: dict[str, tuple[bytes, str]] = {
     "TensorFlow Lite": (b"\x1c\x00\x00\x00TFL3" + bytes(80), "TensorFlow Lite"),
     "gzip, as joblib compresses": (gzip.compress(b"x" * 100), "compressed"),
     "another zip": (zipped(**{"readme.txt": b"hello"}), "no torch checkpoint"),
-    "a picture": (b"\xff\xd8\xff\xe0" + bytes(80), "no format that is known"),
-    "text": (b"hello, world\n" * 9, "no format that is known"),
+    "a picture": (b"\xff\xd8\xff\xe0" + bytes(80), "format of the file is not recognised"),
+    "text": (b"hello, world\n" * 9, "format of the file is not recognised"),
 }
 
 

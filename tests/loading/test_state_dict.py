@@ -167,7 +167,7 @@ def test_the_closest_architecture_and_what_differs_are_named(weights: Weights, t
     with pytest.raises(UnknownArchitectureError) as caught:
         opened(changed, tmp_path)
     message = str(caught.value)
-    assert "lenet5 (lacks fc1.bias; has besides gate; differs in fc3.weight (10, 80) for (10, 84))" in message
+    assert "lenet5 (lacks fc1.bias; also has gate; differs in fc3.weight (10, 80) for (10, 84))" in message
     assert "torch.onnx.export(" in message
 
 

@@ -44,7 +44,7 @@ class Difference:
             f"{word} {few(names)}"
             for word, names in (
                 ("lacks", self.missing),
-                ("has besides", self.unexpected),
+                ("also has", self.unexpected),
                 ("differs in", self.reshaped),
             )
             if names

@@ -26,9 +26,13 @@ def check_name(name: Any) -> None:
     The numbers in names are limited, because they become lengths of lists.
     """
     if not isinstance(name, str) or not 0 < len(name) <= LIMITS.name:
-        raise ModelFileError(f"The file names a tensor {shown(str(name))!r}, as no network does.")
+        raise ModelFileError(
+            f"The file names a tensor {shown(str(name))!r}; a name must be text of 1 to {LIMITS.name} characters."
+        )
     for part in name.split("."):
         if not part.isdecimal():
             continue
         if not part.isascii() or len(part) > 6 or int(part) > LIMITS.index:
-            raise ModelFileError(f"The file names a tensor {shown(name)!r}, whose numbering no network has.")
+            raise ModelFileError(
+                f"The file names a tensor {shown(name)!r}; numbers in a name must be from 0 to {LIMITS.index}."
+            )

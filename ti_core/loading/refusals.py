@@ -67,7 +67,6 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.EMPTY: Refusal(Severity.UNREADABLE, "The file is empty."),
     FileFormat.UNKNOWN: Refusal(
         Severity.UNREADABLE,
-        "The file is in no format that is known here; safetensors, torch checkpoints (.pt, .pth) and ONNX "
-        "are.",
+        "The format of the file is not recognised; use safetensors, a torch checkpoint (.pt, .pth) or ONNX.",
     ),
 }

@@ -234,7 +234,7 @@ def _outputs_note(outputs: int, names: list[str]) -> dict[str, str]:
 def _input_notes(declared: _Input) -> dict[str, str]:
     notes = []
     if declared.layout.channels_last:
-        notes.append("the graph takes N x H x W x C; images are turned round in front of it")
+        notes.append("the graph takes N x H x W x C; the channels of images are moved last")
     if declared.layout.scale != 1:
         notes.append(
             f"the graph takes whole numbers from 0 to 255; pixels are multiplied by {declared.layout.scale:g}"

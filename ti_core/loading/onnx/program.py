@@ -67,7 +67,7 @@ class Step:
         arguments = list(values)
         if self.operator.constant and not all(known):
             raise ModelFileError(
-                f"{self.label} makes as many values as the pixels say, which is not supported."
+                f"{self.label} makes a number of values that depends on the pixels, which is not supported."
             )
         for i in self.operator.lists | self.operator.scalars:
             if i >= len(arguments) or arguments[i] is None:
@@ -79,7 +79,10 @@ class Step:
                     )
             elif i in self.operator.lists:
                 if arguments[i].numel() > limits.MAX_LIST:
-                    raise ModelFileError(f"{self.label} uses a tensor as a list that is too long for one.")
+                    raise ModelFileError(
+                        f"{self.label} uses a tensor of {arguments[i].numel():,} numbers as a list; "
+                        f"the limit is {limits.MAX_LIST:,}."
+                    )
                 arguments[i] = arguments[i].tolist()
             elif arguments[i].numel() == 1:
                 arguments[i] = arguments[i].item()

@@ -21,7 +21,7 @@ class Kind(enum.Enum):
     LAYER = "a standard layer of torch.nn"
     FUNCTION = "a standard activation function"
     NETWORK = "part of a known network, whose code is our own and not the file's"
-    INERT = "a note of the training script, which is read past"
+    INERT = "a note of the training script, which is ignored"
 
 
 _DTYPES = ("float16", "float32", "float64", "bfloat16", "uint8", "int8", "int16", "int32", "int64", "bool")

@@ -54,7 +54,7 @@ class LayerBuilder:
         if not isinstance(record, Record) or (record.path not in LAYERS and record.path not in WRAPPERS):
             name = record.path if isinstance(record, Record) else type(record).__name__
             raise RefusedFileError(
-                f"The file's part {shown(where)} is a {shown(name)}, which cannot stand there."
+                f"The file's part {shown(where)} is a {shown(name)}, which is not allowed there."
             )
         if id(record) in self._built:
             layer, paths = self._built[id(record)]
@@ -131,7 +131,7 @@ class LayerBuilder:
         out = record.children.get("out_proj")
         if not isinstance(out, Record) or set(record.children) != {"out_proj"}:
             raise RefusedFileError(
-                f"The file's layer {shown(where)} is no attention layer as torch makes them."
+                f"The file's layer {shown(where)} is not a valid attention layer of torch."
             )
         check_attributes(out, layer.out_proj, where)
         fill(layer.out_proj, out, f"{where}.out_proj")
@@ -143,7 +143,7 @@ class LayerBuilder:
         attention, linear = parts.get("self_attn"), parts.get("linear1")
         if not isinstance(attention, nn.MultiheadAttention) or not isinstance(linear, nn.Linear):
             raise RefusedFileError(
-                f"The file's layer {shown(where)} is no transformer layer as torch makes them."
+                f"The file's layer {shown(where)} is not a valid transformer layer of torch."
             )
         function = record.state.get("activation")
         name = (
@@ -167,7 +167,7 @@ class LayerBuilder:
         own = {n: type(part) for n, part in layer.named_children()}
         if name is None or {n: k for n, k in kinds.items() if n != "activation"} != own:
             raise RefusedFileError(
-                f"The file's layer {shown(where)} is no transformer layer as torch makes them."
+                f"The file's layer {shown(where)} is not a valid transformer layer of torch."
             )
         check_attributes(record, layer, where, allowed={"activation"})
         layer._modules.update(parts)
@@ -177,10 +177,10 @@ class LayerBuilder:
         parts = self._parts(record, where)
         layers = parts.get("layers")
         if not isinstance(layers, nn.ModuleList) or not layers or set(parts) - {"layers", "norm"}:
-            raise RefusedFileError(f"The file's layer {shown(where)} is no transformer as torch makes them.")
+            raise RefusedFileError(f"The file's layer {shown(where)} is not a valid transformer of torch.")
         first = layers[0]
         if not isinstance(first, nn.TransformerEncoderLayer):
-            raise RefusedFileError(f"The file's layer {shown(where)} is no transformer as torch makes them.")
+            raise RefusedFileError(f"The file's layer {shown(where)} is not a valid transformer of torch.")
         encoder = nn.TransformerEncoder(first, 1, norm=parts.get("norm"), enable_nested_tensor=False)
         check_attributes(record, encoder, where)
         encoder.layers, encoder.num_layers = layers, len(layers)

@@ -121,7 +121,7 @@ def _part(own: nn.Module, child: Any, builder: LayerBuilder, where: str) -> nn.M
     name = child.path.rpartition(".")[2] if child.path in _CONTAINERS else NETWORK_PARTS.get(child.path)
     if name != type(own).__name__:
         raise RefusedFileError(
-            f"The file's part {shown(where)} is a {shown(child.path)}, which cannot stand there."
+            f"The file's part {shown(where)} is a {shown(child.path)}, which is not allowed there."
         )
     _transplant(own, child, builder, where)
     return own
