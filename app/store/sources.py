@@ -15,6 +15,7 @@ from typing import Protocol
 
 from app.words import plain, size
 from ti_core.errors import ModelFileError
+from ti_core.loading.digest import sha256_of
 from ti_core.reference.pack import PACKS
 
 SAMPLES = PACKS.parent / "samples"
@@ -61,7 +62,7 @@ class Source:
     @property
     def digest(self) -> str:
         """SHA-256 of the file."""
-        return _digest(self.path)
+        return sha256_of(self.path)
 
 
 def samples() -> dict[str, dict[str, Source]]:
@@ -136,10 +137,10 @@ class ModelShelf:
         """A model of which a case tells: a sample, or one that still lies on the shelf."""
         for kinds in samples().values():
             for source in kinds.values():
-                if source.name == name and _digest(source.path) == sha256:
+                if source.name == name and _has(source.path, sha256):
                     return source
         for path in self.folder.glob(f"*/{_glob(file_name(name))}"):
-            if _digest(path) == sha256:
+            if _has(path, sha256):
                 others = tuple(p for p in sorted(path.parent.glob("[!.]*")) if p != path)
                 return Source(path.name, path, others)
         return None
@@ -147,7 +148,7 @@ class ModelShelf:
     def drop(self, sha256: str) -> None:
         """Remove the model with this digest."""
         for path in list(self.folder.glob("*/*")):
-            if path.is_file() and _digest(path) == sha256:
+            if _has(path, sha256):
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def _tidy(self, keep: Path) -> int:
@@ -202,9 +203,12 @@ def _main(names: Sequence[str]) -> int:
     return graphs[0]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _has(path: Path, sha256: str) -> bool:
+    """Whether the file has this digest. Another tab may have removed it meanwhile."""
+    try:
+        return sha256_of(path) == sha256
+    except ModelFileError:
+        return False
 
 
 def _glob(name: str) -> str:

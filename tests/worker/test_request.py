@@ -11,6 +11,7 @@ from ti_core.worker.request import InspectionRequest
 
 WHOLE = InspectionRequest(
     model="/m.onnx",
+    digest="5e1f",
     companions=("/m.onnx.data",),
     architecture="lenet5",
     pack="mnist",

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ti_core.errors import ModelFileError, RefusedFileError
-from ti_core.loading.limits import LIMITS
+from ti_core.loading.limits import LIMITS, check_weight_bytes
+from ti_core.loading.model_file import ModelFile
 from ti_core.system.plain_files import hash_plain
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 
 def sha256_of(path: str | Path) -> str:
@@ -29,8 +34,14 @@ def digest_of(path: Path) -> str:
     ------
     ModelFileError, RefusedFileError : as :func:`sha256_of`, for each of the files.
     """
-    beside = [path.with_name(path.name + ending) for ending in (".data", "_data")] if path.name else []
-    return digest_of_all([path, *(other for other in beside if other.is_file())])
+    return digest_of_all([path, *_beside(path)])
+
+
+def digest_of_file(file: ModelFile) -> str:
+    """:func:`digest_of` for a file that has been read."""
+    digest = hashlib.sha256(file.content)
+    _add_weights(digest, _beside(file.path))
+    return digest.hexdigest()
 
 
 def digest_of_all(paths: Sequence[Path]) -> str:
@@ -41,10 +52,19 @@ def digest_of_all(paths: Sequence[Path]) -> str:
     ModelFileError, RefusedFileError : as :func:`sha256_of`, for each of the files.
     """
     digest = hashlib.sha256()
-    most, left = LIMITS.file_bytes, LIMITS.weight_bytes
-    for path in paths:
-        size = hash_plain(digest, path, most, ModelFileError, RefusedFileError)
-        if path is not paths[0]:
-            left -= size
-        most = left
+    for path in paths[:1]:
+        hash_plain(digest, path, LIMITS.file_bytes, ModelFileError, RefusedFileError)
+    _add_weights(digest, paths[1:])
     return digest.hexdigest()
+
+
+def _beside(path: Path) -> list[Path]:
+    others = [path.with_name(path.name + ending) for ending in (".data", "_data")] if path.name else []
+    return [other for other in others if other.is_file()]
+
+
+def _add_weights(digest: Hash, paths: Sequence[Path]) -> None:
+    total = 0
+    for path in paths:
+        total += hash_plain(digest, path, LIMITS.weight_bytes, ModelFileError, RefusedFileError)
+        check_weight_bytes(total)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ti_core.errors import RefusedFileError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -43,3 +45,11 @@ class Limits:
 
 
 LIMITS = Limits()
+
+
+def check_weight_bytes(total: int) -> None:
+    """RefusedFileError if the files with an ONNX graph's weights have too many bytes together."""
+    if total > LIMITS.weight_bytes:
+        raise RefusedFileError(
+            f"The files with the graph's weights have {total:,} bytes together; the limit is {LIMITS.weight_bytes:,}."
+        )

@@ -11,13 +11,14 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import DataError
-from ti_core.reference.picture_files import SIDE, Found, fitted, in_archive, in_folder, read
+from ti_core.reference.picture_files import MOST_ARCHIVE, SIDE, Found, fitted, in_archive, in_folder, read
+from ti_core.system.plain_files import open_plain
 
 if TYPE_CHECKING:
     import torch
@@ -100,17 +101,21 @@ def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed:
         raise DataError(f"The model takes images of {shape[0]} channels; images of your own have 1 or 3.")
     if path.is_dir():
         return _of_pictures(path.name, in_folder(path), shape, seed)
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"There is no folder, zip archive or .npz file {path.name!r} of images.")
+    with open_plain(path, MOST_ARCHIVE, DataError) as file:
+        return _of_file(file, path.name, shape, seed)
+
+
+def _of_file(file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if not any(name.endswith(".npy") for name in archive.namelist()):
-                return _of_pictures(path.name, in_archive(archive), shape, seed)
+        with zipfile.ZipFile(file) as archive:
+            if not any(entry.endswith(".npy") for entry in archive.namelist()):
+                return _of_pictures(name, in_archive(archive), shape, seed)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(
-            f"{path.name} cannot be read as an .npz or a zip archive of images: {error}"
-        ) from error
-    return _from_npz(path, shape, seed)
+        raise DataError(f"{name} cannot be read as an .npz or a zip archive of images: {error}") from error
+    file.seek(0)
+    return _from_npz(file, name, shape, seed)
 
 
 def _of_pictures(name: str, found: Found, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
@@ -132,33 +137,31 @@ def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
     return np.random.default_rng(seed).permutation(count)[:MOST]
 
 
-def _from_npz(path: Path, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
+def _from_npz(file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
     try:
-        with np.load(path, allow_pickle=False) as z:
+        with np.load(file, allow_pickle=False) as z:
             pair = next((p for p in PAIRS if p[0] in z.files), None)
             if pair is None:
                 known = ", ".join(p[0] for p in PAIRS)
-                raise DataError(f"{path.name} holds none of the arrays {known}.")
+                raise DataError(f"{name} holds none of the arrays {known}.")
             x = z[pair[0]]
             y = z[pair[1]] if pair[1] in z.files else None
             names_of_classes = z["class_names"] if "class_names" in z.files else None
     except UNREADABLE as error:
-        raise DataError(f"{path.name} cannot be read as an .npz of images: {error}") from error
+        raise DataError(f"{name} cannot be read as an .npz of images: {error}") from error
     if x.ndim not in (3, 4):
-        raise DataError(
-            f"{path.name}: {pair[0]} has {x.ndim} dimensions; images are N x H x W or N x H x W x C."
-        )
+        raise DataError(f"{name}: {pair[0]} has {x.ndim} dimensions; images are N x H x W or N x H x W x C.")
     if y is not None and (
         y.ndim != 1 or len(y) != len(x) or not np.issubdtype(y.dtype, np.integer) or (y < 0).any()
     ):
-        raise DataError(f"{path.name}: {pair[1]} must be one class index for each of the {len(x)} images.")
-    chosen = _draw(len(x), path.name, seed)
+        raise DataError(f"{name}: {pair[1]} must be one class index for each of the {len(x)} images.")
+    chosen = _draw(len(x), name, seed)
     if not x.size:
-        raise DataError(f"{path.name}: the images in {pair[0]} have no pixels.")
-    images = [_as_picture(image, path.name) for image in _bytes(x[chosen], path.name)]
+        raise DataError(f"{name}: the images in {pair[0]} have no pixels.")
+    images = [_as_picture(image, name) for image in _bytes(x[chosen], name)]
     names = None if names_of_classes is None else tuple(str(n)[:LONGEST_NAME] for n in names_of_classes.flat)
     labels = None if y is None else y[chosen].astype(np.int64)
-    return OwnImages(path.name, _scaled(images, shape), labels, names)
+    return OwnImages(name, _scaled(images, shape), labels, names)
 
 
 def _bytes(x: NDArray[np.generic], name: str) -> NDArray[np.uint8]:

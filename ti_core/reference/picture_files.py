@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import DataError
+from ti_core.system.plain_files import open_plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +34,9 @@ GREY = ("1", "L", "I;16", "LA")
 MOST_PIXELS = 50_000_000
 """Maximum number of pixels of one picture: a small file can declare a huge one."""
 MOST_BYTES = 64 << 20
-"""Maximum size of one unpacked picture in an archive, in bytes."""
+"""Maximum size in bytes of one picture file, unpacked if it is in an archive."""
+MOST_ARCHIVE = 64 << 30
+"""Maximum size in bytes of an ``.npz`` file or of an archive of pictures."""
 MOST_ENTRIES = 200_000
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zlib.error, RuntimeError, NotImplementedError)
@@ -61,10 +64,10 @@ def in_folder(folder: Path) -> Found:
     """The pictures of a folder. If it has none, those of its sub-folders, whose sorted names are the classes."""
     flat = _pictures(folder)
     if flat:
-        return Found([Picture(f.name, -1, _opener(f)) for f in flat], None)
+        return Found([Picture(f.name, -1, opener(f)) for f in flat], None)
     subs = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     return Found(
-        [Picture(f.name, i, _opener(f)) for i, sub in enumerate(subs) for f in _pictures(sub)],
+        [Picture(f.name, i, opener(f)) for i, sub in enumerate(subs) for f in _pictures(sub)],
         tuple(p.name for p in subs),
     )
 
@@ -88,15 +91,17 @@ def in_archive(archive: zipfile.ZipFile) -> Found:
     around = _around(list(paths))
     inside = {PurePosixPath(*path.parts[around:]): entry for path, entry in sorted(paths.items())}
 
-    def opener(entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    def unpacker(entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
         return lambda: io.BytesIO(_unpacked(archive, entry))
 
     flat = [p for p in inside if len(p.parts) == 1]
     if flat:
-        return Found([Picture(p.name, -1, opener(inside[p])) for p in flat], None)
+        return Found([Picture(p.name, -1, unpacker(inside[p])) for p in flat], None)
     direct = [p for p in inside if len(p.parts) == 2]
     names = sorted({p.parts[0] for p in direct})
-    return Found([Picture(p.name, names.index(p.parts[0]), opener(inside[p])) for p in direct], tuple(names))
+    return Found(
+        [Picture(p.name, names.index(p.parts[0]), unpacker(inside[p])) for p in direct], tuple(names)
+    )
 
 
 def read(pictures: Sequence[Picture], shape: tuple[int, int, int] | None) -> NDArray[np.uint8]:
@@ -113,7 +118,7 @@ def read(pictures: Sequence[Picture], shape: tuple[int, int, int] | None) -> NDA
     """
     sizes, grey = set(), True
     for picture in pictures:
-        with _opened(picture) as image:
+        with opened(picture) as image:
             sizes.add(image.size)
             grey = grey and image.mode in GREY
     width, height = sizes.pop() if len(sizes) == 1 else (SIDE, SIDE)
@@ -122,7 +127,7 @@ def read(pictures: Sequence[Picture], shape: tuple[int, int, int] | None) -> NDA
         channels, height, width = shape[0] or channels, shape[1] or height, shape[2] or width
     out = np.empty((len(pictures), channels, height, width), dtype=np.uint8)
     for row, picture in zip(out, pictures, strict=True):
-        with _opened(picture) as image:
+        with opened(picture) as image:
             row[:] = fitted(image.convert("RGB"), channels, width, height)
     return out
 
@@ -138,7 +143,13 @@ def fitted(image: Image, channels: int, width: int, height: int) -> NDArray[np.u
 
 
 @contextmanager
-def _opened(picture: Picture) -> Iterator[Image]:
+def opened(picture: Picture) -> Iterator[Image]:
+    """Open a picture. Its size is checked before it is decoded.
+
+    Raises
+    ------
+    DataError : the file is not a picture, or has more than :data:`MOST_PIXELS`.
+    """
     from PIL import Image
 
     try:
@@ -180,5 +191,6 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in IMAGE_ENDINGS)
 
 
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
-    return lambda: path.open("rb")
+def opener(path: Path) -> Callable[[], IO[bytes]]:
+    """A function that opens a picture file of at most :data:`MOST_BYTES`."""
+    return lambda: open_plain(path, MOST_BYTES, DataError)

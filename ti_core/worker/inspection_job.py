@@ -37,7 +37,7 @@ def for_model(request: InspectionRequest, path: Path, digest: str) -> Inspection
     another model's verdict. Only if the reference models' evidence has to be computed, which takes minutes, do models
     at the same settings share a cache.
     """
-    own = request.with_(model=str(path.absolute()))
+    own = request.with_(model=str(path.absolute()), digest=digest)
     if request.cache:
         root = Path(request.cache)
         with suppress(OSError):

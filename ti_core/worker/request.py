@@ -14,6 +14,8 @@ class InspectionRequest:
     Parameters
     ----------
     model : path of the model file; empty until it is known (a scan asks the same of many files).
+    digest : of the model file as the caller saw it (:func:`ti_core.loading.digest.digest_of`). Another file is then not
+        opened. Empty if the caller did not look.
     companions : paths of the files that belong to it, as an ONNX graph's weights.
     architecture : what the user declares a bare state dict to be of; None to try every one.
     pack : a bundled pack's name, or the folder of another; None to choose one by the model.
@@ -27,6 +29,7 @@ class InspectionRequest:
     """
 
     model: str = ""
+    digest: str = ""
     companions: tuple[str, ...] = ()
     architecture: str | None = None
     pack: str | None = None
@@ -72,6 +75,7 @@ class InspectionRequest:
 _TEXT, _NONE = str, type(None)
 _KINDS: dict[str, tuple[type, ...]] = {
     "model": (_TEXT,),
+    "digest": (_TEXT,),
     "companions": (tuple,),
     "architecture": (_TEXT, _NONE),
     "pack": (_TEXT, _NONE),

@@ -45,7 +45,6 @@ def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, part
     from ti_core.classifier.classifier import Declared
     from ti_core.inspection.case_builder import CaseWriter
     from ti_core.inspection.with_pack import inspect as inspect_model
-    from ti_core.loading import describe_file, load_model
     from ti_core.reference.choosing import choose_pack_for
     from ti_core.reference.pack import load_pack
     from ti_core.settings import Settings
@@ -62,16 +61,15 @@ def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, part
 
         torch.set_num_threads(asked.threads)
     progress("opening", 0.0)
-    model = load_model(asked.model, architecture=asked.architecture, companions=asked.companions)
+    model, card = _opened(asked)
     cache = Cache(Path(asked.cache) if asked.cache else None)
     if asked.images:
-        _inspect_alone(asked, folder, model, settings, cache, where, progress)
+        _inspect_alone(asked, folder, model, card, settings, cache, where, progress)
         return
     pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, Declared.of(settings))
     settings = pack.settings_with(asked.settings)
     writer: CaseWriter | None = None
     if asked.case:
-        card = describe_file(Path(asked.model)).as_dict()
         writer = CaseWriter(folder, pack, settings, card, progress, partial)
     inspection = inspect_model(
         model, pack, settings, progress, cache, where, writer.observe if writer else None
@@ -84,10 +82,29 @@ def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, part
     (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
 
 
+def _opened(asked: InspectionRequest) -> tuple[Model, dict[str, Any]]:
+    """The model, and the description of its file if a case is asked for, both from the same bytes."""
+    from ti_core.errors import ModelFileError
+    from ti_core.loading.digest import digest_of_file
+    from ti_core.loading.file_report import describe
+    from ti_core.loading.model_file import read_model_file
+    from ti_core.loading.opening import open_model
+    from ti_core.text import shown
+
+    file = read_model_file(Path(asked.model))
+    if asked.digest and digest_of_file(file) != asked.digest:
+        raise ModelFileError(
+            f"The file {shown(file.path.name)} changed after its digest was computed; inspect it once it is complete."
+        )
+    model = open_model(file, asked.architecture, [Path(other) for other in asked.companions])
+    return model, describe(file, asked.companions).as_dict() if asked.case else {}
+
+
 def _inspect_alone(
     asked: InspectionRequest,
     folder: Path,
     model: Model,
+    card: dict[str, Any],
     settings: Settings,
     cache: Cache,
     where: str,
@@ -96,7 +113,6 @@ def _inspect_alone(
     """:func:`inspect` with the user's own clean images in the place of a pack; no case comes before the end."""
     from ti_core.inspection.case_without_pack import case_alone
     from ti_core.inspection.without_pack import inspect_alone
-    from ti_core.loading import describe_file
     from ti_core.reference.own_images import load_own_images
     from ti_core.results.case_files import save_case
 
@@ -106,7 +122,7 @@ def _inspect_alone(
     inspection.report = replace(inspection.report, isolation=dict(asked.isolation))
     if asked.case:
         progress("case", 0.0)
-        case = case_alone(inspection, own, describe_file(Path(asked.model)).as_dict(), where)
+        case = case_alone(inspection, own, card, where)
         save_case(case, folder)
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -15,7 +16,9 @@ from onnx import TensorProto
 from tests.loading.onnx.onnx_networks import classifier, save
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model
+from ti_core.loading import limits as shared_limits
 from ti_core.loading.onnx import load_onnx
+from ti_core.loading.onnx.container import Container
 
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
 
@@ -169,3 +172,31 @@ def test_the_file_report_tells_of_weights_beside_the_graph(tmp_path: Path) -> No
     for location, says in (("../secret", "only a plain file name"), ("none.data", "external_data=False")):
         found = describe_file(_write(tmp_path, _outside(location)))
         assert not found.opens and says in str(found)
+
+
+def test_weight_files_are_limited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tensors of 192 bytes in two files of 200 bytes."""
+    model = _outside("one.data")
+    copy = model.graph.initializer.add()
+    copy.CopyFrom(model.graph.initializer[0])
+    copy.name, copy.external_data[0].value = "again", "two.data"
+    path = _write(tmp_path, model, "one.data")
+    (tmp_path / "two.data").write_bytes((tmp_path / "one.data").read_bytes())
+    assert load_onnx(path).classes == 3
+    monkeypatch.setattr(shared_limits, "LIMITS", dataclasses.replace(shared_limits.LIMITS, weight_bytes=399))
+    with pytest.raises(RefusedFileError, match="have 400 bytes together; the limit is 399"):
+        load_onnx(path)
+
+
+def test_the_digest_is_that_of_the_weights_that_were_read(tmp_path: Path) -> None:
+    """Weights that are rewritten while the graph is opened change neither the network nor its digest."""
+    model = _outside("model.onnx.data")
+    path = _write(tmp_path, model)
+    beside = tmp_path / "model.onnx.data"
+    whole = path.read_bytes() + beside.read_bytes()
+    container = Container(path)
+    proto = container.read(path.read_bytes()).graph.initializer[0]
+    first = container.tensor(proto, widen=True)
+    beside.write_bytes(bytes(beside.stat().st_size))
+    assert torch.equal(container.tensor(proto, widen=True), first) and bool(first.any())
+    assert container.sha256() == hashlib.sha256(whole).hexdigest()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.limits import LIMITS, check_weight_bytes
 from ti_core.loading.onnx import limits
 from ti_core.loading.onnx.outline import missing, weight_file
 from ti_core.loading.onnx.types import ITEM_BYTES, torch_type
@@ -150,6 +151,7 @@ class Container:
         place = weight_file(self.path, name, self.companions, len(self._weights))
         if not place.exists():
             raise missing(self.path.name, name)
-        left = limits.MAX_WEIGHT_BYTES - sum(map(len, self._weights.values()))
-        self._weights[name] = read_plain(place, left, ModelFileError, RefusedFileError, follow=False)
+        most = LIMITS.weight_bytes
+        self._weights[name] = read_plain(place, most, ModelFileError, RefusedFileError, follow=False)
+        check_weight_bytes(sum(map(len, self._weights.values())))
         return self._weights[name]

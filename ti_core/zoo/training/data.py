@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.errors import DataError
-from ti_core.reference.picture_files import IMAGE_ENDINGS
+from ti_core.reference.own_images import UNREADABLE
+from ti_core.reference.picture_files import IMAGE_ENDINGS, MOST_ARCHIVE, Picture, opened, opener
+from ti_core.system.plain_files import open_plain
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,12 @@ def load_data(path: Path, size: int | None = None, seed: int = 0) -> ImageData:
     if path.is_dir():
         return _from_folder(path, size or 32, seed)
     try:
-        with np.load(path, allow_pickle=False) as z:
+        with (
+            open_plain(path, MOST_ARCHIVE, DataError) as file,
+            np.load(file, allow_pickle=False) as z,
+        ):
             arrays = {k: z[k] for k in ("x_train", "y_train", "x_test", "y_test", "class_names")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path.name} is no image data set: {error}") from error
     for key in ("x_train", "x_test"):
         if arrays[key].dtype != np.uint8 or arrays[key].ndim not in (3, 4):
@@ -75,7 +79,7 @@ def _channels_first(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _from_folder(folder: Path, size: int, seed: int) -> ImageData:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(classes) < 2:
@@ -86,14 +90,11 @@ def _from_folder(folder: Path, size: int, seed: int) -> ImageData:
         if len(files) < 5:
             raise DataError(f"Class folder {sub.name} holds {len(files)} images; at least 5 are needed.")
         for file in files:
-            try:
-                with Image.open(file) as image:
-                    grey = grey and image.mode in ("L", "1", "I;16")
-                    images.append(
-                        np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-                    )
-            except (OSError, UnidentifiedImageError) as error:
-                raise DataError(f"{sub.name}/{file.name} cannot be read as an image.") from error
+            with opened(Picture(f"{sub.name}/{file.name}", index, opener(file))) as image:
+                grey = grey and image.mode in ("L", "1", "I;16")
+                images.append(
+                    np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+                )
             labels.append(index)
     x = np.stack(images).transpose(0, 3, 1, 2)
     x, y = np.ascontiguousarray(x[:, :1] if grey else x), np.asarray(labels, dtype=np.int64)
