@@ -25,8 +25,16 @@ from ti_core.rendering import verify as report_verify
 from ti_core.rendering.comparison import panels
 from ti_core.rendering.page import html_report, report_json
 from ti_core.rendering.seal import seal, unsealed
-from ti_core.rendering.verify import DIFFERS, HOLDS, NOT_COMPARED, Verification, verify_report
+from ti_core.rendering.verify import (
+    DIFFERS,
+    HOLDS,
+    NOT_COMPARED,
+    Verification,
+    compare_verdicts,
+    verify_report,
+)
 from ti_core.results.case import Case
+from ti_core.results.reading import read_report
 from ti_core.settings import Settings
 
 
@@ -178,7 +186,8 @@ def test_images_of_ones_own_are_compared(tmp_path: Path) -> None:
     result = inspect_alone(reference_free.model(reference_free.hidden_pixel(), 6), own, settings)
     path = tmp_path / "report.html"
     path.write_text(html_report(case_alone(result, own)), encoding="utf-8")
-    assert states(verify_report(path))["images"] == NOT_COMPARED and verify_report(path).state == HOLDS
+    assert states(verify_report(path))["images"] == NOT_COMPARED
+    assert verify_report(path).left_out == ("model", "images") and verify_report(path).state == NOT_COMPARED
     assert states(verify_report(path, images=tmp_path / "mine.npz"))["images"] == HOLDS
     assert states(verify_report(path, images=tmp_path / "others.npz"))["images"] == DIFFERS
     assert states(verify_report(path, pack="mnist"))["pack"] == DIFFERS
@@ -218,8 +227,9 @@ def test_a_json_report_is_held_to_a_digest(tiny_cases: dict[str, Case], tmp_path
     path.write_text(report_json(tiny_cases["patch"].report))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     found = verify_report(path)
-    assert states(found)["json"] == NOT_COMPARED and found.state == HOLDS
+    assert states(found)["json"] == HOLDS and found.left_out == ("model", "pack")
     assert states(verify_report(path, digest=digest.upper()))["json"] == HOLDS
+    assert verify_report(path, digest="0" * 64).state == DIFFERS
     path.write_text(path.read_text().replace("0.", "0.1", 1))
     assert verify_report(path, digest=digest).state == DIFFERS
 
@@ -298,14 +308,24 @@ def test_a_damaged_json_is_no_report(name: str, tiny_cases: dict[str, Case], tmp
 
 
 def test_the_command_says_it_by_its_exit_code(
-    path: Path, page: str, tmp_path: Path, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    path: Path,
+    page: str,
+    tmp_path: Path,
+    tiny_models: dict[str, Path],
+    tiny_pack: Pack,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["report", "verify", "--model", str(tiny_models["patch"]), str(path)]) == 0
+    given = ["--model", str(tiny_models["patch"]), str(path)]
+    assert main(["report", "verify", *given]) == 3
     said = capsys.readouterr().out
-    assert "holds         text" in said and "not compared  pack" in said and "signature" in said
-    assert main(["report", "verify", str(path), "--json"]) == 0
+    assert "holds         text" in said and "not compared  pack" in said and "not all of it" in said
+    assert said.count("(pack)") == 1
+    assert main(["report", "verify", *given, "--pack", str(tiny_pack.folder)]) == 0
+    said = capsys.readouterr().out
+    assert "Everything that was compared holds" in said and "signature" in said and "--again" in said
+    assert main(["report", "verify", str(path), "--json"]) == 3
     record = json.loads(capsys.readouterr().out)
-    assert record["state"] == "holds" and {c["name"] for c in record["checks"]} >= {
+    assert record["state"] == "not compared" and {c["name"] for c in record["checks"]} >= {
         "json",
         "page",
         "text",
@@ -327,3 +347,119 @@ def test_the_command_says_it_by_its_exit_code(
     assert main(["report", "verify", str(tmp_path)]) == 2
     assert main(["report", "verify", str(tmp_path / "none.html")]) == 2
     assert "none.html" in capsys.readouterr().err
+
+
+@pytest.fixture
+def sealed(tiny_cases: dict[str, Case], tmp_path: Path) -> Path:
+    path = tmp_path / "sealed.json"
+    path.write_text(report_json(tiny_cases["patch"].report))
+    return path
+
+
+FALSE = [
+    {"verdict": "clean"},
+    {"probability": 0.01},
+    {"target_class": None, "target_class_name": None},
+    {"trigger_kind": None},
+    {"reasons": ["Nothing was found."]},
+    {"streams": {}},
+    {"timings": {}},
+    {"seal": "0" * 64},
+]
+
+
+@pytest.mark.parametrize("change", FALSE, ids=lambda change: next(iter(change)))
+def test_a_json_with_anything_changed_is_noticed(
+    change: dict[str, object], sealed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed.write_text(json.dumps(json.loads(sealed.read_text()) | change))
+    assert main(["report", "verify", str(sealed)]) == 1
+    assert "its seal is broken" in capsys.readouterr().out
+
+
+def test_a_json_without_a_seal_was_not_compared(sealed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reports of earlier versions have none. Neither has one that somebody changed and took the seal out of."""
+    record = json.loads(sealed.read_text())
+    del record["seal"]
+    sealed.write_text(json.dumps(record | {"verdict": "clean"}))
+    assert main(["report", "verify", str(sealed)]) == 3
+    said = capsys.readouterr().out
+    assert "has no seal" in said and "not all of it was compared (json, model, pack)" in said
+    digest = hashlib.sha256(sealed.read_bytes()).hexdigest()
+    assert states(verify_report(sealed, digest=digest))["json"] == HOLDS
+
+
+def test_the_seal_is_of_the_content_and_can_be_repeated_by_hand(sealed: Path) -> None:
+    record = json.loads(sealed.read_text())
+    sealed.write_text(json.dumps(dict(sorted(record.items(), reverse=True)), indent=7))
+    assert states(verify_report(sealed))["json"] == HOLDS
+    seal_ = record.pop("seal")
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest() == seal_
+
+
+def test_a_name_that_stands_twice_is_an_error(sealed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two verdicts, one program reads the first and another the last."""
+    text = sealed.read_text()
+    sealed.write_text(
+        text.replace('"verdict": "backdoored"', '"verdict": "clean", "verdict": "backdoored"', 1)
+    )
+    assert sealed.read_text() != text
+    assert main(["report", "verify", str(sealed)]) == 2
+    error = capsys.readouterr().err
+    assert "the name 'verdict' stands twice in one group" in error and error.count("\n") == 1
+
+
+def test_one_check_of_a_name_does_not_hide_another(path: Path, page: str) -> None:
+    """The page shows another digest than that of its JSON, and the digest that is given is the JSON's."""
+    own = hashlib.sha256(unescape(re.findall(r'<pre id="report-json">([^<]*)</pre>', page)[0]).encode())
+    path.write_text(page.replace(own.hexdigest(), "0" * 64), encoding="utf-8")
+    found = verify_report(path, digest=own.hexdigest())
+    assert [c.state for c in found.checks if c.name == "json"] == [DIFFERS, HOLDS] and found.state == DIFFERS
+
+
+def test_a_bundled_pack_is_compared_without_being_asked_for(
+    sealed: Path, tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ti_core.reference import pack as packs
+
+    monkeypatch.setattr(packs, "PACKS", tiny_pack.folder.parent)
+    monkeypatch.setattr(packs.pack_names, "__defaults__", (tiny_pack.folder.parent,))
+    assert states(verify_report(sealed))["pack"] == HOLDS
+    other_pack = tmp_path / tiny_pack.name
+    shutil.copytree(tiny_pack.folder, other_pack)
+    (other_pack / "pack.json").write_text(json.dumps(dict(tiny_pack.record)))
+    monkeypatch.setattr(packs, "PACKS", tmp_path)
+    monkeypatch.setattr(packs.pack_names, "__defaults__", (tmp_path,))
+    assert states(verify_report(sealed))["pack"] == NOT_COMPARED
+    assert states(verify_report(sealed, pack=str(other_pack)))["pack"] == DIFFERS
+
+
+def test_a_new_inspection_shows_a_verdict_that_was_sealed_anew(
+    sealed: Path, tiny_models: dict[str, Path], tiny_pack: Pack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["report", "verify", str(sealed), "--model", str(tiny_models["patch"])]
+    arguments += ["--pack", str(tiny_pack.folder)]
+    assert main([*arguments, "--again"]) == 0
+    assert "holds         verdict" in capsys.readouterr().out
+    report = read_report(sealed).report
+    forged = replace(report, verdict="clean", trigger_kind=None, target_class=None, target_class_name=None)
+    sealed.write_text(forged.as_json())
+    assert main(arguments) == 0, "a seal without a key shows no forger who makes it anew"
+    assert "--again" in capsys.readouterr().out
+    assert main([*arguments, "--again"]) == 1
+    said = capsys.readouterr().out
+    assert "the report states another verdict, trigger kind, target class, target class name" in said
+    assert main(["report", "verify", str(sealed), "--again"]) == 2
+    assert "give its file with --model" in capsys.readouterr().err
+
+
+def test_verdicts_are_compared_in_all_they_state(tiny_cases: dict[str, Case]) -> None:
+    report = tiny_cases["patch"].report
+    assert compare_verdicts(report, report).state == HOLDS
+    near = replace(report, probability=report.probability - 0.01)
+    assert compare_verdicts(report, near).state == HOLDS
+    far = compare_verdicts(report, replace(report, probability=report.probability - 0.03))
+    assert far.state == DIFFERS and far.sentence.endswith("another probability.")
+    assert compare_verdicts(report, replace(report, reasons=("None.",))).state == NOT_COMPARED
+    assert compare_verdicts(report, replace(report, streams={})).state == NOT_COMPARED

@@ -69,7 +69,7 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     named = pairs(options.settings)
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(
-        pack=_pack(options.pack),
+        pack=inspected_pack(options.pack),
         # The other settings are the pack's, which is known once the model is.
         settings={name: settings[name] for name in named},
         device=options.device,
@@ -77,7 +77,7 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     )
 
 
-def _pack(name: str | None) -> str | None:
+def inspected_pack(name: str | None) -> str | None:
     """A bundled pack's name as it is, a folder's absolute path."""
     if name is None or not Path(name).is_dir() or (len(Path(name).parts) == 1 and _bundled(name)):
         return name

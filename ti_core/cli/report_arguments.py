@@ -25,7 +25,16 @@ def add_report_arguments(commands: Any) -> None:
         metavar="FILE",
         help="the model file; repeated, an ONNX graph's weight files after it in the order of the graph",
     )
-    verify.add_argument("--pack", metavar="NAME", help="the reference pack, a bundled one or a folder")
+    verify.add_argument(
+        "--again",
+        action="store_true",
+        help="inspect the model of --model again, with the report's settings, and compare the verdicts",
+    )
+    verify.add_argument(
+        "--pack",
+        metavar="NAME",
+        help="the reference pack, a bundled one or a folder (default: the bundled one that the report names)",
+    )
     verify.add_argument(
         "--images", type=Path, metavar="FOLDER_OR_NPZ", help="the clean images that took a pack's place"
     )

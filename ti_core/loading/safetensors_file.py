@@ -11,6 +11,7 @@ from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.names import check_name
 from ti_core.loading.pickles.tensors import TensorInfo
+from ti_core.system.strict_json import parse
 from ti_core.text import shown
 
 _DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
@@ -43,8 +44,8 @@ def read_header(data: bytes) -> Header:
     if length > len(data) - 8:
         raise ModelFileError(f"The safetensors file is truncated: its header should have {length} bytes.")
     try:
-        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        header = parse(data[8 : 8 + length])
+    except ValueError as error:
         raise ModelFileError("The safetensors header is damaged: it is not valid JSON.") from error
     if not isinstance(header, dict):
         raise ModelFileError("The safetensors header is damaged: it is not a table of tensors.")
@@ -57,13 +58,6 @@ def read_header(data: bytes) -> Header:
     if sum(t.elements for t in tensors) > LIMITS.elements:
         raise RefusedFileError(f"The safetensors file declares more than {LIMITS.elements} numbers.")
     return Header(tensors, _texts(metadata))
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return table
 
 
 def _tensor(name: str, entry: Any, room: int) -> TensorInfo:

@@ -1,59 +1,28 @@
-"""``report verify``: checks the digests of a report, and whether its page agrees with its JSON.
+"""``report verify``: checks the seal and the digests of a report, and whether its page agrees with its JSON.
 
-A digest shows changes by accident, and changes by somebody who did not know of the digest. Whoever writes a page can
-also write new digests into it. Only a signature shows who vouches for a report. This program makes no signatures.
+A digest shows changes by accident, and changes by somebody who did not know of the digest. The seal is a digest too.
+Whoever writes a report can also write new digests into it. Only a signature shows who vouches for a report. This
+program makes no signatures. :func:`compare_verdicts` compares a report with a new inspection of the same model.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape, unescape
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ti_core.errors import PackError
-from ti_core.rendering.page import document, report_json
-from ti_core.rendering.seal import json_digest, unsealed
-from ti_core.results.groups import DIGEST, ISO
-from ti_core.results.reading import ReportFile, read_report
+from ti_core.rendering.check import DIFFERS, HOLDS, NOT_COMPARED, Check
+from ti_core.rendering.page_checks import own_checks
+from ti_core.results.groups import DIGEST
+from ti_core.results.reading import read_report
 from ti_core.results.report import Report, percent
 from ti_core.settings import Settings
 from ti_core.system.code_digest import code_digest
 from ti_core.text import shown
 
-HOLDS, DIFFERS, NOT_COMPARED = "holds", "differs", "not compared"
-
-_WORDS = r'[^<>"]*'
-_PICTURE = (
-    r'<figure><img(?: class="drawing")? src="data:image/(?:png|svg\+xml);base64,[A-Za-z0-9+/]+={0,2}"'
-    rf' alt="{_WORDS}"><figcaption>[^<>]*</figcaption></figure>'
-)
-_SECTION = re.compile(
-    rf'<section class="pictures" title="({_WORDS})"><div class="whole">(?:<h2>{_WORDS}</h2>)?{_PICTURE}</div>'
-    rf"(?:{_PICTURE})*</section>"
-)
-_TIME = re.compile(rf"<time>({ISO.pattern})</time>")
-_VERDICT = re.compile(r'<p class="verdict (\w+)"><strong>\S+ (\w+)\.</strong>([^<]*)</p>')
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison.
-
-    Parameters
-    ----------
-    name : "json", "page", "text", "code", "model", "pack" or "images".
-    state : :data:`HOLDS`, :data:`DIFFERS` or :data:`NOT_COMPARED`.
-    sentence : the result in words.
-    sha256 : the digest that the report records; empty where it records none.
-    """
-
-    name: str
-    state: str
-    sentence: str
-    sha256: str = ""
+__all__ = ["DIFFERS", "HOLDS", "NOT_COMPARED", "Check", "Verification", "compare_verdicts", "verify_report"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +36,21 @@ class Verification:
     def state(self) -> str:
         """The state of the whole report.
 
-        :data:`DIFFERS` if any check but that of the program's code differs, :data:`NOT_COMPARED` if another version of
-        the program wrote the report, :data:`HOLDS` otherwise.
+        :data:`DIFFERS` if any check but that of the program's code differs, :data:`HOLDS` if every check holds,
+        :data:`NOT_COMPARED` otherwise: something was not given, or another version of the program wrote the report.
         """
-        states = {check.name: check.state for check in self.checks}
-        if DIFFERS in [s for name, s in states.items() if name != "code"]:
+        if any(check.state == DIFFERS for check in self.checks if check.name != "code"):
             return DIFFERS
-        return HOLDS if states["code"] == HOLDS and states.get("text", HOLDS) == HOLDS else NOT_COMPARED
+        return NOT_COMPARED if self.left_out else HOLDS
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of the checks that neither hold nor show a change of the report."""
+        return tuple(dict.fromkeys(c.name for c in self.checks if c.state != HOLDS))
+
+    def with_check(self, check: Check) -> Verification:
+        """The same with one more check."""
+        return replace(self, checks=(*self.checks, check))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -109,7 +86,7 @@ def verify_report(
     """
     held = read_report(path)
     report = held.report
-    checks = _of_json(held, digest) if held.page is None else _of_page(held, held.page, digest)
+    checks = own_checks(held, digest, report.versions.get("source") == code_digest())
     checks.append(_code(report))
     checks.append(_model(report, models))
     checks.append(_images(report, images) if report.pack.get("images") else _pack(report, pack))
@@ -118,82 +95,6 @@ def verify_report(
     if not report.pack.get("images") and images is not None:
         checks.append(Check("images", DIFFERS, "No images of the user's own took part in this report."))
     return Verification(report, tuple(checks))
-
-
-def _of_json(held: ReportFile, digest: str | None) -> list[Check]:
-    own = json_digest(held.text)
-    if digest is not None:
-        return [_json_against(own, digest)]
-    words = "A report as JSON holds no digest of itself; compare this one with the page's, or give --digest."
-    return [Check("json", NOT_COMPARED, words, own)]
-
-
-def _json_against(own: str, digest: str) -> Check:
-    if own == digest.strip().lower():
-        return Check("json", HOLDS, "The report's JSON has the digest that it should have.", own)
-    return Check(
-        "json", DIFFERS, f"The report's JSON has the digest {own}: it is not the one that is meant.", digest
-    )
-
-
-def _of_page(held: ReportFile, page: str, digest: str | None) -> list[Check]:
-    own = json_digest(held.text)
-    checks = []
-    if f"<td>{own}</td>" in page:
-        checks.append(Check("json", HOLDS, "The JSON in the page has the digest that the page shows.", own))
-    else:
-        words = f"The JSON in the page has the digest {own}, which the page does not show: one of them was changed."
-        checks.append(Check("json", DIFFERS, words))
-    if digest is not None:
-        checks.append(_json_against(own, digest))
-    return [*checks, _seal(page), _text(page, held.report, held.text)]
-
-
-def _seal(page: str) -> Check:
-    found = unsealed(page)
-    if found is None:
-        return Check("page", DIFFERS, "The page has not one field for its own digest: it was changed.")
-    rest, recorded = found
-    if json_digest(rest) == recorded:
-        return Check(
-            "page", HOLDS, "The page, its pictures included, has the digest that it shows.", recorded
-        )
-    return Check(
-        "page", DIFFERS, "The page was changed after it was written: it has another digest.", recorded
-    )
-
-
-def _text(page: str, report: Report, text: str) -> Check:
-    """Write the page again from its JSON, its pictures and its time, and compare. The digests play no part."""
-    pictures = {unescape(m[1]): m[0] for m in _SECTION.finditer(page)}
-    times = _TIME.findall(page)
-    rest = unsealed(page)
-    created = times[0][0] if times else ""
-    if text == report_json(report) and rest and rest[0] == document(report, created, pictures):
-        return Check("text", HOLDS, "All text of the page is what this program writes for this JSON.")
-    if not _shows(page, report):
-        return Check("text", DIFFERS, "The page does not show the verdict, probability or model of its JSON.")
-    if report.versions.get("source") == code_digest():
-        return Check("text", DIFFERS, "The page does not say what this program writes for this JSON.")
-    return Check(
-        "text",
-        NOT_COMPARED,
-        "The page shows the verdict, probability and model of its JSON; the rest of its text can only be compared by"
-        " the version of the program that wrote it.",
-    )
-
-
-def _shows(page: str, report: Report) -> bool:
-    """Whether the page shows the JSON's verdict, probability and digest of the model."""
-    lines = _VERDICT.findall(page)
-    if len(lines) != 1 or page.count('class="verdict') != 1:
-        return False
-    kind, word, sentence = lines[0]
-    return (
-        (kind, word.lower()) == (report.verdict, report.verdict)
-        and percent(report.probability) in unescape(sentence)
-        and f"<td>{escape(report.model['sha256'])}</td>" in page
-    )
 
 
 def _code(report: Report) -> Check:
@@ -222,12 +123,20 @@ def _model(report: Report, models: Sequence[Path]) -> Check:
 
 
 def _pack(report: Report, name: str | None) -> Check:
-    from ti_core.reference.pack import load_pack
+    from ti_core.reference.pack import load_pack, pack_names
 
-    recorded, its = str(report.pack["sha256"]), shown(str(report.pack["name"]))
+    recorded, its = str(report.pack["sha256"]), str(report.pack["name"])
+    given, name = name, its if name is None and its in pack_names() else name
     if name is None:
-        return Check("pack", NOT_COMPARED, f"Give --pack {its} to compare the reference pack.", recorded)
+        return Check(
+            "pack", NOT_COMPARED, f"Give --pack {shown(its)} to compare the reference pack.", recorded
+        )
     pack = load_pack(name)
+    if pack.sha256 != recorded and given is None:
+        words = (
+            f"The bundled pack {shown(name)} is another one than took part; give --pack to compare that one."
+        )
+        return Check("pack", NOT_COMPARED, words, recorded)
     if pack.sha256 != recorded:
         words = f"{shown(name)} is not the reference pack that took part, or not in the state that it was in."
         return Check("pack", DIFFERS, words, recorded)
@@ -254,3 +163,31 @@ def _images(report: Report, path: Path | None) -> Check:
     return Check(
         "images", DIFFERS, f"{shown(path.name)} does not hold the clean images that took part.", recorded
     )
+
+
+NEAR = 0.02
+"""Difference of two probabilities that rounding on another processor can make."""
+
+
+def compare_verdicts(report: Report, fresh: Report) -> Check:
+    """Compare what a report states with a new inspection of the same model.
+
+    Parameters
+    ----------
+    fresh : the report of the new inspection, made with the settings of ``report``.
+    """
+    stated = ("verdict", "trigger_kind", "target_class", "target_class_name")
+    differing = [name.replace("_", " ") for name in stated if getattr(report, name) != getattr(fresh, name)]
+    if abs(report.probability - fresh.probability) > NEAR:
+        differing.append("probability")
+    found = f"{fresh.verdict}, probability {percent(fresh.probability)}"
+    if differing:
+        words = f"Inspected again, the model is {found}: the report states another {', '.join(differing)}."
+        return Check("verdict", DIFFERS, words)
+    if report.reasons != fresh.reasons or report.streams.keys() != fresh.streams.keys():
+        words = (
+            f"Inspected again, the model is {found}, as the report states; but the reasons read otherwise. On another"
+            " processor figures in them may differ; compare them by eye."
+        )
+        return Check("verdict", NOT_COMPARED, words)
+    return Check("verdict", HOLDS, f"Inspected again, the model is {found}, as the report states.")

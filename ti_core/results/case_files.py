@@ -20,6 +20,7 @@ import numpy as np
 from ti_core.errors import CaseError
 from ti_core.results.case import Array, Case, Decision
 from ti_core.results.report import Report
+from ti_core.system.strict_json import parse
 
 MOST_JSON_BYTES = 4 << 20
 MOST_ARRAY_BYTES = 256 << 20
@@ -81,8 +82,8 @@ def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dic
 
     text = _read(folder / f"{stem}.json", MOST_JSON_BYTES)
     try:
-        values = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        values = parse(text)
+    except ValueError as error:
         raise CaseError("The case's record cannot be read; inspect the model again.") from error
     check_record(values, alone)
     record: dict[str, Any] = values
@@ -115,10 +116,6 @@ def _with(case: Case, arrays: dict[str, Array]) -> Case:
     from dataclasses import replace
 
     return replace(case, arrays=arrays)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number that a case may hold")
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from html import unescape
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ti_core.errors import ReportError
 from ti_core.results.report import SCHEMA_VERSION, Report
+from ti_core.system.strict_json import TwiceError, parse
 from ti_core.text import shown
 
 LARGEST = 100_000_000
@@ -73,8 +73,10 @@ def _foreign(name: str) -> ReportError:
 
 def _parsed(text: str, name: str) -> Report:
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        record = parse(text)
+    except TwiceError as error:
+        raise ReportError(f"{shown(name)} is no report as this program writes it: {error}.") from error
+    except ValueError as error:
         raise _foreign(name) from error
     if not isinstance(record, dict):
         raise _foreign(name)

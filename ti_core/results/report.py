@@ -13,9 +13,20 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import AfterValidator, create_model, model_validator
 from pydantic import Field as Described
 
-from ti_core.results.groups import Group, Inspected, Number, ReferencePack, Shaped, Streams, Text, as_settings
+from ti_core.results.groups import (
+    Digest,
+    Group,
+    Inspected,
+    Number,
+    ReferencePack,
+    Shaped,
+    Streams,
+    Text,
+    as_settings,
+)
 from ti_core.results.limits import check_plain
 from ti_core.results.schema import Schema
+from ti_core.results.sealed import seal_of
 from ti_core.system.code_digest import code_digest
 from ti_core.text import shown
 from ti_core.version import __version__
@@ -108,9 +119,26 @@ class Report:
     schema_version: Annotated[
         int, Shaped(Annotated[int, Described(ge=1, le=1)]), Described(description="1.")
     ] = field(default=SCHEMA_VERSION)
+    seal: Annotated[
+        str,
+        Shaped(Digest),
+        Described(description="Digest of all other fields. Reports of earlier versions have none."),
+    ] = field(default="", compare=False)
+
+    @property
+    def content_seal(self) -> str:
+        """The seal that belongs to this content. :attr:`seal` is the one that the report was read with, or empty."""
+        return seal_of(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        content = {"schema_version": self.schema_version} | asdict(self)
+        del content["seal"]
+        return content
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema_version": self.schema_version} | asdict(self)
+        """The JSON report, with the seal of its content."""
+        content = self._content()
+        return content | {"seal": seal_of(content)}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Report:
@@ -126,7 +154,7 @@ class Report:
         found = report_schema().problems(record)
         if found:
             raise ValueError(found[0])
-        values = {f.name: record[f.name] for f in fields(cls)}
+        values = {f.name: record[f.name] for f in fields(cls) if f.name in record}
         return cls(
             **values | {"reasons": tuple(values["reasons"]), "probability": float(values["probability"])}
         )
@@ -149,10 +177,11 @@ class Report:
 
 @cache
 def report_record() -> type[Group]:
-    """The model that checks a report's JSON record; its fields are those of :class:`Report`, all required."""
+    """The model that checks a report's JSON record; its fields are those of :class:`Report`. Only the seal may lack."""
     hints = get_type_hints(Report, include_extras=True)
     names = ["schema_version", *(name for name in hints if name != "schema_version")]
-    whole: Any = {name: (hints[name], ...) for name in names}
+    whole: Any = {name: (hints[name], ...) for name in names if name != "seal"}
+    whole["seal"] = (hints["seal"], None)
     rules: Any = {"consistent": model_validator(mode="after")(_consistent)}
     return create_model("Report", __base__=Group, __validators__=rules, **whole)
 

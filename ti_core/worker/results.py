@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
 from ti_core.errors import TrojanInterpretError
+from ti_core.system.strict_json import parse
 
 
 class ResultError(TrojanInterpretError):
@@ -46,22 +45,15 @@ def read_result(folder: Path, name: str, limit: int) -> bytes:
 
 
 def read_json(folder: Path, name: str, limit: int) -> dict[str, Any]:
-    """The JSON object in one result file; numbers that are none (NaN, Infinity) are refused.
+    """The JSON object in one result file, read by :func:`ti_core.system.strict_json.parse`.
 
     Raises
     ------
     ResultError : as :func:`read_result`, or the file holds no JSON object.
     """
-
-    def number(text: str) -> float:
-        if not math.isfinite(value := float(text)):
-            raise ValueError(f"{text} is no number")
-        return value
-
     try:
-        text = read_result(folder, name, limit).decode("utf-8")
-        value = json.loads(text, parse_constant=number, parse_float=number)
-    except (ValueError, RecursionError) as error:
+        value = parse(read_result(folder, name, limit))
+    except ValueError as error:
         raise ResultError(f"The result {name} is not readable.") from error
     if not isinstance(value, dict):
         raise ResultError(f"The result {name} is not readable.")
