@@ -221,6 +221,14 @@ def test_names_that_would_become_gigantic_networks(key: str, weights: Weights, t
         )
 
 
+@pytest.mark.parametrize(
+    ("key", "limit"), [("x" * 301, "1 to 300 characters"), ("layers.10000.weight", "from 0 to 9999")]
+)
+def test_the_error_for_a_name_gives_the_limit(key: str, limit: str, weights: Weights, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=limit):
+        opened({**weights, key: torch.ones(1)}, tmp_path)
+
+
 def test_an_expanded_view_of_little_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RefusedFileError, match="reaches beyond its storage"):
         opened({"weight": torch.ones(1).expand(10**6)}, tmp_path)

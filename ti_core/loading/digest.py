@@ -21,8 +21,8 @@ def sha256_of(path: str | Path) -> str:
 
     Raises
     ------
-    ModelFileError : it cannot be read.
-    RefusedFileError : it is no plain file, or is beyond the limit.
+    ModelFileError : the file cannot be read.
+    RefusedFileError : ``path`` is no plain file, or the file exceeds the limit.
     """
     return digest_of_all([Path(path)])
 

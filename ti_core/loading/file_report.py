@@ -129,7 +129,7 @@ def describe_file(path: str | Path, companions: Sequence[str | Path] = ()) -> Fi
     Raises
     ------
     ModelFileError : the file itself cannot be read.
-    RefusedFileError : it is no plain file, or is beyond the limit.
+    RefusedFileError : ``path`` is no plain file, or the file exceeds the limit.
     """
     return describe(read_model_file(Path(path)), companions)
 

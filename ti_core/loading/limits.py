@@ -14,8 +14,7 @@ class Limits:
     Parameters
     ----------
     file_bytes : size of the file, and the sum of the sizes that an archive declares.
-    weight_bytes : size of the files beside an ONNX graph that hold its weights, together, and of all weights that it
-        declares.
+    weight_bytes : total size of the weight files of an ONNX graph, and total size of the weights it declares.
     members : members of an archive.
     ratio : declared size over stored size of a compressed member; ``torch.save`` never compresses.
     pickle_bytes, opcodes : bytes and instructions of a pickle.

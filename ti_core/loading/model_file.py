@@ -1,4 +1,4 @@
-"""A model file as it is read: once, so that what is checked, hashed, described and loaded are the same bytes."""
+"""Reads a model file once, so that the same bytes are checked, hashed, described and loaded."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def read_model_file(path: Path) -> ModelFile:
 
     Raises
     ------
-    ModelFileError : it cannot be read.
-    RefusedFileError : it is no plain file, or is beyond the limit.
+    ModelFileError : the file cannot be read.
+    RefusedFileError : ``path`` is no plain file, or the file exceeds the limit.
     """
     content = read_file(path)
     return ModelFile(path, content, hashlib.sha256(content).hexdigest())
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a model file, or of one that belongs to it; the errors are those of :func:`read_model_file`."""
+    """The content of a model file or of a file that belongs to it. Raises as :func:`read_model_file`."""
     return read_plain(path, LIMITS.file_bytes, ModelFileError, RefusedFileError)

@@ -22,7 +22,7 @@ from ti_core.loading.state_dict import tensors_of, unwrapped
 
 
 def open_model(file: ModelFile, architecture: str | None = None, companions: Sequence[Path] = ()) -> Model:
-    """The model in a file that has been read; for the rest see :func:`ti_core.loading.load_model`."""
+    """Open a file that has already been read. Otherwise the same as :func:`ti_core.loading.load_model`."""
     data, name, digest = file.content, file.path.name, file.sha256
     kind = sniff(data, name)
     if kind is FileFormat.ONNX:

@@ -178,6 +178,18 @@ UNFIT: dict[str, tuple[Any, str]] = {
         ),
         "from the pixels",
     ),
+    "long list": (
+        lambda: classifier(
+            N("Reshape", ["x", "shape"], ["v"]),
+            source="v",
+            constants=[constant("shape", [1] * 5_000, np.int64)],
+        ),
+        "a tensor of 5,000 numbers as a list; the limit is 4,096",
+    ),
+    "count from pixels": (
+        lambda: classifier(N("NonZero", ["x"], ["i"]), N("Cast", ["i"], ["v"], to=1), source="v"),
+        "a number of values that depends on the pixels",
+    ),
     "training": (
         lambda: _with("BatchNormalization", *[([1.0], np.float32)] * 4, training_mode=1),
         "training mode",

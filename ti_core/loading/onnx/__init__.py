@@ -44,7 +44,7 @@ def load_onnx(path: Path, companions: Sequence[Path] = ()) -> Model:
 
 
 def open_onnx(file: ModelFile, companions: Sequence[Path] = ()) -> Model:
-    """Open a file that has been read; for the rest see :func:`load_onnx`."""
+    """Open a file that has already been read. Otherwise the same as :func:`load_onnx`."""
     from ti_core.loading.onnx.load import open_model
 
     return open_model(file, companions)

@@ -137,7 +137,7 @@ class Container:
     def _weight_file(self, name: str) -> bytes:
         """The content of a weight file. It must be a plain file in the graph's folder or among the companions.
 
-        It is read once and whole, so that the digest is that of the very weights.
+        The file is read once and whole, so that the digest and the weights come from the same bytes.
         """
         if name in self._weights:
             return self._weights[name]
