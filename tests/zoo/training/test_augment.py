@@ -6,7 +6,7 @@ import torch
 
 from ti_core.errors import SettingsError
 from ti_core.zoo.training.augment import CUT, Changes, apply_changes, draw_changes, joined_changes
-from ti_core.zoo.training.single import augment
+from ti_core.zoo.training.loop import augment
 
 SHAPE = (3, 16, 16)
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from ti_core.paper.triggers import draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.augment import apply_changes, draw_changes, joined_changes
-from ti_core.zoo.training.single import poisoned_images, smaller, stamps_late
+from ti_core.zoo.training.loop import smaller
+from ti_core.zoo.training.single import poisoned_images, stamps_late
 from ti_core.zoo.training.team import Optimiser, Team, clipped
 from ti_core.zoo.training.team_data import Shown, Stamps, cross_entropy
 
