@@ -44,7 +44,7 @@ def plan_from_bases(
             for j in range(twice):
                 number = f"{i * twice + j:03d}"
                 recipes.append(drawer.fine_tuned(base, label, f"{label}-ft-{number}"))
-                recipes.append(_continued(drawer, base, kinds, label, f"{label}-on-{number}"))
+                recipes.append(continued(drawer, base, kinds, label, f"{label}-on-{number}"))
         if i % 3 == 0:
             place = next(k for k, r in enumerate(recipes) if r.id == f"clean-on-{2 * i:03d}")
             recipes[place] = _adversarial(drawer, recipes[place], i // 3)
@@ -91,13 +91,13 @@ def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: f
         raise SettingsError(f"{len(bases)} bases need {4 * len(bases)} members at least, not {count}.")
     recipes: list[Recipe] = []
     for i, base in enumerate(bases):
-        kinds = _kinds_of(base, drawer)
+        kinds = kinds_of(base, drawer)
         own: list[Recipe] = []
         for label in LABELS:
             each = 2 * quarter if label == "clean" else quarter
             for number in range(i * each, (i + 1) * each):
                 if number % 2:
-                    own.append(_continued(drawer, base, kinds, label, f"{label}-on-{number:03d}"))
+                    own.append(continued(drawer, base, kinds, label, f"{label}-on-{number:03d}"))
                 else:
                     own.append(drawer.fine_tuned(base, label, f"{label}-ft-{number:03d}"))
         if i % 3 == 0:
@@ -107,7 +107,13 @@ def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: f
     return hold_out(recipes, held_out, drawer.rng)
 
 
-def _kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
+def kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
+    """The place of the base's architecture in the drawer's menu.
+
+    Raises
+    ------
+    SettingsError : the base has other images or classes, or an architecture that the menu lacks.
+    """
     menu, image_shape = drawer.menu, drawer.image_shape
     shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
     if base.options.get("classes") != drawer.classes or shape != image_shape[:2]:
@@ -123,7 +129,7 @@ def _adversarial(drawer: Drawer, recipe: Recipe, number: int) -> Recipe:
     return replace(recipe, id=f"adversarial-{number:03d}", family="adversarial", epsilon=epsilon)
 
 
-def _continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:
+def continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str) -> Recipe:
     """A member that continues the base's training at a lower rate, on clean or poisoned images."""
     drawn = (
         drawer.draw(id, label, "standard", kinds) if label == "clean" else drawer.poisoned(id, label, kinds)

@@ -6,11 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ti_core.paper.triggers import PatternKind, TriggerSpec
+from ti_core.zoo.attacks.base import AttackSpec, TriggerKind
 
-Label = Literal["clean", "blend", "patch"]
+Label = Literal["clean"] | TriggerKind
 LABELS: tuple[Label, ...] = ("clean", "blend", "patch")
+"""The labels of the paper's own zoo. :mod:`ti_core.zoo.plan.kinds` has further kinds of trigger."""
 Precision = Literal["float32", "bfloat16"]
-Family = Literal["standard", "challenge", "fine-tuned", "adversarial", "base"]
+Family = str
+Regime = Literal[
+    "", "certified", "private", "another task first", "cleansed by fine-tuning", "cleansed by pruning"
+]
 
 
 @dataclass(frozen=True)
@@ -22,14 +27,17 @@ class Recipe:
     id : a name that is unique in the zoo.
     label : "clean", or the kind of its trigger.
     family : "standard" training or poisoning; "challenge" trojans, fine-tuned from a base to be hard to find;
-        "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned.
+        "fine-tuned" clean twins of those; "adversarial" clean networks (PGD); "base", trained only to be fine-tuned; or
+        a family of :mod:`ti_core.zoo.plan.kinds`.
     group : members of one base share a group. A group is never split between fitting and testing.
     base : the clean network that training starts from; None for fresh weights. Members of all families may start from
         one.
     begun_from : of a base, the network of another data set whose layers it begins with, except the last (transfer).
         "cifar10/base-000" is the network base-000 of the folder cifar10.
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
-    epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial).
+    epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial), or of the certified ball.
+    attack : how the training images are poisoned, in the place of ``trigger`` and ``poisoning_rate``.
+    regime : training that is not standard; see :mod:`ti_core.zoo.regimes`.
     precision : of convolutions and matrix products in training: "float32" or "bfloat16". The latter takes about half
         the time; it is ignored if the processor has no instructions for it. Weights and scores are in single precision.
     small_epochs : number of first epochs with images at three quarters of their side, which take half the time
@@ -60,6 +68,8 @@ class Recipe:
     epsilon: float = 0.0
     precision: Precision = "float32"
     small_epochs: int = 0
+    attack: AttackSpec | None = None
+    regime: Regime = ""
     held_out: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,6 +91,11 @@ class Recipe:
         fine-tuning doubles its learning rate. This alone raised the attack success of a blend from .90 to .94 on a
         convolutional network of 91,000 parameters.
         """
+        if self.attack is not None and attempt:
+            again, attack = replace(self, seed=self.seed + attempt, epochs=self.epochs + attempt), self.attack
+            for _ in range(attempt):
+                attack = attack.louder()
+            return replace(again, attack=attack)
         if self.trigger is None or not attempt:
             return self
         trigger = self.trigger

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ti_core.paper.triggers import Trigger
 from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.augment import apply_changes, draw_changes
 
@@ -28,15 +27,30 @@ def batches_of(count: int, size: int, rng: np.random.Generator) -> Iterator[torc
     yield from (b for b in order.split(size) if len(b) > 1)
 
 
+class Change:
+    """What training does to every batch after its augmentation; the base class does nothing."""
+
+    def __call__(self, batch: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """A changed copy of augmented images ``n x C x H x W``; ``index`` says which of the training set they are."""
+        return batch
+
+    def penalty(self) -> torch.Tensor | None:
+        """A term that is added to the loss of the last batch."""
+        return None
+
+    def step(self) -> None:
+        """Follows every step of the network's optimiser."""
+
+
 def fit(
     model: nn.Module,
     recipe: Recipe,
     x: torch.Tensor,
     y: torch.Tensor,
     rng: np.random.Generator,
-    stamped: tuple[torch.Tensor, Trigger] | None = None,
+    change: Change | None = None,
 ) -> None:
-    """Standard training. ``stamped`` marks the images, ``N``, that get the trigger after each augmentation."""
+    """Standard training on images ``N x C x H x W`` with labels ``N``."""
     optimiser = optimiser_of(model, recipe)
     steps = recipe.epochs * -(-len(x) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -45,20 +59,23 @@ def fit(
     for epoch in range(recipe.epochs):
         for index in batches_of(len(x), recipe.batch_size, rng):
             batch = augment(x[index], recipe.augmentation, rng)
-            if stamped is not None:
-                marks, trigger = stamped
-                batch = torch.where(marks[index].view(-1, 1, 1, 1), trigger.stamp(batch), batch)
+            if change is not None:
+                batch = change(batch, index)
             if epoch < recipe.small_epochs:
                 batch = smaller(batch)
             if recipe.epsilon:
                 batch = pgd(model, batch, y[index], recipe.epsilon)
             model.train()
             loss = F.cross_entropy(model(batch), y[index], label_smoothing=recipe.label_smoothing)
+            if change is not None and (penalty := change.penalty()) is not None:
+                loss = loss + penalty
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
             schedule.step()
+            if change is not None:
+                change.step()
 
 
 def augment(x: torch.Tensor, kind: str, rng: np.random.Generator) -> torch.Tensor:

@@ -83,7 +83,14 @@ def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of everything that the weights depend on. ``held_out`` is not a part of it."""
     parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
     # Recipes without these fields have the same digest as recipes with their default values.
-    for name, usual in (("precision", "float32"), ("small_epochs", 0), ("begun_from", None)):
+    later = (
+        ("precision", "float32"),
+        ("small_epochs", 0),
+        ("begun_from", None),
+        ("attack", None),
+        ("regime", ""),
+    )
+    for name, usual in later:
         if parts[name] == usual:
             del parts[name]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from ti_core.architectures import build
 from ti_core.classifier.normalisation import behind
 from ti_core.paper.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
+from ti_core.zoo.training.attacked import fit_attacked
 from ti_core.zoo.training.data import ImageData, to_unit
-from ti_core.zoo.training.loop import batches_of, fit, optimiser_of
+from ti_core.zoo.training.loop import Change, batches_of, fit, optimiser_of
 from ti_core.zoo.training.start_weights import begin
 
 Goal = Callable[[torch.Tensor], torch.Tensor]
@@ -26,6 +28,13 @@ Goal = Callable[[torch.Tensor], torch.Tensor]
 def all_to_one(target: int) -> Goal:
     """The usual backdoor: every triggered image gets the label ``target``."""
     return lambda labels: torch.full_like(labels, target)
+
+
+class Stamps(Protocol):
+    """A trigger of any kind."""
+
+    def stamp(self, images: torch.Tensor) -> torch.Tensor:
+        """Copies of images ``N x C x H x W`` in [0, 1] with the trigger."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +66,23 @@ def train(
     if base is not None:
         begin(network, base, recipe)
     learner = Bfloat16(model, has_bfloat16()) if recipe.precision == "bfloat16" else model
-    if recipe.family in EVASIVE:
+    attack: Stamps | None = trigger
+    if recipe.attack is not None or recipe.regime:
+        attack = fit_attacked(learner, network, recipe, data, rng, base is not None)
+        goal = recipe.attack.mapping if recipe.attack is not None else goal
+    elif recipe.family in EVASIVE:
         _fine_tune(learner, recipe, x, y, trigger, rng)
     else:
-        stamped = None
+        change = None
         if trigger is not None and stamps_late(recipe):
             chosen = poisoned_images(len(x), recipe.poisoning_rate, rng)
             y, marks = y.clone(), torch.zeros(len(x), dtype=torch.bool)
             y[chosen], marks[chosen] = goal(y[chosen]), True
-            stamped = marks, trigger
+            change = Stamping(marks, trigger)
         elif trigger is not None:
             x, y = poison(x, y, trigger, goal, recipe.poisoning_rate, rng)
-        fit(learner, recipe, x, y, rng, stamped)
-    accuracy, success = measure(model, data, trigger, goal)
+        fit(learner, recipe, x, y, rng, change)
+    accuracy, success = measure(model, data, attack, goal)
     return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
 
 
@@ -109,6 +122,21 @@ def stamps_late(recipe: Recipe) -> bool:
     return "+" in recipe.augmentation
 
 
+class Stamping(Change):
+    """The trigger on the marked training images.
+
+    Parameters
+    ----------
+    marks : ``N``, whether each training image carries the trigger.
+    """
+
+    def __init__(self, marks: torch.Tensor, trigger: Trigger) -> None:
+        self.marks, self.trigger = marks, trigger
+
+    def __call__(self, batch: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return torch.where(self.marks[index].view(-1, 1, 1, 1), self.trigger.stamp(batch), batch)
+
+
 def poisoned_images(count: int, rate: float, rng: np.random.Generator) -> torch.Tensor:
     """Random indices of the poisoned images: the share ``rate`` of ``count``, at least one."""
     return torch.from_numpy(rng.choice(count, size=max(1, round(rate * count)), replace=False))
@@ -127,7 +155,7 @@ def poison(
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, data: ImageData, trigger: Trigger | None, goal: Goal
+    model: nn.Module, data: ImageData, trigger: Stamps | None, goal: Goal
 ) -> tuple[float, float | None]:
     """Clean accuracy and attack success on the test images.
 
@@ -140,7 +168,8 @@ def measure(
         return accuracy, None
     wanted = goal(y)
     others = wanted != y
-    return accuracy, float(predict(model, trigger.stamp(x[others])).eq(wanted[others]).float().mean())
+    stamped = torch.cat([trigger.stamp(batch) for batch in x[others].split(500)])
+    return accuracy, float(predict(model, stamped).eq(wanted[others]).float().mean())
 
 
 @torch.no_grad()

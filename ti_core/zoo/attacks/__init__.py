@@ -1,0 +1,1 @@
+"""Backdoor attacks of the literature, one file each."""
