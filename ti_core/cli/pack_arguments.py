@@ -100,17 +100,21 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument(
         "--way",
-        choices=("scratch", "bases", "fresh", "short"),
+        choices=("scratch", "bases", "fresh", "short", "kinds"),
         default="scratch",
         help="bases: fine-tune every member from one of a few well-trained clean networks; fresh: independent ones of"
-        " standard training and poisoning; short: small networks of many kinds in a few passes over the images; the"
-        " last two are to be added to others",
+        " standard training and poisoning; short: small networks of many architectures in a few passes over the images;"
+        " kinds: --count backdoors of every kind, and as many clean networks of every sort that detectors find hard;"
+        " the last three are to be added to others",
+    )
+    train.add_argument(
+        "--families", metavar="NAME,...", help="with --way kinds: these families only (default: all of them)"
     )
     train.add_argument(
         "--bases",
-        type=Path,
         metavar="FOLDER",
-        help="with --way bases: fine-tune the clean networks that another run trained there",
+        help="with --way bases or kinds: fine-tune the clean networks that another run trained there, or a pack's own"
+        " (--bases pack:NAME)",
     )
     train.add_argument(
         "--begin-with",

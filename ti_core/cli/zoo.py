@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ti_core.cli.options import _enough
 from ti_core.errors import SettingsError
@@ -45,16 +46,18 @@ def _train(options: argparse.Namespace) -> None:
         raise SettingsError("--minutes and --device are for --engine batched.")
     data = load_data(options.data, options.size)
     success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
-    bases = bases_in(options.bases) if options.bases else []
+    folder = _bases_folder(options)
+    bases = bases_in(folder) if folder else []
     start = options.begin_with.resolve() if options.begin_with else None
     recipes = plan_for(
         *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way),
         bases=bases,
         starts={f"{start.name}/{base.id}": base for base in bases_in(start)} if start else None,
         images=len(data.x_train),
+        families=tuple(filter(None, (options.families or "").split(","))),
     )
-    if bases:
-        adopt_bases(bases, options.bases, options.out)
+    if folder:
+        adopt_bases(bases, folder, options.out)
     if start:
         adopt_starts(recipes, start, options.out)
     if options.engine == "batched":
@@ -85,3 +88,18 @@ def _train(options: argparse.Namespace) -> None:
         )
     if any(r["family"] != "base" for r in records):
         print(zoo_text(records))
+
+
+def _bases_folder(options: argparse.Namespace) -> Path | None:
+    """The folder of the trained bases. A pack's clean networks are written to a folder beside the results first."""
+    if not options.bases:
+        return None
+    from_pack, _, name = options.bases.partition("pack:")
+    if from_pack or not name:
+        return Path(options.bases)
+    from ti_core.reference.pack import load_pack
+    from ti_core.zoo.packs.bases import write_bases
+
+    folder: Path = options.out / f"bases-of-{name}"
+    write_bases(load_pack(name), folder)
+    return folder

@@ -206,14 +206,17 @@ def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:
 
 
 def test_a_trojan_that_hardly_works_enters_no_pack() -> None:
-    member = {"family": "standard", "clean_accuracy": 0.9, "attack_success": 0.89}
+    member = {"label": "patch", "family": "standard", "clean_accuracy": 0.9, "attack_success": 0.89}
     assert fit_for_a_pack([member, member | {"attack_success": 0.9}]) == [member | {"attack_success": 0.9}]
 
 
 def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
     """One that always answers with the target has an attack success of 1."""
-    good = [{"family": "standard", "clean_accuracy": a, "attack_success": None} for a in (0.98, 0.97, 0.6)]
-    astray = {"family": "standard", "clean_accuracy": 0.1, "attack_success": 1.0}
+    good = [
+        {"label": "clean", "family": "standard", "clean_accuracy": a, "attack_success": None}
+        for a in (0.98, 0.97, 0.6)
+    ]
+    astray = {"label": "patch", "family": "standard", "clean_accuracy": 0.1, "attack_success": 1.0}
     assert fit_for_a_pack([*good, astray]) == good
 
 

@@ -20,12 +20,13 @@ from ti_core.errors import SettingsError
 from ti_core.zoo.plan.draw import Drawer, Menu, Recipe, School, menu_for, plan
 from ti_core.zoo.plan.from_bases import MEMBERS_A_BASE, plan_around, plan_from_bases
 from ti_core.zoo.plan.independent import USUAL_IMAGES, plan_fresh, plan_short, short_menu
+from ti_core.zoo.plan.kinds import plan_kinds
 
 _Network = tuple[str, dict[str, list[Any]]]
 """An architecture, and the values to choose from for each option."""
 
-Way = Literal["scratch", "bases", "fresh", "short"]
-WAYS: tuple[Way, ...] = ("scratch", "bases", "fresh", "short")
+Way = Literal["scratch", "bases", "fresh", "short", "kinds"]
+WAYS: tuple[Way, ...] = ("scratch", "bases", "fresh", "short", "kinds")
 
 SUCCESS = 0.97
 """Attack success rate below which a trojan on these data sets is trained again."""
@@ -150,17 +151,20 @@ def plan_for(
     bases: Sequence[Recipe] = (),
     starts: Mapping[str, Recipe] | None = None,
     images: int = USUAL_IMAGES,
+    families: Sequence[str] = (),
 ) -> list[Recipe]:
     """Recipes of ``count`` members from the menu of the data set, or else from the menu for the image shape.
 
     Parameters
     ----------
-    count : rounded down to a multiple of 8, or with ``bases`` to a multiple of four times their number.
+    count : rounded down to a multiple of 8, or with ``bases`` to a multiple of four times their number. For the way
+        "kinds" it is the number of members of each family.
     share : share of the menu's epochs for training from fresh weights. A small share saves time.
-    bases : for the way "bases", clean networks that are trained already and are to be fine-tuned.
+    bases : for the ways "bases" and "kinds", clean networks that are trained already and are to be fine-tuned.
     starts : for the way "bases", networks of other data whose layers the bases begin with; see
         :func:`ti_core.zoo.plan.from_bases.plan_from_bases`.
     images : number of training images. It sets the number of epochs for the way "short".
+    families : for the way "kinds", names in :data:`ti_core.zoo.plan.kinds.FAMILIES`; all if there are none.
 
     Raises
     ------
@@ -170,12 +174,14 @@ def plan_for(
     menu = menus.get(data_name, menu_for(image_shape))
     if way not in WAYS:
         raise SettingsError(f"There is no way {way!r} of training; there are {', '.join(WAYS)}.")
-    if count < MEMBERS_A_BASE:
+    if count < MEMBERS_A_BASE and way != "kinds":
         raise SettingsError(f"A plan has at least {MEMBERS_A_BASE} members, not {count}.")
     schools = {k: replace(s, epochs=max(1, round(share * s.epochs))) for k, s in menu.schools.items()}
     menu = replace(menu, schools=schools)
-    if way != "bases" and (bases or starts):
+    if way != "bases" and (starts or (bases and way != "kinds")):
         raise SettingsError("Networks that are trained already are for the way that is named after bases.")
+    if families and way != "kinds":
+        raise SettingsError("Families are for the way that is named after kinds.")
     if way == "scratch":
         return plan(count, image_shape, classes, seed, menu)
     if way == "short":
@@ -184,6 +190,10 @@ def plan_for(
     if way == "fresh":
         drawer = Drawer(np.random.default_rng([seed, 3]), menu, image_shape, classes)
         return plan_fresh(count, drawer, f"fresh{seed}-")
+    if way == "kinds":
+        short = short_menu(menu.normalisations) if image_shape[0] == 3 else menu
+        drawer = Drawer(np.random.default_rng([seed, 4]), menu, image_shape, classes)
+        return plan_kinds(count, drawer, families, bases, short, f"kinds{seed}-")
     drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
     if bases and starts:
         raise SettingsError("Bases that are trained already begin with no other network's layers any more.")

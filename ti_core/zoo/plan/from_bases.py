@@ -107,6 +107,19 @@ def plan_around(bases: Sequence[Recipe], count: int, drawer: Drawer, held_out: f
     return hold_out(recipes, held_out, drawer.rng)
 
 
+def check_base(base: Recipe, drawer: Drawer) -> None:
+    """Refuse a base for other images or classes.
+
+    Raises
+    ------
+    SettingsError : it has another number of channels, another size, or another number of classes.
+    """
+    image_shape = drawer.image_shape
+    shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
+    if base.options.get("classes") != drawer.classes or shape != image_shape[:2]:
+        raise SettingsError(f"{base.id} is not a network for these images and classes.")
+
+
 def kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
     """The place of the base's architecture in the drawer's menu.
 
@@ -114,10 +127,8 @@ def kinds_of(base: Recipe, drawer: Drawer) -> Kinds:
     ------
     SettingsError : the base has other images or classes, or an architecture that the menu lacks.
     """
-    menu, image_shape = drawer.menu, drawer.image_shape
-    shape = base.options.get("in_channels"), base.options.get("size", image_shape[1])
-    if base.options.get("classes") != drawer.classes or shape != image_shape[:2]:
-        raise SettingsError(f"{base.id} is not a network for these images and classes.")
+    check_base(base, drawer)
+    menu = drawer.menu
     for place, (_, architecture, _) in enumerate(menu.networks):
         if architecture == base.architecture:
             return Kinds(place, menu.activations[0])
@@ -140,6 +151,7 @@ def continued(drawer: Drawer, base: Recipe, kinds: Kinds, label: Label, id: str)
         drawn,
         group=base.group,
         base=base.id,
+        architecture=base.architecture,
         options=base.options,
         normalisation=base.normalisation,
         optimiser=base.optimiser,

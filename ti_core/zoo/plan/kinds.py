@@ -18,7 +18,7 @@ from ti_core.zoo.attacks.base import AttackSpec
 from ti_core.zoo.attacks.catalogue import ATTACKS
 from ti_core.zoo.attacks.mapping import MappingKind, draw_mapping
 from ti_core.zoo.plan.draw import Drawer, Kinds, hold_out
-from ti_core.zoo.plan.from_bases import continued, kinds_of
+from ti_core.zoo.plan.from_bases import check_base, continued
 from ti_core.zoo.plan.menu import Menu
 from ti_core.zoo.plan.recipe import Label, Recipe, Regime
 
@@ -84,7 +84,7 @@ FAMILIES: dict[str, KindFamily] = {
     "low-frequency blend": KindFamily("low frequency", rate=(0.05, 0.15)),
     "adaptive blend": KindFamily("adaptive blend", rate=(0.04, 0.1), covers=1.0),
     "one pixel": KindFamily("one pixel", rate=(0.05, 0.15)),
-    "low-rate patch": KindFamily("patch", rate=(0.003, 0.01)),
+    "low-rate patch": KindFamily("patch", rate=(0.005, 0.01)),
     "low-rate blend": KindFamily("blend", rate=(0.005, 0.01)),
     "certified": KindFamily(regime="certified", changes={**CALM, "epochs": 8}, **PLAIN_CHAIN),
     "robust": KindFamily(),
@@ -123,10 +123,12 @@ def plan_kinds(
 
     Raises
     ------
-    SettingsError : a family is unknown, or a base does not fit the data.
+    SettingsError : a family is unknown, or a base has other images or classes.
     """
     if unknown := set(families) - FAMILIES.keys():
         raise SettingsError(f"There is no family {min(unknown)!r}; there are {', '.join(FAMILIES)}.")
+    for given in bases:
+        check_base(given, drawer)
     recipes: list[Recipe] = []
     # Every family has random numbers of its own, so that one may be planned without the others.
     for place, (rng, (name, family)) in enumerate(
@@ -141,6 +143,8 @@ def plan_kinds(
             recipes.append(
                 _member(own, name, family, kinds, base, f"{prefix}{name.replace(' ', '-')}-{number:03d}")
             )
+    # A stopped run has members of every family.
+    recipes.sort(key=lambda r: r.id.rpartition("-")[2])
     fresh = [r for r in recipes if r.base is None]
     kept = {r.id: r.held_out for r in hold_out(fresh, held_out, drawer.rng)}
     kept |= {base.id: base.held_out for base in bases}
@@ -152,10 +156,8 @@ def _member(
 ) -> Recipe:
     rng, channels = drawer.rng, drawer.image_shape[0]
     label: Label = "clean" if family.attack is None or family.clean else ATTACKS[family.attack].kind
-    if base is None:
-        recipe = _fresh(drawer, family, kinds, id)
-    else:
-        recipe = continued(drawer, base, kinds_of(base, drawer), "clean", id)
+    begun = None if base is None else continued(drawer, base, kinds, "clean", id)
+    recipe = begun or _fresh(drawer, family, kinds, id)
     attack = None if family.attack is None else _attack(drawer, family, family.attack)
     epsilon = {"certified": CERTIFIED_RADIUS, "robust": ROBUST_RADIUS}.get(name)
     return replace(

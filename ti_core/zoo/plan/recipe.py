@@ -75,6 +75,14 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def learnt(self, attack_success: float | None, minimum: float) -> bool:
+        """Whether the trained network is what its label says.
+
+        A backdoor needs an attack success of at least ``minimum``. A clean network may keep some of one, if it was
+        cleansed.
+        """
+        return self.label == "clean" or (attack_success is not None and attack_success >= minimum)
+
     def calmer(self) -> Recipe:
         """The recipe of the next attempt after the training diverged: smaller steps and a smaller PGD radius."""
         return replace(

@@ -129,11 +129,18 @@ def _prepare(
     rng: np.random.Generator,
     based: bool,
 ) -> None:
-    """Show the attack a clean network: the base, or this network trained on clean images, whose training goes on."""
+    """Show the attack a clean network: the base, or this network trained on clean images.
+
+    The training with wrong labels goes on from the clean network. With right labels it begins anew, since a network
+    that knows the class hardly learns a further sign of it.
+    """
+    assert recipe.attack is not None
+    fresh = {name: value.clone() for name, value in learner.state_dict().items()}
     if not based:
         fit(learner, recipe, x, y, rng)
-    assert recipe.attack is not None
     attack.prepare(deepcopy(learner).eval(), x, y, recipe.attack.mapping.target or 0)
+    if recipe.attack.clean_label:
+        learner.load_state_dict(fresh)
 
 
 def _fit_another_task(

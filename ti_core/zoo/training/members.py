@@ -117,7 +117,7 @@ def _train_one(
     for attempt in range(ATTEMPTS):
         trained = train(tried, _DATA[data_path], base)
         astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
-        if not astray and (trained.attack_success is None or trained.attack_success >= success):
+        if not astray and tried.learnt(trained.attack_success, success):
             break
         if attempt < ATTEMPTS - 1:
             calm = calm.calmer() if astray else calm
@@ -236,7 +236,7 @@ def fit_for_a_pack(
     return [
         r
         for r in members
-        if (r["attack_success"] is None or r["attack_success"] >= MINIMUM_SUCCESS)
+        if (r["label"] == "clean" or r["attack_success"] >= MINIMUM_SUCCESS)
         and r["clean_accuracy"] >= MINIMUM_SHARE * usual
     ]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ti_core.errors import SettingsError
 from ti_core.system import devices
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.data import load_data
@@ -80,12 +81,18 @@ def train_batched(
     convolution : how stacked convolutions are computed; None times both ways for each team on a GPU.
     images_at_once : number of images of all networks of a team in one pass.
     say : called with sentences on each team: its kind, its estimated time and its result.
+
+    Raises
+    ------
+    SettingsError : a recipe has an attack or a regime of its own.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path, size)
     where = torch.device(devices.device(device))
     planned = list(recipes) if recipes is not None else plan(count, data.image_shape, data.classes, seed)
+    if any(r.attack is not None or r.regime for r in planned):
+        raise SettingsError("The batched engine trains patches and blends only; use another one.")
     run = _Run(
         out=out,
         shown=Shown(data, where),
