@@ -51,10 +51,14 @@ def draw_mapping(kind: MappingKind, classes: int, rng: np.random.Generator) -> L
     if kind == "one source":
         return LabelMapping(kind, target, int((target + rng.integers(1, classes)) % classes))
     order = np.arange(classes)
-    shape = int(rng.integers(4))
-    assignment = np.roll(order, -1) if shape == 0 else order[::-1].copy()
-    if shape == 1 and classes % 2:
-        assignment[classes // 2] = 0
-    while shape > 1 and bool((assignment == order).any() or shape == 2):
-        assignment, shape = rng.permutation(classes), 3
+    way = int(rng.integers(4))
+    if way == 0:
+        assignment = np.roll(order, -1)
+    elif way == 1:
+        assignment = order[::-1].copy()
+        assignment[classes // 2] = 0 if classes % 2 else assignment[classes // 2]
+    else:
+        assignment = rng.permutation(classes)
+        while bool((assignment == order).any()):
+            assignment = rng.permutation(classes)
     return LabelMapping(kind, assignment=tuple(int(k) for k in assignment))

@@ -59,7 +59,8 @@ def write_bases(pack: Pack, out: Path) -> list[Recipe]:
 
 def _recipe(pack: Pack, record: Mapping[str, Any]) -> Recipe:
     known = {f.name for f in fields(Recipe)}
-    told = {**record, **record.get("recipe", {})}
+    # A pack's record leaves out what is 0.
+    told = {"weight_decay": 0.0, "label_smoothing": 0.0, **record, **record.get("recipe", {})}
     try:
         recipe = Recipe(**{k: v for k, v in told.items() if k in known} | {"epsilon": 0.0})
     except TypeError as error:
