@@ -62,7 +62,7 @@ def test_inspect_writes_the_report_and_exits_by_the_verdict(
         ]
     )
     report = json.loads(out.read_text())
-    assert set(report) == KEYS and report["schema_version"] == 1
+    assert set(report) == KEYS | {"seal"} and report["schema_version"] == 1
     assert code == {"clean": 0, "backdoored": 1, "inconclusive": 3}[report["verdict"]]
     assert report["settings"]["images"] == 8 and report["settings"]["streams"] == ["saliency"]
     assert page.read_text().startswith("<!doctype html>")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from ti_core.cli.terminal import Shown
+from ti_core.text import shown
+
 
 class Bar:
     """A progress bar on a terminal, nothing elsewhere."""
@@ -11,17 +14,20 @@ class Bar:
     def __init__(self, title: str) -> None:
         from tqdm import tqdm
 
+        # The bar moves the cursor by control characters; every text in it is made safe here.
+        stream = sys.stderr.stream if isinstance(sys.stderr, Shown) else sys.stderr
         self._bar = tqdm(
             total=100,
-            desc=title,
-            disable=not sys.stderr.isatty(),
+            desc=shown(title, 60),
+            file=stream,
+            disable=stream is None or not stream.isatty(),
             leave=False,
             bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {postfix}",
         )
 
     def __call__(self, stage: str, share: float) -> None:
         self._bar.n = round(100 * share)
-        self._bar.set_postfix_str(stage)
+        self._bar.set_postfix_str(shown(stage, 80))
         self._bar.refresh()
 
     def close(self) -> None:

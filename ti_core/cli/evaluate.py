@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ti_core.cli.options import pairs
+from ti_core.cli.output import STDOUT, write
 from ti_core.system.cache import Cache, default_folder
 
 
@@ -44,8 +45,8 @@ def evaluate_pack(options: argparse.Namespace) -> int:
     finally:
         bar.close()
         cache.close()
-    print(text)
+    if options.json != STDOUT:
+        print(text)
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([r.as_dict() for r in rows], indent=2) + "\n", encoding="utf-8")
+        write(options.json, json.dumps([r.as_dict() for r in rows], indent=2) + "\n")
     return 0

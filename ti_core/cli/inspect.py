@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ti_core.cli.bar import Bar
 from ti_core.cli.options import CODES, ERROR, limits_of, request_of
+from ti_core.cli.output import STDOUT, one_to_stdout, write
+from ti_core.cli.terminal import complain
 from ti_core.errors import PackError, SettingsError
 from ti_core.loading.digest import digest_of
 from ti_core.results.report import Report
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
+    quiet = one_to_stdout((options.json, options.html))
     request = request_of(options)
     limits = limits_of(options)
     if options.images is not None and options.pack is not None:
@@ -46,12 +47,14 @@ def inspect_one(options: argparse.Namespace) -> int:
         case = inspecting.read_case(job, options.images is not None) if options.html else None
         report = case.report if case else inspecting.report_of(job)
         if "problem" in report.cache:
-            print(f"trojaninterpret: {plain(str(report.cache['problem']), 500)}", file=sys.stderr)
-        if options.json:
-            _write(options.json, report.as_json() + "\n")
+            complain(plain(str(report.cache["problem"]), 500))
+    page = page_of(case, request.pack) if case else ""
+    if options.json:
+        write(options.json, report.as_json() + "\n")
     if case:
-        _write(options.html, page_of(case, request.pack))
-    print(printed(report))
+        write(options.html, page)
+    if not quiet:
+        print(printed(report))
     return CODES[report.verdict]
 
 
@@ -60,15 +63,10 @@ def _describe(options: argparse.Namespace, limits: Limits) -> int:
         inspecting.follow(job, lambda stage, share: None)
         found = job.result_json("file.json", inspecting.LARGEST_DESCRIPTION)
     if options.json:
-        _write(options.json, json.dumps(found, indent=2) + "\n")
-    for sentence in found.get("sentences", []):
+        write(options.json, json.dumps(found, indent=2) + "\n")
+    for sentence in found.get("sentences", []) if options.json != STDOUT else ():
         print(plain(str(sentence), 2000))
     return 0 if found.get("opens") is True else ERROR
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
 
 
 def page_of(case: Case, pack: str | None) -> str:

@@ -1,8 +1,8 @@
 """The command line: ``python -m ti_core``, also installed as ``trojaninterpret``.
 
 Exit codes: 0 clean, 1 backdoored, 2 error, 3 inconclusive; of ``report verify`` 0 for a report that holds, 1 for one
-that does not, 3 for one that could not be compared in full. Nothing slow is imported before a command is known to be
-well formed.
+that does not, 3 for one that could not be compared in full. 130 after Ctrl-C. Only a finding gives 1: every error ends
+here and gives 2, whatever raised it. Nothing slow is imported before a command is known to be well formed.
 """
 
 from __future__ import annotations
@@ -10,24 +10,52 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
-from ti_core.cli.options import ERROR
 from ti_core.cli.parser import parser
-from ti_core.errors import TrojanInterpretError
+from ti_core.cli.terminal import complain_of, shown_output
+
+ERROR, STOPPED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Expected errors become one sentence on stderr."""
-    options = parser().parse_args(arguments)
+    """Run one command; returns the exit code. Every error becomes one sentence on stderr.
+
+    Raises
+    ------
+    SystemExit : the arguments are not well formed (code 2), or ask for the help or the version (code 0).
+    """
+    with shown_output():
+        try:
+            options = parser().parse_args(arguments)
+        except SystemExit as stop:
+            raise SystemExit(_finished(0 if not stop.code else ERROR)) from None
+        except BaseException as error:
+            return _failed(error)
+        try:
+            code = _run(options)
+        except BaseException as error:
+            return _failed(error)
+        return _finished(code)
+
+
+def _finished(code: int) -> int:
+    """The exit code, or that of an error if the output does not arrive."""
     try:
-        return _run(options)
-    except TrojanInterpretError as error:
-        print(f"trojaninterpret: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"trojaninterpret: {error.filename or 'file'}: {error.strerror or error}.", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("trojaninterpret: stopped.", file=sys.stderr)
-    return ERROR
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        return _failed(error)
+    return code
+
+
+def _failed(error: BaseException) -> int:
+    """The exit code of an error, after its sentence. Output that cannot be written is given up."""
+    with suppress(Exception):
+        complain_of(error)
+    with suppress(Exception):
+        sys.stdout.flush()
+    return STOPPED if isinstance(error, KeyboardInterrupt) else ERROR
 
 
 def _run(options: argparse.Namespace) -> int:

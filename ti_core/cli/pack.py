@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ti_core.cli.options import _enough, pairs
+from ti_core.cli.terminal import complain
 from ti_core.errors import PackError, SettingsError
 from ti_core.settings import Settings
+from ti_core.text import shown
 
 if TYPE_CHECKING:
     from ti_core.reference.pack import Pack
@@ -22,7 +23,8 @@ def pack(options: argparse.Namespace) -> int:
     if options.verb == "list":
         for name in pack_names():
             found = load_pack(name)
-            print(f"{name}: {found.record['data_set']}, {len(found.members)} members, {found.sha256[:12]}")
+            data_set = shown(str(found.record["data_set"]))
+            print(f"{shown(name)}: {data_set}, {len(found.members)} members, {found.sha256[:12]}")
         return 0
     if options.verb == "info":
         from ti_core.cli.tables import pack_text
@@ -58,7 +60,7 @@ def _told(made: Pack, out: Path) -> None:
     from ti_core.cli.tables import evaluation_text
     from ti_core.evaluation import Row
 
-    print(f"Pack {made.name!r}: {len(made.members)} members in {out}.")
+    print(f"Pack {made.name!r}: {len(made.members)} members in {shown(str(out))}.")
     if made.record["table"]:
         print(evaluation_text(made, [Row(**row) for row in made.record["table"]]))
 
@@ -126,7 +128,7 @@ def _import(options: argparse.Namespace) -> None:
     finally:
         bar.close()
     for sentence in imported.passed_over:
-        print(f"Passed over: {sentence}", file=sys.stderr)
+        complain(f"Passed over: {sentence}")
     if not imported.records:
         raise PackError(f"No network below {options.from_tdc} classifies the images of {options.data.name}.")
     print(zoo_text(imported.records), flush=True)

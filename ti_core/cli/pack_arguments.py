@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from ti_core.cli.output import a_folder, a_path
 
 ENGINES = ("local", "ray")
 MEMBERS = ("fitted", "held-out", "all")
@@ -40,20 +41,28 @@ def _pack(pack: argparse.ArgumentParser) -> None:
     )
     extend.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
     extend.add_argument(
-        "--zoo", type=Path, required=True, metavar="FOLDER", help="what zoo train wrote, of the pack's images"
+        "--zoo",
+        type=a_path,
+        required=True,
+        metavar="FOLDER",
+        help="what zoo train wrote, of the pack's images",
     )
-    extend.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    extend.add_argument("--out", type=a_folder, required=True, metavar="FOLDER")
     extend.add_argument(
         "--without", nargs="+", default=[], metavar="ID", help="members of the pack to leave out"
     )
     _how(extend)
+    _build(verbs)
+
+
+def _build(verbs: Any) -> None:
     build = verbs.add_parser(
         "build",
         help="build a pack: from images, from a trained zoo, or from the Trojan Detection Challenge's networks",
         description="Without --zoo or --from-tdc the reference models are trained first, on the images of --data.",
     )
-    build.add_argument("--data", type=Path, required=True, metavar="FILE_OR_FOLDER", help="labelled images")
-    build.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    build.add_argument("--data", type=a_path, required=True, metavar="FILE_OR_FOLDER", help="labelled images")
+    build.add_argument("--out", type=a_folder, required=True, metavar="FOLDER")
     build.add_argument(
         "--architecture",
         action="append",
@@ -62,11 +71,14 @@ def _pack(pack: argparse.ArgumentParser) -> None:
         help="train networks of this kind; may be repeated (default: a mixture that suits the images)",
     )
     build.add_argument(
-        "--zoo", type=Path, metavar="FOLDER", help="what zoo train wrote; with --architecture, where to train"
+        "--zoo",
+        type=a_path,
+        metavar="FOLDER",
+        help="what zoo train wrote; with --architecture, where to train",
     )
     build.add_argument(
         "--from-tdc",
-        type=Path,
+        type=a_path,
         metavar="FOLDER",
         help="the Trojan Detection Challenge 2022's folder, with the paper's protocol",
     )
@@ -82,20 +94,20 @@ def _pack(pack: argparse.ArgumentParser) -> None:
 def _zoo(zoo: argparse.ArgumentParser) -> None:
     verbs = zoo.add_subparsers(dest="verb", required=True, metavar="VERB")
     samples = verbs.add_parser("samples", help="train the three demonstration models of a data set")
-    samples.add_argument("--data", type=Path, required=True, metavar="FILE")
-    samples.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    samples.add_argument("--data", type=a_path, required=True, metavar="FILE")
+    samples.add_argument("--out", type=a_folder, required=True, metavar="FOLDER")
     samples.add_argument("--seed", type=int, metavar="N", help="other networks than the bundled ones")
     samples.add_argument(
         "--bases",
-        type=Path,
+        type=a_path,
         metavar="FOLDER",
         help="fine-tune them from the most accurate base there that is held out from fitting",
     )
     train = verbs.add_parser(
         "train", help="train clean and trojaned reference models; a killed run goes on where it stopped"
     )
-    train.add_argument("--data", type=Path, required=True, metavar="FILE_OR_FOLDER")
-    train.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    train.add_argument("--data", type=a_path, required=True, metavar="FILE_OR_FOLDER")
+    train.add_argument("--out", type=a_folder, required=True, metavar="FOLDER")
     train.add_argument("--count", type=int, default=192, metavar="N", help="members, half of them clean")
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument(
@@ -118,7 +130,7 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
     )
     train.add_argument(
         "--begin-with",
-        type=Path,
+        type=a_path,
         metavar="FOLDER",
         help="with --way bases: train the clean networks from the layers of those there, which know other data",
     )
@@ -155,7 +167,9 @@ def _evaluate(evaluate: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="with --ablations: search time of AutoML for each of its fits (0: none)",
     )
-    evaluate.add_argument("--json", type=Path, metavar="FILE")
+    evaluate.add_argument(
+        "--json", type=a_path, metavar="FILE", help="write the rows as JSON (-: to standard output)"
+    )
     _settings(evaluate)
 
 

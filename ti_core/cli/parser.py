@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import NoReturn
 
+from ti_core.cli.output import STDOUT, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
+from ti_core.text import shown
 from ti_core.version import __version__
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors take one line, whatever line breaks the arguments hold."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message, 2000))
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="trojaninterpret", description="Say, with evidence, whether an image classifier is backdoored."
     )
     top.add_argument("--version", action="version", version=f"trojaninterpret {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     inspect = commands.add_parser("inspect", help="inspect one model")
-    inspect.add_argument("model", type=Path, metavar="MODEL")
+    inspect.add_argument("model", type=a_path, metavar="MODEL")
     inspect.add_argument(
         "--images",
-        type=Path,
+        type=a_path,
         metavar="PATH",
         help="50 or more clean images of your own (a folder, a zip archive or an .npz), for a weaker verdict where no"
         " reference pack fits",
     )
-    inspect.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON")
-    inspect.add_argument("--html", type=Path, metavar="FILE", help="write the report as one HTML page")
+    inspect.add_argument(
+        "--json", type=a_path, metavar="FILE", help="write the report as JSON (-: to standard output)"
+    )
+    inspect.add_argument(
+        "--html",
+        type=a_path,
+        metavar="FILE",
+        help="write the report as one HTML page (-: to standard output)",
+    )
     inspect.add_argument(
         "--architecture", metavar="NAME", help="what a bare state dict is of (default: every one is tried)"
     )
@@ -38,12 +54,14 @@ def parser() -> argparse.ArgumentParser:
     _common(inspect)
 
     scan = commands.add_parser("scan", help="inspect many models, one JSON report a line")
-    scan.add_argument("paths", type=Path, nargs="+", metavar="FOLDER_OR_FILE")
+    scan.add_argument("paths", type=a_path, nargs="+", metavar="FOLDER_OR_FILE")
     scan.add_argument(
         "--jsonl",
-        type=Path,
+        type=a_path,
+        default=STDOUT,
         metavar="FILE",
-        help="append the reports here instead of printing them, and pass over files that are in it already",
+        help="append the reports here instead of printing them, and pass over files that are in it already"
+        " (-: print them)",
     )
     scan.add_argument("--jobs", type=int, default=1, metavar="N", help="models inspected at once")
     scan.add_argument("--engine", choices=("local", "ray"), default="local", help="where they are inspected")

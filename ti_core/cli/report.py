@@ -7,7 +7,7 @@ import json
 
 from ti_core.cli.bar import Bar
 from ti_core.cli.options import BACKDOORED, CLEAN, INCONCLUSIVE, inspected_pack
-from ti_core.cli.report_arguments import STDOUT
+from ti_core.cli.output import STDOUT, write
 from ti_core.errors import SettingsError
 from ti_core.rendering.verify import (
     DIFFERS,
@@ -41,13 +41,9 @@ def verify(options: argparse.Namespace) -> int:
     if options.again and found.state != DIFFERS:
         found = found.with_check(compare_verdicts(found.report, _inspected_again(options, found.report)))
     if options.json:
-        text = json.dumps({"file": str(options.file)} | found.as_dict(), indent=2)
-        if options.json == STDOUT:
-            print(text)
-            return CODES[found.state]
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(text + "\n", encoding="utf-8")
-    print("\n".join(_lines(found)))
+        write(options.json, json.dumps({"file": str(options.file)} | found.as_dict(), indent=2) + "\n")
+    if options.json != STDOUT:
+        print("\n".join(_lines(found)))
     return CODES[found.state]
 
 

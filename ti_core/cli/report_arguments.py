@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-STDOUT = Path("-")
+from ti_core.cli.output import STDOUT, a_path
 
 
 def add_report_arguments(commands: Any) -> None:
@@ -16,10 +15,10 @@ def add_report_arguments(commands: Any) -> None:
     verify = verbs.add_parser(
         "verify", help="whether a report's digests hold, and whether it says what its JSON says"
     )
-    verify.add_argument("file", type=Path, metavar="FILE", help="the HTML page, or the JSON")
+    verify.add_argument("file", type=a_path, metavar="FILE", help="the HTML page, or the JSON")
     verify.add_argument(
         "--model",
-        type=Path,
+        type=a_path,
         action="append",
         default=[],
         metavar="FILE",
@@ -36,7 +35,7 @@ def add_report_arguments(commands: Any) -> None:
         help="the reference pack, a bundled one or a folder (default: the bundled one that the report names)",
     )
     verify.add_argument(
-        "--images", type=Path, metavar="FOLDER_OR_NPZ", help="the clean images that took a pack's place"
+        "--images", type=a_path, metavar="FOLDER_OR_NPZ", help="the clean images that took a pack's place"
     )
     verify.add_argument(
         "--digest",
@@ -44,5 +43,5 @@ def add_report_arguments(commands: Any) -> None:
         help="what the digest of the report's JSON should be, from a printed page",
     )
     verify.add_argument(
-        "--json", type=Path, nargs="?", const=STDOUT, metavar="FILE", help="write the result as JSON"
+        "--json", type=a_path, nargs="?", const=STDOUT, metavar="FILE", help="write the result as JSON"
     )

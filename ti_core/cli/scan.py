@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from contextlib import closing
 
 from ti_core.cli.bar import Bar
 from ti_core.cli.options import CODES, ERROR, limits_of, request_of
+from ti_core.cli.output import STDOUT, lines_to
 from ti_core.errors import SettingsError
 from ti_core.scan import ledger
 from ti_core.scan import scan as scanning
@@ -22,16 +23,10 @@ def scan(options: argparse.Namespace) -> int:
     files = scanning.model_files(options.paths)
     if not files:
         raise SettingsError("There is no model file to scan.")
-    known = ledger.known_lines(options.jsonl) if options.jsonl else ()
+    known = ledger.known_lines(options.jsonl) if options.jsonl != STDOUT else ()
     plan = scanning.Scan(files, request, options.jobs, limits, known, options.engine)
-    out = options.jsonl.open("a") if options.jsonl else sys.stdout
-    bar = Bar("scan")
-    try:
+    with lines_to(options.jsonl) as put, closing(Bar("scan")) as bar:
         for line in plan.lines():
-            print(json.dumps(line, allow_nan=False), file=out, flush=True)
+            put(json.dumps(line, allow_nan=False))
             bar(f"{len(plan.outcomes)} of {len(files)}", len(plan.outcomes) / len(files))
-    finally:
-        bar.close()
-        if options.jsonl:
-            out.close()
     return CODES.get(ledger.worst(plan.outcomes.values()), ERROR)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ti_core.evaluation.table import PAPER_AUC
 from ti_core.reference.pack import Pack
+from ti_core.text import shown
 
 if TYPE_CHECKING:
     from ti_core.evaluation import Row
@@ -64,7 +65,7 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
         if paper
         else ""
     )
-    return f"Pack {pack.name}, members held out from fitting:\n" + aligned(head, lines) + note
+    return f"Pack {shown(pack.name)}, members held out from fitting:\n" + aligned(head, lines) + note
 
 
 def shift_text(pack: Pack, shift: Shift) -> str:
@@ -104,7 +105,8 @@ def shift_text(pack: Pack, shift: Shift) -> str:
         )
     return "\n".join(
         [
-            f"Pack {pack.name}, fitted without the recipe or architecture it is tested on; {TESTED[shift.members]}:",
+            f"Pack {shown(pack.name)}, fitted without the recipe or architecture it is tested on;"
+            f" {TESTED[shift.members]}:",
             aligned(head, lines),
             "A recipe is left out with its clean counterpart: standard with the clean networks of standard training,"
             " challenge with the fine-tuned clean twins.",
@@ -122,7 +124,7 @@ def ablations_text(pack: Pack, ablations: Ablations) -> str:
     lines = [(*key, cells.get("blend", "-"), cells.get("patch", "-")) for key, cells in found.items()]
     return "\n".join(
         [
-            f"Pack {pack.name}, the paper's stream alone; {TESTED[ablations.members]}; AUC (95 % interval):",
+            f"Pack {shown(pack.name)}, the paper's stream alone; {TESTED[ablations.members]}; AUC (95 % interval):",
             aligned(("part", "changed to", "blend/clean", "patch/clean"), lines),
             *ablations.notes,
         ]
@@ -131,7 +133,7 @@ def ablations_text(pack: Pack, ablations: Ablations) -> str:
 
 def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """Columns of text under their heads."""
-    rows = [tuple(head), *map(tuple, lines)]
+    rows = [tuple(shown(cell) for cell in row) for row in (head, *lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -149,11 +151,13 @@ def pack_text(pack: Pack) -> str:
     head = ("label", "family", "fitted", "held out", "clean accuracy", "attack success")
     c, h, w = pack.input_shape
     return (
-        f"Pack {pack.name}: {pack.record['data_set']}, {len(pack.class_names)} classes, images {c} x {h} x {w},"
-        f" {len(pack.members)} members\nSHA-256 {pack.sha256}\n"
+        f"Pack {shown(pack.name)}: {shown(str(pack.record['data_set']))}, {len(pack.class_names)} classes,"
+        f" images {c} x {h} x {w}, {len(pack.members)} members\nSHA-256 {pack.sha256}\n"
         + aligned(head, lines)
         + "\narchitectures: "
-        + ", ".join(f"{n} {name}" for name, n in Counter(m.architecture for m in pack.members).most_common())
+        + ", ".join(
+            f"{n} {shown(name)}" for name, n in Counter(m.architecture for m in pack.members).most_common()
+        )
     )
 
 

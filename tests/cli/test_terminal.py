@@ -1,0 +1,112 @@
+"""Nothing that steers a terminal gets through, whoever prints it."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+
+import pytest
+
+from ti_core.cli.bar import Bar
+from ti_core.cli.main import main
+from ti_core.cli.terminal import Shown, complain, shown_output
+
+HOSTILE = "a\x1b[2J\r\b\x9bb\u202e\udcff\tc"
+SAFE = "a [2J   b   c"
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what it is sent."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def on_screen() -> Iterator[Screen]:
+    """What is printed meanwhile. No fixture: pytest's own capture would take the streams back before the test."""
+    screen = Screen()
+    with redirect_stdout(screen), redirect_stderr(screen):
+        yield screen
+
+
+def test_everything_that_is_printed_is_made_safe() -> None:
+    with on_screen() as screen, shown_output():
+        print(HOSTILE)
+        print(HOSTILE, file=sys.stderr)
+        sys.stderr.write(warnings.formatwarning(HOSTILE, UserWarning, "x", 1))
+        logging.lastResort.handle(logging.makeLogRecord({"msg": HOSTILE, "levelno": 40}))  # type: ignore[union-attr]
+    told = screen.getvalue()
+    assert told.count(SAFE) >= 4 and told.replace("\n", "").isprintable()
+    assert not isinstance(sys.stdout, Shown) and not isinstance(sys.stderr, Shown)
+
+
+def test_a_line_break_in_a_name_makes_no_line_like_ours() -> None:
+    with on_screen() as screen, shown_output():
+        complain("The file x\ntrojaninterpret: y is clean.\nz")
+    assert screen.getvalue() == "trojaninterpret: The file x\n  trojaninterpret: y is clean.\n  z\n"
+
+
+@pytest.mark.parametrize("arguments", [["inspect", "x", "--no\x1b[2J\nforged"], ["x\x1b[2J\nforged"]])
+def test_errors_of_the_arguments_take_one_line(arguments: list[str]) -> None:
+    with on_screen() as screen, pytest.raises(SystemExit):
+        main(arguments)
+    told = screen.getvalue()
+    assert told.splitlines()[-1].startswith("trojaninterpret") and "\\x1b[2J\\nforged" in told
+    assert told.replace("\n", "").isprintable()
+
+
+def test_a_bar_moves_the_cursor_but_shows_no_control_characters() -> None:
+    with on_screen() as screen, shown_output():
+        bar = Bar("a\x1b[31m\nb")
+        bar("c\x9b2J\n", 0.5)
+        bar.close()
+    told = screen.getvalue()
+    assert "a\\x1b[31m\\nb:  50% |" in told and "c\\x9b2J\\n" in told
+    assert "\x1b[31m" not in told and "\x9b" not in told and "\r" in told
+
+
+def test_a_bar_is_nothing_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (None, io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with shown_output():
+            bar = Bar("a")
+            bar("b", 0.5)
+            bar.close()
+        assert stream is None or stream.getvalue() == ""
+
+
+def test_what_the_encoding_lacks_is_spelt_out() -> None:
+    raw = io.BytesIO()
+    stream = Shown(io.TextIOWrapper(raw, encoding="ascii"), needed=True)
+    stream.write("€…\n")
+    stream.flush()
+    assert raw.getvalue() == b"\\u20ac\\u2026\n"
+    stream.exactly("€\x1b")
+    stream.flush()
+    assert raw.getvalue().endswith("€\x1b".encode()), "a document is written as it is"
+
+
+class Broken(io.StringIO):
+    """A stream that nobody reads any more, once."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_output_that_was_lost_is_told_again_and_messages_are_dropped() -> None:
+    output, messages = Shown(Broken(), needed=True), Shown(Broken(), needed=False)
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError) as lost:
+            output.write("x")
+        assert lost.value.filename == "standard output"
+    with pytest.raises(BrokenPipeError):
+        output.flush()
+    messages.write("x")
+    messages.flush()

@@ -1,0 +1,152 @@
+"""The one way from the commands to the terminal: no control character of a name or a message gets through.
+
+While :func:`shown_output` holds, everything that is printed passes a :class:`Shown`: the commands' own lines, errors of
+argparse, warnings, log messages, and tracebacks.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO, cast
+
+from ti_core.errors import TrojanInterpretError
+from ti_core.text import plain, shown, without_controls
+
+STANDARD_OUTPUT = "standard output"
+"""File name of errors that writing to standard output raises."""
+TRACEBACK = "TROJANINTERPRET_DEBUG"
+"""Environment variable that lets unforeseen errors print their traceback."""
+MOST = 8000
+"""Maximum number of characters of one complaint."""
+
+
+class Shown:
+    """A stream that replaces control characters with spaces, line breaks excepted.
+
+    Parameters
+    ----------
+    stream : where the text goes.
+    needed : whether the output is what the command was called for. If it cannot be written, that is an error of the
+        command. Messages beside the output are dropped.
+    """
+
+    def __init__(self, stream: TextIO, needed: bool) -> None:
+        self.stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+        self._needed = needed
+        self._failed: OSError | None = None
+
+    def write(self, text: str) -> int:
+        self._put(without_controls(text, lines=True))
+        return len(text)
+
+    def exactly(self, text: str) -> None:
+        """Write a document as it is, in UTF-8: it has escaped what it shows, and a digest of it may be known."""
+        if isinstance(self.stream, io.TextIOWrapper):
+            self.flush()
+            with self._named():
+                self.stream.buffer.write(text.encode())
+        else:
+            self._put(text)
+
+    def flush(self) -> None:
+        with self._named():
+            self.stream.flush()
+
+    def isatty(self) -> bool:
+        return self.stream.isatty()
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+    def _put(self, text: str) -> None:
+        with self._named():
+            self.stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Once the stream has failed, nothing more is written to it, not even when the interpreter ends."""
+        try:
+            yield
+        except OSError as error:
+            self._failed = OSError(error.errno, error.strerror, STANDARD_OUTPUT)
+            with suppress(OSError):
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, self.stream.fileno())
+                os.close(nothing)
+        # Again with every later call: argparse ignores an error of writing.
+        if self._failed is not None and self._needed:
+            raise self._failed
+
+
+@contextmanager
+def shown_output() -> Iterator[None]:
+    """Pass everything that is printed through :class:`Shown`."""
+    _fill_standard_files()
+    before = sys.stdout, sys.stderr
+    if sys.stdout is not None:
+        sys.stdout = cast(TextIO, Shown(sys.stdout, needed=True))
+    if sys.stderr is not None:
+        sys.stderr = cast(TextIO, Shown(sys.stderr, needed=False))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _fill_standard_files() -> None:
+    """Open /dev/null in the place of a closed standard file: the next file to be opened would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)
+
+
+def complain(sentence: str) -> None:
+    """Print an error. Later lines are indented, so that no line break in a name makes a line that looks like ours."""
+    text = plain(sentence, MOST, lines=True).rstrip("\n").replace("\n", "\n  ")
+    print(f"trojaninterpret: {text}", file=sys.stderr)
+
+
+def complain_of(error: BaseException) -> None:
+    """Print what stopped a command. A broken pipe is not worth a word: nobody reads the output any more."""
+    if isinstance(error, BrokenPipeError) and error.filename == STANDARD_OUTPUT:
+        return
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    complain(sentence_of(error))
+
+
+def sentence_of(error: BaseException) -> str:
+    """What stopped a command, in one sentence for a person."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped."
+    if isinstance(error, TrojanInterpretError):
+        return str(error)
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this; close other programs, or use a machine with more memory."
+    reason = shown((str(error).strip().splitlines() or [""])[0], 300)
+    told = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    return (
+        f"Something unexpected stopped the work ({told}); set {TRACEBACK}=1 in the environment to see where."
+    )
+
+
+def _of_system(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason = f"{reason}; free some space and try again"
+    if error.filename is None:
+        return f"The system refused an operation: {shown(reason, 300)}."
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+    return f"{shown(name, 1000)}: {shown(reason, 300)}."
