@@ -1,4 +1,4 @@
-"""From what a visitor chose to what a worker is asked to do."""
+"""Turns a visitor's choices into requests for the worker."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ti_core.settings import Settings
 from ti_core.worker.request import InspectionRequest
 
 PREFIX = "settings"
-"""Of the controls on the page Inspect."""
+"""Prefix of the keys of the controls on the page Inspect."""
 MOST_CACHES = 64
 CACHE_BYTES = 4 * 1024**3
-"""What the other models' caches may hold on the disk together."""
+"""Maximum size of the other models' caches together, in bytes on the disk."""
 
 
 def standard(name: str | None = None) -> Settings:
-    """What the controls stand at where nothing is turned: the own settings of the pack named here, or chosen."""
+    """The default values of the controls: the settings of the named pack, or by default of the chosen pack."""
     name = st.session_state.get("pack", "") if name is None else name
     try:
         return state.pack(name).settings if name else Settings()
@@ -36,11 +36,11 @@ def standard(name: str | None = None) -> Settings:
 
 
 def wanted(pack: Pack | None) -> Settings:
-    """The settings of the controls; with a pack that nobody chose, its own but for those that were turned.
+    """The settings of the controls. With a pack, its own settings with the visitor's changes.
 
     Raises
     ------
-    SettingsError : the controls stand at something impossible.
+    SettingsError : the values of the controls are not valid.
     PackError : the pack does not say how it was made.
     """
     chosen = controls.read(PREFIX)
@@ -48,12 +48,12 @@ def wanted(pack: Pack | None) -> Settings:
 
 
 def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "ticket") -> Ticket:
-    """Ask for an inspection and remember its ticket in this session.
+    """Request an inspection and store its ticket in this session.
 
     Raises
     ------
-    FullError : too many are waiting.
-    OSError : the folder of its cache cannot be made.
+    FullError : too many inspections are waiting.
+    OSError : the folder of the cache cannot be made.
     """
     desk = state.desk()
     before = desk.ticket(st.session_state.get(slot, ""))
@@ -70,13 +70,15 @@ def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "t
 
 
 def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -> Ticket:
-    """Ask for an inspection on the visitor's own clean images, in the place of a pack; they go when it has ended.
+    """Request an inspection that uses the visitor's own clean images instead of a pack.
+
+    The images are removed when the inspection has ended.
 
     Raises
     ------
-    DataError : these are no images that could serve, or too many bytes.
-    FullError : too many are waiting.
-    OSError : they cannot be written.
+    DataError : the files are not suitable images, or they have too many bytes.
+    FullError : too many inspections are waiting.
+    OSError : the images cannot be written.
     """
     desk = state.desk()
     before = desk.ticket(st.session_state.get("ticket", ""))
@@ -102,10 +104,9 @@ def submit_alone(source: Source, settings: Settings, images: Sequence[Upload]) -
 def request_of(source: Source, settings: Settings, pack: Pack | None) -> InspectionRequest:
     """The request of the task "inspect".
 
-    Each model has a cache of its own: whatever takes over the process that opens it can falsify nothing that another
-    model's verdict rests on.
+    Each model has a cache of its own. A model that takes over its process cannot falsify the verdict of another model.
     """
-    # Where the pack is chosen by the model, its own settings hold for what was not turned.
+    # If the model determines the pack, only the changes are sent. The other settings are the pack's own.
     asked = settings.as_dict() if pack else settings.differing(Settings())
     return InspectionRequest(
         model=str(source.path),
@@ -119,19 +120,19 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> Inspect
 
 
 def _pack(pack: Pack) -> str:
-    """A bundled pack by its name, another by its folder."""
+    """The name of a bundled pack, or the folder of another pack."""
     return pack.name if pack.folder.parent == PACKS else str(pack.folder.absolute())
 
 
 def _cache(source: Source) -> Path:
-    """The folder of this model's own cache; the longest unused go, by number and by what they hold."""
+    """The folder of this model's own cache. The caches unused for longest are removed beyond the number and size."""
     root = home() / "cache"
     folder = root / source.digest
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.touch()
     others: list[tuple[float, int, Path]] = []
     for path in root.iterdir():
-        # Another tab may remove it meanwhile.
+        # Another tab may remove the folder at the same time.
         with suppress(OSError):
             if path != folder:
                 others.append((path.stat().st_mtime, sum(f.stat().st_size for f in path.iterdir()), path))

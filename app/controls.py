@@ -1,4 +1,4 @@
-"""Controls made from the schema of the settings: every field that may be turned, each with its one line of help."""
+"""Controls made from the schema of the settings. Each field has one control with one line of help."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def key(prefix: str, name: str) -> str:
 
 
 def fill(prefix: str, settings: Settings) -> None:
-    """Set every control of a group to these settings; called before the controls are drawn, or in a callback."""
+    """Set every control of a group to these settings. Call it before the controls are drawn, or in a callback."""
     for name, value in settings.as_dict().items():
         st.session_state[key(prefix, name)] = list(value) if isinstance(value, tuple) else value
 
@@ -101,7 +101,7 @@ def control(prefix: str, name: str, options: Sequence[str] | None = None) -> Any
 
     Parameters
     ----------
-    options : choices to offer instead of all that the schema knows.
+    options : the choices on offer. By default, all choices of the schema.
     """
     field = schema()[name]
     own = key(prefix, name)
@@ -134,11 +134,11 @@ def control(prefix: str, name: str, options: Sequence[str] | None = None) -> Any
 
 
 def read(prefix: str) -> Settings:
-    """The settings that a group's controls stand at; those without a control stand at their default.
+    """The settings that a group's controls show. Settings without a control have their default.
 
     Raises
     ------
-    SettingsError : a combination is not valid (nothing chosen where something must be).
+    SettingsError : the settings are not valid, for example if a required choice is empty.
     """
     values = {
         name: st.session_state[key(prefix, name)]
@@ -149,14 +149,14 @@ def read(prefix: str) -> Settings:
 
 
 def keep(prefix: str, *others: str) -> None:
-    """Hold on to the values of controls that are not drawn in this run, and of others by key; Streamlit drops them."""
+    """Keep the values of a group's controls and of other keys. Streamlit drops those that this run does not draw."""
     for own in (*(key(prefix, name) for name in schema()), *others):
         if own in st.session_state:
             st.session_state[own] = st.session_state[own]
 
 
 def paper() -> Settings:
-    """Section 5 of the paper."""
+    """The settings of section 5 of the paper."""
     return Settings(**Settings.PAPER)
 
 

@@ -1,1 +1,1 @@
-"""Inspections on their way: the desk that queues them, tickets, and how long each takes."""
+"""Running and waiting inspections: the desk that queues them, their tickets, and estimates of their time."""

@@ -1,7 +1,7 @@
-"""Inspections in worker processes: one at a time on the device, the others waiting in order.
+"""Runs inspections in worker processes, one at a time. The others wait in order.
 
-The page never computes: it hands a request to the desk, polls its ticket, and shows the case when that is there.
-A ticket whose browser tab has been closed ends by itself.
+The page computes nothing. It gives a request to the desk, polls the ticket, and shows the case when it is finished.
+A ticket is cancelled when its browser tab has been closed.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from ti_core.results.report import versions
 TICK = 0.05
 """Seconds between two looks at the running job."""
 GRACE = 4.0
-"""Seconds that a closed tab's ticket goes on, since a reload closes one connection before it opens the next."""
+"""Seconds that a closed tab's ticket continues. A reload closes one connection before it opens the next."""
 MOST_WAITING = 16
 MOST_OF_ONE = 3
 MODESTY = 120.0
-"""Seconds by which a tab's further requests stand back behind those of other tabs."""
+"""Seconds by which each waiting request of a tab delays the tab's next request in the queue."""
 ENDED_KEPT = 64
-"""Tickets that ended are forgotten beyond this many."""
+"""Maximum number of ended tickets that are kept."""
 PICTURES_KEPT = 2
-"""First pictures of tickets that ended are let go of beyond this many: they may be large."""
+"""Maximum number of ended tickets whose first pictures are kept. Pictures may be large."""
 
 FULL = "Too many inspections are waiting already; try again in a few minutes."
 FULL_FOR_YOU = "This tab already has several inspections waiting; let one finish or cancel it."
 
 
 class FullError(Exception):
-    """The desk takes no more; the text is for the visitor."""
+    """The queue is full. The text is for the visitor."""
 
 
 class Desk:
-    """Takes requests, runs one at a time in the order they came, keeps what is finished.
+    """Queues requests, runs them one at a time, and stores the finished cases.
 
     Parameters
     ----------
-    store : where finished cases go.
-    work : a folder for the jobs' own folders.
+    store : holds the finished cases.
+    work : a folder for the folders of the jobs.
     launch : starts a job; see :func:`launch_worker`.
-    alive : whether the session of that id still has its tab open.
+    alive : returns whether the tab of the session with that id is open.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Desk:
 
         Parameters
         ----------
-        attached : from :meth:`attach`, with files for this request alone; it is removed when the request has ended.
+        attached : a folder from :meth:`attach` with files for this request. It is removed when the request has ended.
 
         Raises
         ------
-        FullError : too many are waiting.
+        FullError : too many requests are waiting.
         """
         with self._lock:
             waiting = [t for t in self._tickets.values() if t.active]
@@ -115,31 +115,31 @@ class Desk:
         return ticket
 
     def attach(self) -> Path:
-        """A new folder for files that go with a request; who does not :meth:`submit` it calls :meth:`detach`.
+        """A new folder for the files of a request. Without a :meth:`submit`, the caller calls :meth:`detach`.
 
         Raises
         ------
-        OSError : it cannot be made.
+        OSError : the folder cannot be made.
         """
         return self._room.open(f"{uuid4().hex}.attached")
 
     def detach(self, folder: Path) -> None:
-        """Remove such a folder."""
+        """Remove a folder that :meth:`attach` made."""
         self._room.close(folder.name)
 
     def ticket(self, name: str) -> Ticket | None:
-        """The ticket of that id, if it is still known."""
+        """The ticket with that id, or None if the desk no longer has it."""
         return self._tickets.get(name)
 
     def hand_over(self, name: str, session: str) -> Ticket | None:
-        """The ticket of that id, which this session goes on watching: a page that was reloaded is another session."""
+        """The ticket with that id, with this session among its watchers. A reloaded page is another session."""
         ticket = self._tickets.get(name)
         if ticket is not None:
             ticket.watchers |= {session}
         return ticket
 
     def place(self, ticket: Ticket) -> int:
-        """How many are before this ticket: 0 when it runs or comes next."""
+        """The number of tickets before this one: 0 if it is running or next."""
         with self._lock:
             if ticket.id not in self._order:
                 return 0
@@ -147,7 +147,7 @@ class Desk:
             return self._order.index(ticket.id) + running
 
     def cancel(self, ticket: Ticket) -> None:
-        """Stop a ticket's work, or take it out of the queue; it is gone when this returns."""
+        """Stop a ticket's job, or take the ticket out of the queue. The job has ended when this returns."""
         with self._lock:
             if not ticket.active:
                 return
@@ -158,7 +158,7 @@ class Desk:
         self._wake.set()
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop the desk and its running job."""
         self._closing = True
         self._wake.set()
         self._thread.join(timeout=5)
@@ -178,7 +178,7 @@ class Desk:
         return any(t.active for t in list(self._tickets.values()))
 
     def _turn(self) -> None:
-        """One look: closed tabs, the running job, the next in the queue."""
+        """Check the closed tabs and the running job, and start the next ticket if no job is running."""
         now = time.monotonic()
         for ticket in [t for t in list(self._tickets.values()) if t.active]:
             if any(map(self._alive, (ticket.session, *ticket.watchers))):
@@ -241,7 +241,7 @@ class Desk:
         try:
             alone = bool(ticket.request.get("images"))
             case = load_case(job.folder, alone=alone)
-            # What confined the process, and which program this is, is for this one to say.
+            # This process reports the isolation and the versions. The job's own report of them is not trusted.
             told = replace(case.report, isolation=dict(job.isolation), versions=versions())
             case = replace(case, report=told)
             ticket.case_id = self.store.keep(case)
@@ -264,7 +264,7 @@ class Desk:
             self.detach(ticket.attached)
 
     def _give_up(self, error: Exception) -> None:
-        """A fault of the desk itself must not end the desk: the ticket fails, the next one is served."""
+        """After an unexpected error of the desk, the running ticket fails and the desk goes on with the next one."""
         with self._lock:
             job, self._job = self._job, None
             running = [job[0]] if job else [t for t in self._tickets.values() if t.state == "running"]

@@ -1,4 +1,4 @@
-"""How long an inspection takes: shares of the whole, time left, and what a change of settings costs beforehand."""
+"""Estimates of the time of an inspection: its progress, the time left, and the cost of a change of settings."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ DEFAULT = {
     "trigger": 0.2,
     "case": 0.1,
 }
-"""Seconds of each stage but the streams' own, for small networks on two cores, until an inspection was measured."""
+"""Initial estimates for the stages other than the streams: seconds for small networks on two cores."""
 ALONE = "without a pack"
-"""Under what inspections on the user's own images are remembered; no pack has such a name."""
+"""Key for the times of inspections that use the user's own images. No pack has such a name."""
 PER_PROBE = 2e-4
-"""Seconds that one probe costs one reference model, until a run has been measured."""
+"""Estimated seconds that one reference model takes for one probe of at most 784 values."""
 
 
 class Pace:
-    """What the stages took the last time, by pack; shared by all sessions."""
+    """The last measured times of the stages, by pack. All sessions share them."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, float]] = {}
         self._lock = threading.Lock()
 
     def learn(self, pack: str, timings: Mapping[str, float]) -> None:
-        """Remember the seconds per stage of a finished inspection."""
+        """Store the seconds per stage of a finished inspection."""
         with self._lock:
             self._seen[pack] = {**self._seen.get(pack, {}), **timings}
 
     def expected(self, pack: Pack | None, settings: Settings, alone: bool = False) -> dict[str, float]:
-        """Seconds of each stage in their order; ``alone`` without any pack, on the user's own images."""
+        """Expected seconds of each stage, in order. ``alone`` means the user's own images instead of a pack."""
         usual = usual_seconds()
         with self._lock:
             known = usual | self._seen.get(ALONE if alone else pack.name if pack else "", {})
@@ -63,7 +63,7 @@ class Pace:
         return found
 
     def reference_seconds(self, pack: Pack, settings: Settings) -> float:
-        """Seconds that these settings make the reference models run for; 0 where the pack ships their evidence."""
+        """Seconds to compute the reference models' evidence at these settings; 0 if the pack contains it."""
         members = sum(not m.held_out for m in pack.members)
         channels, height, width = pack.input_shape
         usual = usual_seconds()
@@ -85,7 +85,7 @@ def usual_seconds() -> dict[str, float]:
 
 
 def missing_evidence(pack: Pack, settings: Settings) -> list[str]:
-    """The streams whose evidence of the reference models the pack does not ship at these settings."""
+    """The streams for which the pack has no evidence of the reference models at these settings."""
     from ti_core.reference.reference import Reference
     from ti_core.system.cache import Cache
 
@@ -94,7 +94,7 @@ def missing_evidence(pack: Pack, settings: Settings) -> list[str]:
 
 
 def progress(expected: Mapping[str, float], stage: str, share: float) -> float:
-    """The share of the whole that is done when ``share`` of ``stage`` is, 0 to 1."""
+    """The finished share of the inspection, 0 to 1, when ``share`` of ``stage`` is finished."""
     done = 0.0
     for name, seconds in expected.items():
         if name == stage:
@@ -104,9 +104,9 @@ def progress(expected: Mapping[str, float], stage: str, share: float) -> float:
 
 
 def seconds_left(expected: Mapping[str, float], stage: str, share: float, elapsed: float) -> float:
-    """The time left, from what is expected and how fast this run has been so far."""
+    """The seconds left, from the expected times and the speed of this run so far."""
     total = sum(expected.values())
     done = progress(expected, stage, share) * total
-    # The first second says little about the machine; the expectation counts as three seconds of experience.
+    # The first second says little about the machine, so the expected speed counts as three measured seconds.
     speed = (elapsed + 3.0) / (done + 3.0)
     return max(0.0, (total - done) * min(max(speed, 0.3), 10.0))

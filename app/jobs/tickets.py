@@ -1,4 +1,4 @@
-"""What a session holds of an inspection it asked for, and what the desk needs of the job that does it."""
+"""The ticket that a session holds for a requested inspection, and the interface of the job behind it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ti_core.results.case import Case
 
 
 class Running(Protocol):
-    """What the desk needs of :class:`ti_core.worker.Job`."""
+    """The part of :class:`ti_core.worker.Job` that the desk uses."""
 
     state: str
     error: str | None
@@ -30,18 +30,19 @@ Launch = Callable[[str, dict[str, Any], Path], Running]
 
 @dataclass
 class Ticket:
-    """One inspection that a session asked for.
+    """One inspection that a session requested.
 
     Attributes
     ----------
-    attached : a folder with files for this request alone, which goes when the ticket ends.
+    attached : a folder with files for this request. It is removed when the ticket ends.
     state : "waiting", "running", "done", "failed" or "cancelled".
-    stage, share, fraction, left : where it stands: the stage and the share of it that is done, the share of the whole,
-        and the seconds left.
-    partial : the unfinished case once the first pictures are there; case_id : the finished one's, once it is kept.
-    error, fault : one sentence if it failed, and the name of the expected error's class, if it was one.
-    watchers : other sessions that look at it; it goes on as long as any of them, or its own, has its tab open.
-    due : its place among the waiting ones, as a time; the earliest is next.
+    stage, share, fraction, left : the current stage, the finished share of the stage and of the whole inspection, and
+        the seconds left.
+    partial : the unfinished case, from the first pictures on.
+    case_id : the id of the finished case.
+    error, fault : if the job failed, one sentence and the name of the class of an expected error.
+    watchers : other sessions that show the ticket. It continues while its own tab or the tab of a watcher is open.
+    due : the time that orders the waiting tickets. The earliest is next.
     """
 
     id: str

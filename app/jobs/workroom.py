@@ -1,4 +1,4 @@
-"""The folders that jobs write into: one a job, gone afterwards, also when the server was killed in between."""
+"""The folders that jobs write into, one per job. They are removed afterwards, even after a kill of the server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 class Workroom:
-    """Folders under one folder, each locked by the server whose job writes into it.
+    """Folders below one folder. Each is locked by the server whose job writes into it.
 
-    The kernel lets go of a lock when the process that holds it ends in any way. What is not locked when a server
-    starts was left by one that was killed, and is removed; what another server of the same home is at stays.
+    The kernel releases a lock when the process that holds it ends for any reason. When a server starts, it removes all
+    folders without a lock, since a killed server left them. Folders that another server of the same home uses stay.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class Workroom:
 
         Raises
         ------
-        OSError : it cannot be made.
+        OSError : the folder cannot be made.
         """
         path = self.folder / name
         path.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -41,7 +41,7 @@ class Workroom:
         return path
 
     def close(self, name: str) -> None:
-        """Remove a folder with everything in it; one that is not there is fine."""
+        """Remove a folder and its contents. A missing folder is no error."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         lock = self._locks.pop(name, None)
         if lock is not None:
@@ -53,7 +53,7 @@ def _lock(folder: Path) -> int:
 
     Raises
     ------
-    OSError : somebody else has it.
+    OSError : another process holds the lock.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
