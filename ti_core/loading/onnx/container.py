@@ -18,6 +18,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.limits import LIMITS, check_weight_bytes
 from ti_core.loading.onnx import limits
+from ti_core.loading.onnx.ambiguity import given_twice
 from ti_core.loading.onnx.outline import missing, weight_file
 from ti_core.loading.onnx.types import ITEM_BYTES, torch_type
 from ti_core.system.plain_files import read_plain
@@ -50,7 +51,13 @@ class Container:
         return self.parse(content)
 
     def parse(self, content: bytes) -> ModelProto:
-        """The graph in `content`. ModelFileError is raised if there is none."""
+        """The graph in `content`.
+
+        Raises
+        ------
+        ModelFileError : there is none.
+        RefusedFileError : it gives a value twice.
+        """
         name = self.path.name if self.path else "The graph"
         try:
             model: ModelProto = onnx.ModelProto.FromString(content)
@@ -58,6 +65,9 @@ class Container:
             raise ModelFileError(f"'{name}' is not an ONNX file, or it is damaged.") from error
         if not model.graph.node:
             raise ModelFileError(f"'{name}' holds no ONNX graph.")
+        ambiguous = given_twice(model)
+        if ambiguous is not None:
+            raise RefusedFileError(ambiguous)
         return model
 
     def sha256(self) -> str:

@@ -66,6 +66,8 @@ def outline(
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import ModelProto
 
+    from ti_core.loading.onnx.ambiguity import given_twice
+
     try:
         model = ModelProto.FromString(data)
     except DecodeError as error:
@@ -80,6 +82,9 @@ def outline(
         if entry.key == "location"
     )
     files, findings = _weight_files([*names][: limits.MAX_DATA_FILES], path, companions)
+    ambiguous = given_twice(model)
+    if ambiguous is not None:
+        findings.append(_refused(ambiguous))
     own = {function.domain for function in model.functions}
     for node in model.graph.node:
         if node.op_type in LOOPS and node.domain in ("", "ai.onnx"):
