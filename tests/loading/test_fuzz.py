@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
@@ -116,6 +119,87 @@ def test_a_damaged_safetensors_header_opens_as_an_equal_model_or_not_at_all(writ
             # A header may be spelled otherwise and say the same; shapes and numbers may not differ.
             values = sorted(float(t.sum()) for t in module.state_dict().values())
             assert values == sorted(float(t.sum()) for t in expected.values())
+
+
+ODD: tuple[Any, ...] = (
+    -1,
+    0,
+    1,
+    7,
+    2**31,
+    2**63,
+    2**64,
+    1e3,
+    0.5,
+    True,
+    None,
+    "4",
+    "",
+    [],
+    {},
+    [1, 2],
+    "F16",
+    "I8",
+)
+
+
+def wrong_header(header: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """A header that is JSON and says something else: one to three fields, places, names or texts are changed."""
+    changed: dict[str, Any] = json.loads(json.dumps(header))
+    for _ in range(rng.randint(1, 3)):
+        name = rng.choice(sorted(changed))
+        entry = changed[name]
+        field = rng.choice(["dtype", "shape", "data_offsets"])
+        match rng.randrange(8):
+            case 0:
+                changed[name] = rng.choice(ODD)
+            case 1 if isinstance(entry, dict):
+                entry[field] = rng.choice(ODD)
+            case 2 if isinstance(entry, dict) and isinstance(entry.get(field), list) and entry[field]:
+                entry[field][rng.randrange(len(entry[field]))] = rng.choice(ODD)
+            case 3 if isinstance(entry, dict) and isinstance(entry.get("data_offsets"), list):
+                step = rng.choice([-8, -4, -1, 1, 4, 8])
+                entry["data_offsets"] = [n + step if type(n) is int else n for n in entry["data_offsets"]]
+            case 4:
+                del changed[name]
+                changed[rng.choice(["", "__metadata__", f"{name}.0", "a" * 400, "\ud800", "9" * 9])] = entry
+            case 5:
+                changed[f"{name}.again"] = entry
+            case 6 if len(changed) > 1:
+                del changed[name]
+            case 7:
+                changed["__metadata__"] = rng.choice([*ODD, {"a": 1}, {"a": None}, {"format": "pt"}])
+    return changed
+
+
+@pytest.mark.parametrize("way", ["bytes", "fields", "body"])
+def test_what_is_called_a_sound_safetensors_file_is_one(way: str, write: Write) -> None:
+    """The file report and the importer agree on damage: neither opens what the library that reads tensors refuses."""
+    data = VALID["safetensors"]
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    rng = random.Random(f"sound {way}")
+    sound = broken = 0
+    for _ in range(120):
+        if way == "fields":
+            text = json.dumps(wrong_header(header, rng)).encode()
+            changed = len(text).to_bytes(8, "little") + text + data[end:]
+        else:
+            changed = (
+                damaged(data[:end], rng) + data[end:]
+                if way == "bytes"
+                else data[:end] + damaged(data[end:], rng)
+            )
+        path = write(changed, "m.safetensors")
+        outcome(path)
+        if describe_file(path).opens:
+            sound += 1
+            assert len(safetensors.deserialize(changed)) == len(describe_file(path).tensors)
+        else:
+            broken += 1
+            with pytest.raises(ModelFileError):
+                load_model(path)
+    assert broken > 20 and (sound > 0 or way == "bytes")
 
 
 @pytest.mark.parametrize("kind", ["state dict", "module", "layers"])

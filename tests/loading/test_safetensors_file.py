@@ -25,7 +25,7 @@ def file(header: Any, body: bytes = b"", length: int | None = None) -> bytes:
     return struct.pack("<Q", len(text) if length is None else length) + text + body
 
 
-def entry(shape: list[int], begin: int, end: int, dtype: str = "F32") -> dict[str, Any]:
+def entry(shape: list[int], begin: int, end: int, dtype: Any = "F32") -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
@@ -110,13 +110,44 @@ BROKEN: dict[str, tuple[bytes, type[ModelFileError], str]] = {
     ),
     "negative sizes": (file({"a": entry([-1], 0, -4)}, bytes(16)), ModelFileError, "truncated or damaged"),
     "sizes as text": (file({"a": entry(["4"], 0, 16)}, bytes(16)), ModelFileError, "truncated or damaged"),
+    "a type that is a list": (file({"a": entry([1], 0, 4, ["F32"])}, bytes(4)), ModelFileError, "stored as"),
     "an entry that is a number": (file({"a": 5}), ModelFileError, "damaged at the tensor a"),
     "quantised": (file({"a": entry([4], 0, 4, "I8")}, bytes(4)), ModelFileError, "stored as I8"),
-    "a hole between tensors": (file({"a": entry([1], 4, 8)}, bytes(8)), ModelFileError, "do not lie as"),
+    "a hole before the first tensor": (
+        file({"a": entry([1], 4, 8)}, bytes(8)),
+        ModelFileError,
+        "4 bytes before the tensor a belong to no tensor",
+    ),
+    "a hole between tensors": (
+        file({"b": entry([1], 12, 16), "a": entry([1], 0, 4)}, bytes(16)),
+        ModelFileError,
+        "8 bytes before the tensor b belong to no tensor",
+    ),
     "two tensors in one place": (
         file({"a": entry([1], 0, 4), "b": entry([1], 0, 4)}, bytes(4)),
         ModelFileError,
-        "do not lie as",
+        "the tensor a and the tensor b overlap",
+    ),
+    "two tensors that overlap": (
+        file({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, bytes(12)),
+        ModelFileError,
+        "the tensor a and the tensor b overlap",
+    ),
+    "bytes after the last tensor": (
+        file({"a": entry([1], 0, 4)}, bytes(4) + b"payload"),
+        ModelFileError,
+        "7 bytes after the tensor a belong to no tensor",
+    ),
+    "bytes and no tensor": (file({}, b"payload"), ModelFileError, "7 bytes after its header belong"),
+    "texts that are none": (
+        file({"__metadata__": {"a": 1}, "b": entry([1], 0, 4)}, bytes(4)),
+        ModelFileError,
+        "does not follow the format",
+    ),
+    "a number that is none": (
+        file(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "b": NaN}}', bytes(4)),
+        ModelFileError,
+        "does not follow the format",
     ),
     "no tensors": (file({}), ModelFileError, "no state dict"),
 }
@@ -128,7 +159,10 @@ def test_a_broken_header_is_told(data: bytes, kind: type[ModelFileError], says: 
     with pytest.raises(kind, match=says) as caught:
         load_model(path)
     assert type(caught.value) is kind
-    assert describe_file(path).is_safe is (kind is ModelFileError)
+    report = describe_file(path)
+    assert report.is_safe is (kind is ModelFileError)
+    # Sound files that hold no model are told apart from damaged ones.
+    assert report.opens is (says == "no state dict")
 
 
 def test_nan_is_told_with_its_tensor(write: Write, lenet: LeNet5) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,27 +55,68 @@ def read_header(data: bytes) -> Header:
         raise RefusedFileError(
             f"The safetensors header declares {len(header)} tensors; the limit is {LIMITS.tensors}."
         )
-    tensors = tuple(_tensor(name, entry, len(data) - 8 - length) for name, entry in header.items())
+    room = len(data) - 8 - length
+    spans = [_tensor(name, entry, room) for name, entry in header.items()]
+    tensors = tuple(tensor for tensor, _ in spans)
     if sum(t.elements for t in tensors) > LIMITS.elements:
         raise RefusedFileError(f"The safetensors file declares more than {LIMITS.elements} numbers.")
+    _check_layout(spans, room)
+    _check_with_library(data)
     return Header(tensors, _texts(metadata))
 
 
-def _tensor(name: str, entry: Any, room: int) -> TensorInfo:
+Span = tuple[int, int]
+
+
+def _tensor(name: str, entry: Any, room: int) -> tuple[TensorInfo, Span]:
+    """A tensor, and the place of its bytes behind the header."""
     check_name(name)
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         sizes = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     except (TypeError, KeyError, ValueError) as error:
         raise ModelFileError(f"The safetensors header is damaged at the tensor {shown(name)}.") from error
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise ModelFileError(
             f"The file's tensor {shown(name)} is stored as {shown(str(dtype))}; only models in floating "
             "point can be inspected."
         )
     if not sizes or len(shape) > 8 or end > room or end - begin != math.prod(shape) * _SIZES[_DTYPES[dtype]]:
         raise ModelFileError(f"The safetensors file is truncated or damaged at the tensor {shown(name)}.")
-    return TensorInfo(name, tuple(shape), _DTYPES[dtype])
+    return TensorInfo(name, tuple(shape), _DTYPES[dtype]), (begin, end)
+
+
+def _check_layout(spans: Sequence[tuple[TensorInfo, Span]], room: int) -> None:
+    """Every byte behind the header belongs to one tensor: nothing is hidden, and no tensor is two at once."""
+    before, at = "its header", 0
+    for tensor, (begin, end) in sorted(spans, key=lambda pair: pair[1]):
+        name = shown(tensor.name)
+        if begin < at:
+            raise ModelFileError(f"The safetensors file is damaged: {before} and the tensor {name} overlap.")
+        if begin > at:
+            raise ModelFileError(
+                f"The safetensors file is damaged: {begin - at:,} bytes before the tensor {name} belong to no tensor."
+            )
+        before, at = f"the tensor {name}", end
+    if at < room:
+        raise ModelFileError(
+            f"The safetensors file is damaged: {room - at:,} bytes after {before} belong to no tensor."
+        )
+
+
+def _check_with_library(data: bytes) -> None:
+    """The library that reads the tensors takes the file.
+
+    The file report comes here too, so that it calls no file sound that cannot be read.
+    """
+    import safetensors
+
+    try:
+        safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(
+            "The safetensors file is damaged: its header does not follow the format."
+        ) from error
 
 
 def _texts(metadata: Any) -> dict[str, str]:
