@@ -147,7 +147,7 @@ BROKEN: dict[str, tuple[bytes, type[ModelFileError], str]] = {
     "a number that is none": (
         file(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "b": NaN}}', bytes(4)),
         ModelFileError,
-        "does not follow the format",
+        "not valid JSON",
     ),
     "no tensors": (file({}), ModelFileError, "no state dict"),
 }

@@ -18,6 +18,9 @@ from ti_core.text import shown
 _DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "I64": "int64"}
 _SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "int64": 8}
 
+Span = tuple[int, int]
+"""Where the bytes of a tensor begin and end, counted from the end of the header."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -65,11 +68,8 @@ def read_header(data: bytes) -> Header:
     return Header(tensors, _texts(metadata))
 
 
-Span = tuple[int, int]
-
-
 def _tensor(name: str, entry: Any, room: int) -> tuple[TensorInfo, Span]:
-    """A tensor, and the place of its bytes behind the header."""
+    """A tensor, and where its bytes are."""
     check_name(name)
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -112,7 +112,7 @@ def _check_with_library(data: bytes) -> None:
     import safetensors
 
     try:
-        safetensors.deserialize(data)
+        safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ModelFileError(
             "The safetensors file is damaged: its header does not follow the format."
