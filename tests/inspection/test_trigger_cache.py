@@ -28,7 +28,8 @@ BLEND = replace(PATCH, kind="blend", alpha=0.15)
 MAP = Occlusion(
     fall=rng.random((6, 5), dtype=np.float32),
     turned=rng.random((6, 5), dtype=np.float32),
-    side=2,
+    height=2,
+    width=3,
     images=11,
     top=3,
     left=1,

@@ -93,7 +93,7 @@ def test_the_report_has_the_contracts_fields_and_names_no_pack() -> None:
     assert report["model"]["classes"] == 6
     page = html_report(case_alone(result, own()))
     assert "--images mine" in page and "None</td>" not in page.split("How to repeat it")[1]
-    assert "are covered, square by square" in page
+    assert "are covered, place by place" in page
 
 
 def test_its_case_is_read_only_where_cases_without_a_pack_are_wanted(tmp_path: Path) -> None:

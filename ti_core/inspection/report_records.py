@@ -109,7 +109,9 @@ def stream_records(result: Inspection, class_names: tuple[str, ...]) -> dict[str
         if result.occlusion is not None:
             covered = result.occlusion
             streams["recovered_trigger"]["occlusion"] = {
-                "side": covered.side,
+                "side": max(covered.height, covered.width),
+                "height": covered.height,
+                "width": covered.width,
                 "top": covered.top,
                 "left": covered.left,
                 "turned": round(covered.most_turned, 6),

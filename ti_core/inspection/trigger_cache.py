@@ -14,7 +14,7 @@ from ti_core.inspection.trigger_occlusion import Occlusion
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.system.cache import Cache
 
-VERSION = 2
+VERSION = 3
 """Part of the cache key. Raise it when the search for the trigger or its occlusion changes."""
 
 Found = tuple[RecoveredTrigger | None, Occlusion | None]
@@ -47,7 +47,7 @@ def _arrays(trigger: RecoveredTrigger | None, occlusion: Occlusion | None) -> di
     if occlusion is not None:
         o = occlusion
         arrays |= {"fall": o.fall, "turned": o.turned, "most_turned": np.array([o.most_turned])}
-        arrays["square"] = np.array([o.side, o.images, o.top, o.left])
+        arrays["rectangle"] = np.array([o.height, o.width, o.images, o.top, o.left])
     return arrays
 
 
@@ -66,6 +66,6 @@ def _found(arrays: Arrays, target: int) -> Found:
     )
     if "fall" not in arrays:
         return trigger, None
-    side, images, top, left = (int(x) for x in arrays["square"])
+    height, width, images, top, left = (int(x) for x in arrays["rectangle"])
     most = float(arrays["most_turned"][0])
-    return trigger, Occlusion(arrays["fall"], arrays["turned"], side, images, top, left, most)
+    return trigger, Occlusion(arrays["fall"], arrays["turned"], height, width, images, top, left, most)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.rendering import drawings
+from ti_core.rendering.class_marks import marked_classes
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
 from ti_core.rendering.histogram_drawing import histograms
 from ti_core.rendering.pictures import grid, heat, png
@@ -99,7 +100,7 @@ def occlusion_figures(case: Case) -> list[Figure]:
     return [
         Figure(
             "occlusion",
-            "Where stamped images are covered, square by square. Left, the share of them that are no longer answered"
+            "Where stamped images are covered, place by place. Left, the share of them that are no longer answered"
             " with the target (brightest: all); right, how much of the target's margin is lost (brightest:"
             f" {most:.0%}). {sentence}".strip(),
             grid(pictures, 2, _scale(turned, 224)),
@@ -111,7 +112,7 @@ def stream_figures(case: Case) -> list[Figure]:
     """The figures of each class, one chart a deep stream."""
     found = []
     for name, stream in case.report.streams.items():
-        figures, target = stream.get("figures"), stream.get("target_class")
+        figures = stream.get("figures")
         if not isinstance(figures, dict):
             continue
         # Without reference models there is no band.
@@ -123,7 +124,7 @@ def stream_figures(case: Case) -> list[Figure]:
         title = f"{known.heading}: {known.measures}" if known else name
         values, *band = (np.asarray(c, dtype=np.float64) for c in columns)
         drawing = drawings.class_bars(
-            case.class_names, values, band, title, target if isinstance(target, int) else None
+            case.class_names, values, band, title, *marked_classes(case.report, stream)
         )
         found.append(Figure(f"classes-{name}", str(stream.get("sentence", title)), drawing=drawing))
     return found

@@ -82,12 +82,14 @@ Whole = StrictInt
 
 
 class Occlusion(Group):
-    """Result of covering stamped images square by square."""
+    """Result of covering stamped images rectangle by rectangle."""
 
-    side: Whole = Field(description="Side of the covering square, in pixels.")
-    top: Whole = Field(description="Row of the square that changes most answers.")
-    left: Whole = Field(description="Column of that square.")
-    turned: Number = Field(description="Share of images whose answer that square changes, 0 to 1.")
+    side: Whole = Field(description="Longer side of the covering rectangle, in pixels.")
+    height: Whole = absent("Height of the covering rectangle, in pixels.")
+    width: Whole = absent("Width of the covering rectangle, in pixels.")
+    top: Whole = Field(description="First row of the rectangle that changes most answers.")
+    left: Whole = Field(description="First column of that rectangle.")
+    turned: Number = Field(description="Share of images whose answer that rectangle changes, 0 to 1.")
     images: Whole = Field(description="Number of stamped images that were covered.")
     sentence: Text = Field(description="The same in words.")
 
@@ -102,7 +104,7 @@ class RecoveredTrigger(Group):
     flip_share: Number = Field(description="Share of unseen clean images that it turns to the class, 0 to 1.")
     unseen_images: Whole = Field(description="Number of images that the share was measured on.")
     sentence: Text = Field(description="The same in words.")
-    occlusion: Occlusion = absent("Result of covering stamped images square by square.")
+    occlusion: Occlusion = absent("Result of covering stamped images rectangle by rectangle.")
 
 
 class Stream(Group):
