@@ -21,6 +21,7 @@ def class_bars(
     band: Sequence[Array],
     unit: str,
     suspected: int | None,
+    outstanding: int | None,
     colours: Palette,
 ) -> go.Figure:
     """One mark per class, with the band (5 % to 95 %) and the median of the clean reference models.
@@ -30,7 +31,8 @@ def class_bars(
     values : ``K``.
     band : lower end, median and upper end of each class, ``K`` each. If it is empty, the values are multiples of the
         usual value, and a line marks 1.
-    suspected : the class that stands out. Its mark is a larger diamond.
+    suspected : the suspected target class, if the verdict names one. Its mark is a larger filled diamond.
+    outstanding : another class, the one that stands out most. Its mark is a larger open diamond.
     """
     x = [escape(str(n)[:24]) for n in names]
     at = np.arange(len(x))
@@ -39,10 +41,11 @@ def class_bars(
         figure.add_hline(1.0, line={"color": colours.clean, "dash": "dash", "width": 1.5})
     if band:
         _add_band(figure, at, band, colours)
-    figure.add_trace(_marks(at, values, x, suspected, colours))
+    figure.add_trace(_marks(at, values, x, suspected, outstanding, colours))
     ticks, words, named = class_ticks(x)
-    if suspected is not None and not named:
-        _add_name(figure, suspected, float(values[suspected]), str(names[suspected]), len(x))
+    for index in (suspected, outstanding):
+        if index is not None and not named:
+            _add_name(figure, index, float(values[index]), str(names[index]), len(x))
     figure.update_layout(
         template=template(colours),
         height=250,
@@ -88,28 +91,36 @@ def _add_band(figure: go.Figure, at: Array, band: Sequence[Array], colours: Pale
 
 
 def _marks(
-    at: Array, values: Array, names: Sequence[str], suspected: int | None, colours: Palette
+    at: Array,
+    values: Array,
+    names: Sequence[str],
+    suspected: int | None,
+    outstanding: int | None,
+    colours: Palette,
 ) -> go.Scatter:
-    """This model's value for each class. The suspected class is a diamond."""
+    """This model's value for each class: a filled diamond, an open diamond or a circle."""
+    special = {outstanding: ("diamond-open", 14, 2.5), suspected: ("diamond", 15, 1.0)}
+    looks = [special.get(i, ("circle", 9, 1.0)) for i in range(len(names))]
+    lines = [colours.suspect if symbol.endswith("open") else colours.page for symbol, _, _ in looks]
     return go.Scatter(
         x=at,
         y=values,
         mode="markers",
         name="this model",
         marker={
-            "symbol": ["diamond" if i == suspected else "circle" for i in at],
-            "size": [15 if i == suspected else 9 for i in at],
+            "symbol": [symbol for symbol, _, _ in looks],
+            "size": [size for _, size, _ in looks],
             "color": colours.suspect,
             "opacity": 1,
-            "line": {"width": 1, "color": colours.page},
+            "line": {"width": [width for _, _, width in looks], "color": lines},
         },
         customdata=names,
         hovertemplate="class %{customdata}: %{y:.2f}<extra></extra>",
     )
 
 
-def _add_name(figure: go.Figure, suspected: int, value: float, name: str, classes: int) -> None:
-    """The name of the suspected class beside its mark, on the side with more room."""
-    right = 2 * suspected > classes
+def _add_name(figure: go.Figure, index: int, value: float, name: str, classes: int) -> None:
+    """The name of a class beside its mark, on the side with more room."""
+    right = 2 * index > classes
     place = {"xanchor": "right", "xshift": -12} if right else {"xanchor": "left", "xshift": 12}
-    figure.add_annotation(x=suspected, y=value, text=escape(name[:40]), showarrow=False, **place)
+    figure.add_annotation(x=index, y=value, text=escape(name[:40]), showarrow=False, **place)

@@ -7,6 +7,7 @@ import streamlit as st
 from app import state, words
 from app.charts.classes import class_bars
 from app.charts.verdict import CONFIG
+from ti_core.rendering.class_marks import marked_classes, marks_sentence
 from ti_core.results.case import Case
 from ti_core.streams import known_stream
 
@@ -18,13 +19,14 @@ def show(case: Case, key: str) -> None:
     if not found:
         return
     st.subheader("Class by class")
-    st.caption(
+    shown = (
         "How far each class stands out among the model's own. The line at 1 is what the most outstanding class of a"
-        " clean network usually reaches; a backdoor's target (diamond) stands well above it."
+        " clean network usually reaches."
         if case.alone
-        else "How strongly each class can be forced. A backdoor's target (diamond) stands above the"
-        " band that holds 90 % of the clean reference models."
+        else "How strongly each class can be forced. The band holds 90 % of the clean reference models."
     )
+    marks = marks_sentence(case.report, [s for _, s in found], case.class_names, case.finished)
+    st.caption(f"{shown} {words.safe(marks, 600)}")
     across = 2 if len(found) in (2, 4) else 3
     for i, (name, stream) in enumerate(found):
         if i % across == 0:
@@ -33,14 +35,13 @@ def show(case: Case, key: str) -> None:
             title, unit = _named(name)
             st.markdown(f"**{words.safe(title)}**")
             figures = stream["figures"]
-            target = stream.get("target_class")
             st.plotly_chart(
                 class_bars(
                     case.class_names,
                     figures["values"],
                     [figures[k] for k in band(case)],
                     UNIT_ALONE if case.alone else unit,
-                    target if isinstance(target, int) else None,
+                    *marked_classes(case.report, stream),
                     state.colours(),
                 ),
                 theme=None,

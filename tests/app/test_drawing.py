@@ -68,12 +68,12 @@ def test_the_gauge_marks_thresholds_and_this_model() -> None:
     assert words_shown == {"clean", "inconclusive", "backdoored"}
 
 
-def test_bars_mark_the_suspected_class_by_its_shape_and_escape_names() -> None:
+def test_bars_mark_classes_by_their_shapes_and_escape_names() -> None:
     names = ["<b>0</b>", "1", "2"]
     values = np.array([0.0, 5.0, 1.0])
-    figure = classes.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, LIGHT)
+    figure = classes.class_bars(names, values, (values - 1, values, values + 1), "margin", 1, 2, LIGHT)
     own = next(t for t in figure.data if t.name == "this model")
-    assert list(own.marker.symbol) == ["circle", "diamond", "circle"]
+    assert list(own.marker.symbol) == ["circle", "diamond", "diamond-open"]
     assert "&lt;b&gt;" in own.customdata[0]
 
 
@@ -81,12 +81,16 @@ def test_where_names_have_no_room_ticks_are_numbers_and_the_suspect_is_named() -
     names = [f"<class> {i} with a long name" for i in range(43)]
     values = np.arange(43.0)
     band = (values - 1, values, values + 1)
-    figure = classes.class_bars(names, values, band, "margin", 41, LIGHT)
+    figure = classes.class_bars(names, values, band, "margin", 41, None, LIGHT)
     assert list(figure.layout.xaxis.ticktext) == [str(i) for i in range(0, 43, 5)]
     (mark,) = figure.layout.annotations
     assert (mark.x, mark.xanchor) == (41, "right") and mark.text == "&lt;class&gt; 41 with a long name"
-    drawn = class_bars(names, values, band, "margin", 41)
+    drawn = class_bars(names, values, band, "margin", 41, None)
     assert "&lt;class&gt; 41 with a long name" in drawn and "&lt;class&gt; 40" not in drawn
+    assert "filled diamond: the suspected target" in drawn and "open diamond" not in drawn
+    drawn = class_bars(names, values, band, "margin", None, 41)
+    assert "open diamond: the class that stands out most" in drawn and "suspected" not in drawn
+    assert "no class is pointed out" in class_bars(names, values, band, "margin", None, None)
 
 
 @pytest.mark.parametrize(("count", "most"), [(10, 10), (43, 12), (100, 12), (1000, 12)])

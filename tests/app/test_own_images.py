@@ -264,7 +264,7 @@ def test_time_is_expected_for_the_streams_that_work_alone() -> None:
 
 def test_bars_without_a_band_stand_against_a_line_at_one() -> None:
     values = np.array([0.2, 2.5, 0.4])
-    figure = class_bars(["a", "b", "c"], values, (), "times the usual", 1, LIGHT)
+    figure = class_bars(["a", "b", "c"], values, (), "times the usual", 1, None, LIGHT)
     assert [t.name for t in figure.data] == ["this model"]
     (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 1.0

@@ -171,10 +171,15 @@ class _ClassPlot:
         """This model's figure of one class."""
         return f'<circle cx="{self.x(index):.1f}" cy="{self.y(value):.1f}" r="3.5" fill="{SUSPECT}" stroke="#fff"/>'
 
-    def suspected(self, index: int, value: float, name: str) -> Iterator[str]:
-        """This model's figure of the suspected class, with the name unless ``name`` is empty."""
+    def diamond(self, index: int, value: float, name: str, filled: bool) -> Iterator[str]:
+        """This model's figure of a class that is pointed out, with the name unless ``name`` is empty."""
         x, y = self.x(index), self.y(value)
-        yield f'<path d="M{x:.1f} {y - 8:.1f} l8 8 l-8 8 l-8 -8 Z" fill="{SUSPECT}" stroke="#fff"/>'
+        look = (
+            f'fill="{SUSPECT}" stroke="#fff"'
+            if filled
+            else f'fill="none" stroke="{SUSPECT}" stroke-width="2"'
+        )
+        yield f'<path d="M{x:.1f} {y - 8:.1f} l8 8 l-8 8 l-8 -8 Z" {look}/>'
         if name:
             right = 2 * index > self.count
             yield text(x - 12 if right else x + 12, y + 4, name[:40], INK, anchor="end" if right else "start")
@@ -186,6 +191,7 @@ def class_bars(
     band: Sequence[Array],
     title: str,
     suspected: int | None,
+    outstanding: int | None,
 ) -> str:
     """Each class's figure against the band of the clean reference models.
 
@@ -193,7 +199,8 @@ def class_bars(
     ----------
     band : low, middle and high of each class. Where it is empty, the figures are in units of a usual figure, and a
         line stands at 1.
-    suspected : index of the class to point out, or None.
+    suspected : index of the suspected target class, or None. Its mark is a filled diamond.
+    outstanding : index of another class, the one that stands out most, or None. Its mark is an open diamond.
     """
     low, middle, high = band or (np.ones_like(values),) * 3
     lowest, highest = (float(f([f(np.asarray(v)) for v in (values, low, high)])) for f in (np.min, np.max))
@@ -204,8 +211,8 @@ def class_bars(
     _, _, named = class_ticks(names)
     for i, name in enumerate(names):
         parts += plot.band(i, low[i], middle[i], high[i])
-        if i == suspected:
-            parts += plot.suspected(i, values[i], "" if named else str(name))
+        if i in (suspected, outstanding):
+            parts += plot.diamond(i, values[i], "" if named else str(name), filled=i == suspected)
         else:
             parts.append(plot.mark(i, values[i]))
     legend = (
@@ -214,7 +221,13 @@ def class_bars(
         else "line: the most outstanding class of 19 in 20 clean networks stays below; marks: this model"
     )
     parts.append(text(plot.left, plot.bottom + 34, legend))
-    return svg(plot.left + width + 12, plot.bottom + 44, parts, title)
+    diamonds = {
+        "filled diamond: the suspected target": suspected,
+        "open diamond: the class that stands out most": outstanding,
+    }
+    said = "; ".join(words for words, index in diamonds.items() if index is not None)
+    parts.append(text(plot.left, plot.bottom + 50, said or "no class is pointed out"))
+    return svg(plot.left + width + 12, plot.bottom + 60, parts, title)
 
 
 def signed(value: float) -> str:
