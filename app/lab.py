@@ -1,6 +1,6 @@
-"""The attack lab's models: a backdoored sample beside its clean counterpart, opened once a server.
+"""The attack lab's models: a backdoored sample and its clean counterpart, opened once per server.
 
-Samples are files of this installation, so they are opened here; what a visitor hands in never is.
+Samples are files of this installation, so this process opens them. It never opens a visitor's file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Pair:
-    """A backdoored sample and its clean counterpart, and what the sample's record tells of its backdoor."""
+    """A backdoored sample, its clean counterpart, and the record of the backdoor."""
 
     pack: Pack
     kind: str
@@ -61,7 +61,7 @@ class Pair:
 
 
 def offered() -> dict[str, dict[str, Source]]:
-    """Samples of the packs that have a clean one and a backdoored one, by pack and kind."""
+    """The samples of all packs with a clean and a backdoored sample, by pack and kind."""
     return {p: kinds for p, kinds in samples().items() if "clean" in kinds and len(kinds) > 1}
 
 
@@ -86,7 +86,7 @@ def pair(pack_name: str, kind: str) -> Pair:
 
 @st.cache_resource(show_spinner="Opening the samples", max_entries=16)
 def opened(digest: str, pack_sha256: str, _source: Source, _pack: Pack) -> Classifier:
-    """A sample that classifies the pack's images; remembered under the digests of both."""
+    """A sample that classifies the pack's images. It is cached under the digests of both."""
     found = understand_with(load_model(_source.path), _pack)
     if not found.understood:
         raise ModelBehaviourError(
@@ -97,7 +97,7 @@ def opened(digest: str, pack_sha256: str, _source: Source, _pack: Pack) -> Class
 
 
 def of_all(subject: Subject, pack: Pack, spec: TriggerSpec | None) -> NDArray[np.float32]:
-    """Probabilities of every class for all images of the pack, with a trigger or without."""
+    """Probabilities of every class for all images of the pack, with or without a trigger."""
     return _of_all(subject.digest, pack.sha256, _key(spec), subject, pack, spec)
 
 
@@ -118,7 +118,7 @@ def clean_indices(pack: Pack) -> NDArray[np.intp]:
 def strip_entropies(
     subject: Subject, pack: Pack, indices: NDArray[np.intp], spec: TriggerSpec | None, count: int, form: Form
 ) -> NDArray[np.float64]:
-    """Entropies in bits of images of the pack, with a trigger or without, under ``count`` superimposed images."""
+    """Entropies in bits of images of the pack, with or without a trigger, under ``count`` superimposed images."""
     which = ",".join(map(str, indices))
     return _strip(
         subject.digest,

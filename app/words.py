@@ -1,4 +1,4 @@
-"""Words of the page: untrusted text made harmless, times and sizes for people."""
+"""Texts of the page: harmless forms of untrusted text, and readable times and sizes."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ _DATA_SETS = {
 
 
 def data_set(name: str) -> str:
-    """A data set, or the pack that is named after it, as its authors write it, where that is known."""
+    """The name of a data set, or of the pack named after it, in its authors' spelling if that is known."""
     return _DATA_SETS.get(name, name)
 
 
 def plain(text: object, most: int = 400) -> str:
-    """Untrusted text on one line: control and direction characters gone, cut at ``most``."""
+    """Untrusted text on one line, without control and direction characters, cut after ``most`` characters."""
     kept = without_controls(str(text)[: most + 1])
     return kept if len(kept) <= most else kept[:most] + "…"
 
 
 def safe(text: object, most: int = 400) -> str:
-    """Untrusted text for a Markdown element: shown letter by letter, never as a link, picture or mark-up."""
+    """Untrusted text for a Markdown element. It is shown literally, never as a link, picture or mark-up."""
     return _MARKDOWN.sub(r"\\\1", plain(text, most))
 
 
 def for_the_page(text: str) -> str:
-    """A message of the core in the page's words: where it names an option, the control that sets it."""
+    """A message of the core for the page. It names the page's control instead of a command's option."""
     for before, after in _FOR_THE_PAGE:
         text = text.replace(before, after)
     return text
 
 
 def reason(error: OSError) -> str:
-    """What the system refuses, and what helps, in one sentence."""
+    """The cause of a system error and its remedy, in one sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space and try again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -65,7 +65,7 @@ def reason(error: OSError) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time for people."""
+    """A readable duration."""
     if value < 0.95:
         return "under 1 s"
     if value < 90:
@@ -76,7 +76,7 @@ def seconds(value: float) -> str:
 
 
 def when(text: str) -> str:
-    """An ISO time as date and minute, in UTC; empty where it is none."""
+    """An ISO time as date and minute, in UTC. Empty if the text is no ISO time."""
     try:
         return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")
     except ValueError:
@@ -84,7 +84,7 @@ def when(text: str) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """A readable number of bytes."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
@@ -109,7 +109,7 @@ STAGES = {
 
 
 def stage(name: str) -> str:
-    """What is being done, for people."""
+    """A readable description of a stage."""
     if name in STAGES:
         return STAGES[name]
     if stream := known_stream(name):

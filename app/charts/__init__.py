@@ -1,1 +1,1 @@
-"""Charts for the page, drawn with Plotly from plain data; pictures made of arrays."""
+"""Charts for the page, drawn with Plotly from plain data, and pictures made from arrays."""

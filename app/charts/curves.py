@@ -17,7 +17,7 @@ DASHES = {"blend": "solid", "patch": "dash"}
 
 
 def roc_curves(found: Sequence[Roc], upper: float, colours: Palette) -> go.Figure:
-    """ROC curves of the kinds of trigger over the diagonal of a guess, marked at the pack's threshold ``upper``."""
+    """ROC curves of the kinds of trigger, with marks at the pack's threshold ``upper`` and the diagonal of guessing."""
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": colours.soft, "dash": "dot"})
     for roc in found:
@@ -100,7 +100,7 @@ def calibration_curve(bins: CalibrationBins, colours: Palette) -> go.Figure:
 
 
 def held_out_scores(found: Curves, colours: Palette) -> go.Figure:
-    """The probability of every held-out member, a row of marks for each label, with the pack's two thresholds."""
+    """The probability of every held-out member, with a row of marks for each label and the pack's two thresholds."""
     labels = [name for name in ("clean", "blend", "patch") if name in found.labels]
     labels += sorted(set(found.labels) - set(labels))
     figure = go.Figure()

@@ -1,4 +1,4 @@
-"""Histograms of saliency as Plotly figures: panels on the same axes, bands of reference models, marked bins."""
+"""Histograms of saliency as Plotly figures: panels on the same axes, bands of reference models, and marked bins."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def histograms(
     columns: int = 3,
     top: float | None = None,
 ) -> list[go.Figure]:
-    """One panel per histogram, the same axes throughout; as many figures as the limit on points asks for.
+    """One panel per histogram, all with the same axes. The limit on points determines the number of figures.
 
     Parameters
     ----------
-    trojaned : whether the trojaned reference models' band is laid over.
+    trojaned : whether the trojaned reference models' band is drawn, too.
     pushes : whether the bins that moved the saliency stream's verdict are marked.
-    top : of the vertical axes, where other figures share them.
+    top : end of the vertical axes if other figures share them; None to fit these panels.
     """
     if not panels:
         return []
@@ -149,7 +149,7 @@ def _band(
 def _pushes(
     figure: go.Figure, panel: Panel, strongest: float, top: float, colours: Palette, place: Mapping[str, int]
 ) -> None:
-    """Marks under the axis: upward triangles where a bin speaks for a backdoor, downward where against it."""
+    """Marks below the axis: an upward triangle if a bin speaks for a backdoor, a downward one if against it."""
     chosen = np.flatnonzero(np.abs(panel.pushes) > 0.05 * strongest)
     if not len(chosen):
         return

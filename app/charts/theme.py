@@ -1,7 +1,6 @@
 """Colours and the Plotly template, light and dark.
 
-The palette is that of M. Okabe and K. Ito, which stays apart for colour-blind eyes; a verdict always has its symbol and
-its word besides.
+The palette of M. Okabe and K. Ito is suitable for colour-blind readers. A verdict always has a symbol and a word, too.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one appearance, as hexadecimal texts."""
+    """The colours of one theme, as hexadecimal texts."""
 
     ink: str
     soft: str
@@ -58,13 +57,13 @@ def palette(dark: bool) -> Palette:
 
 
 def faded(colour: str, alpha: float) -> str:
-    """A hexadecimal colour as ``rgba`` of that opacity."""
+    """A hexadecimal colour as ``rgba`` with this opacity."""
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{alpha:g})"
 
 
 def template(colours: Palette) -> go.layout.Template:
-    """The Plotly template of every chart: no fonts or pictures from elsewhere, quiet axes, room for the labels."""
+    """The Plotly template of every chart. It loads no fonts or pictures from a host."""
     axis = {
         "gridcolor": colours.line,
         "linecolor": colours.line,

@@ -1,1 +1,1 @@
-"""The parts of a result, each a function that shows one of them."""
+"""The sections of the pages. Each module shows one of them."""

@@ -1,4 +1,4 @@
-"""The attack lab's controls of a trigger: its kind, place, size, pattern and strength, or the sample's true one."""
+"""The attack lab's controls of a trigger: kind, position, size, pattern and strength, or the true trigger."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = ("kind", "pattern", "opacity", "ratio", "height", "width", "top", "left"
 
 
 def first(image_shape: tuple[int, int, int], kind: str) -> TriggerSpec:
-    """What the page begins with: a trigger of that kind which no model was taught."""
+    """The initial trigger of this kind. No model was trained with it."""
     _, height, width = image_shape
     side = max(1, min(height, width) // 5)
     if kind == "blend":
@@ -35,7 +35,7 @@ def first(image_shape: tuple[int, int, int], kind: str) -> TriggerSpec:
 
 
 def fill(spec: TriggerSpec) -> None:
-    """Set the controls to a trigger; the other kind's stay as they are."""
+    """Set the controls to a trigger. The controls of the other kind stay unchanged."""
     values = {"kind": spec.kind, "pattern": spec.pattern, "seed": spec.seed}
     if spec.kind == "patch":
         values |= {"opacity": spec.alpha} | {n: getattr(spec, n) for n in ("height", "width", "top", "left")}
@@ -46,7 +46,7 @@ def fill(spec: TriggerSpec) -> None:
 
 
 def show(pair: Pair) -> TriggerSpec:
-    """The controls, and the trigger that they stand at."""
+    """Show the controls. Returns the trigger that they describe."""
     _recall(pair)
     true = pair.record.trigger
     assert true is not None
@@ -80,7 +80,7 @@ def is_true(pair: Pair, spec: TriggerSpec) -> bool:
 
 
 def _essence(spec: TriggerSpec) -> TriggerSpec:
-    """A trigger without the numbers that do not act on it."""
+    """The trigger with 0 for every number that has no effect on it."""
     if spec.pattern not in RANDOM:
         spec = replace(spec, seed=0)
     if spec.kind == "blend":
@@ -89,7 +89,7 @@ def _essence(spec: TriggerSpec) -> TriggerSpec:
 
 
 def _recall(pair: Pair) -> None:
-    """Controls stand where they were left, also after a visit to another page, within the images of this pack."""
+    """Restore the controls after a visit to another page, within the limits of this pack's images."""
     kept: dict[str, Any] = st.session_state.get("lab.kept", {})
     if not kept:
         for kind in sorted(KINDS, key=lambda k: k == pair.kind):
@@ -124,7 +124,7 @@ def _patch(pair: Pair) -> TriggerSpec:
         )
     with two:
         seed = _seed(pattern)
-    # A place beyond the edge is set right in the next run, before the control is drawn.
+    # A position beyond the edge is corrected in the next run, before the control is drawn.
     return TriggerSpec(
         "patch", pattern, float(opacity), high, wide, min(top, height - high), min(left, width - wide), seed
     )
@@ -159,7 +159,7 @@ def _pattern() -> PatternKind:
 
 
 def _place(title: str, name: str, most: int) -> int:
-    """Where the patch begins; no slider where it fills the image."""
+    """The position of the patch. There is no slider if the patch fills the image."""
     own = PREFIX + name
     if most <= 0:
         st.slider(title, 0, 1, 0, disabled=True, key=f"{own}.full", help="The patch fills the image.")

@@ -1,4 +1,4 @@
-"""What can be taken away: the report as a page, as JSON, and all figures."""
+"""Downloads: the report as a page or as JSON, and all figures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def show(case: Case, case_id: str, key: str) -> None:
 
 
 def page(case: Case, case_id: str) -> str:
-    """The report as one page."""
+    """The report as one HTML page."""
     from ti_core.rendering.page import html_report
 
     return html_report(case, drawn(case, case_id))
@@ -65,7 +65,7 @@ def figures(case: Case, case_id: str) -> bytes:
 
 
 def drawn(case: Case, case_id: str) -> list[Panel]:
-    """The panels at the case's own settings; none where the pack has changed since, or none took part."""
+    """The panels at the case's own settings. None if there was no pack, or the pack has changed since."""
     if case.alone:
         return []
     try:
@@ -75,6 +75,6 @@ def drawn(case: Case, case_id: str) -> list[Panel]:
 
 
 def stem(case: Case) -> str:
-    """A file name for what is downloaded: letters and digits of the model's name only."""
+    """The first part of the names of downloaded files: safe characters of the model's name, and its digest."""
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", case.report.model["file"]).strip("-.")[:60] or "model"
     return f"{kept}-{case.report.model['sha256'][:8]}"

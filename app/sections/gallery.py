@@ -1,4 +1,4 @@
-"""The saliency gallery: the same probe images seen by this model and by a clean reference model, on one scale."""
+"""The saliency gallery: this model's and a clean reference model's saliency of the same probe images, on one scale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTES = {
 
 
 def show(case: Case, key: str) -> None:
-    """All of one image: three rows of probes under every kind of trigger, with one slider and one switch."""
+    """The gallery of one image: three rows of probes for every kind of trigger, with one slider and one switch."""
     if "probes" not in case.arrays:
         return
     st.subheader("Saliency")
@@ -64,7 +64,7 @@ def show(case: Case, key: str) -> None:
 
 
 def scale_of(case: Case, source: str = "saliency") -> float:
-    """The top of the one colour scale: of both models' maps together, the 99.5th percentile."""
+    """The top of the shared colour scale: the 99.5th percentile of both models' maps together."""
     both = np.concatenate([case.arrays[f"{source}/{who}"].ravel() for who in ("suspect", "witness")])
     return float(max(np.quantile(both, 0.995), 1e-12))
 

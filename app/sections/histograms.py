@@ -91,7 +91,7 @@ def _other_settings(case: Case, settings: Settings, key: str) -> Settings | None
 
 
 def _profile(case: Case, key: str) -> Settings | None:
-    """The controls of the profile. None while a choice is not valid."""
+    """The controls of the profile. Returns None while a choice is not valid."""
     own = Settings.parse(case.report.settings)
     prefix = f"{key}.profile"
     if f"{prefix}.quantiles" not in st.session_state:

@@ -1,4 +1,4 @@
-"""The model file: what it is, what is in it, how its pixels are scaled, and how well it classifies."""
+"""The model file: its format, its contents, its pixel scaling and its accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of the visitor's own, in the place of reference models: where they are handed in, and what that costs."""
+"""The upload of the visitor's own images, which replace reference models, and the limits of such a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Start = Callable[[Source, Sequence[Upload]], None]
 
 
 def choose(key: str) -> Sequence[Upload]:
-    """The uploader, with what is wanted and what the verdict is then worth."""
+    """The uploader, the requirements for the images, and how reliable the verdict is."""
     uploads: Sequence[Upload] = st.file_uploader(
         f"Clean images, {FEWEST} or more",
         type=[ending.lstrip(".") for ending in (*clean_images.ARCHIVES, *clean_images.PICTURES)],
@@ -37,7 +37,7 @@ def choose(key: str) -> Sequence[Upload]:
 
 
 def offer(source: Source, key: str, start: Start) -> None:
-    """For a model that is here already and that no pack fits: images of one's own, and the button."""
+    """The uploader and the button for a stored model without a fitting pack."""
     with st.container(border=True):
         st.markdown("**Inspect it without reference models, on clean images of your own**")
         uploads = choose(f"{key}.images")

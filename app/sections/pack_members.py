@@ -30,7 +30,7 @@ def members(pack: Pack) -> None:
         f" {total - held} of them; the other {held} are held out, and every figure below on how well it detects rests"
         f" on those {held} alone."
     )
-    # Side by side where there is room, else below each other.
+    # The tables are side by side if there is room, otherwise below each other.
     with st.container(horizontal=True, gap="medium"):
         st.dataframe(
             [

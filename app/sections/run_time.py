@@ -1,4 +1,4 @@
-"""STRIP on the attack lab's stamped image: the same attack as a guard sees it that watches a model at work."""
+"""STRIP on the attack lab's stamped image. STRIP is a defence that checks the inputs of a model in use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRIP_SHOWN = 8
 
 @st.fragment
 def show(pair: Pair, index: int, spec: TriggerSpec) -> None:
-    """The section; its own controls run nothing else of the page again."""
+    """The section. Its controls do not run the rest of the page again."""
     st.subheader("Seen at run time: STRIP")
     st.caption(
         "STRIP lays other clean images over the input and looks at how much the answers scatter. A clean image's"
@@ -98,7 +98,7 @@ def _entropies(
 
 
 def says(found: Entropies, rate: float) -> str:
-    """What STRIP makes of the stamped image, and how far it can be trusted with this model."""
+    """STRIP's decision on the stamped image, and its reliability with this model."""
     low = found.triggered < found.boundary
     clean = int((found.clean < found.boundary).sum())
     sentence = (
@@ -118,7 +118,7 @@ def says(found: Entropies, rate: float) -> str:
 
 
 def _examples(pair: Pair, index: int, spec: TriggerSpec, count: int, form: Form) -> None:
-    """Some of the superimposed images, with what the backdoored model answers to each."""
+    """Some of the superimposed images, with the backdoored model's answer to each."""
     pack = pair.pack
     over = pack.images[draw_overlays([index], len(pack.images), count)[0][:STRIP_SHOWN]]
     image = pack.images[index][None]

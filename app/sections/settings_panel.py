@@ -1,4 +1,4 @@
-"""The settings of an inspection, and what they cost, said beforehand."""
+"""The settings of an inspection, and an estimate of their cost before the inspection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUTO = "chosen by the model's input and classes"
 
 
 def show() -> None:
-    """Every setting, with what a change costs."""
+    """All settings, with the estimated cost of a change."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Reference pack",
@@ -55,7 +55,7 @@ def show() -> None:
 
 
 def _other_pack() -> None:
-    """The controls go to the own settings of the pack that was chosen, but for those that were turned."""
+    """Set the controls to the chosen pack's own settings. The visitor's changes stay."""
     before, after = standard(st.session_state.get("pack.before", "")), standard()
     st.session_state["pack.before"] = st.session_state["pack"]
     with suppress(SettingsError):
@@ -64,7 +64,7 @@ def _other_pack() -> None:
 
 
 def cost() -> None:
-    """What these settings cost, said beforehand."""
+    """The estimated cost of these settings."""
     for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
         try:
             pack = state.pack(name)

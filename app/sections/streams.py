@@ -1,4 +1,4 @@
-"""The deep streams: every class of the model against the band of the clean reference models."""
+"""The deep streams: every class of the model compared with the band of the clean reference models."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def show(case: Case, key: str) -> None:
 
 
 def band(case: Case) -> tuple[str, ...]:
-    """Names of the figures that bound what is usual; without reference models there are none."""
+    """Names of the figures of the clean reference models' band. Empty without reference models."""
     return () if case.alone else ("low", "middle", "high")
 
 
 def _named(name: str) -> tuple[str, str]:
-    """Heading and unit of a stream's chart; a case may hold a stream that this program does not have."""
+    """Heading and unit of a stream's chart. A case may contain a stream that this version does not have."""
     stream = known_stream(name)
     return (stream.heading, stream.unit) if stream else (name.replace("_", " ").capitalize(), "Value")
 

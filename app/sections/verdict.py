@@ -1,4 +1,4 @@
-"""The verdict: a sentence, the gauge, kind and target class, the reasons, and how far the pack can be trusted."""
+"""The verdict: a sentence, the gauge, kind and target class, the reasons, and the reliability of the pack."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def show(case: Case, key: str) -> None:
         capability(case)
     with right:
         st.markdown("**Reasons**")
-        # What the pack detects, and how weak the ground is, stand elsewhere on the page.
+        # The page shows what the pack detects, and how weak its basis is, in other places.
         elsewhere = {WEAKER, *detection_sentences(report.pack.get("detects") or {})}
         lines = [line for line in report.reasons if line not in elsewhere]
         st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
 
 
 def ground(case: Case) -> str:
-    """What the model was compared with."""
+    """The reference models or images that the model was compared with."""
     if not case.alone:
         return f"reference pack {case.report.pack['name']}"
     images = case.report.pack["images"]
@@ -61,7 +61,7 @@ def ground(case: Case) -> str:
 
 
 def gauge(case: Case, key: str) -> None:
-    """The probability with the pack's thresholds, over the reference models' own."""
+    """The probability with the pack's thresholds and the probabilities of the reference models."""
     bounds = thresholds(case)
     if bounds is None:
         return
@@ -83,7 +83,7 @@ def gauge(case: Case, key: str) -> None:
 
 
 def thresholds(case: Case) -> tuple[float, float] | None:
-    """The probabilities below which a model is called clean and from which on backdoored; None without a decision."""
+    """The two thresholds: clean below the first, backdoored from the second on. None without a decision."""
     decision = case.decisions.get(case.decided_by)
     if decision is not None:
         return decision.low, decision.high
@@ -97,7 +97,7 @@ def thresholds(case: Case) -> tuple[float, float] | None:
 
 
 def members(case: Case) -> dict[str, np.ndarray]:
-    """Out-of-fold probabilities of the reference models, clean and trojaned, where the pack is still the same."""
+    """Out-of-fold probabilities of the clean and the trojaned reference models. Empty if the pack has changed."""
     values = case.arrays.get(f"oof/{case.decided_by}")
     if values is None:
         return {}

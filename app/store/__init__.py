@@ -1,1 +1,1 @@
-"""What is kept on the disk: models, cases, images of one's own."""
+"""Stores models, cases and visitors' own images on the disk."""

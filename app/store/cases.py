@@ -1,4 +1,4 @@
-"""Finished inspections on disk: kept in a folder that only its owner can enter, found again after a restart."""
+"""Stores finished inspections in a folder that only its owner can enter. They are available after a restart."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ti_core.results.case_files import load_case, read_case_json, save_case
 from ti_core.settings import Settings
 
 LEFT_AFTER = 3600.0
-"""Seconds after which something half-written is what a server left that was killed."""
+"""Age in seconds after which a half-written case counts as left behind by a killed server."""
 OPEN_BYTES = 256 << 20
-"""What opened cases may hold in memory together, beside the one that was opened last."""
+"""Maximum size in bytes of the opened cases in memory, without the case that was opened last."""
 ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{12}-[0-9a-f]{8}")
 
 
 def home() -> Path:
-    """``$TROJANINTERPRET_HOME``, or ``trojaninterpret`` in the user's data folder; only its owner can enter."""
+    """``$TROJANINTERPRET_HOME``, or ``trojaninterpret`` in the user's data folder. Only its owner can enter it."""
     own = os.environ.get("TROJANINTERPRET_HOME")
     folder = (
         Path(own)
@@ -42,8 +42,9 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list of cases; ``problem`` says why a case cannot be opened, and the rest is then empty.
+    """One line of the list of cases.
 
+    ``problem`` says why a case cannot be opened. The other fields are then empty.
     ``changed`` names the settings that differ from the defaults.
     """
 
@@ -61,13 +62,13 @@ class Entry:
     problem: str = ""
 
     def matches(self, words: str) -> bool:
-        """Whether every word of a search occurs in some column."""
+        """Whether every word of the search text occurs in a column."""
         text = " ".join(str(v) for v in vars(self).values()).lower()
         return all(word in text for word in words.lower().split())
 
 
 class CaseStore:
-    """Cases under ``<root>/cases/<id>``; each is written once and never changed."""
+    """Cases in ``<root>/cases/<id>``. Each is written once and never changed."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "cases"
@@ -79,11 +80,11 @@ class CaseStore:
                     shutil.rmtree(left)
 
     def keep(self, case: Case) -> str:
-        """Write a case and return its id. It appears under its id only when all of it is on the disk.
+        """Write a case and return its id. The case appears under its id only when it is complete on the disk.
 
         Raises
         ------
-        OSError : it cannot be written; nothing of it is left then.
+        OSError : the case cannot be written. No part of it is left.
         """
         stamp = re.sub(r"\D", "", case.created)[:14].ljust(14, "0")
         name = f"{stamp[:8]}-{stamp[8:]}-{case.report.model['sha256'][:12]}-{secrets.token_hex(4)}"
@@ -128,18 +129,18 @@ class CaseStore:
         self._entries.pop(name, None)
 
     def export(self, names: list[str]) -> bytes:
-        """Cases as one zip archive: for each its record and arrays, as they lie on the disk."""
+        """A zip archive of cases, with the record and the arrays of each as they are on the disk."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in names:
-                # Somebody else may have deleted it meanwhile.
+                # Another tab may delete the case at the same time.
                 for path in sorted(self._path(name).glob("*")):
                     if path.is_file() and not path.is_symlink():
                         archive.writestr(f"{name}/{path.name}", path.read_bytes())
         return buffer.getvalue()
 
     def uses(self, sha256: str) -> bool:
-        """Whether any case is of the model with this digest."""
+        """Whether there is a case of the model with this digest."""
         return any(entry.sha256 == sha256 for entry in self.entries())
 
     def _path(self, name: str) -> Path:
@@ -157,7 +158,7 @@ class CaseStore:
 
 
 class OpenCases:
-    """Opened cases, by id: shared by all tabs, the longest unused let go of when they hold too much memory."""
+    """Opened cases by id, shared by all tabs. The cases unused for longest are dropped if memory is short."""
 
     def __init__(self, store: CaseStore, most: int = OPEN_BYTES) -> None:
         self._store = store
@@ -166,7 +167,7 @@ class OpenCases:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Case:
-        """The case of that id; cases never change, so their id is the whole key.
+        """The case with that id. Cases never change, so the id is a sufficient key.
 
         Raises
         ------
@@ -182,7 +183,7 @@ class OpenCases:
             return self._cases[name]
 
     def forget(self, name: str) -> None:
-        """Let go of a case that was deleted."""
+        """Drop a deleted case."""
         with self._lock:
             self._cases.pop(name, None)
 
@@ -192,7 +193,7 @@ def _weight(case: Case) -> int:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until the file (or the folder's list of names) would outlive a loss of power."""
+    """Wait until the file, or the folder's list of names, is safe from a loss of power."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

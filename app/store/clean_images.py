@@ -1,4 +1,7 @@
-"""Clean images that a visitor hands in, for a model that no reference pack fits. Nothing is opened or unpacked here."""
+"""Stores the clean images that a visitor uploads for a model without a fitting reference pack.
+
+No image is opened and no archive is unpacked here.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ MOST_PICTURES = 5000
 
 
 def put(uploads: Sequence[Upload], folder: Path) -> Path:
-    """Write the files into an empty folder, and return what the worker is to read: an archive, or a folder of pictures.
+    """Write the files into an empty folder. Returns the path for the worker: an archive, or a folder of pictures.
 
     Raises
     ------
-    DataError : nothing was handed in, several archives, archives beside pictures, too few or too many pictures, files
-        of another kind, or too many bytes.
+    DataError : there is no file, there are several archives or an archive and pictures, the number of pictures or of
+        bytes is outside the limits, or a file has another type.
     """
     names = [file_name(u.name) for u in uploads]
     kinds = [Path(name).suffix.lower() for name in names]
@@ -58,6 +61,6 @@ def put(uploads: Sequence[Upload], folder: Path) -> Path:
     pictures = folder / "pictures"
     pictures.mkdir(mode=0o700)
     for i, (upload, name) in enumerate(zip(uploads, names, strict=True)):
-        # Two folders may hold pictures of the same name.
+        # Pictures from two folders may have the same name.
         (pictures / f"{i:04d}-{name}").write_bytes(upload.getbuffer())
     return pictures

@@ -1,4 +1,4 @@
-"""Where a model comes from: a bundled sample, or a file that a visitor hands in."""
+"""Sources of a model: the bundled samples, and files that visitors upload."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from ti_core.reference.pack import PACKS
 SAMPLES = PACKS.parent / "samples"
 ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")
 MOST_BYTES = 128 * 1024**2
-"""What a visitor may hand in at once; the server's own limit (``.streamlit/config.toml``) is the same."""
+"""Maximum size of an upload in bytes. The server's own limit (``.streamlit/config.toml``) is the same."""
 SHELF_BYTES = 2 * 1024**3
-"""Models on the shelf beyond this go, the longest unused first."""
+"""Size of the shelf in bytes above which models are removed. The models unused for longest are removed first."""
 MOST_SHELF = 2 * SHELF_BYTES
-"""What the shelf may hold at all, since models that were just handed in are about to be opened and stay."""
+"""Maximum size of the shelf in bytes. Models that were uploaded a moment ago stay, because they will be opened."""
 JUST_NOW = 3600.0
-"""Seconds."""
+"""Seconds after an upload during which its model is not removed."""
 KIND_ORDER = ("clean", "blend", "patch")
 PACK_ORDER = ("mnist", "gtsrb", "cifar10", "cifar100")
-"""The quickest to inspect first; other packs follow by name."""
+"""Packs in order of inspection time, the quickest first. Other packs follow by name."""
 
 
 class Upload(Protocol):
-    """A file as the page's uploader gives it."""
+    """A file from the page's uploader."""
 
     name: str
 
@@ -47,10 +47,10 @@ class Source:
 
     Parameters
     ----------
-    name : what the visitor calls it.
-    path, companions : the file, and those that hold its outside data (ONNX).
-    pack : name of the pack it belongs to, where that is known (samples).
-    kind : of a sample: "clean", "blend" or "patch".
+    name : the visitor's name for the file.
+    path, companions : the file, and the files with its external data (ONNX).
+    pack : name of the pack that the model belongs to, if it is a sample.
+    kind : "clean", "blend" or "patch", if it is a sample.
     """
 
     name: str
@@ -77,7 +77,7 @@ def samples() -> dict[str, dict[str, Source]]:
 
 
 class ModelShelf:
-    """Files that were handed in, each under its digest in a folder that only its owner can enter."""
+    """Uploaded files. Each model has a folder, named by its digest, that only its owner can enter."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,13 +89,13 @@ class ModelShelf:
                     left.unlink()
 
     def put(self, uploads: Sequence[Upload]) -> Source:
-        """Keep the files of one model.
+        """Store the files of one model.
 
         Raises
         ------
-        ModelFileError : nothing was handed in, the files are too large together, two of them have the same name,
-            they are several models, or the shelf is full of models that were handed in a moment ago.
-        OSError : they cannot be written; nothing of them is left then.
+        ModelFileError : there is no file, the files are too large together, two files have the same name, the files
+            are several models, or the shelf is full of models that were uploaded a moment ago.
+        OSError : the files cannot be written. No part of them is left.
         """
         if not uploads:
             raise ModelFileError("No file was handed in; choose one.")
@@ -134,7 +134,7 @@ class ModelShelf:
         )
 
     def find(self, sha256: str, name: str) -> Source | None:
-        """A model of which a case tells: a sample, or one that still lies on the shelf."""
+        """The model of a case, if it is a sample or is still on the shelf."""
         for kinds in samples().values():
             for source in kinds.values():
                 if source.name == name and _has(source.path, sha256):
@@ -152,16 +152,16 @@ class ModelShelf:
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def _tidy(self, keep: Path) -> int:
-        """Make room; returns the bytes of the other models that stay."""
+        """Remove old models to make room. Returns the bytes of the remaining models other than ``keep``."""
         held: dict[Path, tuple[float, int]] = {}
         for path in self.folder.glob("*"):
-            # Another tab may delete it meanwhile.
+            # Another tab may delete the model at the same time.
             with suppress(OSError):
                 if path != keep:
                     held[path] = path.stat().st_mtime, sum(f.stat().st_size for f in path.iterdir())
         total = sum(count for _, count in held.values())
         for path, (when, count) in sorted(held.items(), key=lambda item: item[1]):
-            # One that has just been handed in may be about to be opened.
+            # A model that was uploaded a moment ago may be opened next.
             if total <= SHELF_BYTES or time.time() - when < JUST_NOW:
                 break
             with suppress(OSError):
@@ -171,19 +171,19 @@ class ModelShelf:
 
 
 def _content(upload: Upload) -> bytes | memoryview:
-    """What was handed in, without a second copy of it: a buffer of Streamlit's own file would be one."""
+    """The bytes of an upload without a second copy. The buffer of a Streamlit file would be a copy."""
     return upload.getvalue() if isinstance(upload, io.BytesIO) else upload.getbuffer()
 
 
 def file_name(name: str) -> str:
-    """A visitor's file name as the name of a file here: no folders, no control characters, never hidden.
+    """A safe file name from a visitor's file name: no folders, no control characters, no hidden file.
 
-    Letters of every script stay, since the name is shown again and ONNX files name their companions.
+    Letters of every script stay, since the page shows the name and ONNX files refer to their companions by name.
     """
     last = re.split(r"[/\\]", name)[-1]
     kept = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last).strip(" .")
     stem, dot, ending = kept.rpartition(".")
-    # File systems count bytes.
+    # File systems limit the number of bytes.
     while len(kept.encode()) > 180:
         stem = stem[:-1] if dot else ""
         kept = f"{stem}{dot}{ending[:20]}" if dot else kept[:-1]
@@ -191,7 +191,7 @@ def file_name(name: str) -> str:
 
 
 def _main(names: Sequence[str]) -> int:
-    """Which of the files is the model: the only one, or the ``.onnx`` among its companions."""
+    """The index of the model file: the only file, or the ``.onnx`` file among its companions."""
     if len(names) == 1:
         return 0
     graphs = [i for i, name in enumerate(names) if name.lower().endswith(".onnx")]

@@ -41,7 +41,7 @@ GROUNDS = {
     "pack": "Reference models",
     "alone": "My own images",
 }
-"""What a model can be compared with."""
+"""The choices for the comparison, with their labels."""
 KINDS = {
     "clean": ("Clean", ":material/verified_user:"),
     "blend": ("Blend trigger", ":material/blur_on:"),
@@ -81,7 +81,7 @@ def page() -> None:
 
 
 def _find_ticket() -> bool:
-    """After a reload the address names the inspection that goes on; whether it was lost with the server that had it."""
+    """Find the inspection that the address names after a reload. Returns whether it was lost with its server."""
     named = st.query_params.get("ticket", "")
     if not named or st.session_state.get("ticket") == named:
         return False
@@ -103,7 +103,7 @@ def _settle(ticket: Ticket | None) -> None:
 
 
 def _case_id() -> str:
-    """The case that is shown: the address names it, so that a reload or a bookmark opens it again."""
+    """The id of the case on the page. The address holds it, so that a reload or a bookmark opens the case again."""
     named = st.query_params.get("case", "")
     if named and ID.fullmatch(named):
         st.session_state["case"] = named
@@ -119,7 +119,7 @@ def _forget_case() -> None:
 
 
 def _bar(case: Case) -> None:
-    """Above a result: what it is of, and the way to the next model."""
+    """The bar above a result: the file name of the model, and the button for another model."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"### {words.safe(case.report.model['file'], 80)}")
         if st.button("Inspect another model", icon=":material/add:", key="another"):
@@ -155,7 +155,7 @@ def _ended(ticket: Ticket) -> None:
 
 
 def chooser() -> None:
-    """Samples by one click, or a file; the settings are folded away, since their defaults do."""
+    """The choice of a sample or a file. The settings are folded away, since their defaults are usually enough."""
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Try a sample")
@@ -215,7 +215,7 @@ def chooser() -> None:
 def start(
     source: Source, settings: Settings | None = None, pack_name: str = "", uploads: Sequence[Any] = ()
 ) -> None:
-    """Ask for an inspection, and show its progress; the page's own copy of what was handed in goes."""
+    """Request an inspection and show its progress. The page's own copy of the upload is released."""
     try:
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
@@ -250,7 +250,7 @@ def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any]
 
 
 def result(case: Case, case_id: str, key: str) -> None:
-    """Everything there is to see of a case, in the order in which it is asked for."""
+    """All sections of a case, the most important first."""
     verdict.show(case, key)
     if case.finished and not case.understood and not case.alone:
         elsewhere(case, key)
@@ -268,7 +268,7 @@ def result(case: Case, case_id: str, key: str) -> None:
 
 
 def elsewhere(case: Case, key: str) -> None:
-    """A model that a pack fits in shape but not in what it was trained on, if it is still here."""
+    """Offer an inspection without a pack if the pack fits only the model's shape, and the model file is still kept."""
     source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
     if source is not None:
         own_images.offer(source, key, start_alone)
