@@ -12,7 +12,7 @@ from ti_core.system.cache import Cache, default_folder
 
 
 def evaluate_pack(options: argparse.Namespace) -> int:
-    """``evaluate --pack NAME``, at the pack's own settings but for those that ``--set`` turns."""
+    """``evaluate --pack NAME``, at the pack's own settings with the changes of ``--set``."""
     from ti_core.cli.bar import Bar
     from ti_core.reference.pack import load_pack
     from ti_core.system.memory import keep_freed_memory

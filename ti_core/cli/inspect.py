@@ -74,11 +74,11 @@ def page_of(case: Case, pack: str | None) -> str:
 
     Parameters
     ----------
-    pack : name or folder of the pack that was asked for; None if the model decided.
+    pack : name or folder of the requested pack; None if the model determined it.
 
     Raises
     ------
-    PackError : there is no such pack, or it is another than the one that the report names.
+    PackError : there is no such pack, or it is not the pack that the report names.
     """
     from ti_core.reference.pack import load_pack, pack_names
     from ti_core.rendering.comparison import panels

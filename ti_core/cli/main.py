@@ -1,8 +1,8 @@
 """The command line: ``python -m ti_core``, also installed as ``trojaninterpret``.
 
-Exit codes: 0 clean, 1 backdoored, 2 error, 3 inconclusive; of ``report verify`` 0 for a report that holds, 1 for one
-that does not, 3 for one that could not be compared in full. 130 after Ctrl-C. Only a finding gives 1: every error ends
-here and gives 2, whatever raised it. Nothing slow is imported before a command is known to be well formed.
+Exit codes: 0 clean, 1 backdoored, 2 error, 3 inconclusive, 130 after Ctrl-C. ``report verify`` returns 0 for a correct
+report, 1 for a wrong one, and 3 for one that could not be compared in full. Only a finding returns 1. Every error is
+caught here and returns 2. Slow modules are imported only after the command has proved well formed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ERROR, STOPPED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Every error becomes one sentence on stderr.
+    """Run one command. Returns the exit code. Every error becomes one sentence on stderr.
 
     Raises
     ------
-    SystemExit : the arguments are not well formed (code 2), or ask for the help or the version (code 0).
+    SystemExit : the arguments are not well formed (code 2), or they request the help or the version (code 0).
     """
     with shown_output():
         try:
@@ -59,7 +59,7 @@ def _failed(error: BaseException) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Import the one command that was asked for, and run it."""
+    """Import the requested command and run it."""
     if options.command == "inspect":
         from ti_core.cli.inspect import inspect_one
 

@@ -1,4 +1,4 @@
-"""What commands share: exit codes, and values of arguments."""
+"""Exit codes and values of arguments that all commands share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
 
     Raises
     ------
-    SettingsError : a limit under which nothing could be inspected.
+    SettingsError : a limit is too low for any inspection.
     """
     standard = Limits()
     memory = options.memory * GIB if options.memory is not None else standard.memory_bytes / jobs
@@ -70,7 +70,7 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(
         pack=inspected_pack(options.pack),
-        # The other settings are the pack's, which is known once the model is.
+        # The other settings are the pack's own. The pack is known only after the model is opened.
         settings={name: settings[name] for name in named},
         device=options.device,
         cache=None if options.no_cache else str(default_folder().absolute()),
@@ -78,7 +78,7 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
 
 
 def inspected_pack(name: str | None) -> str | None:
-    """A bundled pack's name as it is, a folder's absolute path."""
+    """The name of a bundled pack unchanged, or the absolute path of a folder."""
     if name is None or not Path(name).is_dir() or (len(Path(name).parts) == 1 and _bundled(name)):
         return name
     return str(Path(name).absolute())

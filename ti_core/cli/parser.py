@@ -1,4 +1,4 @@
-"""The whole command line, as argparse knows it."""
+"""The argument parser of the whole command line."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ti_core.scan import scan as scanning
 
 
 def scan(options: argparse.Namespace) -> int:
-    """``scan FOLDER_OR_FILES``: a line of JSON a model, written as it is finished; goes on past broken files."""
+    """``scan FOLDER_OR_FILES``: writes one line of JSON when a model is finished. Broken files do not stop it."""
     request = request_of(options)
     if options.jobs < 1:
         raise SettingsError(f"--jobs is at least 1, not {options.jobs}.")

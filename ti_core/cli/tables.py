@@ -27,7 +27,7 @@ TESTED = {
 
 
 def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
-    """Table 1 with intervals, both families apart, as aligned text."""
+    """Table 1 with intervals, separately for both families, as aligned text."""
     head = (
         "streams",
         "kind",
@@ -69,7 +69,7 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
 
 
 def shift_text(pack: Pack, shift: Shift) -> str:
-    """What the detector is worth on recipes and architectures that it was not fitted to, as aligned text."""
+    """The performance of the detector on recipes and architectures that it was not fitted to, as aligned text."""
     head = (
         "left out",
         "streams",
@@ -116,7 +116,7 @@ def shift_text(pack: Pack, shift: Shift) -> str:
 
 
 def ablations_text(pack: Pack, ablations: Ablations) -> str:
-    """The paper's stream with one thing changed at a time, as aligned text; both kinds of trigger side by side."""
+    """The paper's stream with one change at a time, as aligned text, with both kinds of trigger side by side."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for r in ablations.rows:
         cell = f"{r.auc:.3f} ({r.low:.3f} to {r.high:.3f})"
@@ -132,7 +132,7 @@ def ablations_text(pack: Pack, ablations: Ablations) -> str:
 
 
 def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Columns of text under their heads."""
+    """Columns of text below their headings."""
     rows = [tuple(shown(cell) for cell in row) for row in (head, *lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return "\n".join(
@@ -141,7 +141,7 @@ def aligned(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def pack_text(pack: Pack) -> str:
-    """What a pack holds."""
+    """The contents of a pack as text."""
     fitted = Counter((m.label, m.family) for m in pack.members if not m.held_out)
     held = Counter((m.label, m.family) for m in pack.members if m.held_out)
     lines = [

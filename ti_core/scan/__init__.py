@@ -1,1 +1,1 @@
-"""Many models, one line of JSON each."""
+"""Inspects many models, and writes one line of JSON for each."""

@@ -16,15 +16,15 @@ LONGEST_LINE = 100_000_000
 
 
 class Ledger:
-    """The outcome of every line, under a digest of its work.
+    """The outcome of every line, by a digest of its work.
 
-    Two lines are of the same work if their file, its SHA-256, the requested pack and the settings are equal. A report
-    holds all settings, with the pack's own; a scan asks for some by name.
+    Two lines have the same work if their file, its SHA-256, the requested pack and the settings are equal. A report
+    contains all settings, including the pack's own. A scan requests only some settings by name.
 
     Parameters
     ----------
-    settings, pack : what the scan asks of every file; they tell its work from an earlier scan's.
-    lines : to begin with.
+    settings, pack : the settings and the pack that the scan requests for every file.
+    lines : the lines of an earlier scan.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Ledger:
         return self._of_packs[name]
 
     def outcome(self, path: Path, digest: str) -> str | None:
-        """What this scan's work on a file came to, see :func:`outcome`; None where it has not been done."""
+        """The outcome of this scan's work on a file, see :func:`outcome`; None if the work is not done."""
         return self._outcomes.get(_key(str(path), digest, self._pack, self._settings))
 
 
@@ -79,7 +79,7 @@ def outcome(line: Mapping[str, Any]) -> str:
 
 
 def worst(outcomes: Iterable[str]) -> str:
-    """The weightiest outcome: "backdoored", "error", "inconclusive" or "clean"."""
+    """The most severe outcome, in the order "backdoored", "error", "inconclusive", "clean"."""
     found = set(outcomes)
     return next((v for v in ("backdoored", "error", "inconclusive") if v in found), "clean")
 

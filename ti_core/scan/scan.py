@@ -24,7 +24,7 @@ LOOK = 0.02
 
 
 def model_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and every model file in the folders named, each once."""
+    """The named files, and all model files in the named folders, without duplicates."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -66,7 +66,7 @@ class Work:
             return "", self._failed(path, "", str(error))
 
     def start(self, path: Path, digest: str) -> Job:
-        """Begin with one file, in a process that has everything imported."""
+        """Start the inspection of one file, in a process that has all modules imported."""
         warm_up()
         request = for_model(self.request, path, digest).with_(threads=self.threads)
         return Job.start("inspect", request.as_dict(), limits=self.limits)
@@ -94,12 +94,12 @@ class Scan:
     ----------
     request : what the worker is asked of every file; "model" is put in.
     jobs, limits : processes at once, and what each may use.
-    known : lines of an earlier scan; a file whose name, digest, settings and pack are among them is passed over.
+    known : lines of an earlier scan. A file is passed over if its name, digest, settings and pack are in one of them.
     engine : "local" or "ray", see :mod:`ti_core.system.parallel`.
 
     Attributes
     ----------
-    outcomes : by file, what it came to (:func:`ti_core.scan.ledger.outcome`), also of those passed over.
+    outcomes : the outcome of each file (:func:`ti_core.scan.ledger.outcome`), including the files passed over.
     """
 
     files: list[Path]
@@ -147,7 +147,7 @@ class Scan:
                 job.close()
 
     def _with_ray(self) -> Iterator[dict[str, Any]]:
-        """The same on the machines of a cluster, each of which sees the files and starts its own processes."""
+        """The same on the machines of a cluster. Each machine has access to the files and starts its own processes."""
         from ti_core.system.parallel import run_many
 
         # A file is read here only if the ledger may know it. It is read again where it is inspected.

@@ -1,4 +1,4 @@
-"""Work on an untrusted file in a process of its own: limits, isolation, and a parent that survives whatever happens.
+"""Runs the work on an untrusted file in a separate process with limits and isolation. The parent process survives it.
 
 ::
 

@@ -57,7 +57,7 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
         say.line("failed", text=sentence(error), fault=fault)
     else:
         say.line("done")
-    # No interpreter shutdown: nothing of the file gets another chance to act.
+    # The interpreter is not shut down, so that no code from the file can run at that point.
     os._exit(0)
 
 

@@ -31,7 +31,7 @@ class Host:
 
     def __init__(self, asked: socket.socket) -> None:
         self.asked = asked
-        # Non-blocking by itself: recv_fds of Python 3.11 ignores its flags.
+        # The socket is set to non-blocking, since recv_fds of Python 3.11 ignores its flags.
         asked.setblocking(False)
         self.jobs: dict[int, int] = {}
         self.temporary: dict[int, str] = {}
@@ -91,7 +91,7 @@ class Host:
         _tell(told, f"started {pid}")
 
     def become_job(self, message: dict[str, Any], lines: int, told: int, host: int) -> None:
-        """In the forked process: close everything of the host's, and do the work. It does not return."""
+        """In the forked process: close the host's files and run the task. It does not return."""
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Starting the host and talking to it: one for the whole program, started when it is first needed."""
+"""Starts the host and sends it messages. The whole program has one host, which is started when it is first needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from ti_core.worker.protocol import LONGEST_MESSAGE
 
 MODULE = "ti_core.worker.host"
-"""What is run as the host."""
+"""The module that is run as the host."""
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "MALLOC_ARENA_MAX")
 PREFIXES = ("LC_", "XDG_", "TROJANINTERPRET_", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "PYTHON")
@@ -65,7 +65,7 @@ class Host:
         try:
             self._process.wait(1.0)
         except subprocess.TimeoutExpired:
-            # It is importing; its jobs die with it.
+            # The host is importing modules. Its jobs end with it.
             self._process.kill()
             self._process.wait()
 
@@ -75,7 +75,7 @@ _running: Host | None = None
 
 
 def running_host() -> Host:
-    """The host, started if there is none.
+    """The host. It is started if there is none.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def running_host() -> Host:
 
 @atexit.register
 def close_host() -> None:
-    """End the host and every job; the next one starts a host again."""
+    """End the host and every job. The next job starts a new host."""
     global _running
     with _lock:
         host, _running = _running, None
@@ -114,8 +114,8 @@ with suppress(AttributeError):
 def _environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(PREFIXES)}
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    # numpy's own thread pool would make the host a process of several threads, which must not be forked. Torch's
-    # threads wait asleep: spinning, as they do by default, they take ten times as long on a busy machine, and on an
-    # idle one small networks gain nothing by it.
+    # numpy's thread pool would give the host several threads, and a process with several threads must not be forked.
+    # Torch's threads spin by default while they wait. On a busy machine this takes ten times as long, and on an idle
+    # machine small networks gain nothing. So the threads sleep instead.
     waiting = {"OMP_WAIT_POLICY": "passive"} if "OMP_WAIT_POLICY" not in kept else {}
     return kept | waiting | {"PYTHONPATH": os.pathsep.join(path), "OPENBLAS_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""An inspection in the worker, seen from the command line: the request for one model, and the results taken in.
+"""The command line's side of an inspection in the worker: makes the request for one model, and reads the results.
 
 This process opens no model file.
 """
@@ -31,7 +31,7 @@ Tell = Callable[[str, float], None]
 
 
 def for_model(request: InspectionRequest, path: Path, digest: str) -> InspectionRequest:
-    """The request for one model, whose cache is its own.
+    """The request for one model. The model has its own cache.
 
     A model that takes over its process could write anything into the cache. In a cache of its own it cannot falsify
     another model's verdict. Only if the reference models' evidence has to be computed, which takes minutes, do models
@@ -108,15 +108,15 @@ def report_of(job: Job) -> Report:
 
 
 def read_case(job: Job, alone: bool) -> Case:
-    """The case that a job left, checked like a stranger's file.
+    """The case that a job left. It is checked like any untrusted file.
 
     Parameters
     ----------
-    alone : whether the user's own images took a pack's place.
+    alone : whether the user's own images were used instead of a pack.
 
     Raises
     ------
-    ResultError : it left none, or not a proper one.
+    ResultError : there is no case, or it is not valid.
     """
     from ti_core.results.case_files import load_case
 

@@ -44,7 +44,7 @@ class Job:
 
     @property
     def pid(self) -> int | None:
-        """Of its process, once that runs."""
+        """The process id, once the process runs."""
         return self._held.pid
 
     @property
@@ -125,7 +125,7 @@ class Job:
                 return
 
     def cancel(self) -> None:
-        """Stop the work: the process, and whatever it started, is gone when this returns, within a second."""
+        """Stop the work. The process and those that it started have ended when this returns, within a second."""
         self._held.cancel()
         self._held.kill()
         self._held.gone.wait(GOING)

@@ -1,4 +1,4 @@
-"""The state of a job: what its owner asks of it and its watch changes, under one lock."""
+"""The state of a job, under one lock. The job's owner reads it, and the job's watch changes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ti_core.worker.protocol import Event
 
 
 class JobState:
-    """What is known of one job.
+    """The state of one job.
 
     Attributes
     ----------
@@ -47,13 +47,13 @@ class JobState:
         return events
 
     def wait(self, seconds: float) -> bool:
-        """Wait for an event or the end, at most so long; whether the job has ended."""
+        """Wait at most this long for an event or the end. Returns whether the job has ended."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._events) or self.state != "running", timeout=seconds)
             return self.state != "running"
 
     def add(self, event: Event) -> None:
-        """Keep an event; a later share of the same stage takes the place of an earlier one."""
+        """Keep an event. A later share of the same stage replaces an earlier one."""
         with self._changed:
             if self.state != "running":
                 return
@@ -82,7 +82,7 @@ class JobState:
                 self._changed.notify_all()
 
     def kill(self) -> None:
-        """Kill the process if it is known and not yet reaped; the host ends what it may have left behind."""
+        """Kill the process if it is known and not yet reaped. The host ends the processes that it left behind."""
         with suppress(OSError):
             if self.pidfd is not None:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)

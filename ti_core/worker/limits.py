@@ -53,9 +53,9 @@ class Limits:
 def hold(limits: Limits, largest_file: int, address_space: bool) -> None:
     """Set the limits on this process; they cannot be raised again.
 
-    ``RLIMIT_DATA`` counts every private writable mapping, hence what ``malloc`` and torch allocate, and threads'
-    stacks. Shared mappings are not in it, so ``RLIMIT_AS`` bounds the whole address space too, but for a job that
-    uses CUDA (``address_space`` False), whose driver reserves far more than it uses.
+    ``RLIMIT_DATA`` counts every private writable mapping: the memory of ``malloc`` and torch, and the stacks of
+    threads. It does not count shared mappings, so ``RLIMIT_AS`` also limits the whole address space. A job that uses
+    CUDA does not have this second limit (``address_space`` False), since CUDA's driver reserves far more than it uses.
     """
     wanted = {
         resource.RLIMIT_DATA: limits.memory_bytes,
@@ -69,7 +69,7 @@ def hold(limits: Limits, largest_file: int, address_space: bool) -> None:
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
-    # The soft limit sends SIGXCPU, which can be told from other signals; the hard one, a second later, SIGKILL.
+    # The soft limit sends SIGXCPU, which identifies the cause. A second later, the hard limit sends SIGKILL.
     seconds = max(1, limits.cpu_seconds)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     if hard == resource.RLIM_INFINITY or hard > seconds:
@@ -84,7 +84,7 @@ def _mapped_now() -> int:
 
 
 def held_memory(pid: int) -> int:
-    """Bytes that another process holds in memory of its own, shared memory included; 0 where that is not told."""
+    """Bytes of another process's own memory, including shared memory; 0 if the system does not report them."""
     total = 0
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():

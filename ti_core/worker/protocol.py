@@ -19,13 +19,13 @@ KINDS = ("isolation", "progress", "partial", "done", "failed")
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that a job told.
+    """One event that a job reported.
 
     Parameters
     ----------
     kind : "progress", "partial" (a result file is there before the end), "done" or "failed".
-    stage : what is being done; for "partial" the name of the result.
-    share : of the stage that is done, 0 to 1.
+    stage : the current stage; for "partial" the name of the result.
+    share : the finished share of the stage, 0 to 1.
     text : for "failed" one sentence for a person.
     fault : for "failed" the name of the expected error's class (:mod:`ti_core.errors`), else empty.
     """
@@ -48,7 +48,7 @@ def encode(kind: str, **values: Any) -> bytes:
 
 
 def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
-    """The event of one line, and for "isolation" what holds.
+    """The event of one line; for "isolation" the means that are in effect.
 
     Raises
     ------

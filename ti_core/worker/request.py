@@ -1,4 +1,4 @@
-"""What a page, a command or a scan asks of the worker: one inspection, as plain data."""
+"""The request for one inspection, as plain data. A page, a command or a scan sends it to the worker."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class InspectionRequest:
     model : path of the model file; empty until it is known (a scan asks the same of many files).
     digest : of the model file as the caller saw it (:func:`ti_core.loading.digest.digest_of`). Another file is then not
         opened. Empty if the caller did not look.
-    companions : paths of the files that belong to it, as an ONNX graph's weights.
-    architecture : what the user declares a bare state dict to be of; None to try every one.
-    pack : a bundled pack's name, or the folder of another; None to choose one by the model.
-    images : path of the user's own clean images, in the place of a pack.
-    settings : the settings that are asked for, by name; the others are the pack's own.
+    companions : paths of the files that belong to the model, such as the weights of an ONNX graph.
+    architecture : the user's declaration of a bare state dict's architecture; None to try every architecture.
+    pack : a bundled pack's name, or the folder of another pack; None to choose one by the model.
+    images : path of the user's own clean images, which replace a pack.
+    settings : the requested settings by name. The other settings are the pack's own.
     device : "auto", "cpu" or "cuda".
     threads : of the process; None for the default.
     cache : folder of the cache; None for none.
     case : whether the arrays for pictures and charts are kept, too.
-    isolation : what confines the process; the worker fills it in.
+    isolation : the means that confine the process; the worker fills them in.
     """
 
     model: str = ""
@@ -46,14 +46,14 @@ class InspectionRequest:
         return replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain data, fit for JSON; fields that are None are left out."""
+        """The request as plain data for JSON. Fields that are None are left out."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in self.settings.items()}
         record = asdict(self) | {"companions": list(self.companions), "settings": plain}
         return {name: value for name, value in record.items() if value is not None}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> InspectionRequest:
-        """The request that :meth:`as_dict` wrote; what it leaves out is the default.
+        """The request that :meth:`as_dict` wrote. Missing fields have their default.
 
         Raises
         ------

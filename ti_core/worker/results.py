@@ -12,7 +12,7 @@ from ti_core.system.strict_json import parse
 
 
 class ResultError(TrojanInterpretError):
-    """A job's result is missing, too large, or not what it should be."""
+    """A job's result is missing, too large, or not valid."""
 
 
 def read_result(folder: Path, name: str, limit: int) -> bytes:
@@ -30,7 +30,7 @@ def read_result(folder: Path, name: str, limit: int) -> bytes:
     if Path(name).name != name or name in ("", ".", ".."):
         raise ResultError(f"A result has no plain file name: {name[:80]!r}.")
     try:
-        # A pipe would make the reader wait, a link would lead it elsewhere.
+        # A pipe would make the reader wait, and a link would lead it to another file.
         fd = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ResultError(f"The result {name} is missing ({error.strerror or error}).") from error

@@ -33,7 +33,7 @@ class Task:
 
 
 def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
-    """Inspect one model: ``report.json``, and its case where that is asked for.
+    """Inspect one model. Writes ``report.json``, and the case if the request asks for it.
 
     The case (:mod:`ti_core.results.case`) is first written as ``partial``, with the first pictures, before the deep
     streams begin.
@@ -110,7 +110,7 @@ def _inspect_alone(
     where: str,
     progress: StageProgress,
 ) -> None:
-    """:func:`inspect` with the user's own clean images in the place of a pack; no case comes before the end."""
+    """:func:`inspect` with the user's own clean images instead of a pack. There is no case before the end."""
     from ti_core.inspection.case_without_pack import case_alone
     from ti_core.inspection.without_pack import inspect_alone
     from ti_core.reference.own_images import load_own_images
@@ -128,7 +128,7 @@ def _inspect_alone(
 
 
 def describe(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
-    """Describe a file without opening it as a model: ``file.json``.
+    """Describe a file without opening it as a model. Writes ``file.json``.
 
     The request: "model" and "companions" (paths).
     """

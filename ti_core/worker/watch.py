@@ -14,7 +14,7 @@ from ti_core.worker.limits import held_files, held_memory
 from ti_core.worker.protocol import LONGEST_LINE, MOST_BYTES, MalformedLineError, decode
 
 LOOK = 0.2
-"""Seconds between two looks at what a job uses."""
+"""Seconds between two checks of a job's resources."""
 START_SECONDS = 120.0
 """How long importing and forking may take before a job counts as not started."""
 
@@ -61,7 +61,7 @@ class Watch(threading.Thread):
             if self._outcome is not None or job.state != "running":
                 job.kill()
                 if not self._forked:
-                    # Not forked yet: it is killed as soon as the host tells its process id.
+                    # The job is not forked yet. It is killed as soon as the host reports its process id.
                     job.end(*(self._outcome or ("cancelled", endings.CANCELLED)))
                     job.gone.set()
         self._drain()
@@ -69,7 +69,7 @@ class Watch(threading.Thread):
         job.close(self._lines, self._told)
 
     def _hear(self, data: bytes) -> None:
-        """What the host tells: ``started PID``, ``ended STATUS``."""
+        """Handle a line of the host: ``started PID`` or ``ended STATUS``."""
         for line in data.decode().splitlines():
             verb, number = line.split()
             if verb == "started":
@@ -82,7 +82,7 @@ class Watch(threading.Thread):
                 self._job.gone.set()
 
     def _take(self, data: bytes) -> None:
-        """What the job tells."""
+        """Handle a line of the job."""
         self._read += len(data)
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         try:
@@ -102,7 +102,7 @@ class Watch(threading.Thread):
             raise MalformedLineError
         event, holds = decode(line)
         if event.kind == "isolation":
-            # The first report counts: it is made before the file is opened.
+            # Only the first report counts, since it is made before the file is opened.
             self._job.isolation = self._job.isolation or dict(holds)
         elif event.kind == "done":
             self._outcome = "done", None

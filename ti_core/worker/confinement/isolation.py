@@ -1,4 +1,4 @@
-"""Confining this process by the kernel's own means, and saying which of them hold."""
+"""Confines this process by means of the kernel, and reports which means are in effect."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/d
 
 @dataclass(frozen=True)
 class Isolation:
-    """What keeps a job from the network, from files outside its folder and from other processes.
+    """The means that keep a job from the network, from files outside its folder and from other processes.
 
-    Each is one sentence fit for the report; a means that this machine lacks is named as such.
+    Each is one sentence for the report. The sentence says so if this machine lacks a means.
     """
 
     network: str
@@ -39,16 +39,15 @@ MEANS = ("namespaces", "landlock", "seccomp")
 
 
 def isolate(folders: list[Path], gpu: bool = False, means: Collection[str] = MEANS) -> Isolation:
-    """Give up, for good, the network, writing outside ``folders``, and reaching other processes.
+    """Give up for good the network, writing outside ``folders``, and access to other processes.
 
-    To be called while the process has one thread. Every means is tried, and the lack of one does not stop the
-    others.
+    Call this while the process has one thread. Every means is tried, even if another one is missing.
 
     Parameters
     ----------
-    folders : where plain files may still be written.
-    gpu : leave NVIDIA's device files usable.
-    means : which of the kernel's means to try.
+    folders : folders in which plain files may still be written.
+    gpu : whether NVIDIA's device files stay usable.
+    means : the means of the kernel to try.
     """
 
     def tried(name: str, step: Callable[[], object]) -> str:
@@ -90,7 +89,7 @@ def _told(namespaces: str, landlocked: str, filtered: str) -> Isolation:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent ends; ends it at once if that has happened already."""
+    """Ask the kernel to kill this process when its parent ends. If the parent has ended already, end it at once."""
     with suppress(OSError, AttributeError):
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -98,13 +97,13 @@ def die_with_parent(parent: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of whatever its children leave behind, so that it can end those too."""
+    """Make this process the parent of the processes that its children leave behind, so that it can end them."""
     with suppress(OSError, AttributeError):
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _worked(step: Callable[[], object]) -> str:
-    """ "" if it worked, else why it did not."""
+    """Empty if the means is in effect, otherwise the reason why it is not."""
     if not sys.platform.startswith("linux"):
         return "only on Linux"
     try:
@@ -115,7 +114,7 @@ def _worked(step: Callable[[], object]) -> str:
 
 
 def _enter_namespaces() -> None:
-    """A network and a System V shared memory of its own; for an ordinary user through a user namespace."""
+    """Give the process its own network and System V shared memory. An ordinary user needs a user namespace for it."""
     user, group = os.geteuid(), os.getegid()
     try:
         _libc_call("unshare", _NEWUSER | _NEWNET | _NEWIPC)

@@ -1,6 +1,6 @@
-"""Landlock: the kernel's own way for a process to give up access to files, without any privilege.
+"""Landlock: a process gives up access to files by means of the kernel, without any privilege.
 
-The three system calls have no wrapper in libc; their numbers are the same on every architecture.
+The three system calls have no wrapper in libc. Their numbers are the same on every architecture.
 
 References
 ----------
@@ -22,7 +22,7 @@ MAKE_REG = 1 << 8
 _MAKE = sum(1 << bit for bit in range(6, 13))
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 KEEP_FILES = WRITE_FILE | REMOVE_FILE | MAKE_REG | TRUNCATE
-"""What writing plain files in a folder needs; folders, links and devices are not among it."""
+"""The rights that are needed to write plain files in a folder. Making folders, links or devices is not allowed."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -35,7 +35,7 @@ class _Beneath(ctypes.Structure):
 
 
 def version() -> int:
-    """The kernel's Landlock version, or 0 where it has none."""
+    """The kernel's Landlock version, or 0 if the kernel has none."""
     try:
         return max(0, _call(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1)))
     except OSError:
@@ -43,14 +43,15 @@ def version() -> int:
 
 
 def restrict(allowed: Mapping[Path, int]) -> int:
-    """Give up running programs and changing files, but for what is ``allowed`` at and beneath these paths.
+    """Give up running programs and changing files, except for the rights in ``allowed`` at and below its paths.
 
-    Reading stays as it is. From version 4 TCP is given up as well, and from version 6 sending signals and reaching
-    abstract sockets outside. It holds for this thread and for all that it starts: call it before there are others.
+    Reading is not restricted. Version 4 and later also give up TCP. Version 6 and later also give up signals to other
+    processes and abstract sockets of other processes. The restriction applies to this thread and to all threads and
+    processes that it starts, so call this before there are other threads.
 
     Returns
     -------
-    The Landlock version it was done with.
+    The Landlock version that was used.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""A seccomp filter, through libseccomp: system calls that reading a model and computing with it never need.
+"""A seccomp filter made with libseccomp. It forbids system calls that no inspection needs.
 
-It works without privileges and inside containers. Everything is allowed but for what is listed: torch, CUDA and the
-C library use too many calls for a list of the allowed ones to hold from version to version.
+It works without privileges and inside containers. All calls except the listed ones are allowed. A list of allowed calls
+would be too long: torch, CUDA and the C library use many calls, which change from version to version.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _library() -> Any:
-    """pyseccomp, or None where there is no libseccomp. It looks for that by running ldconfig: import it early."""
+    """pyseccomp, or None without libseccomp. Import it early, since it runs ldconfig to find libseccomp."""
     try:
         import pyseccomp
     except (ImportError, RuntimeError, OSError):
@@ -61,9 +61,9 @@ ATTRIBUTES = (
     *("setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr"),
     *("utime", "utimes", "utimensat", "futimesat"),
 )
-"""Landlock has no say over these."""
+"""Calls that Landlock does not restrict."""
 MEMORY_BESIDE = ("memfd_create", "memfd_secret", "shmget", "shmat", "msgget", "msgsnd", "semget", "mq_open")
-"""Memory that no resource limit of the process counts."""
+"""Calls that allocate memory which no resource limit of the process counts."""
 KERNEL = (
     *("io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd"),
     *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_tree", "move_mount", "fsopen"),
@@ -85,7 +85,7 @@ KERNEL = (
 
 
 def forbid() -> None:
-    """Load the filter into this process and every thread it has or starts.
+    """Load the filter into this process, for its present threads and all that it starts.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def forbid() -> None:
     for name in ("kill", "tgkill"):
         _add(rules, no, name, seccomp.Arg(0, seccomp.NE, own))
     _add(rules, no, "prlimit64", none)
-    # A thread, not a process. clone3 hides its flags from the filter; told it is missing, the C library uses clone.
+    # Threads are allowed, processes are not. The filter cannot see the flags of clone3. If the filter reports that
+    # clone3 is missing, the C library uses clone.
     _add(rules, no, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0))
     _add(rules, seccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.load()
@@ -110,6 +111,6 @@ def forbid() -> None:
 
 def _add(rules: Any, action: int, name: str, *arguments: Any) -> None:
     number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
-    # libseccomp answers -1 for a name it does not know and other negatives for calls this architecture lacks.
+    # libseccomp returns -1 for an unknown name, and other negative numbers for calls that this architecture lacks.
     if number >= 0:
         rules.add_rule(action, number, *arguments)

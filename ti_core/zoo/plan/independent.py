@@ -43,7 +43,7 @@ SHORT_MENU = Menu(
     patch_sides=(3, 8),
     blend_alpha=(0.1, 0.2),
 )  # fmt: skip
-"""Of colour images; grey ones have a menu of such networks anyway."""
+"""The menu for colour images. The usual menu of grey images has such networks already."""
 
 USUAL_IMAGES = 25_000
 """Training images that the menu's passes are meant for; a smaller data set gets more of them, up to three times."""
