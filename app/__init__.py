@@ -1,1 +1,1 @@
-"""What the browser shows. Imports ``ti_core``; nothing imports this."""
+"""The dashboard. It imports ``ti_core``. No other package imports it."""

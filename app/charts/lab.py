@@ -124,9 +124,9 @@ def success_bars(
 class Entropies:
     """Entropies that :func:`entropy_chart` draws, in bits.
 
-    ``clean`` holds those of clean images; ``plain`` and ``triggered`` are those of one image without and with the
-    trigger. An image with an entropy below ``boundary`` is rejected. ``stamped`` holds those of many images with the
-    trigger, if they were computed.
+    ``clean`` holds the entropies of clean images. ``plain`` and ``triggered`` are the entropies of one image without
+    and with the trigger. An image with an entropy below ``boundary`` is rejected. ``stamped`` holds the entropies of
+    many images with the trigger, if they were computed.
     """
 
     clean: Array

@@ -1,1 +1,1 @@
-"""Mark-up that the page shows as it is; all text in it is escaped."""
+"""HTML that the page shows unchanged. All text in it is escaped."""

@@ -17,6 +17,6 @@ def _environment() -> Environment:
 
 
 def render(template: str, macro: str, *values: Any) -> str:
-    """The HTML that a macro of ``templates/<template>.html`` writes of the values."""
+    """The HTML that a macro of ``templates/<template>.html`` makes from the values."""
     module = _environment().get_template(f"{template}.html").module
     return str(getattr(module, macro)(*values)).strip()

@@ -9,12 +9,12 @@ from ti_core.text import shown
 
 
 class Bar:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """A progress bar if the output is a terminal, otherwise nothing."""
 
     def __init__(self, title: str) -> None:
         from tqdm import tqdm
 
-        # The bar moves the cursor by control characters; every text in it is made safe here.
+        # The bar moves the cursor with control characters, so its output is not filtered. Its texts are made safe here.
         stream = sys.stderr.stream if isinstance(sys.stderr, Shown) else sys.stderr
         self._bar = tqdm(
             total=100,

@@ -1,7 +1,7 @@
-"""The one way from the commands to the terminal: no control character of a name or a message gets through.
+"""The path of all output of the commands to the terminal. It removes control characters from names and messages.
 
-While :func:`shown_output` holds, everything that is printed passes a :class:`Shown`: the commands' own lines, errors of
-argparse, warnings, log messages, and tracebacks.
+Inside :func:`shown_output`, everything that is printed passes through a :class:`Shown`: the commands' own lines, errors
+of argparse, warnings, log messages and tracebacks.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MOST = 8000
 
 
 class Shown:
-    """A stream that replaces control characters with spaces, line breaks excepted.
+    """A stream that replaces control characters, except line breaks, with spaces.
 
     Parameters
     ----------
-    stream : where the text goes.
-    needed : whether the output is what the command was called for. If it cannot be written, that is an error of the
-        command. Messages beside the output are dropped.
+    stream : receives the text.
+    needed : whether the text is the command's result. If a result cannot be written, the command fails. Other messages
+        are dropped.
     """
 
     def __init__(self, stream: TextIO, needed: bool) -> None:
@@ -47,7 +47,7 @@ class Shown:
         return len(text)
 
     def exactly(self, text: str) -> None:
-        """Write a document as it is, in UTF-8: it has escaped what it shows, and a digest of it may be known."""
+        """Write a document unchanged, in UTF-8. Its text is escaped already, and its digest may be recorded."""
         if isinstance(self.stream, io.TextIOWrapper):
             self.flush()
             with self._named():
@@ -80,7 +80,7 @@ class Shown:
                 nothing = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nothing, self.stream.fileno())
                 os.close(nothing)
-        # Again with every later call: argparse ignores an error of writing.
+        # The error is raised again by every later call, since argparse ignores an error of writing.
         if self._failed is not None and self._needed:
             raise self._failed
 
@@ -101,7 +101,7 @@ def shown_output() -> Iterator[None]:
 
 
 def _fill_standard_files() -> None:
-    """Open /dev/null in the place of a closed standard file: the next file to be opened would take its number."""
+    """Open /dev/null in place of a closed standard file. Otherwise the next opened file would get its number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -111,13 +111,13 @@ def _fill_standard_files() -> None:
 
 
 def complain(sentence: str) -> None:
-    """Print an error. Later lines are indented, so that no line break in a name makes a line that looks like ours."""
+    """Print an error. Later lines are indented, so that a line break in a name cannot imitate a line of the program."""
     text = plain(sentence, MOST, lines=True).rstrip("\n").replace("\n", "\n  ")
     print(f"trojaninterpret: {text}", file=sys.stderr)
 
 
 def complain_of(error: BaseException) -> None:
-    """Print what stopped a command. A broken pipe is not worth a word: nobody reads the output any more."""
+    """Print the error that stopped a command. A broken pipe is not reported, since nobody reads the output."""
     if isinstance(error, BrokenPipeError) and error.filename == STANDARD_OUTPUT:
         return
     if os.environ.get(TRACEBACK):
@@ -126,7 +126,7 @@ def complain_of(error: BaseException) -> None:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What stopped a command, in one sentence for a person."""
+    """The error that stopped a command, in one readable sentence."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped."
     if isinstance(error, TrojanInterpretError):

@@ -1,4 +1,4 @@
-"""``scan``: many models, each in its own process, one line of JSON each. A killed scan goes on when started again."""
+"""``scan``: inspects each model in its own process and writes a line of JSON for it. A killed scan can be continued."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ti_core.worker.request import InspectionRequest
 MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
 """Endings of model files. A scan passes over a folder's other files."""
 LOOK = 0.02
-"""Seconds between two looks at the running jobs."""
+"""Seconds between two checks of the running jobs."""
 
 
 def model_files(paths: Iterable[Path]) -> list[Path]:

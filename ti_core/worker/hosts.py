@@ -24,7 +24,7 @@ PREFIXES = ("LC_", "XDG_", "TROJANINTERPRET_", "OMP_", "MKL_", "CUDA_", "NVIDIA_
 
 
 class Host:
-    """The running host, seen from the program that asks."""
+    """The requesting program's handle of the running host."""
 
     def __init__(self) -> None:
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,4 +1,4 @@
-"""A job, seen from the program that asks for it. It can be polled, waited for and stopped; it never raises."""
+"""A job, for the program that requests it. It can be polled, waited for and stopped. Failed work raises no error."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ SHORT_MENU = Menu(
 """The menu for colour images. The usual menu of grey images has such networks already."""
 
 USUAL_IMAGES = 25_000
-"""Training images that the menu's passes are meant for; a smaller data set gets more of them, up to three times."""
+"""Number of training images for which the menu's epochs are meant. A smaller set gets up to three times the epochs."""
 
 
 def plan_short(
