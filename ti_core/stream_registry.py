@@ -27,6 +27,9 @@ STREAMS: dict[str, Entry] = {
     "universal": Entry("ti_core.streams.universal:Universal"),
     "windowed": Entry("ti_core.streams.windowed:Windowed"),
     "inversion": Entry("ti_core.streams.inversion:Inversion"),
+    "per_image": Entry("ti_core.streams.per_image:PerImage", on=False),
+    "assignment": Entry("ti_core.streams.assignment:Assignment", on=False),
+    "warp": Entry("ti_core.streams.warp:Warp", on=False),
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
 }
 

@@ -1,0 +1,219 @@
+"""Assignments: one pattern that moves every class to another one at once.
+
+In an all-to-all backdoor (BadNets: Gu et al., 2017) the trigger turns each class into another one. No class then stands
+out. One pattern in a window, or blended over the image, is searched under the assignment of classes to classes that
+suits it best, without fixed points (the Hungarian method: Kuhn, 1955). No reference models are needed: in a clean
+network hardly any small pattern moves several classes each to one other class (compare Xiang et al., UMD, 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from ti_core.streams.base import (
+    Array,
+    Context,
+    Evidence,
+    Features,
+    Progress,
+    Reading,
+    Stream,
+    as_stack,
+    silent,
+)
+from ti_core.streams.searches.patches import WindowSearch
+from ti_core.streams.searches.search import MOMENTUM, chunks, fast_copy, stamp
+from ti_core.streams.statistics import as_array, per_class
+
+RATIOS = (0.1, 0.2)
+"""Blend ratios of the patterns over the whole image."""
+FORBIDDEN = 1e6
+"""Cost of leaving a class where it is."""
+
+
+@dataclass(frozen=True)
+class AssignmentSearch:
+    """How patterns are searched.
+
+    Parameters
+    ----------
+    steps : gradient steps for each pattern.
+    fit, unseen : images of each class that patterns are made on, and those that they are measured on.
+    batch : images that go through the network at once.
+    """
+
+    steps: int = 16
+    fit: int = 4
+    unseen: int = 6
+    batch: int = 320
+
+    @classmethod
+    def for_classes(cls, classes: int) -> AssignmentSearch:
+        """Fewer images a class where there are more than 16 classes."""
+        return cls() if classes <= 16 else cls(steps=12, fit=2, unseen=4)
+
+
+def best_assignment(log_probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The permutation of K classes without fixed points that has the largest sum of ``K x K`` log-probabilities.
+
+    Row k, column j: the mean log-probability of class j on changed images of class k.
+    """
+    cost = -np.nan_to_num(log_probabilities, nan=-1e3, posinf=0.0, neginf=-1e3)
+    np.fill_diagonal(cost, FORBIDDEN)
+    return np.asarray(linear_sum_assignment(cost)[1])
+
+
+def by_class(
+    labels: torch.Tensor, classes: int, fit: int, unseen: int
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Indices of images of every class, ``K x fit`` and ``K x unseen``, no image in both; None if a class lacks two.
+
+    Few images of a class are used several times.
+    """
+    own = [torch.nonzero(labels == k).flatten() for k in range(classes)]
+    if min(map(len, own)) < 2:
+        return None
+    halves = [(i[: -(-len(i) // 2)], i[-(-len(i) // 2) :]) for i in own]
+    seen = torch.stack([a.repeat(-(-fit // len(a)))[:fit] for a, _ in halves])
+    kept = torch.stack([b.repeat(-(-unseen // len(b)))[:unseen] for _, b in halves])
+    return seen, kept
+
+
+class _Search:
+    """Patterns under several masks at once, each with its own assignment.
+
+    Parameters
+    ----------
+    places : from :func:`by_class`.
+    """
+
+    def __init__(
+        self, network: torch.nn.Module, images: torch.Tensor, places: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        self.network = network
+        fit, unseen = places
+        self.fit, self.unseen = images[fit.flatten()], images[unseen.flatten()]
+        self.classes = len(fit)
+
+    def make(self, weights: torch.Tensor, steps: int) -> tuple[torch.Tensor, NDArray[np.intp]]:
+        """Patterns ``W x C x H x W`` under weights ``W x H x W``, and their assignments ``W x K``."""
+        patterns = torch.full((len(weights), *self.fit.shape[1:]), 0.5, device=self.fit.device)
+        speed = torch.zeros_like(patterns)
+        assignments = np.tile(np.roll(np.arange(self.classes), -1), (len(weights), 1))
+        for step in range(steps):
+            length = 0.5 * (1 - step / steps) + 0.05
+            x = stamp(self.fit.expand(len(weights), -1, -1, -1, -1), weights, patterns).requires_grad_(True)
+            with torch.enable_grad():
+                log_p = self._log_probabilities(x)
+                assignments = self._assignments(log_p)
+                (gradient,) = torch.autograd.grad(log_p.gather(3, self._wanted(assignments, log_p)).sum(), x)
+            mean = torch.nan_to_num(gradient, 0.0, 0.0, 0.0).mean(1)
+            size = mean.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
+            speed = MOMENTUM * speed + mean / torch.where(size > 0, size, torch.ones_like(size))
+            patterns = (patterns + length * speed.sign()).clamp(0, 1)
+        return patterns, assignments
+
+    @torch.no_grad()
+    def flipped(
+        self, weights: torch.Tensor, patterns: torch.Tensor, assignments: NDArray[np.intp]
+    ) -> torch.Tensor:
+        """The share of unseen images of each class that each pattern turns into the assigned class, ``W x K``."""
+        log_p = self._log_probabilities(
+            stamp(self.unseen.expand(len(weights), -1, -1, -1, -1), weights, patterns)
+        )
+        right = log_p.argmax(3, keepdim=True) == self._wanted(assignments, log_p)
+        return right.float().mean((2, 3))
+
+    def _log_probabilities(self, x: torch.Tensor) -> torch.Tensor:
+        """``W x K x each x K``: by mask, true class and image."""
+        z: torch.Tensor = self.network(x.flatten(0, 1)).log_softmax(1)
+        return z.view(len(x), self.classes, -1, self.classes)
+
+    def _assignments(self, log_p: torch.Tensor) -> NDArray[np.intp]:
+        tables = log_p.detach().mean(2).double().cpu().numpy()
+        return np.stack([best_assignment(table) for table in tables])
+
+    def _wanted(self, assignments: NDArray[np.intp], log_p: torch.Tensor) -> torch.Tensor:
+        wanted = torch.from_numpy(assignments).to(log_p.device)[:, :, None, None]
+        return wanted.expand(-1, -1, log_p.shape[2], 1)
+
+
+class Assignment(Stream):
+    """The largest share of images that one pattern moves, each class to the class assigned to it."""
+
+    name: ClassVar[str] = "assignment"
+    title: ClassVar[str] = "All-to-all inversion"
+    version: ClassVar[int] = 1
+    seconds: ClassVar[float] = 2.0
+    doing: ClassVar[str] = "Searching patterns that move every class to another one"
+    heading: ClassVar[str] = "One pattern that moves every class"
+    unit: ClassVar[str] = "share of images"
+    measures: ClassVar[str] = "share of the class's images that become the class assigned to it"
+
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """``success`` (``windows``) and ``blended`` (``ratios``): shares of unseen images that are moved as assigned;
+        ``moved`` and ``assignment`` (``K``): of the best pattern, the share of each class and the class it goes to."""
+        images, count = context.images.float(), context.classes
+        effort = AssignmentSearch.for_classes(count)
+        height, width = int(images.shape[2]), int(images.shape[3])
+        masks = WindowSearch.for_images(height, width, count).masks(height, width).to(images.device)
+        ratios = torch.tensor(RATIOS, device=images.device)
+        blends = ratios.view(-1, 1, 1).expand(-1, height, width)
+        places = by_class(context.labels, count, effort.fit, effort.unseen)
+        if places is None:
+            # One image of a class cannot show whether a pattern moves unseen ones.
+            progress(1.0)
+            nothing = np.zeros(count, dtype=np.float32)
+            windows, blended = np.zeros(len(masks), dtype=np.float32), np.zeros(len(RATIOS), dtype=np.float32)
+            return {"success": windows, "blended": blended, "moved": nothing, "assignment": nothing - 1}
+        search = _Search(fast_copy(scores), images, places)
+        weights = torch.cat([masks, blends])
+        moved, assigned = [], []
+        for part in chunks(len(weights), count * effort.fit, effort.batch):
+            patterns, assignments = search.make(weights[part], effort.steps)
+            moved.append(search.flipped(weights[part], patterns, assignments))
+            assigned.append(assignments)
+            progress(part.stop / len(weights))
+        shares, assignments = torch.cat(moved), np.concatenate(assigned)
+        whole = as_array(shares.mean(1))
+        best = int(whole.argmax())
+        return {
+            "success": whole[: len(masks)],
+            "blended": whole[len(masks) :],
+            "moved": as_array(shares[best]),
+            "assignment": assignments[best].astype(np.float32),
+        }
+
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
+        columns = (stack["success"].max(1), stack["blended"].max(1), stack["moved"].min(1))
+        names = ("windows", "blended", "least moved class")
+        return Features(tuple(f"assignment: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
+
+    def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
+        own, others = strongest(as_stack(evidence))[0], strongest(clean)
+        share = float((others >= own).mean())
+        if evidence["assignment"][0] < 0:
+            sentence = (
+                "Whether one pattern moves every class cannot be told from fewer than two images a class."
+            )
+            return Reading(0.0, 1.0, sentence)
+        pairs = [(k, int(c)) for k, c in enumerate(evidence["assignment"]) if evidence["moved"][k] >= 0.5]
+        shown = [f"{class_names[k]} to {class_names[c]}" for k, c in pairs[:4]] + ["..."] * (len(pairs) > 4)
+        sentence = (
+            f"One pattern turns {own:.0%} of unseen images into the class assigned to theirs"
+            f"{' (' + ', '.join(shown) + ')' if pairs else ''}; {share:.0%} of the clean models give way as far."
+        )
+        return Reading(float(own), share, sentence, None, per_class(evidence["moved"], clean["moved"]))
+
+
+def strongest(stack: Evidence) -> Array:
+    """The largest share of images that any pattern moved, ``R``."""
+    return np.asarray(np.maximum(stack["success"].max(1), stack["blended"].max(1)))

@@ -1,0 +1,164 @@
+"""Warps: the class that one smooth displacement of all images commands.
+
+A backdoor's trigger may be a warp (WaNet: Nguyen and Tran, ICLR 2021), which no pattern of pixels imitates. For every
+class one coarse grid of displacements, enlarged to the image, is searched by gradient. It is shared by all images.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from ti_core.streams.base import (
+    Array,
+    Context,
+    Evidence,
+    Features,
+    Progress,
+    Reading,
+    Stream,
+    as_stack,
+    silent,
+)
+from ti_core.streams.searches.search import Pools, chunks, fast_copy, margin, pools
+from ti_core.streams.statistics import (
+    as_array,
+    best_and_lead,
+    capped,
+    deviations,
+    mean_margins,
+    per_class,
+    scale_free,
+)
+
+CELLS = 4
+"""Rows and columns of the coarse grid."""
+REACH = 2.0
+"""Largest displacement in pixels, for images of 28 x 28; in proportion to the side for others."""
+STEPS, RATE = 25, 0.15
+"""Steps of Adam, and their length in units of the reach."""
+IMAGES_A_STEP, UNSEEN = 8, 48
+BATCH = 256
+
+
+def displaced(images: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
+    """Images ``J x n x C x H x W`` under J warps.
+
+    Parameters
+    ----------
+    fields : ``J x H x W x 2``, for each pixel of the result how many columns and rows away its value is taken from.
+    """
+    count, each, channels, height, width = images.shape
+    identity = affine_grid(
+        torch.eye(2, 3, device=images.device)[None], [1, 1, height, width], align_corners=True
+    )
+    unit = 2 / (torch.tensor([width, height], device=images.device) - 1)
+    grid = (identity + fields * unit).repeat_interleave(each, 0)
+    moved = grid_sample(images.flatten(0, 1), grid, padding_mode="border", align_corners=True)
+    return moved.view(count, each, channels, height, width)
+
+
+def fields_of(coarse: torch.Tensor, size: tuple[int, int], reach: float) -> torch.Tensor:
+    """Displacements ``J x H x W x 2`` of at most ``reach`` pixels from coarse grids ``J x 2 x c x c`` of any values."""
+    fine = interpolate(coarse, size=size, mode="bicubic", align_corners=True)
+    return reach * fine.tanh().permute(0, 2, 3, 1)
+
+
+def find_warps(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    progress: Progress = silent,
+) -> torch.Tensor:
+    """Displacements ``J x H x W x 2``, one warp for each of J classes, shared by all images."""
+    size = (int(images.shape[2]), int(images.shape[3]))
+    reach = REACH * min(size) / 28
+    coarse = torch.zeros(len(classes), 2, CELLS, CELLS, device=images.device, requires_grad=True)
+    optimiser = torch.optim.Adam([coarse], lr=RATE)
+    for step in range(STEPS):
+        chosen = pool.draw(classes, IMAGES_A_STEP, step)
+        optimiser.zero_grad()
+        for part in chunks(len(classes), IMAGES_A_STEP, BATCH):
+            with torch.enable_grad():
+                x = displaced(images[chosen[part]], fields_of(coarse[part], size, reach))
+                z = scores(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+                loss = -margin(z, classes[part]).mean(1)
+                # One class's scale of margins, or a broken one, must not stop another's search: Adam is scale-free.
+                torch.where(loss.isfinite(), loss, torch.zeros_like(loss)).sum().backward()
+        if coarse.grad is not None:
+            coarse.grad.nan_to_num_(0.0, 0.0, 0.0)
+            optimiser.step()
+        progress((step + 1) / (STEPS + 1))
+    return fields_of(coarse.detach(), size, reach)
+
+
+@torch.no_grad()
+def warped_margins(
+    scores: torch.nn.Module, images: torch.Tensor, pool: Pools, classes: torch.Tensor, fields: torch.Tensor
+) -> torch.Tensor:
+    """Margins ``J x n`` of J classes under their warps, on images that took no part in making them."""
+    chosen = pool.test(classes, UNSEEN)
+    found = []
+    for part in chunks(len(classes), UNSEEN, 2 * BATCH):
+        x = displaced(images[chosen[part]], fields[part])
+        found.append(margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes[part]))
+    return torch.cat(found)
+
+
+class Warp(Stream):
+    """Margin of every class under the best warp shared by all images."""
+
+    name: ClassVar[str] = "warp"
+    title: ClassVar[str] = "Warp inversion"
+    version: ClassVar[int] = 1
+    seconds: ClassVar[float] = 0.5
+    doing: ClassVar[str] = "Searching warps shared by all images"
+    heading: ClassVar[str] = "One warp of all images"
+    unit: ClassVar[str] = "deviations"
+    measures: ClassVar[str] = "deviations by class"
+
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's warp."""
+        images, count = context.images.float(), context.classes
+        network, pool = fast_copy(scores), pools(context.labels, count, UNSEEN)
+        everyone = torch.arange(count, device=images.device)
+        fields = find_warps(network, images, pool, everyone, progress)
+        margins = warped_margins(network, images, pool, everyone, fields)
+        progress(1.0)
+        return {
+            "margins": as_array(mean_margins(margins)),
+            "success": as_array((margins > 0).float().mean(1)),
+        }
+
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
+        columns = (
+            *best_and_lead(scale_free(stack["margins"])),
+            *best_and_lead(self.class_scores(stack, clean, among_clean)),
+        )
+        names = ("outlier", "lead", "deviations", "lead in deviations")
+        return Features(tuple(f"warp: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
+
+    def class_scores(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Array:
+        own, others = scale_free(stack["margins"]), scale_free(clean["margins"])
+        return capped(deviations(own, others, among_clean, pooled=True))
+
+    def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
+        own = self.class_scores(as_stack(evidence), clean)[0]
+        others = self.class_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
+        target, score = int(own.argmax()), float(own.max())
+        share = float((others.max(1) >= score).mean())
+        sentence = (
+            f"One warp of all images, by at most a few pixels, turns {float(evidence['success'][target]):.0%} of unseen"
+            f" images into class {class_names[target]}: {score:.1f} deviations more than in clean models;"
+            f" {share:.0%} of the clean models have a class that goes as far."
+        )
+        return Reading(score, share, sentence, target, per_class(own, others))
