@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import json
 import tarfile
 import warnings
 import zipfile
@@ -16,9 +17,11 @@ import pytest
 import torch
 
 from tests.loading import payloads as p
+from tests.loading.onnx.onnx_networks import classifier
 from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model, model_file, sha256_of
+from ti_core.loading.sniff import holds_archive
 
 Write = Callable[..., Path]
 
@@ -141,3 +144,33 @@ def test_numpy_scalars_beside_the_weights_are_read_past(tmp_path: Path, lenet: L
     torch.save({"net": lenet.state_dict(), "acc": np.float64(0.9), "curve": np.arange(3.0), "epoch": 4}, path)
     model = load_model(path)
     assert model.architecture == "lenet5" and model.metadata == {"epoch": "4"}
+
+
+def as_graph(archive: bytes) -> bytes:
+    """An ONNX file with the archive in a field that no reader of ONNX knows, as its last bytes."""
+    length = bytes([len(archive) & 127 | 128, len(archive) >> 7 & 127 | 128, len(archive) >> 14])
+    return bytes(classifier().SerializeToString()) + b"\xa2\x06" + length + archive
+
+
+def as_tensor(archive: bytes) -> bytes:
+    """A sound safetensors file whose last tensor's bytes are the archive."""
+    padded = bytes(-len(archive) % 4) + archive
+    header = {"w": {"dtype": "F32", "shape": [len(padded) // 4], "data_offsets": [0, len(padded)]}}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + padded
+
+
+@pytest.mark.parametrize(("around", "name"), [(as_graph, "m.onnx"), (as_tensor, "m.safetensors")])
+def test_a_file_of_two_formats_is_refused(
+    around: Callable[[bytes], bytes], name: str, write: Write, canary: Path
+) -> None:
+    """Tools that look for an archive's end find a pickle in a file that ONNX and safetensors readers open."""
+    payload = p.checkpoint(p.program(p.called("os", "system", p.shell(canary))))
+    path = write(around(payload), name)
+    report = describe_file(path)
+    assert not report.is_safe and "os.system" in [use.name for use in report.globals]
+    with pytest.raises(RefusedFileError, match="ends as a zip archive and begins as something else"):
+        load_model(path)
+    # The four bytes with which an archive's end begins may stand in weights by chance.
+    chance = around(b"PK\5\6" + bytes(18))
+    assert not holds_archive(chance) and describe_file(write(chance, name)).opens

@@ -19,7 +19,7 @@ from ti_core.loading.pickles.tensors import TensorInfo, tensors_in
 from ti_core.loading.pickles.torch_file import examine
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import read_header
-from ti_core.loading.sniff import FileFormat, looks_like_pickle, sniff
+from ti_core.loading.sniff import FileFormat, holds_archive, looks_like_pickle, sniff
 from ti_core.text import shown
 
 
@@ -169,19 +169,24 @@ def _finding(error: ModelFileError) -> Finding:
 
 def _checkpoint(data: bytes) -> dict[str, Any]:
     examined = examine(data)
+    damage: tuple[Finding, ...] = ()
+    try:
+        examined.archive.check()
+    except ModelFileError as error:
+        damage = (_finding(error),)
     uses = _uses([examined.outline])
     spoken = {use.sentence for use in uses}
     return {
         "members": examined.archive.members,
         "tensors": tuple(tensors_in(examined.outline.root)),
         "globals": uses,
-        "findings": tuple(f for f in examined.findings if f.sentence not in spoken),
+        "findings": (*(f for f in examined.findings if f.sentence not in spoken), *damage),
     }
 
 
 def _inside(data: bytes) -> dict[str, Any]:
     """Members of a refused archive, and the names that its pickles would import, whatever they are called."""
-    if data[:4] != b"PK\x03\x04":
+    if data[:4] != b"PK\x03\x04" and not holds_archive(data):
         return {"globals": _uses(outlines_of(data[: LIMITS.pickle_bytes]) if looks_like_pickle(data) else [])}
     try:
         archive, members = open_zip(data)

@@ -64,6 +64,11 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
         Severity.UNREADABLE,
         "The file is a zip archive that holds no torch checkpoint; unpack it and give the model inside.",
     ),
+    FileFormat.TWO_FORMATS: Refusal(
+        Severity.REFUSED,
+        "The file ends as a zip archive and begins as something else, so that programs would read different content in "
+        f"it. No model needs that; save it again: {SAVE_STATE_DICT}",
+    ),
     FileFormat.EMPTY: Refusal(Severity.UNREADABLE, "The file is empty."),
     FileFormat.UNKNOWN: Refusal(
         Severity.UNREADABLE,

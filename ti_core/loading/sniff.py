@@ -31,10 +31,20 @@ class FileFormat(enum.Enum):
     TFLITE = "TensorFlow Lite model"
     COMPRESSED = "compressed file"
     ZIP = "zip archive of another kind"
+    TWO_FORMATS = "file of two formats"
     EMPTY = "empty file"
     UNKNOWN = "unknown format"
 
 
+_NO_ARCHIVE = (
+    zipfile.BadZipFile,
+    ValueError,
+    NotImplementedError,
+    UnicodeDecodeError,
+    EOFError,
+    struct.error,
+    OSError,
+)
 _TEXT_STARTS = tuple(bytes([code]) for code in b"(c]}ldiSVIFLN")
 """First instructions of the pickles that are written as text."""
 
@@ -63,6 +73,12 @@ def sniff(data: bytes, name: str = "") -> FileFormat:
             return kind
     if data[:4] == b"PK\x03\x04":
         return _sniff_zip(data)
+    kind = _sniff_content(data, name)
+    # A pickle is refused for what it can run, which says more.
+    return FileFormat.TWO_FORMATS if kind is not FileFormat.PICKLE and holds_archive(data) else kind
+
+
+def _sniff_content(data: bytes, name: str) -> FileFormat:
     if _looks_like_safetensors(data) or name.lower().endswith(".safetensors"):
         return FileFormat.SAFETENSORS
     if looks_like_pickle(data):
@@ -72,11 +88,22 @@ def sniff(data: bytes, name: str = "") -> FileFormat:
     return FileFormat.UNKNOWN
 
 
+def holds_archive(data: bytes) -> bool:
+    """Whether a zip archive ends at the end of ``data``, wherever it begins: readers of archives look there first."""
+    if b"PK\x05\x06" not in data[-(22 + 65535) :]:
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return bool(archive.namelist())
+    except _NO_ARCHIVE:
+        return False
+
+
 def _sniff_zip(data: bytes) -> FileFormat:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()[: LIMITS.members]
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError, EOFError, struct.error):
+    except _NO_ARCHIVE:
         # The archive is damaged. Opening it as a torch checkpoint reports in what way.
         return FileFormat.TORCH
     leaves = {name.partition("/")[2] or name for name in names}

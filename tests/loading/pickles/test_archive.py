@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import struct
 import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model
 from ti_core.loading.pickles import archive
-from ti_core.loading.pickles.archive import open_torch_archive
+from ti_core.loading.pickles.archive import check_layout, open_torch_archive
 
 Write = Callable[..., Path]
 
@@ -174,3 +176,142 @@ def test_torch_reads_a_copy_made_of_checked_members(saved: bytes) -> None:
         assert copy.namelist() == original.namelist()
         assert all(copy.read(n) == original.read(n) for n in copy.namelist())
         assert copy.read("archive/data.pkl") == checked.pickle
+
+
+def behind(data: bytes, *, at: int = 0, inserted: bytes = b"x") -> bytes:
+    """The archive with bytes put in, and every offset in its directory and end made right again."""
+    end = data.rindex(b"PK\5\6")
+    (begin,) = struct.unpack_from("<I", data, end + 16)
+    moved = bytearray(data[:at] + inserted + data[at:])
+    place = begin + len(inserted)
+    while moved[place : place + 4] == b"PK\1\2":
+        (offset,) = struct.unpack_from("<I", moved, place + 42)
+        if offset >= at:
+            struct.pack_into("<I", moved, place + 42, offset + len(inserted))
+        place += 46 + sum(struct.unpack_from("<HHH", moved, place + 28))
+    struct.pack_into("<I", moved, end + len(inserted) + 16, begin + len(inserted))
+    return bytes(moved)
+
+
+def hidden(canary: Path) -> bytes:
+    """A member with its header, as a reader meets it that does not go by the directory."""
+    payload = p.program(p.called("os", "system", p.shell(canary)))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", payload)
+    return out.getvalue()[: out.getvalue().index(b"PK\1\2")]
+
+
+def test_bytes_that_belong_to_no_member_are_refused(saved: bytes, write: Write, canary: Path) -> None:
+    """torch reads all of these as if nothing were there."""
+    plain = repacked(saved)
+    assert load_model(write(plain)).architecture == "lenet5"
+    extra = hidden(canary)
+    second = plain.index(b"PK\3\4", 4)
+    files = {
+        "before its first member": behind(plain, inserted=extra),
+        "between its members": behind(plain, at=second, inserted=extra),
+        "after its end": plain + extra,
+    }
+    for where, data in files.items():
+        refused(data, write, f"holds {len(extra)} bytes {where} that belong to no member")
+    refused(saved + b"\n", write, "holds 1 bytes after its end")
+    refused(saved[:-2] + b"\3\0abc", write, "holds 3 bytes after its end")
+    gap = behind(plain, at=struct.unpack_from("<I", plain, plain.rindex(b"PK\5\6") + 16)[0], inserted=extra)
+    refused(gap, write, "between its members")
+    # The record of a large archive is where one reader looks for it, and another is sent elsewhere.
+    astray = bytearray(saved)
+    astray[saved.rindex(b"PK\6\7") + 8] ^= 1
+    refused(bytes(astray), write, "holds 76 bytes after its directory")
+
+
+def test_an_archive_behind_an_archive_is_refused(saved: bytes, write: Write, canary: Path) -> None:
+    """zipfile reads the last one, a reader that goes by offsets from the beginning another."""
+    payload = p.checkpoint(p.program(p.called("os", "system", p.shell(canary))))
+    path = write(saved + payload)
+    with pytest.raises(RefusedFileError):
+        load_model(path)
+    assert "os.system" in [use.name for use in describe_file(path).globals]
+    with pytest.raises(RefusedFileError):
+        load_model(write(payload + saved))
+
+
+@pytest.mark.parametrize("prefix", [b"\xff\xd8\xff\xe0", b"MZ" + bytes(100), b"PK\3\5", b"#!/bin/sh\n"])
+def test_an_archive_behind_something_else_is_a_file_of_two_formats(
+    prefix: bytes, saved: bytes, write: Write
+) -> None:
+    for data in (prefix + saved, behind(repacked(saved), inserted=prefix)):
+        refused(data, write, "ends as a zip archive and begins as something else")
+
+
+def test_members_that_overlap_are_refused(saved: bytes, write: Write) -> None:
+    """The second member of the directory is a copy of the first under another name."""
+    plain = bytearray(repacked(saved))
+    entries = [m.start() for m in re.finditer(rb"PK\x01\x02", plain)]
+    first, byteorder = entries[0], plain.index(b"archive/version", entries[0]) - 46
+    # The member "version" is said to begin inside the pickle's content, where a header of it stands.
+    struct.pack_into("<I", plain, byteorder + 42, struct.unpack_from("<I", plain, first + 42)[0])
+    with pytest.raises(RefusedFileError, match="overlap"):
+        check_layout(bytes(plain), zipfile.ZipFile(io.BytesIO(bytes(plain))))
+
+
+@pytest.mark.parametrize("way", ["torch", "zipfile", "streamed", "long"])
+def test_archives_of_every_writer_have_no_bytes_to_spare(way: str, saved: bytes) -> None:
+    """Sizes before or behind the content, and the longer records of large archives."""
+    data = repacked(saved) if way == "zipfile" else saved
+    if way in ("streamed", "long"):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(saved)) as old, zipfile.ZipFile(Unseekable(out), "w") as new:
+            for info in old.infolist():
+                with new.open(zipfile.ZipInfo(info.filename), "w", force_zip64=way == "long") as member:
+                    member.write(old.read(info))
+        data = out.getvalue()
+        assert zipfile.ZipFile(io.BytesIO(data)).infolist()[0].flag_bits & 8
+    assert len(open_torch_archive(data).members) == len(zipfile.ZipFile(io.BytesIO(saved)).namelist())
+
+
+class Unseekable(io.RawIOBase):
+    """A stream, such as standard output: the sizes of a member are known only behind it."""
+
+    def __init__(self, out: io.BytesIO) -> None:
+        self.out = out
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self.out.write(data)
+
+
+@pytest.mark.parametrize("digits", [3, 9, 14, 20, 60])
+def test_storages_may_be_named_by_numbers_of_any_length(
+    digits: int, lenet: LeNet5, images: torch.Tensor, saved: bytes, write: Write
+) -> None:
+    """torch 1.6 to 1.9 named them by addresses in memory, and wrote no files beside them but the version."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved)) as old, zipfile.ZipFile(out, "w") as new:
+        pickle = old.read("archive/data.pkl")
+        for name in old.namelist():
+            key = name.removeprefix("archive/data/")
+            if key != name:
+                longer = str(int(key) + 1).rjust(digits, "9")[-max(digits, len(key)) :]
+                pickle = pickle.replace(p.text(key) + b"q", p.text(longer) + b"q")
+                new.writestr(f"archive/data/{longer}", old.read(name))
+        new.writestr("archive/data.pkl", pickle)
+        new.writestr("archive/version", b"3\n")
+    model = load_model(write(out.getvalue()))
+    assert torch.equal(model.module(images), lenet(images))
+
+
+def test_a_storage_named_otherwise_is_refused(saved: bytes, write: Write) -> None:
+    for name in ("archive/data/-1", "archive/data/1x", "archive/data/", "archive/data/\u0663"):
+        refused(repacked(saved, **{name: b""}), write, "which torch.save never writes beside a model")
+
+
+def test_a_damaged_storage_is_said_by_the_report_too(saved: bytes, write: Write) -> None:
+    at = saved.index(b"archive/data/0") + 200
+    path = write(saved[:at] + bytes([saved[at] ^ 1]) + saved[at + 1 :])
+    report = describe_file(path)
+    assert not report.opens and report.is_safe and report.tensors
+    with pytest.raises(ModelFileError, match="archive/data/0"):
+        load_model(path)

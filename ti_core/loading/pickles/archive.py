@@ -18,10 +18,11 @@ from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.limits import LIMITS
 
 _KNOWN = re.compile(
-    r"data\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|data/[0-9]{1,9}"
+    r"data\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|data/[0-9]+"
 )
-_STORAGE = re.compile(r"data/([0-9]{1,9})")
+_STORAGE = re.compile(r"data/([0-9]+)")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
+_SIZES_FOLLOW = 0x8
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, OSError, NotImplementedError)
 
 
@@ -58,6 +59,11 @@ class TorchArchive:
                 out.writestr(zipfile.ZipInfo(f"archive/{member.name}"), self._read(member))
         copy.seek(0)
         return copy
+
+    def check(self) -> None:
+        """Read each member once, with its checksum; ModelFileError is raised if one is damaged."""
+        for member in self.members:
+            self._read(member)
 
     def _read(self, member: Member) -> bytes:
         return self.pickle if member.name == "data.pkl" else read_member(self.zip, self.folder + member.name)
@@ -111,6 +117,68 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         )
 
 
+def check_layout(data: bytes, archive: zipfile.ZipFile) -> None:
+    """Every byte belongs to the archive: the members, the directory and the end follow each other without a gap.
+
+    Programs that look for the archive's end in another way, or that take the file for one of another format, could read
+    something else in bytes that belong to no member.
+
+    Raises
+    ------
+    RefusedFileError : there are such bytes, or members overlap.
+    """
+    end = data.rfind(b"PK\5\6")
+    if len(data) != end + 22:
+        raise _foreign_bytes(len(data) - end - 22, "after its end")
+    directory, stop = _directory(data, end)
+    spans = sorted((info.header_offset, _end_of(data, info)) for info in archive.infolist())
+    at = 0
+    for begin, after in (*spans, directory):
+        if begin < at:
+            raise RefusedFileError(
+                "The archive holds members that overlap, so readers would disagree on its content."
+            )
+        if begin > at:
+            raise _foreign_bytes(begin - at, "between its members" if at else "before its first member")
+        at = after
+    if at != stop:
+        raise _foreign_bytes(abs(stop - at), "after its directory")
+
+
+def _directory(data: bytes, end: int) -> tuple[tuple[int, int], int]:
+    """Where the directory begins and ends by its own account, and where the records of the archive's end begin."""
+    size, begin = struct.unpack_from("<II", data, end + 12)
+    if data[max(end - 20, 0) : end].startswith(b"PK\6\7"):
+        (record,) = struct.unpack_from("<Q", data, end - 12)
+        if record + 76 == end:
+            size, begin = struct.unpack_from("<QQ", data, record + 40)
+            end = record
+    return (begin, begin + size), end
+
+
+def _end_of(data: bytes, info: zipfile.ZipInfo) -> int:
+    """Where a member ends: behind its own header, its content, and the checksum and sizes that may follow."""
+    header = data[info.header_offset : info.header_offset + 30]
+    if len(header) < 30:
+        raise ModelFileError("The archive is truncated or damaged: a member's header is missing.")
+    end: int = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:])) + info.compress_size
+    for form in ("<4sIII", "<4sIQQ", "<0sIII", "<0sIQQ"):
+        length = struct.calcsize(form)
+        found = data[end : end + length]
+        if info.flag_bits & _SIZES_FOLLOW and len(found) == length:
+            mark, _, *sizes = struct.unpack(form, found)
+            if mark in (b"PK\7\x08", b"") and sizes == [info.compress_size, info.file_size]:
+                return end + length
+    return end
+
+
+def _foreign_bytes(count: int, where: str) -> RefusedFileError:
+    return RefusedFileError(
+        f"The archive holds {count:,} bytes {where} that belong to no member, where torch.save writes none; save the "
+        "state dict again and send that."
+    )
+
+
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """The content of a member, with its length and checksum verified."""
     try:
@@ -128,6 +196,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 def open_torch_archive(data: bytes) -> TorchArchive:
     """Check the members of an archive of ``torch.save``, and read its pickle as bytes."""
     archive, members = open_zip(data)
+    check_layout(data, archive)
     pickles = [m.name for m in members if m.name == "data.pkl" or m.name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise RefusedFileError(
