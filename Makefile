@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml requirements.txt
 	@touch $@
 
 app: $(VENV)/.ready  ## open the dashboard at http://127.0.0.1:8501
-	$(BIN)/streamlit run app/main.py
+	HOME="$${HOME:-/nonexistent}" $(BIN)/streamlit run app/main.py
 
 test: $(VENV)/.ready  ## style, types and tests
 	$(BIN)/ruff check ti_core app tests benchmarks

@@ -19,6 +19,7 @@ from ti_core.errors import CaseError
 from ti_core.results.case import Case
 from ti_core.results.case_files import load_case, read_case_json, save_case
 from ti_core.settings import Settings
+from ti_core.system.folders import is_writable, private_folder, temporary_folder, user_folder
 
 LEFT_AFTER = 3600.0
 """Age in seconds after which a half-written case counts as left behind by a killed server."""
@@ -28,16 +29,28 @@ ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{12}-[0-9a-f]{8}")
 
 
 def home() -> Path:
-    """``$TROJANINTERPRET_HOME``, or ``trojaninterpret`` in the user's data folder. Only its owner can enter it."""
+    """The folder of all that the dashboard stores; only its owner can enter. A temporary one if none can be kept.
+
+    Raises
+    ------
+    OSError : the folder that ``$TROJANINTERPRET_HOME`` names cannot be made.
+    """
+    return kept_home() or temporary_folder("home")
+
+
+def kept_home() -> Path | None:
+    """``$TROJANINTERPRET_HOME``, or ``trojaninterpret`` in the user's data folder; None if that cannot be written to.
+
+    Raises
+    ------
+    OSError : the folder that the variable names cannot be made.
+    """
     own = os.environ.get("TROJANINTERPRET_HOME")
-    folder = (
-        Path(own)
-        if own
-        else Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "trojaninterpret"
-    )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
-    return folder
+    if own:
+        private_folder(Path(own))
+        return Path(own)
+    folder = user_folder("XDG_DATA_HOME", ".local/share")
+    return folder if folder is not None and is_writable(folder) else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state, words
 from app.charts.theme import SYMBOLS, WORDS
-from app.store.cases import Entry
+from app.store.cases import Entry, kept_home
 from ti_core.results.report import percent
 
 MOST_SHOWN = 200
@@ -16,6 +16,11 @@ def page() -> None:
     st.title("Cases")
     store = state.store()
     entries = store.entries()
+    if kept_home() is None:
+        st.warning(
+            "This server has no folder to keep cases in: they are gone when it stops. Set TROJANINTERPRET_HOME to a"
+            " folder that it may write to."
+        )
     if not entries:
         st.info("No case yet. Every finished inspection is kept here; start one on the page Inspect.")
         return

@@ -47,15 +47,17 @@ class Server:
     ----------
     home : its data; the cache lies in it.
     command : what is put before it, such as a program that confines it.
+    environment : further variables.
     """
 
-    def __init__(self, home: Path, *command: str) -> None:
+    def __init__(self, home: Path, *command: str, **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.home = home
         self.address = f"http://127.0.0.1:{self.port}"
         self._command = command
+        self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Server:
@@ -71,6 +73,7 @@ class Server:
                 **os.environ,
                 "TROJANINTERPRET_HOME": str(self.home),
                 "TROJANINTERPRET_CACHE": str(self.home / "cache"),
+                **self._environment,
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

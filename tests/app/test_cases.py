@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.cases import CaseStore, OpenCases, home
+from app.store.cases import CaseStore, OpenCases, home, kept_home
 from tests.disks import fill
 from ti_core.errors import CaseError
 from ti_core.results.case import Case
@@ -25,7 +25,21 @@ def test_only_the_owner_can_enter_the_home(monkeypatch: pytest.MonkeyPatch, tmp_
     assert home() == tmp_path / "h" and stat.S_IMODE(home().stat().st_mode) == 0o700
     monkeypatch.delenv("TROJANINTERPRET_HOME")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    assert home() == tmp_path / "data" / "trojaninterpret"
+    assert home() == tmp_path / "data" / "trojaninterpret" == kept_home()
+
+
+def test_cases_of_a_user_without_a_home_are_kept_until_the_server_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("TROJANINTERPRET_HOME", raising=False)
+    for nowhere in ("/dev/null/home", ""):
+        monkeypatch.setenv("HOME", nowhere)
+        assert kept_home() is None
+        assert home() == home() and stat.S_IMODE(home().stat().st_mode) == 0o700
+    monkeypatch.setenv("TROJANINTERPRET_HOME", "/dev/null/named")
+    with pytest.raises(OSError, match="/dev/null"):
+        home()
 
 
 def test_cases_survive_a_restart(store: CaseStore, tiny_cases: dict[str, Case], tmp_path: Path) -> None:

@@ -355,8 +355,15 @@ def test_removing_a_case_removes_its_model(dashboard: Worker, home: Path, kept: 
     assert kept["patch"] not in {e.id for e in state.store().entries()}
 
 
-def test_without_cases_the_page_says_where_to_begin(dashboard: Worker) -> None:
-    assert "No case yet" in texts(page("cases").run())
+def test_without_cases_the_page_says_where_to_begin(
+    dashboard: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = texts(page("cases").run())
+    assert "No case yet" in told and "gone when it stops" not in told
+    monkeypatch.delenv("TROJANINTERPRET_HOME")
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert "gone when it stops" in texts(page("cases").run())
 
 
 def test_two_cases_are_compared_in_words_and_pictures(dashboard: Worker, kept: dict[str, str]) -> None:

@@ -29,7 +29,8 @@ NAMES = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(tmp_path_factory.mktemp("home")).start()
+    # The user's own home cannot be written to, and no library may need it.
+    found = Server(tmp_path_factory.mktemp("home"), HOME="/dev/null/home").start()
     yield found
     found.stop()
 

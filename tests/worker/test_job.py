@@ -231,5 +231,7 @@ def test_everything_that_is_imported_ahead_is_there() -> None:
 
     from ti_core.worker.tasks import TASKS, WARM
 
-    for name in (*WARM, *(name for task in TASKS.values() for name in task.needs)):
+    for name in (*WARM, *(name for task in TASKS.values() for name in task.modules({"case": True}))):
         import_module(name)
+    assert "captum.attr" in TASKS["inspect"].modules({"case": True})
+    assert "captum.attr" not in TASKS["inspect"].modules({"case": False})

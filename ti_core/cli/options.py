@@ -67,13 +67,14 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     SettingsError : a setting is unknown, or outside its range.
     """
     named = pairs(options.settings)
+    cache = None if options.no_cache else default_folder()
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(
         pack=inspected_pack(options.pack),
         # The other settings are the pack's own. The pack is known only after the model is opened.
         settings={name: settings[name] for name in named},
         device=options.device,
-        cache=None if options.no_cache else str(default_folder().absolute()),
+        cache=None if cache is None else str(cache.absolute()),
     )
 
 

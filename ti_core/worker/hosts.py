@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ti_core.system.folders import library_folder
 from ti_core.worker.protocol import LONGEST_MESSAGE
 
 MODULE = "ti_core.worker.host"
@@ -118,4 +119,5 @@ def _environment() -> dict[str, str]:
     # Torch's threads spin by default while they wait. On a busy machine this takes ten times as long, and on an idle
     # machine small networks gain nothing. So the threads sleep instead.
     waiting = {"OMP_WAIT_POLICY": "passive"} if "OMP_WAIT_POLICY" not in kept else {}
-    return kept | waiting | {"PYTHONPATH": os.pathsep.join(path), "OPENBLAS_NUM_THREADS": "1"}
+    own = {"MPLCONFIGDIR": str(library_folder()), "OPENBLAS_NUM_THREADS": "1"}
+    return kept | waiting | own | {"PYTHONPATH": os.pathsep.join(path)}

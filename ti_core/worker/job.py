@@ -94,7 +94,7 @@ class Job:
         job = cls(own, limits or Limits())
         lines, told = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         message = {
-            "prepare": list(chosen.needs),
+            "prepare": chosen.modules(request),
             "task": f"{chosen.run.__module__}:{chosen.run.__name__}",
             "request": request,
             "folder": str(own),

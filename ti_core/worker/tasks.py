@@ -7,7 +7,7 @@ data, writes its results into its own folder, and reports its progress. Nothing 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,22 @@ Partial = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Task:
-    """``run(request, folder, progress, partial)``, and the modules to import before the process is confined."""
+    """``run(request, folder, progress, partial)``, and the modules to import before the process is confined.
+
+    Parameters
+    ----------
+    needs : of every request.
+    case_needs : of a request for a case. Captum imports Matplotlib, which stores a list of the machine's fonts. A
+        confined process could not store it and would search the fonts each time.
+    """
 
     run: Callable[[dict[str, Any], Path, StageProgress, Partial], None]
     needs: tuple[str, ...] = ()
+    case_needs: tuple[str, ...] = ()
+
+    def modules(self, request: Mapping[str, Any]) -> list[str]:
+        """The modules that a request needs."""
+        return [*self.needs, *(self.case_needs if request.get("case") else ())]
 
 
 def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
@@ -140,7 +152,9 @@ def describe(request: dict[str, Any], folder: Path, progress: StageProgress, par
 
 
 TASKS: dict[str, Task] = {
-    "inspect": Task(inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening")),
+    "inspect": Task(
+        inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening"), ("captum.attr",)
+    ),
     "describe": Task(describe, ("ti_core.loading",)),
 }
 

@@ -1,0 +1,110 @@
+"""A page can be made by a user who has never used the program, and by one who has no home at all.
+
+Captum imports Matplotlib, which stores a list of fonts; a confined process may store nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.app.serving import ROOT, without_rights
+from ti_core.cli.main import main
+from ti_core.reference.pack import Pack
+from ti_core.worker.hosts import close_host
+
+QUICK = (
+    "--set",
+    "streams=saliency",
+    "--set",
+    "images=8",
+    "--set",
+    "actmax_iterations=3",
+    "--set",
+    "patch_size=4",
+)
+SAMPLE = "assets/samples/mnist-clean.safetensors"
+
+
+@pytest.mark.parametrize("kind", ["empty", "cannot be written to"])
+def test_a_page_needs_no_home(
+    kind: str,
+    tiny_models: dict[str, Path],
+    tiny_pack: Pack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = tmp_path / "home" if kind == "empty" else Path("/dev/null/home")
+    if kind == "empty":
+        home.mkdir()
+    for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TROJANINTERPRET_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    close_host()
+    page = tmp_path / "r.html"
+    model = str(tiny_models["clean"])
+    arguments = [
+        "inspect",
+        model,
+        "--pack",
+        str(tiny_pack.folder),
+        *QUICK,
+        "--html",
+        str(page),
+        "--json",
+        "-",
+    ]
+    try:
+        assert main(arguments) in (0, 1, 3)
+    finally:
+        close_host()
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["verdict"] and page.read_text().startswith("<!doctype html>")
+    if kind == "empty":
+        assert printed.err == ""
+        assert {p.name for p in (home / ".cache" / "trojaninterpret").iterdir()} == {"libraries", "models"}
+        assert [p.name for p in home.iterdir()] == [".cache"], "no library wrote to the home"
+    else:
+        assert "The cache folder cannot be used" in printed.err and printed.err.count("\n") == 1
+
+
+def test_a_user_without_a_home_on_a_read_only_disk() -> None:
+    """A user in no list of users, as a container may run it: only /tmp can be written to."""
+    homeless = (
+        "env",
+        "-u",
+        "HOME",
+        "-u",
+        "TROJANINTERPRET_HOME",
+        "-u",
+        "TROJANINTERPRET_CACHE",
+        "TMPDIR=/tmp",
+    )
+    try:
+        confined = [*without_rights(), *homeless]
+        tried = subprocess.run(
+            [*confined, "sh", "-c", "touch /tmp/x && ! touch /x"], capture_output=True, check=False
+        )
+    except OSError:
+        pytest.skip("this machine lacks unshare")
+    if tried.returncode != 0:
+        pytest.skip("this user may not make a read-only root")
+    command = [sys.executable, "-m", "ti_core", "inspect", SAMPLE, "--set", "streams=saliency"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
+    done = subprocess.run(
+        [*confined, *command, "--html", "/tmp/r.html", "--json", "-"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in (0, 1, 3) and done.stderr == "", done.stderr
+    assert json.loads(done.stdout)["model"]["file"] == "mnist-clean.safetensors"
