@@ -12,6 +12,7 @@ from ti_core.errors import PackError
 from ti_core.evaluation import pack_summary
 from ti_core.evaluation.curves import Curves, curves
 from ti_core.evaluation.table import PAPER_AUC, Row
+from ti_core.reference.known import is_known
 from ti_core.reference.pack import Pack
 
 STREAM_WORDS = {"joint": "All streams", "saliency": "Saliency alone"}
@@ -89,6 +90,15 @@ def held_out(pack: Pack) -> None:
             st.info(
                 f"This pack ships its {' and '.join(old)} evidence in another version than this program's, so that"
                 " drawing the curves would run all its models; build the pack again to see them.",
+                icon=":material/info:",
+            )
+            return
+        if not is_known(pack):
+            # A damaged file of CatBoost can crash the process that opens it.
+            st.info(
+                "The server draws curves only of packs that come with the program. Of this one,"
+                f" `python -m ti_core evaluate --pack {words.plain(pack.name, 40)}` measures the same, in a confined"
+                " process.",
                 icon=":material/info:",
             )
             return

@@ -28,6 +28,7 @@ from ti_core.evaluation.pack_summary import Group
 from ti_core.evaluation.table import Row
 from ti_core.lab.effect import Flip
 from ti_core.paper.triggers import TriggerSpec
+from ti_core.reference import known
 from ti_core.reference.pack import Pack, load_pack
 
 TARGETS = {"blend": 1, "patch": 2}
@@ -91,6 +92,7 @@ def bench(
         return load_pack(pack_folder)
 
     st.cache_resource.clear()
+    monkeypatch.setitem(known.KNOWN, "bars", tiny_pack.sha256)
     monkeypatch.setattr(lab, "samples", lambda: {"bars": found})
     monkeypatch.setattr(state, "pack", pack)
     monkeypatch.setattr(state, "packs", lambda: ["bars"])
@@ -193,6 +195,15 @@ def test_a_pack_is_shown_with_everything_it_records(bench: Path, tiny_pack: Pack
     assert not app.warning and "are called backdoored" in said
     app.segmented_control(key="packs.curves.streams").set_value("saliency").run()
     assert not app.exception
+
+
+def test_the_server_draws_no_curves_of_a_strangers_pack(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They need CatBoost's files, which it opens only where they are the program's own."""
+    monkeypatch.delitem(known.KNOWN, "bars")
+    monkeypatch.setattr("ti_core.detector.metamodels.load_trees", pytest.fail)
+    app = page("packs").run()
+    assert not app.exception, app.exception
+    assert "evaluate --pack bars" in texts(app) and "are called backdoored" not in texts(app)
 
 
 def test_the_check_of_digests_says_what_it_found(bench: Path, pack_folder: Path) -> None:

@@ -4,49 +4,64 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.cli.options import pairs
 from ti_core.cli.output import STDOUT, write
-from ti_core.system.cache import Cache, default_folder
+
+if TYPE_CHECKING:
+    from ti_core.evaluation.measure import Measured, Measurement
+    from ti_core.reference.pack import Pack
 
 
 def evaluate_pack(options: argparse.Namespace) -> int:
     """``evaluate --pack NAME``, at the pack's own settings with the changes of ``--set``."""
-    from ti_core.cli.bar import Bar
+    from ti_core.evaluation.measure import Measurement
     from ti_core.reference.pack import load_pack
-    from ti_core.system.memory import keep_freed_memory
 
-    keep_freed_memory()
     found = load_pack(options.pack)
-    settings = found.settings_with(pairs(options.settings))
-    cache = Cache(default_folder())
-    bar = Bar(found.name)
-    rows: list[Any]
-    try:
-        if options.shift:
-            from ti_core.cli.tables import shift_text
-            from ti_core.evaluation.shift import shift
-
-            shifted = shift(found, settings, options.members, cache, bar)
-            rows, text = list(shifted.rows), shift_text(found, shifted)
-        elif options.ablations:
-            from ti_core.cli.tables import ablations_text
-            from ti_core.evaluation.ablations import ablate
-
-            ablated = ablate(found, settings, options.members, options.automl_budget, cache, bar)
-            rows, text = list(ablated.rows), ablations_text(found, ablated)
-        else:
-            from ti_core.cli.tables import evaluation_text
-            from ti_core.evaluation import evaluate
-
-            rows = list(evaluate(found, settings, cache))
-            text = evaluation_text(found, rows)
-    finally:
-        bar.close()
-        cache.close()
+    what = "shift" if options.shift else "ablations" if options.ablations else "table"
+    wanted = Measurement(what, options.members, options.automl_budget)
+    measured = _measured(found, pairs(options.settings), wanted)
+    rows, text = _shown(found, measured)
     if options.json != STDOUT:
         print(text)
     if options.json:
         write(options.json, json.dumps([r.as_dict() for r in rows], indent=2) + "\n")
     return 0
+
+
+def _measured(found: Pack, asked: dict[str, str], wanted: Measurement) -> Measured:
+    """The result. Only a pack that comes with the program is opened in this process."""
+    from ti_core.cli.bar import Bar
+    from ti_core.reference.known import is_known
+    from ti_core.system.cache import Cache, default_folder
+    from ti_core.system.memory import keep_freed_memory
+    from ti_core.worker.pack_jobs import evaluate_apart
+
+    settings = found.settings_with(asked)
+    bar = Bar(found.name)
+    try:
+        if not is_known(found):
+            return evaluate_apart(found, dict(asked), wanted, bar)
+        keep_freed_memory()
+        cache = Cache(default_folder())
+        try:
+            return wanted.of(found, settings, cache, bar)
+        finally:
+            cache.close()
+    finally:
+        bar.close()
+
+
+def _shown(found: Pack, measured: Measured) -> tuple[list[Any], str]:
+    """The rows of a result, and the result as text."""
+    from ti_core.cli.tables import ablations_text, evaluation_text, shift_text
+    from ti_core.evaluation.ablations import Ablations
+    from ti_core.evaluation.shift import Shift
+
+    if isinstance(measured, Shift):
+        return list(measured.rows), shift_text(found, measured)
+    if isinstance(measured, Ablations):
+        return list(measured.rows), ablations_text(found, measured)
+    return list(measured), evaluation_text(found, measured)

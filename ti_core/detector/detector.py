@@ -24,6 +24,7 @@ from ti_core.detector.metamodels import (
     load_trees,
     read_meta_model,
 )
+from ti_core.errors import PackError
 
 FALSE_ALARMS = 0.05
 """Maximum false positive rate on the clean members."""
@@ -136,11 +137,18 @@ class Detector:
 
 
 def load_detector(folder: Path, stem: str, record: Mapping[str, Any], reference: Floats) -> Detector:
-    """The detector that :meth:`Detector.save` wrote; ``reference`` are the fitted members' features ``R x F``."""
+    """The detector that :meth:`Detector.save` wrote; ``reference`` are the fitted members' features ``R x F``.
+
+    Raises
+    ------
+    PackError : a file is no CatBoost model, or the record, the files and the features do not fit together.
+    """
+    if reference.shape != (len(record["out_of_fold"]), len(record["features"])):
+        raise PackError(f"The record of the detector {stem!r} does not fit the pack's evidence.")
     return Detector(
         names=tuple(record["features"]),
         backdoor=read_meta_model(folder, stem, record),
-        kind=load_trees(folder, f"{stem}-kind"),
+        kind=load_trees(folder, f"{stem}-kind", len(record["features"])),
         calibration=Calibration(**record["calibration"]),
         reference=reference,
         scale=_scale(reference),

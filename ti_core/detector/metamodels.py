@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ti_core.errors import PackError
+from ti_core.system.plain_files import read_plain
+
 if TYPE_CHECKING:
     from catboost import CatBoostClassifier
 
 Floats = NDArray[np.floating]
 
+MAGIC = b"CBM1"
+"""The first bytes of a CatBoost model."""
+LARGEST_TREES = 256 << 20
+"""Limit for the bytes of a CatBoost model. Those of the bundled packs have less than a megabyte."""
 KIND_ITERATIONS = 80
 """Iterations of the trees that tell the kind of trigger. They are fitted to trojaned members only."""
 
@@ -206,16 +213,41 @@ def files_of(stem: str, record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read_meta_model(folder: Path, stem: str, record: Mapping[str, Any]) -> MetaModel:
-    """The meta-model that :meth:`MetaModel.save` wrote."""
+    """The meta-model of ``record["features"]`` that :meth:`MetaModel.save` wrote.
+
+    Raises
+    ------
+    PackError : as :func:`load_trees`.
+    """
     if "linear" in record:
         known = record["linear"]
         return Linear(_tuple(known["weights"]), _tuple(known["centre"]), float(known["intercept"]))
-    return load_trees(folder, stem)
+    return load_trees(folder, stem, len(record["features"]))
 
 
-def load_trees(folder: Path, stem: str) -> Trees:
-    from catboost import CatBoostClassifier
+def load_trees(folder: Path, stem: str, features: int) -> Trees:
+    """The CatBoost model that :meth:`Trees.save` wrote.
 
+    CatBoost trusts its files: a damaged one can crash the process. So only the worker opens one that a stranger wrote.
+
+    Raises
+    ------
+    PackError : the file is none of CatBoost's, or its model is not one of two classes and so many features.
+    """
+    from catboost import CatBoostClassifier, CatBoostError
+
+    path = folder / f"{stem}.cbm"
+    content = read_plain(path, LARGEST_TREES, PackError)
+    if not content.startswith(MAGIC) or len(content) < len(MAGIC) + 4:
+        raise PackError(f"File {path.name} is no CatBoost model.")
     model = CatBoostClassifier()
-    model.load_model(str(folder / f"{stem}.cbm"))
+    try:
+        model.load_model(blob=content)
+        fits = len(model.classes_) == 2 and len(model.feature_names_) == features
+    except (CatBoostError, ValueError, TypeError, AttributeError) as error:
+        raise PackError(f"File {path.name} is a damaged CatBoost model.") from error
+    if not fits:
+        raise PackError(
+            f"File {path.name} is a CatBoost model of other features than the pack's record names."
+        )
     return Trees(model)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ti_core.errors import DataError
 from ti_core.reference.picture_files import MOST_ARCHIVE, SIDE, Found, fitted, in_archive, in_folder, read
+from ti_core.system.arrays import ArraysError, ArraysFile
 from ti_core.system.plain_files import open_plain
 
 if TYPE_CHECKING:
@@ -34,18 +34,6 @@ WEAKER = (
 """Warning in every report whose verdict rests on such images alone."""
 LONGEST_NAME = 200
 """Maximum number of letters kept of a class name."""
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    KeyError,
-    TypeError,
-    RuntimeError,
-)
-"""Exceptions of NumPy and zipfile on a damaged, encrypted or mislabelled ``.npz``."""
 
 PAIRS = (("images", "labels"), ("x", "y"), ("x_test", "y_test"), ("x_train", "y_train"))
 """Names of the arrays of images and labels in an ``.npz``. The first pair that is present is used."""
@@ -139,16 +127,16 @@ def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
 
 def _from_npz(file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
     try:
-        with np.load(file, allow_pickle=False) as z:
-            pair = next((p for p in PAIRS if p[0] in z.files), None)
-            if pair is None:
-                known = ", ".join(p[0] for p in PAIRS)
-                raise DataError(f"{name} holds none of the arrays {known}.")
-            x = z[pair[0]]
-            y = z[pair[1]] if pair[1] in z.files else None
-            names_of_classes = z["class_names"] if "class_names" in z.files else None
-    except UNREADABLE as error:
-        raise DataError(f"{name} cannot be read as an .npz of images: {error}") from error
+        z = ArraysFile(file, MOST_ARCHIVE)
+        pair = next((p for p in PAIRS if p[0] in z), None)
+        if pair is None:
+            known = ", ".join(p[0] for p in PAIRS)
+            raise DataError(f"{name} holds none of the arrays {known}.")
+        x = z[pair[0]]
+        y = z.get(pair[1])
+        names_of_classes = z.get("class_names")
+    except ArraysError as error:
+        raise DataError(f"{name} cannot be read as an .npz of images: {error}.") from error
     if x.ndim not in (3, 4):
         raise DataError(f"{name}: {pair[0]} has {x.ndim} dimensions; images are N x H x W or N x H x W x C.")
     if y is not None and (

@@ -10,9 +10,9 @@ triggers that no few numbers describe.
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import PackError, SettingsError
-from ti_core.reference.float16 import unpacked
+from ti_core.reference.manifest import SCHEMA_VERSION, check_pack_record
+from ti_core.reference.pack_files import MOST_BYTES, PackFiles, Weights
 from ti_core.settings import Settings
+from ti_core.system.plain_files import hash_plain, read_plain
+from ti_core.system.strict_json import parse
+from ti_core.text import shown
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
     from ti_core.classifier.scores import Scores
     from ti_core.paper.triggers import Trigger
 
-SCHEMA_VERSION = 1
+__all__ = ["PACKS", "SCHEMA_VERSION", "STORED", "Member", "Pack", "file_digest", "load_pack", "pack_names"]
+
+LARGEST_RECORD = 32 << 20
+"""Limit for the bytes of ``pack.json``. That of a pack with 200 members has a quarter of a megabyte."""
 NEEDED = 0.57
 """Required share of the way from chance to the median accuracy of the pack's networks: 60 % accuracy on MNIST."""
 WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
@@ -132,9 +139,8 @@ class Pack:
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
-        with np.load(self.checked("images.npz"), allow_pickle=False) as z:
-            images, labels = z["images"], z["labels"]
-        return torch.from_numpy(images).float() / 255.0, torch.from_numpy(labels.astype(np.int64))
+        images, labels = self._files.images(self.input_shape, len(self.class_names))
+        return torch.from_numpy(images).float() / 255.0, torch.from_numpy(labels)
 
     @property
     def images(self) -> torch.Tensor:
@@ -148,30 +154,44 @@ class Pack:
     @cached_property
     def baseline(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """By stream and array name, the stacked evidence of all members, in their order."""
-        streams: dict[str, dict[str, NDArray[np.float32]]] = {}
-        with np.load(self.checked("baseline.npz"), allow_pickle=False) as z:
-            stored = unpacked({key: z[key] for key in z.files})
-        for key, values in stored.items():
-            stream, array = key.split("/", 1)
-            streams.setdefault(stream, {})[array] = values
-        return streams
+        return self._files.baseline(len(self.members))
+
+    def evidence_of(self, stream: str) -> dict[str, NDArray[np.float32]]:
+        """The baseline of one stream by array name."""
+        if stream not in self.baseline:
+            raise PackError(f"Pack {self.name!r} has no evidence of the stream {shown(stream)}.")
+        return self.baseline[stream]
+
+    @contextmanager
+    def faults_of(self, stream: str) -> Iterator[None]:
+        """What a stream raises on evidence with other arrays or shapes than its own becomes a :class:`PackError`."""
+        try:
+            yield
+        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+            raise PackError(
+                f"Evidence of the stream {shown(stream)} in pack {self.name!r} is not as the stream makes it."
+            ) from error
 
     @cached_property
-    def _zoo(self) -> Path:
-        return self.checked("zoo.safetensors")
+    def _files(self) -> PackFiles:
+        return PackFiles(self.name, self.content)
+
+    @cached_property
+    def _weights(self) -> Weights:
+        name = "zoo.safetensors"
+        return Weights(self._path(name), self.content(name), self.name)
 
     def scores(self, member: Member) -> Scores:
         """The member's network with its normalisation in front, giving centred class scores."""
-        from safetensors import safe_open
-
-        from ti_core.architectures import build
         from ti_core.classifier.scores import Scores
 
-        network = build(member.architecture, **member.options)
-        with safe_open(self._zoo, framework="pt") as zoo:
-            state = {key: zoo.get_tensor(f"{member.id}/{key}") for key in network.state_dict()}
-        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-        return Scores(network, member.normalisation)
+        network = self._weights.network(member.id, member.architecture, member.options)
+        try:
+            return Scores(network, member.normalisation)
+        except SettingsError as error:
+            raise PackError(
+                f"Member {shown(member.id)} of pack {self.name!r} cannot be used: {error}"
+            ) from error
 
     def trigger(self, member: Member) -> Trigger | None:
         """The member's trigger on this pack's images, or None for a clean one."""
@@ -181,8 +201,7 @@ class Pack:
 
         if member.trigger["pattern"] != STORED:
             return TriggerSpec(**member.trigger).render(self.input_shape)
-        with np.load(self.checked("triggers.npz"), allow_pickle=False) as z:
-            mask, pattern = (z[f"{member.id}/{part}"].astype(np.float32) for part in ("mask", "pattern"))
+        mask, pattern = self._files.trigger(member.id, self.input_shape)
         return Trigger(member.trigger["kind"], mask, pattern, float(member.trigger["alpha"]))
 
     def performance(self, which: str) -> dict[str, Any]:
@@ -201,18 +220,37 @@ class Pack:
 
     def checked(self, name: str) -> Path:
         """The path of a file of the pack. Its digest is compared with the recorded one first."""
-        path = self.folder / name
-        expected = self.record["files"].get(name)
-        if expected is None or not path.is_file():
-            raise PackError(f"Pack {self.name!r} lacks its file {name}.")
-        if file_digest(path) != expected:
-            raise PackError(f"Pack {self.name!r} was altered: {name} is not the file that pack.json records.")
+        path = self._path(name)
+        self._compare(name, file_digest(path))
         return path
+
+    def content(self, name: str) -> bytes:
+        """The bytes of a file of the pack. They are read once, and have the recorded digest."""
+        content = read_plain(self._path(name), MOST_BYTES, PackError)
+        self._compare(name, hashlib.sha256(content).hexdigest())
+        return content
+
+    def _path(self, name: str) -> Path:
+        path = self.folder / name
+        if name not in self.record["files"] or not path.exists():
+            raise PackError(f"Pack {self.name!r} lacks its file {name}.")
+        return path
+
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.record["files"][name]:
+            raise PackError(f"Pack {self.name!r} was altered: {name} is not the file that pack.json records.")
 
 
 def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file of a pack.
+
+    Raises
+    ------
+    PackError : it cannot be read, is no plain file, or is beyond the limit.
+    """
+    digest = hashlib.sha256()
+    hash_plain(digest, path, MOST_BYTES, PackError)
+    return digest.hexdigest()
 
 
 def pack_names(root: Path = PACKS) -> list[str]:
@@ -225,23 +263,29 @@ def load_pack(name: str | Path) -> Pack:
 
     Raises
     ------
-    PackError : there is none, or its ``pack.json`` is not one of this schema version.
+    PackError : there is none, or its ``pack.json`` is not one of this schema version. See
+        :func:`ti_core.reference.manifest.check_pack_record`.
     """
     folder = PACKS / name if isinstance(name, str) and (PACKS / name / "pack.json").is_file() else Path(name)
     path = folder / "pack.json"
-    if not path.is_file():
+    if not _exists(path):
         known = ", ".join(pack_names()) or "none"
-        raise PackError(f"There is no reference pack {str(name)!r}; bundled are: {known}.")
+        raise PackError(f"There is no reference pack {shown(str(name))!r}; bundled are: {known}.")
+    text = read_plain(path, LARGEST_RECORD, PackError)
     try:
-        text = path.read_bytes()
-        record = json.loads(text)
-        if record["schema_version"] != SCHEMA_VERSION:
-            raise PackError(
-                f"Pack {folder.name!r} has schema version {record['schema_version']};"
-                f" this program reads {SCHEMA_VERSION}."
-            )
-        members = tuple(Member(**m) for m in record["members"])
-        record["name"], record["class_names"], record["input_shape"], record["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise PackError(f"{folder.name}/pack.json is not the record of a reference pack: {error}.") from error
+        record = parse(text)
+    except ValueError as error:
+        raise PackError(
+            f"{shown(folder.name)}/pack.json is not the record of a reference pack: {shown(str(error), 200)}."
+        ) from error
+    check_pack_record(record, folder.name)
+    members = tuple(Member(**m) for m in record["members"])
     return Pack(folder, record, hashlib.sha256(text).hexdigest(), members)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        # The name is too long, or holds a null character.
+        return False

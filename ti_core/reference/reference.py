@@ -119,7 +119,7 @@ class Reference:
         """The stacked evidence of the fitted members (or of those held out from fitting)."""
         if self.serves_baseline(stream):
             rows = self.pack.where(fitted=not held_out)
-            return {k: v[rows] for k, v in self.pack.baseline[stream.name].items()}
+            return {k: v[rows] for k, v in self.pack.evidence_of(stream.name).items()}
         key = (stream.name, probes_digest(probes) if stream.on_probes else "", held_out)
         if key not in self._stacks:
             members = [m for m in self.pack.members if m.held_out == held_out]
@@ -149,7 +149,8 @@ class Reference:
 
     def matrix(self, stream: Stream, stacked: Evidence) -> tuple[tuple[str, ...], Array]:
         """Feature names and features ``R x F`` of the fitted members."""
-        features = stream.features(stacked, self.clean(stacked), self.labels == "clean")
+        with self.pack.faults_of(stream.name):
+            features = stream.features(stacked, self.clean(stacked), self.labels == "clean")
         return features.names, features.matrix
 
     def paper_detector(self, stream: Stream, stacked: Evidence) -> Detector:
@@ -171,10 +172,11 @@ class Reference:
         found: dict[str, Array] = {}
         for stream in streams:
             fitted = stacked[stream.name]
-            if own is None:
-                scores = self._class_scores_of_fitted(stream, fitted)
-            else:
-                scores = stream.class_scores(own[stream.name], self.clean(fitted))
+            with self.pack.faults_of(stream.name):
+                if own is None:
+                    scores = self._class_scores_of_fitted(stream, fitted)
+                else:
+                    scores = stream.class_scores(own[stream.name], self.clean(fitted))
             if scores is not None:
                 found[stream.name] = scores
         return found

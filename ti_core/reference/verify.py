@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ti_core.errors import PackError
+from ti_core.reference.judge import Judge
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.streams import make_streams
@@ -46,6 +47,7 @@ def verify_pack(
             f"The evidence of {', '.join(stale)} is of another version of the program; pack renew makes it anew."
         ]
     reference = Reference(pack, settings, Cache(None))
+    _load_detectors(reference)
     context = reference.context(reference.probes())
     for index in chosen:
         member = pack.members[index]
@@ -53,17 +55,29 @@ def verify_pack(
         scores = pack.scores(member)
         for stream in streams:
             arrays = stream.evidence(scores, context)
-            known = {key: values[index] for key, values in pack.baseline[stream.name].items()}
+            known = {key: values[index] for key, values in pack.evidence_of(stream.name).items()}
             for key in arrays:
-                value, recorded = searched_part(arrays[key], known), searched_part(known[key], known)
-                difference = np.median(
-                    np.abs(value - recorded) / (np.abs(recorded) + 1e-3 * np.abs(recorded).max() + 1e-9)
-                )
+                with pack.faults_of(stream.name):
+                    value, recorded = searched_part(arrays[key], known), searched_part(known[key], known)
+                    difference = np.median(
+                        np.abs(value - recorded) / (np.abs(recorded) + 1e-3 * np.abs(recorded).max() + 1e-9)
+                    )
                 if not difference <= EVIDENCE_TOLERANCE:
                     found.append(f"{member.id}: {stream.name} evidence {key} differs by {difference:.1%}.")
         say(f"{member.id}: " + (" ".join(found) if found else "accuracy, attack and evidence as recorded."))
         problems += found
     return problems
+
+
+def _load_detectors(reference: Reference) -> None:
+    """Load the pack's detectors. Raises PackError for one that is damaged or does not fit the evidence."""
+    if not reference.pack.record["detectors"]:
+        return
+    streams = make_streams(reference.settings)
+    judge = Judge(reference, streams, {s.name: reference.evidence(s, None) for s in streams})
+    for detector in (judge.paper, judge.joint):
+        if detector is not None and not np.isfinite(detector.logit(detector.reference)).all():
+            raise PackError(f"A detector of pack {reference.pack.name!r} gives no finite log-odds.")
 
 
 def stale_streams(pack: Pack) -> tuple[str, ...]:

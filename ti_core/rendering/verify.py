@@ -15,11 +15,11 @@ from typing import Any
 from ti_core.errors import PackError
 from ti_core.rendering.check import DIFFERS, HOLDS, NOT_COMPARED, Check
 from ti_core.rendering.page_checks import own_checks
-from ti_core.results.groups import DIGEST
 from ti_core.results.reading import read_report
 from ti_core.results.report import Report, percent
 from ti_core.settings import Settings
 from ti_core.system.code_digest import code_digest
+from ti_core.system.records import DIGEST
 from ti_core.text import shown
 
 __all__ = ["DIFFERS", "HOLDS", "NOT_COMPARED", "Check", "Verification", "compare_verdicts", "verify_report"]

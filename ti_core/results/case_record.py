@@ -9,10 +9,11 @@ from pydantic import Field, create_model, model_validator
 
 from ti_core.errors import CaseError
 from ti_core.results.case import CASE_VERSION
-from ti_core.results.groups import ISO, Digest, Group, Name, Number, Text, matching
+from ti_core.results.groups import ISO
 from ti_core.results.limits import check_plain
 from ti_core.results.report import report_record
-from ti_core.results.schema import Schema
+from ti_core.system.records import Digest, Group, Name, Number, Text, matching
+from ti_core.system.schema import Schema
 
 
 class DecisionRecord(Group):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ti_core.errors import CaseError
-from ti_core.results.groups import NAME
+from ti_core.system.records import NAME
 
 if TYPE_CHECKING:
     from ti_core.results.case import Array, Case

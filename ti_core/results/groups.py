@@ -11,31 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    InstanceOf,
-    StrictFloat,
-    StrictInt,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from ti_core.errors import SettingsError
+from ti_core.reference.manifest import Performance
 from ti_core.settings import Settings
+from ti_core.system.records import NAME, Digest, Group, Name, Number, Text, Whole, absent
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,80}")
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d|Z)?|")
-DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class Group(BaseModel):
-    """A group of fields: no unknown field, no conversion of types, no infinite number."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -48,22 +32,6 @@ class Shaped:
         return handler.generate_schema(self.shape)
 
 
-def matching(pattern: re.Pattern[str]) -> AfterValidator:
-    """Annotation: the whole text matches ``pattern``."""
-
-    def check(text: str) -> str:
-        if pattern.fullmatch(text) is None:
-            raise ValueError("it has letters or a length that it cannot have")
-        return text
-
-    return AfterValidator(check)
-
-
-def absent(says: str) -> Any:
-    """A field that need not be there; ``says`` describes it. Where it is there, null is refused like any other type."""
-    return Field(default=None, description=says)
-
-
 def as_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same values. Raises :class:`ValueError` unless they are valid settings."""
     try:
@@ -71,14 +39,6 @@ def as_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
     except (SettingsError, TypeError) as error:
         raise ValueError(str(error)) from error
     return values
-
-
-# A text may hold lone surrogates, which pydantic's own type refuses: names of files hold them.
-Text = InstanceOf[str]
-Name = Annotated[Text, matching(NAME), Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
-Digest = Annotated[Text, matching(DIGEST), Field(json_schema_extra={"pattern": f"^{DIGEST.pattern}$"})]
-Number = StrictFloat
-Whole = StrictInt
 
 
 class Occlusion(Group):
@@ -170,24 +130,6 @@ class Inspected(Group):
     )
     preprocessing: Preprocessing = Field(description="How images are made for the network.")
     clean_accuracy: Number | None = Field(description="On the labelled images; null without labels.")
-
-
-class Performance(Group):
-    """Performance for one kind of trigger, "blend" or "patch"."""
-
-    streams: Text = Field(description='"joint", or "saliency" where no deep stream took part.')
-    kind: Text = Field(description="The kind of trigger.")
-    family: Text = Field(description="How the trojaned models were made.")
-    clean: Whole = Field(description="Number of clean models tested.")
-    trojaned: Whole = Field(description="Number of trojaned models tested.")
-    auc: Number = Field(description="Area under the ROC curve, 0 to 1.")
-    low: Number = Field(description="Lower end of its 95 % interval.")
-    high: Number = Field(description="Upper end of its 95 % interval.")
-    accuracy: Number = Field(description="Balanced accuracy at the pack's threshold.")
-    found: Number = Field(description="Share of the trojaned models called backdoored.")
-    false_alarms: Number = Field(description="Share of the clean models called backdoored.")
-    clean_called: Number = Field(description="Share of the clean models called clean.")
-    target: Number | None = Field(description="Of those found, the share whose target class is right.")
 
 
 class OwnImages(Group):

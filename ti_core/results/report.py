@@ -13,21 +13,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import AfterValidator, create_model, model_validator
 from pydantic import Field as Described
 
-from ti_core.results.groups import (
-    Digest,
-    Group,
-    Inspected,
-    Number,
-    ReferencePack,
-    Shaped,
-    Streams,
-    Text,
-    as_settings,
-)
+from ti_core.results.groups import Inspected, ReferencePack, Shaped, Streams, as_settings
 from ti_core.results.limits import check_plain
-from ti_core.results.schema import Schema
 from ti_core.results.sealed import seal_of
 from ti_core.system.code_digest import code_digest
+from ti_core.system.records import Digest, Group, Number, Text
+from ti_core.system.schema import Schema
 from ti_core.text import shown
 from ti_core.version import __version__
 

@@ -17,10 +17,12 @@ from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.system.folders import private_folder
 from ti_core.worker import Event, Job
+from ti_core.worker.pack_jobs import cache_of
 from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import ResultError
 
 if TYPE_CHECKING:
+    from ti_core.reference.pack import Pack
     from ti_core.results.case import Case
 
 LARGEST_REPORT = 20_000_000
@@ -35,7 +37,7 @@ def for_model(request: InspectionRequest, path: Path, digest: str) -> Inspection
 
     A model that takes over its process could write anything into the cache. In a cache of its own it cannot falsify
     another model's verdict. Only if the reference models' evidence has to be computed, which takes minutes, do models
-    at the same settings share a cache.
+    at the same settings share a cache. A pack that does not come with the program has caches of its own.
     """
     own = request.with_(model=str(path.absolute()), digest=digest)
     if request.cache:
@@ -43,6 +45,8 @@ def for_model(request: InspectionRequest, path: Path, digest: str) -> Inspection
         with suppress(OSError):
             # The worker reports a folder that cannot be made.
             private_folder(root)
+        if stranger := _stranger(request.pack):
+            root = cache_of(stranger, root)
         if _computes_reference(request):
             folder = root / "settings" / Settings.parse(request.settings).digest("probes")
         else:
@@ -50,6 +54,18 @@ def for_model(request: InspectionRequest, path: Path, digest: str) -> Inspection
         _forget(folder.parent)
         own = own.with_(cache=str(folder))
     return own
+
+
+def _stranger(name: str | None) -> Pack | None:
+    """The pack of that name or folder if it does not come with the program."""
+    from ti_core.reference.known import is_known
+    from ti_core.reference.pack import load_pack
+
+    with suppress(PackError):
+        # The worker reports a pack that cannot be read.
+        if name is not None and not is_known(found := load_pack(name)):
+            return found
+    return None
 
 
 def _computes_reference(request: InspectionRequest) -> bool:

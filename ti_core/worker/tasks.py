@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ti_core.stream_registry import STREAMS
 from ti_core.system.progress import StageProgress
+from ti_core.worker import pack_tasks
 from ti_core.worker.request import InspectionRequest
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ TASKS: dict[str, Task] = {
         inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening"), ("captum.attr",)
     ),
     "describe": Task(describe, ("ti_core.loading",)),
+    "verify pack": Task(pack_tasks.verify, ("torch", "ti_core.reference.verify")),
+    "evaluate pack": Task(pack_tasks.evaluate, ("torch", "ti_core.evaluation.measure")),
 }
 
 WARM = (

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.errors import DataError
-from ti_core.reference.own_images import UNREADABLE
 from ti_core.reference.picture_files import IMAGE_ENDINGS, MOST_ARCHIVE, Picture, opened, opener
+from ti_core.system.arrays import ArraysError, ArraysFile
 from ti_core.system.plain_files import open_plain
 
 
@@ -54,13 +54,11 @@ def load_data(path: Path, size: int | None = None, seed: int = 0) -> ImageData:
     if path.is_dir():
         return _from_folder(path, size or 32, seed)
     try:
-        with (
-            open_plain(path, MOST_ARCHIVE, DataError) as file,
-            np.load(file, allow_pickle=False) as z,
-        ):
+        with open_plain(path, MOST_ARCHIVE, DataError) as file:
+            z = ArraysFile(file, MOST_ARCHIVE)
             arrays = {k: z[k] for k in ("x_train", "y_train", "x_test", "y_test", "class_names")}
-    except UNREADABLE as error:
-        raise DataError(f"{path.name} is no image data set: {error}") from error
+    except ArraysError as error:
+        raise DataError(f"{path.name} is no image data set: {error}.") from error
     for key in ("x_train", "x_test"):
         if arrays[key].dtype != np.uint8 or arrays[key].ndim not in (3, 4):
             raise DataError(f"{path.name}: {key} must be uint8 of shape N x H x W or N x H x W x C.")

@@ -1,0 +1,367 @@
+"""Packs that a stranger made: whatever is in them, each command answers with one sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.loading.test_fuzz import damaged
+from ti_core.cli.main import main
+from ti_core.errors import PackError
+from ti_core.reference.judge import Judge
+from ti_core.reference.known import KNOWN, is_known
+from ti_core.reference.pack import Pack, file_digest, load_pack, pack_names
+from ti_core.reference.reference import Reference
+from ti_core.reference.verify import verify_pack
+from ti_core.streams import make_streams
+from ti_core.system.cache import Cache
+from ti_core.worker import inspection_job
+from ti_core.worker.pack_jobs import cache_of
+from ti_core.worker.request import InspectionRequest
+
+Record = dict[str, Any]
+
+
+@pytest.fixture
+def copy(tiny_pack: Pack, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_pack.folder, tmp_path / "copy"))
+
+
+def record_of(folder: Path) -> Record:
+    found: Record = json.loads((folder / "pack.json").read_text())
+    return found
+
+
+def with_right_digests(folder: Path) -> Path:
+    """A stranger's pack names the digests of its own files."""
+    record = record_of(folder)
+    record["files"] = {name: file_digest(folder / name) for name in record["files"]}
+    (folder / "pack.json").write_text(json.dumps(record))
+    return folder
+
+
+def open_everything(folder: Path) -> None:
+    """Read all that a pack holds but CatBoost's files, which this process must not open."""
+    pack = load_pack(folder)
+    assert len(pack.images) == len(pack.labels)
+    reference = Reference(pack, pack.settings, Cache(None))
+    for stream in make_streams(pack.settings):
+        stacked = reference.evidence(stream, None)
+        reference.matrix(stream, stacked)
+        reference.class_scores([stream], {stream.name: stacked})
+    pack.scores(reference.maker())
+    for member in pack.members:
+        pack.trigger(member)
+
+
+def refused(work: Callable[[], object]) -> str:
+    with pytest.raises(PackError) as caught:
+        work()
+    sentence = str(caught.value)
+    assert 10 < len(sentence) < 1000 and "\n" not in sentence and sentence.endswith(".")
+    return sentence
+
+
+def test_a_sound_pack_of_a_stranger_opens(copy: Path) -> None:
+    open_everything(copy)
+
+
+RECORDS: dict[str, Callable[[Record], object]] = {
+    "an unknown field": lambda r: r.update(extra=1),
+    "no members": lambda r: r.update(members=[]),
+    "a member that is none": lambda r: r["members"].append(3),
+    "a member twice": lambda r: r["members"].append(r["members"][0]),
+    "an id with a slash": lambda r: r["members"][0].update(id="../x"),
+    "accuracy as text": lambda r: r["members"][0].update(clean_accuracy="high"),
+    "accuracy beyond 1": lambda r: r["members"][0].update(clean_accuracy=7.0),
+    "no fitted trojan": lambda r: [m.update(held_out=m["label"] != "clean") for m in r["members"]],
+    "a trojan without a target": lambda r: [m.pop("target_class", 0) for m in r["members"]],
+    "a target beyond the classes": lambda r: [
+        m.update(target_class=99) for m in r["members"] if m["label"] != "clean"
+    ],
+    "a clean member with a target": lambda r: [
+        m.update(target_class=0) for m in r["members"] if m["label"] == "clean"
+    ],
+    "a trigger that is no plan": lambda r: [
+        m.update(trigger={"kind": "patch", "pattern": "x", "alpha": 1.0})
+        for m in r["members"]
+        if m["label"] == "patch"
+    ],
+    "a huge option": lambda r: r["members"][0]["options"].update(hidden=[10**9]),
+    "a huge depth": lambda r: r["members"][0]["options"].update(depth=10**4),
+    "an option that is a group": lambda r: r["members"][0]["options"].update(hidden={"a": 1}),
+    "one class": lambda r: r.update(class_names=["a"]),
+    "huge images": lambda r: r.update(input_shape=[3, 10**6, 10**6]),
+    "a shape that is none": lambda r: r.update(input_shape="12"),
+    "unknown settings": lambda r: r["settings"].update(colour="blue"),
+    "settings that are none": lambda r: r.update(settings=[]),
+    "a file elsewhere": lambda r: r["files"].update({"../pack.json": "0" * 64}),
+    "a digest that is none": lambda r: r["files"].update({"images.npz": "x"}),
+    "a probability beyond 1": lambda r: r["detectors"]["saliency"].update(out_of_fold=[1.5]),
+    "weights without features": lambda r: r["detectors"]["detector"]["linear"].update(weights=[1.0]),
+    "no reach": lambda r: r["detectors"]["saliency"].update(reach=0.0),
+    "no calibration": lambda r: r["detectors"]["saliency"].pop("calibration"),
+    "a table that is none": lambda r: r.update(table=[{"auc": "good"}]),
+    "another version": lambda r: r.update(schema_version=2),
+    "a name with escapes": lambda r: r.update(name="a\x1b[31m"),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_with_anything_odd_is_refused(name: str, copy: Path) -> None:
+    record = record_of(copy)
+    RECORDS[name](record)
+    (copy / "pack.json").write_text(json.dumps(record))
+    assert "\x1b" not in refused(lambda: load_pack(copy))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 200_000,
+        b'{"members": ' * 5_000,
+        b'{"schema_version": 1, "schema_version": 1}',
+        b'{"schema_version": NaN}',
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b'"x"',
+    ],
+)
+def test_a_record_that_is_no_plain_json_is_refused(text: bytes, copy: Path) -> None:
+    (copy / "pack.json").write_bytes(text)
+    refused(lambda: load_pack(copy))
+
+
+def npz(folder: Path, name: str, **arrays: np.ndarray) -> None:
+    np.savez(folder / name, **arrays)
+
+
+def declares_16_tib(folder: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 44, 1, 12, 12)}
+    )
+    with zipfile.ZipFile(folder / "images.npz", "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + b"0")
+        archive.writestr("labels.npy", header.getvalue() + b"0")
+
+
+def objects(folder: Path) -> None:
+    made = io.BytesIO()
+    np.lib.format.write_array(made, np.array([{}], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(folder / "images.npz", "w") as archive:
+        archive.writestr("images.npy", made.getvalue())
+        archive.writestr("labels.npy", made.getvalue())
+
+
+def other_images(folder: Path) -> None:
+    npz(folder, "images.npz", images=np.zeros((4, 1, 9, 9), np.uint8), labels=np.zeros(4, int))
+
+
+def other_labels(folder: Path) -> None:
+    npz(folder, "images.npz", images=np.zeros((4, 1, 12, 12), np.uint8), labels=np.array([0, 1, 2, 99]))
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, np.ndarray]], object]) -> None:
+    arrays = dict(np.load(folder / "baseline.npz"))
+    change(arrays)
+    np.savez(folder / "baseline.npz", **arrays)
+
+
+def truncated(name: str) -> Callable[[Path], None]:
+    def cut(folder: Path) -> None:
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[: len(data) // 2])
+
+    return cut
+
+
+def no_finite_weights(folder: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    zoo = load_file(folder / "zoo.safetensors")
+    save_file(
+        {k: np.full_like(v, np.nan) if v.dtype == np.float16 else v for k, v in zoo.items()},
+        folder / "zoo.safetensors",
+    )
+
+
+def other_architecture(name: str, **options: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        record = record_of(folder)
+        for member in record["members"]:
+            member.update(architecture=name)
+            member["options"].update(options)
+        (folder / "pack.json").write_text(json.dumps(record))
+
+    return change
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "16 TiB of images": declares_16_tib,
+    "objects": objects,
+    "images of another size": other_images,
+    "labels of no class": other_labels,
+    "half of the images": truncated("images.npz"),
+    "half of the evidence": truncated("baseline.npz"),
+    "half of the weights": truncated("zoo.safetensors"),
+    "an empty zoo": lambda f: (f / "zoo.safetensors").write_bytes(b"") and None,
+    "evidence of fewer members": lambda f: rewritten(
+        f, lambda a: [a.update({k: v[:3]}) for k, v in a.items() if v.ndim]
+    ),
+    "evidence with NaN": lambda f: rewritten(
+        f, lambda a: [a.update({k: np.full_like(v, np.nan)}) for k, v in a.items() if v.ndim]
+    ),
+    "evidence of another shape": lambda f: rewritten(
+        f, lambda a: [a.update({k: v.reshape(len(v), -1)[:, :1]}) for k, v in a.items() if v.ndim]
+    ),
+    "no evidence": lambda f: rewritten(f, lambda a: a.clear()),
+    "exponents beyond all numbers": lambda f: rewritten(
+        f, lambda a: [a.update({k: np.array(30_000, np.int16)}) for k, v in a.items() if not v.ndim]
+    ),
+    "weights that are not finite": no_finite_weights,
+    "an unknown architecture": other_architecture("alexnet"),
+    "unknown options": other_architecture("mlp", width=3),
+    "wider networks than the weights": other_architecture("mlp", hidden=[60_000, 60_000]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_with_anything_odd_is_refused(name: str, copy: Path) -> None:
+    """The digests are right: a stranger's pack names those of its own files."""
+    FILES[name](copy)
+    refused(lambda: open_everything(with_right_digests(copy)))
+
+
+@pytest.mark.parametrize("name", ["pack.json", "images.npz", "baseline.npz", "zoo.safetensors"])
+def test_a_mutated_file_opens_or_is_refused(name: str, copy: Path) -> None:
+    """What a process opens that is not confined. Most damages of numbers cannot be told from other numbers."""
+    data, rng = (copy / name).read_bytes(), random.Random(name)
+    outcomes = []
+    for _ in range(25):
+        (copy / name).write_bytes(damaged(data[:4000], rng) + data[4000:])
+        try:
+            open_everything(copy if name == "pack.json" else with_right_digests(copy))
+            outcomes.append(True)
+        except PackError as error:
+            assert 10 < len(str(error)) < 1000
+            outcomes.append(False)
+    assert not all(outcomes)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "text"])
+def test_a_damaged_model_of_catboost_is_an_error_and_never_ends_this_process(
+    damage: str, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "saliency.cbm"
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        del data[len(data) // 2 :]
+    elif damage == "flipped":
+        for at in range(8, len(data), 7):
+            data[at] ^= 0xFF
+    else:
+        data[:] = b"no model"
+    path.write_bytes(bytes(data))
+    with_right_digests(copy)
+    assert main(["pack", "verify", str(copy), "--members", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("trojaninterpret: ") and "Traceback" not in error
+
+
+def test_every_command_that_takes_a_pack_answers_in_a_sentence(
+    copy: Path, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects(copy)
+    shutil.copyfile(copy / "images.npz", copy / "baseline.npz")
+    with_right_digests(copy)
+    model, pack = str(tiny_models["clean"]), str(copy)
+    for command in (
+        ["pack", "verify", pack],
+        ["evaluate", "--pack", pack],
+        ["inspect", model, "--pack", pack],
+        ["scan", model, "--pack", pack],
+    ):
+        assert main(command) == 2, command
+        said = capsys.readouterr()
+        assert ".npz of pack 'bars' cannot be used" in said.err + said.out and "Traceback" not in said.err
+    (copy / "pack.json").write_text("[" * 100_000)
+    for command in (["pack", "info", pack], ["pack", "verify", pack], ["inspect", model, "--pack", pack]):
+        assert main(command) == 2, command
+        assert "nested too deeply" in capsys.readouterr().err
+
+
+def test_a_sound_pack_is_verified_and_evaluated_in_the_worker(
+    copy: Path, tiny_pack: Pack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ti_core.cli.tables import evaluation_text
+    from ti_core.evaluation import evaluate
+    from ti_core.reference import verify
+
+    def here(*_: object) -> None:
+        raise AssertionError("only the worker opens a stranger's pack")
+
+    rows = evaluate(tiny_pack)
+    monkeypatch.setattr(verify, "verify_pack", here)
+    monkeypatch.setattr("ti_core.detector.metamodels.load_trees", here)
+    assert main(["pack", "verify", str(copy), "--members", "2"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("accuracy, attack and evidence as recorded") == 2 and "verifies" in said
+    assert main(["evaluate", "--pack", str(copy)]) == 0
+    assert capsys.readouterr().out.strip() == evaluation_text(tiny_pack, rows).strip()
+    assert main(["pack", "verify", str(copy), "--members", "-1"]) == 2
+
+
+def fewer_features(detector: Record) -> None:
+    detector["features"].pop()
+    if "linear" in detector:
+        detector["linear"]["weights"].pop()
+        detector["linear"]["centre"].pop()
+
+
+@pytest.mark.parametrize("change", [fewer_features, lambda detector: detector.update(out_of_fold=[0.5])])
+def test_a_detector_that_does_not_fit_the_evidence_is_an_error(
+    change: Callable[[Record], None], copy: Path
+) -> None:
+    record = record_of(copy)
+    for detector in record["detectors"].values():
+        change(detector)
+    (copy / "pack.json").write_text(json.dumps(record))
+    assert "does not fit" in refused(lambda: verify_pack(load_pack(copy), 1))
+
+
+def test_the_packs_that_come_with_the_program_are_known_by_their_digests(copy: Path) -> None:
+    """After a pack was built anew, ti_core/reference/known.py holds the new digest of its pack.json."""
+    assert {name: load_pack(name).sha256 for name in pack_names()} == KNOWN
+    assert not is_known(load_pack(copy))
+
+
+def test_a_strangers_pack_has_a_cache_of_its_own(copy: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+
+    def cache(pack: str | None) -> Path:
+        asked = InspectionRequest(pack=pack, cache=str(tmp_path / "cache"))
+        return Path(inspection_job.for_model(asked, model, "0" * 64).cache or "")
+
+    own = cache_of(load_pack(copy), tmp_path / "cache")
+    assert cache(str(copy)).is_relative_to(own) and not cache("mnist").is_relative_to(own.parent)
+    assert cache("mnist") == cache(None)
+    assert cache(str(tmp_path / "nowhere")) == cache(None), "the worker reports a pack that is not there"
+
+
+def test_a_judge_of_a_sound_pack_gives_finite_log_odds(tiny_pack: Pack) -> None:
+    reference = Reference(tiny_pack, tiny_pack.settings, Cache(None))
+    streams = make_streams(tiny_pack.settings)
+    judge = Judge(reference, streams, {s.name: reference.evidence(s, None) for s in streams})
+    assert judge.paper is not None and judge.joint is not None
+    assert np.isfinite(judge.paper.logit(judge.paper.reference)).all()

@@ -1,0 +1,60 @@
+"""The tasks of a worker process on a reference pack that does not come with the program.
+
+CatBoost trusts its files, so that a damaged one can crash the process that opens it or worse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ti_core.system.progress import StageProgress
+
+Partial = Callable[[str], None]
+
+VERIFIED, EVALUATED = "verified.json", "evaluated.json"
+
+
+def verify(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+    """Verify a pack. Writes ``verified.json``: what was said on the way, and the problems.
+
+    The request: "pack" (folder), "members" (how many to recompute; 0 for all).
+    """
+    from ti_core.reference.pack import load_pack
+    from ti_core.reference.verify import verify_pack
+    from ti_core.system.memory import keep_freed_memory
+
+    keep_freed_memory()
+    pack = load_pack(Path(request["pack"]))
+    said: list[str] = []
+    steps = 1 + (request["members"] or len(pack.members))
+
+    def say(line: str) -> None:
+        said.append(line)
+        progress("verifying", min(1.0, len(said) / steps))
+
+    problems = verify_pack(pack, request["members"] or None, say)
+    (folder / VERIFIED).write_text(json.dumps({"said": said, "problems": problems}), encoding="utf-8")
+
+
+def evaluate(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+    """Evaluate a pack. Writes ``evaluated.json``: ``measured``, see :mod:`ti_core.evaluation.measure`.
+
+    The request: "pack" (folder), "settings" (those asked for), "measurement" (fields of
+    :class:`~ti_core.evaluation.measure.Measurement`), "cache".
+    """
+    from ti_core.evaluation.measure import Measurement
+    from ti_core.reference.pack import load_pack
+    from ti_core.system.cache import Cache
+    from ti_core.system.memory import keep_freed_memory
+
+    keep_freed_memory()
+    pack = load_pack(Path(request["pack"]))
+    cache = Cache(Path(request["cache"]))
+    wanted = Measurement(**request["measurement"])
+    measured = wanted.of(pack, pack.settings_with(request["settings"]), cache, progress)
+    cache.close()
+    text = f'{{"measured": {wanted.as_json(measured)}}}'
+    (folder / EVALUATED).write_text(text, encoding="utf-8")
