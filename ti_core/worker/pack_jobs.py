@@ -51,7 +51,9 @@ def evaluate_apart(pack: Pack, asked: dict[str, Any], wanted: Measurement, tell:
     ------
     PackError : as :func:`verify_apart`.
     """
-    request = {"settings": asked, "measurement": vars(wanted), "cache": str(cache_of(pack, default_folder()))}
+    request: dict[str, Any] = {"settings": asked, "measurement": vars(wanted)}
+    if root := default_folder():
+        request["cache"] = str(cache_of(pack, root))
     found = _done(pack, "evaluate pack", request, EVALUATED, tell)
     return wanted.from_json(found.get("measured", {}), pack.name)
 

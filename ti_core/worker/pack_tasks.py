@@ -43,7 +43,7 @@ def evaluate(request: dict[str, Any], folder: Path, progress: StageProgress, par
     """Evaluate a pack. Writes ``evaluated.json``: ``measured``, see :mod:`ti_core.evaluation.measure`.
 
     The request: "pack" (folder), "settings" (those asked for), "measurement" (fields of
-    :class:`~ti_core.evaluation.measure.Measurement`), "cache".
+    :class:`~ti_core.evaluation.measure.Measurement`), "cache" (folder; none without it).
     """
     from ti_core.evaluation.measure import Measurement
     from ti_core.reference.pack import load_pack
@@ -52,7 +52,7 @@ def evaluate(request: dict[str, Any], folder: Path, progress: StageProgress, par
 
     keep_freed_memory()
     pack = load_pack(Path(request["pack"]))
-    cache = Cache(Path(request["cache"]))
+    cache = Cache(Path(request["cache"]) if "cache" in request else None)
     wanted = Measurement(**request["measurement"])
     measured = wanted.of(pack, pack.settings_with(request["settings"]), cache, progress)
     cache.close()
