@@ -68,7 +68,7 @@ def stopped() -> float:
     with Job.start("inspect", request) as job:
         while not job.poll() and job.state == "running":
             time.sleep(0.005)
-        pid = job._pid
+        pid = job.pid
         start = time.perf_counter()
         job.cancel()
         while Path(f"/proc/{pid}/stat").exists():

@@ -123,8 +123,11 @@ def test_a_job_is_confined_and_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     assert job.state == "done", job.error
     found = job.result_json("found.json", 100_000)
     says = job.isolation
-    assert says["network"].startswith("None:") and says["files"].startswith("Written only")
-    assert says["processes"].startswith("No other program")
+    assert says["network"].startswith("Prevented:") and "Not prevented" not in says["network"]
+    assert says["files"].startswith("Prevented: writing") and says["files"].endswith(
+        "Not prevented: reading files."
+    )
+    assert says["processes"].startswith("Prevented:") and "Not prevented" not in says["processes"]
     assert {k: v for k, v in found["tried"].items() if v == "worked"} == {}
     assert set(found["held"].values()) == {"worked"} and found["secrets"] == []
     assert (tmp_path / "kept").read_text() == "kept"

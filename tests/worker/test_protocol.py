@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from typing import Any
 
 import pytest
 
@@ -13,7 +11,6 @@ from ti_core.errors import ModelFileError
 from ti_core.text import plain
 from ti_core.worker import endings
 from ti_core.worker.child import sentence
-from ti_core.worker.confinement.isolation import _told
 from ti_core.worker.host import Host
 from ti_core.worker.limits import GIB, Limits
 from ti_core.worker.protocol import LONGEST_LINE, MalformedLineError, decode, encode
@@ -105,28 +102,6 @@ def test_limits_are_told_in_their_units() -> None:
 def test_what_stopped_a_task_is_one_sentence(error: BaseException, says: str) -> None:
     told = sentence(error)
     assert says in told and told.endswith(".") and "/a/b" not in told
-
-
-@pytest.mark.parametrize(
-    ("problems", "network", "files", "processes"),
-    [
-        (("", "", ""), "seccomp), and its own network", "Landlock)", "reached (seccomp)"),
-        (("refused", "", ""), "can be opened (seccomp).", "Landlock)", "reached (seccomp)"),
-        (("", "", "missing"), "leads nowhere (namespace).", "Landlock)", "started (Landlock)"),
-        (
-            ("refused", "too old", "missing"),
-            "Not cut off on this machine (seccomp: missing; namespace: refused)",
-            "Not confined by the kernel on this machine (Landlock: too old)",
-            "Not confined by the kernel on this machine (seccomp: missing)",
-        ),
-    ],
-)
-def test_a_means_that_the_machine_lacks_is_named(
-    problems: tuple[str, str, str], network: str, files: str, processes: str
-) -> None:
-    found: dict[str, Any] = _told(*problems).as_dict()
-    assert network in found["network"] and files in found["files"] and processes in found["processes"]
-    json.dumps(found)
 
 
 def test_where_no_process_can_be_had_both_pipes_close(monkeypatch: pytest.MonkeyPatch) -> None:

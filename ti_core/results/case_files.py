@@ -36,15 +36,9 @@ def save_case(case: Case, folder: Path, stem: str = "case") -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     blob = save({k: np.ascontiguousarray(v) for k, v in case.arrays.items()} or {"none": np.zeros(0, "f4")})
     digest = hashlib.sha256(blob).hexdigest()
-    _replace(folder / f"{stem}.safetensors", blob)
+    (folder / f"{stem}.safetensors").write_bytes(blob)
     text = json.dumps(case.as_dict() | {"arrays_sha256": digest}, indent=1, allow_nan=False)
-    _replace(folder / f"{stem}.json", text.encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    (folder / f"{stem}.json").write_bytes(text.encode())
 
 
 def load_case(folder: Path, stem: str = "case", alone: bool = False) -> Case:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class Cache:
         for _ in range(2):
             try:
                 private_folder(folder)
+                _begin(folder / "cache.db")
                 self._store = diskcache.Cache(
                     str(folder),
                     disk=BytesDisk,
@@ -148,18 +150,38 @@ class Cache:
         if self._folder is not None and _damaged(error):
             # The contents can be computed again, so a damaged database is deleted.
             for name in ("cache.db", "cache.db-wal", "cache.db-shm"):
-                with suppress(OSError):
-                    (self._folder / name).unlink()
+                _remove(self._folder / name)
 
     def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
+            with suppress(*UNUSABLE):
+                # SQLite deletes its log at the end. A confined process cannot, so it leaves an empty one.
+                store.reset("sqlite_wal_checkpoint", "truncate", update=False)
             with suppress(OSError, sqlite3.Error):
                 store.close()
 
 
 UNUSABLE = (OSError, sqlite3.Error, diskcache.Timeout, RefusedRowError, ValueError, TypeError, AttributeError)
 """Errors that diskcache raises if the database is unusable or its stored settings were changed."""
+
+
+def _begin(path: Path) -> None:
+    """Make an empty database if there is none, without a journal file: a confined process cannot delete one."""
+    if path.exists() and path.stat().st_size:
+        return
+    with closing(sqlite3.connect(path)) as database:
+        for pragma in ("journal_mode = memory", "auto_vacuum = 1", "journal_mode = wal"):
+            database.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or empty it where that is not allowed: a confined process can delete none."""
+    with suppress(OSError):
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            os.truncate(path, 0)
 
 
 def _damaged(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ti_core.errors import TrojanInterpretError
+from ti_core.worker.confinement.claims import sentences
 from ti_core.worker.confinement.isolation import die_with_parent, isolate
 from ti_core.worker.limits import Limits, hold
 from ti_core.worker.protocol import encode
@@ -41,11 +42,11 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
         os.chdir(folder)
         folders = [folder, *([cache] if cache and cache.is_dir() else [])]
-        isolation = isolate(folders, gpu)
+        means = isolate(folders, gpu)
         hold(limits, max(limits.folder_bytes, CACHE_FILE if cache else 0), address_space=not gpu)
         # Changing namespaces and capabilities may clear it.
         die_with_parent(host)
-        request["isolation"] = isolation.as_dict()
+        request["isolation"] = sentences(means)
         say.line("isolation", holds=request["isolation"])
         module, name = message["task"].split(":")
         task = getattr(importlib.import_module(module), name)

@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ti_core.system.own_memory import close_memory
 from ti_core.worker.confinement.isolation import adopt_orphans
 from ti_core.worker.protocol import LONGEST_MESSAGE
 
@@ -160,6 +161,7 @@ def _tell(fd: int, text: str) -> None:
 
 
 def main() -> None:
+    close_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         Host(asked).serve()

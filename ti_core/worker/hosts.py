@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ti_core.system.folders import library_folder
+from ti_core.system.own_memory import close_memory
 from ti_core.worker.protocol import LONGEST_MESSAGE
 
 MODULE = "ti_core.worker.host"
@@ -28,6 +29,8 @@ class Host:
     """The requesting program's handle of the running host."""
 
     def __init__(self) -> None:
+        # A job runs as the same user. This process and the host, which does the same, must be closed to it.
+        close_memory()
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             debug = bool(os.environ.get("TROJANINTERPRET_DEBUG"))

@@ -76,4 +76,4 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
         plain(text, MOST_TEXT, lines=True),
         plain(fault, 80),
     )
-    return event, {plain(k, 40): plain(v, 200) for k, v in holds.items()}
+    return event, {plain(k, 40): plain(v, MOST_TEXT) for k, v in holds.items()}

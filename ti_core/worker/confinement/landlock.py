@@ -21,8 +21,9 @@ EXECUTE, WRITE_FILE, REMOVE_DIR, REMOVE_FILE = 1 << 0, 1 << 1, 1 << 4, 1 << 5
 MAKE_REG = 1 << 8
 _MAKE = sum(1 << bit for bit in range(6, 13))
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
-KEEP_FILES = WRITE_FILE | REMOVE_FILE | MAKE_REG | TRUNCATE
-"""The rights that are needed to write plain files in a folder. Making folders, links or devices is not allowed."""
+KEEP_FILES = WRITE_FILE | MAKE_REG | TRUNCATE
+"""The rights that are needed to write plain files in a folder. Making folders, links or devices is not allowed. Neither
+is deleting or renaming: a file that is deleted while it is open takes up the disk, but no folder lists it."""
 
 
 class _Ruleset(ctypes.Structure):

@@ -43,6 +43,8 @@ OTHERS_PROCESSES = (
         "process_vm_readv",
         "process_vm_writev",
         "process_madvise",
+        "process_mrelease",
+        "pidfd_open",
         "pidfd_getfd",
         "pidfd_send_signal",
     ),
@@ -62,8 +64,15 @@ ATTRIBUTES = (
     *("utime", "utimes", "utimensat", "futimesat"),
 )
 """Calls that Landlock does not restrict."""
+NAMES = ("unlink", "unlinkat", "rename", "renameat", "renameat2")
+"""Calls that take a file's name away. A file that is still open then takes up the disk, but no folder lists it."""
 MEMORY_BESIDE = ("memfd_create", "memfd_secret", "shmget", "shmat", "msgget", "msgsnd", "semget", "mq_open")
 """Calls that allocate memory which no resource limit of the process counts."""
+TMPFILE = 0o20000000
+"""The flag of ``open`` that makes a file without a name."""
+OWNERS = {"fcntl": (8, 10, 15), "ioctl": (0x8901, 0x8902)}
+"""By call, the commands that have the kernel send signals to the owner of a file: F_SETOWN, F_SETSIG, F_SETOWN_EX;
+FIOSETOWN, SIOCSPGRP."""
 KERNEL = (
     *("io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "perf_event_open", "userfaultfd"),
     *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "open_tree", "move_mount", "fsopen"),
@@ -97,15 +106,22 @@ def forbid() -> None:
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     rules.set_attr(seccomp.Attr.CTL_TSYNC, 1)
     own, none = os.getpid(), seccomp.Arg(0, seccomp.NE, 0)
-    for name in (*NETWORK, *PROCESSES, *OTHERS_PROCESSES, *ATTRIBUTES, *MEMORY_BESIDE, *KERNEL):
+    for name in (*NETWORK, *PROCESSES, *OTHERS_PROCESSES, *ATTRIBUTES, *NAMES, *MEMORY_BESIDE, *KERNEL):
         _add(rules, no, name)
     for name in ("kill", "tgkill"):
         _add(rules, no, name, seccomp.Arg(0, seccomp.NE, own))
     _add(rules, no, "prlimit64", none)
-    # Threads are allowed, processes are not. The filter cannot see the flags of clone3. If the filter reports that
-    # clone3 is missing, the C library uses clone.
+    for name, place in (("open", 1), ("openat", 2)):
+        _add(rules, no, name, seccomp.Arg(place, seccomp.MASKED_EQ, TMPFILE, TMPFILE))
+    for name, commands in OWNERS.items():
+        for command in commands:
+            # The kernel reads only 32 bits of the command. The filter compares all 64.
+            _add(rules, no, name, seccomp.Arg(1, seccomp.MASKED_EQ, 0xFFFFFFFF, command))
+    # Threads are allowed, processes are not.
     _add(rules, no, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0))
-    _add(rules, seccomp.ERRNO(errno.ENOSYS), "clone3")
+    # The filter cannot see the flags of these calls. If they are missing, the C library uses clone and openat.
+    for name in ("clone3", "openat2"):
+        _add(rules, seccomp.ERRNO(errno.ENOSYS), name)
     rules.load()
 
 
