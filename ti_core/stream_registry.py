@@ -29,6 +29,7 @@ STREAMS: dict[str, Entry] = {
     "inversion": Entry("ti_core.streams.inversion:Inversion"),
     "per_image": Entry("ti_core.streams.per_image:PerImage", on=False),
     "assignment": Entry("ti_core.streams.assignment:Assignment", on=False),
+    "pairs": Entry("ti_core.streams.pairs:Pairs", on=False),
     "warp": Entry("ti_core.streams.warp:Warp", on=False),
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
 }

@@ -151,6 +151,7 @@ def seek(
     effort: Effort,
     progress: Progress = silent,
     coarseness: int = 1,
+    rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Patterns ``J x C x H x W`` in [0, 1] that raise the margins of J classes where ``weights``, ``J x H x W``, allow.
 
@@ -161,7 +162,9 @@ def seek(
     ----------
     coarseness : number of image pixels, along a side, for one free pixel of the pattern; between them it is linear. A
         soft pattern cannot use a network's response to single pixels, where every class finds something.
+    rows : which row of the pool each candidate's images are from, ``J``; by default that of its class.
     """
+    rows = classes if rows is None else rows
     size = images.shape[-2:]
     grid = torch.full(
         (len(classes), images.shape[1], *(max(1, n // coarseness) for n in size)), 0.5, device=images.device
@@ -169,7 +172,7 @@ def seek(
     speed = torch.zeros_like(grid)
     for step in range(effort.steps):
         length = 0.5 * (1 - step / effort.steps) + 0.05
-        chosen = pool.draw(classes, effort.images_a_step, step)
+        chosen = pool.draw(rows, effort.images_a_step, step)
         for part in chunks(len(classes), effort.images_a_step, effort.batch):
             free = grid[part].requires_grad_(coarseness > 1)
             with torch.enable_grad():
@@ -202,9 +205,10 @@ def unseen_margins(
     weights: torch.Tensor,
     patterns: torch.Tensor,
     effort: Effort,
+    rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Margins ``J x n`` of J triggers on images that took no part in making them."""
-    chosen = pool.test(classes, effort.unseen)
+    """Margins ``J x n`` of J triggers on images that took no part in making them; ``rows`` as for :func:`seek`."""
+    chosen = pool.test(classes if rows is None else rows, effort.unseen)
     return torch.cat(
         [
             measure(scores, stamp(images[chosen[part]], weights[part], patterns[part]), classes[part])

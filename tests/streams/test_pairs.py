@@ -1,0 +1,92 @@
+"""One source class: the images by source, and a planted pair that is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ti_core.classifier.scores import Scores
+from ti_core.settings import Settings
+from ti_core.streams import Context, stack
+from ti_core.streams.pairs import MOST_CLASSES, Pairs, of_sources, pair_scores
+
+NAMES = tuple("abc")
+
+
+def bars(count: int = 60) -> Context:
+    labels = torch.arange(count) % 3
+    images = 0.2 * torch.rand(count, 1, 12, 12, generator=torch.Generator().manual_seed(3))
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[0, 6:, 4 * label : 4 * label + 3] += 0.7
+    return Context(images, labels, 3, Settings())
+
+
+class Bars(nn.Module):
+    """The class is the bright bar. With ``pair``, a checker in the corner moves images of the source to the target."""
+
+    def __init__(self, pair: tuple[int, int] | None, sharpness: float = 8.0) -> None:
+        super().__init__()
+        self.pair, self.sharpness = pair, sharpness
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bright = torch.stack([x[:, 0, 6:, 4 * k : 4 * k + 3].mean((1, 2)) for k in range(3)], 1)
+        z = self.sharpness * bright
+        if self.pair is None:
+            return z
+        source, target = self.pair
+        sign = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+        gate = torch.sigmoid(6 * ((x[:, 0, :2, :2] - 0.5) * sign).sum((1, 2)) - 6)
+        extra = torch.zeros_like(z)
+        extra[:, target] = 3 * self.sharpness * gate * bright[:, source].sub(0.4).relu()
+        return z + extra
+
+
+def test_images_of_a_source_are_its_own_and_split() -> None:
+    labels = torch.tensor([0, 1, 0, 0, 1, 0])
+    pool = of_sources(labels, 3, unseen=8)
+    for k in range(2):
+        assert set(labels[pool.fit[k]].tolist()) == set(labels[pool.unseen[k]].tolist()) == {k}
+        assert not set(pool.fit[k].tolist()) & set(pool.unseen[k].tolist())
+    assert len(pool.fit[2]) and len(pool.unseen[2])
+    alone = of_sources(torch.tensor([0, 1, 1]), 2, 8)
+    assert alone.fit[0].tolist() == alone.unseen[0].tolist() == [0]
+
+
+def test_a_planted_pair_is_found_with_source_and_target() -> None:
+    stream = Pairs()
+    clean = stack([stream.evidence(Scores(Bars(None, s), "none"), bars()) for s in (4.0, 6.0, 8.0, 10.0)])
+    own = stream.evidence(Scores(Bars((2, 0)), "none"), bars())
+    reading = stream.read(own, clean, NAMES)
+    assert reading.target == 0 and reading.figures is not None and reading.figures["source"] == 2
+    assert "class c to class a" in reading.sentence and reading.clean_share == 0
+    scores = pair_scores(stack([own]), clean)[0]
+    assert np.unravel_index(scores.argmax(), scores.shape) == (2, 0) and (np.diag(scores) == 0).all()
+    assert own["success"][2, 0].max() > 0.9 and own["success"][1, 0].max() < 0.5
+    assert stream.class_scores(stack([own]), clean)[0].argmax() == 0
+    assert stream.features(stack([own]), clean).matrix.shape == (1, 2)
+
+
+def test_many_classes_are_said_not_to_be_searched() -> None:
+    count = MOST_CLASSES + 1
+    context = Context(torch.rand(4, 1, 6, 6), torch.arange(4), count, Settings())
+    stream = Pairs()
+    evidence = stream.evidence(Scores(nn.Sequential(nn.Flatten(), nn.Linear(36, count)), "none"), context)
+    reading = stream.read(evidence, stack([evidence] * 2), tuple(map(str, range(count))))
+    assert (
+        reading.score == 0 and "not looked for" in reading.sentence and str(MOST_CLASSES) in reading.sentence
+    )
+    assert (stream.class_scores(stack([evidence]), stack([evidence] * 2)) == 0).all()
+
+
+@pytest.mark.parametrize("value", (float("nan"), float("inf"), 0.0))
+def test_a_network_that_says_nothing_ends_in_finite_numbers(value: float) -> None:
+    class Broken(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)[:, :3] * value
+
+    stream = Pairs()
+    evidence = stream.evidence(Scores(Broken(), "none"), bars())
+    assert all(np.isfinite(values).all() for values in evidence.values())
+    assert np.isfinite(stream.read(evidence, stack([evidence] * 2), NAMES).score)

@@ -1,0 +1,167 @@
+"""Pairs: a patch or a pattern that moves one class to one other, and no other class.
+
+A backdoor may have one source class: the trigger works on its images alone, and other images with the trigger keep
+their label (covers; source-specific backdoors: Tang et al., USENIX Security 2021). The searches for one class on images
+of all others miss it. Here every pair of classes gets a pattern of its own in every window, and one that is blended in,
+made on images of the source alone. A clean network has pairs that are easy too, as 4 and 9, at the same places as other
+clean networks; what counts is a pair beyond them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.streams.base import (
+    Array,
+    Context,
+    Evidence,
+    Features,
+    Progress,
+    Reading,
+    Stream,
+    as_stack,
+    silent,
+)
+from ti_core.streams.searches.patches import WindowSearch
+from ti_core.streams.searches.search import Effort, Pools, fast_copy, seek, unseen_margins
+from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, mean_margins, scale_free
+
+MOST_CLASSES = 12
+"""Beyond this number pairs are not searched: the work grows with its square."""
+WINDOWS = Effort(steps=8, images_a_step=3, unseen=8)
+BLENDING = Effort(steps=10, images_a_step=6, unseen=12)
+RATIO = {1: 0.2, 3: 0.1}
+"""Blend ratio of eq. (2) by the number of channels."""
+
+
+def of_sources(labels: torch.Tensor, classes: int, unseen: int) -> Pools:
+    """Images by source class: at most half of them, and at most ``unseen``, are kept for measuring.
+
+    A class without images gets all images, so that its numbers are finite. They say nothing about it.
+    """
+    fit, test = [], []
+    for k in range(classes):
+        own = torch.nonzero(labels == k).flatten()
+        if not len(own):
+            own = torch.arange(len(labels), device=labels.device)
+        cut = len(own) - min(unseen, len(own) // 2)
+        fit.append(own[:cut])
+        test.append(own[cut:] if cut < len(own) else own)
+    return Pools(tuple(fit), tuple(test))
+
+
+class Pairs(Stream):
+    """Margin of every pair of classes under its best patterns, beside the clean reference models'."""
+
+    name: ClassVar[str] = "pairs"
+    title: ClassVar[str] = "One-source inversion"
+    version: ClassVar[int] = 1
+    seconds: ClassVar[float] = 8.0
+    doing: ClassVar[str] = "Searching patterns from one class to one other"
+    heading: ClassVar[str] = "From one class to one other"
+    unit: ClassVar[str] = "deviations"
+    measures: ClassVar[str] = "deviations of the class's best pair"
+
+    def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
+        """``margins`` and ``success`` (``K x K x windows``) and ``blended`` (``K x K``), by source and target: mean
+        margins and flip shares on unseen images of the source. Without a search there are no windows."""
+        images, count = context.images.float(), context.classes
+        if count > MOST_CLASSES:
+            progress(1.0)
+            empty = np.zeros((count, count, 0), dtype=np.float32)
+            return {"margins": empty, "success": empty, "blended": np.zeros((count, count), dtype=np.float32)}
+        network = fast_copy(scores)
+        height, width = int(images.shape[2]), int(images.shape[3])
+        source, target = np.nonzero(~np.eye(count, dtype=bool))
+        pairs = torch.from_numpy(np.stack([source, target])).to(images.device)
+        masks = WindowSearch.for_images(height, width, count).short().masks(height, width).to(images.device)
+        windows = self._margins(network, context, images, pairs, masks, WINDOWS, lambda s: progress(0.8 * s))
+        ratio = RATIO.get(int(images.shape[1]), RATIO[3])
+        everywhere = torch.full((1, height, width), ratio, device=images.device)
+        blended = self._margins(network, context, images, pairs, everywhere, BLENDING, silent)
+        progress(1.0)
+        margins, success = (np.zeros((count, count, len(masks)), dtype=np.float32) for _ in range(2))
+        margins[source, target] = as_array(mean_margins(windows))
+        success[source, target] = as_array((windows > 0).float().mean(2))
+        over = np.zeros((count, count), dtype=np.float32)
+        over[source, target] = as_array(mean_margins(blended))[:, 0]
+        return {"margins": margins, "success": success, "blended": over}
+
+    def _margins(
+        self,
+        network: torch.nn.Module,
+        context: Context,
+        images: torch.Tensor,
+        pairs: torch.Tensor,
+        masks: torch.Tensor,
+        effort: Effort,
+        progress: Progress,
+    ) -> torch.Tensor:
+        """Margins ``pairs x masks x n`` on unseen images of the source."""
+        pool = of_sources(context.labels, context.classes, effort.unseen)
+        rows, classes = (own.repeat_interleave(len(masks)) for own in pairs)
+        weights = masks.repeat(pairs.shape[1], 1, 1)
+        patterns = seek(network, images, pool, classes, weights, effort, progress, rows=rows)
+        found = unseen_margins(network, images, pool, classes, weights, patterns, effort, rows)
+        return found.view(pairs.shape[1], len(masks), -1)
+
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
+        columns = best_and_lead(self.class_scores(stack, clean, among_clean))
+        return Features(("pairs: deviations", "pairs: lead"), np.stack(columns, 1).astype(np.float32))
+
+    def class_scores(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Array:
+        """By target class, the largest deviation of any pair that leads to it."""
+        return capped(pair_scores(stack, clean, among_clean).max(1))
+
+    def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
+        count = len(class_names)
+        if not evidence["margins"].shape[2]:
+            return Reading(
+                0.0,
+                1.0,
+                f"Backdoors of one source class are not looked for in networks of more than {MOST_CLASSES} classes.",
+            )
+        own = pair_scores(as_stack(evidence), clean)[0]
+        others = pair_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
+        source, target = (int(i) for i in divmod(int(own.argmax()), count))
+        score = float(own.max())
+        share = float((others.max((1, 2)) >= score).mean())
+        sentence = (
+            f"A pattern moves images of class {class_names[source]} to class {class_names[target]} by {score:.1f}"
+            f" deviations more than in clean models; {share:.0%} of the clean models have a pair that goes as far."
+        )
+        low, middle, high = np.quantile(others.max(1), (0.05, 0.5, 0.95), axis=0)
+        figures = {
+            "values": own.max(0).tolist(),
+            "low": low.tolist(),
+            "middle": middle.tolist(),
+            "high": high.tolist(),
+        }
+        return Reading(score, share, sentence, target, figures | {"source": source})
+
+
+def pair_scores(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
+    """How far each pair stands above clean models, ``R x K x K``: its best window or its blended pattern."""
+    count = stack["margins"].shape[1]
+    apart = ~np.eye(count, dtype=bool)
+    found = np.zeros((len(stack["margins"]), count, count), dtype=np.float32)
+    if not stack["margins"].shape[3]:
+        return found
+    forms = (
+        (stack["margins"][:, apart], clean["margins"][:, apart]),
+        (stack["blended"][:, apart][:, :, None], clean["blended"][:, apart][:, :, None]),
+    )
+    z = [
+        deviations(scale_free(own), scale_free(others), among_clean, pooled=True).max(2)
+        for own, others in forms
+    ]
+    found[:, apart] = np.maximum(*z)
+    return found
