@@ -192,8 +192,10 @@ UNFIT: dict[str, tuple[Any, str]] = {
     ),
     "training": (
         lambda: _with("BatchNormalization", *[([1.0], np.float32)] * 4, training_mode=1),
-        "training mode",
+        "'big' .BatchNormalization. is in training mode: .* the others of its batch.* eval",
     ),
+    "training of old": (lambda: _old_training(), "is in training mode"),
+    "a batch that answers together": (lambda: _together(), "depends on the others"),
     "two inputs": (lambda: _two_inputs(), "has 2: 'x', 'other'"),
     "flat images": (lambda: classifier(shape=["n", 16]), "shape . x 16, not images"),
     "whole numbers": (
@@ -222,6 +224,19 @@ def _two_inputs() -> onnx.ModelProto:
     model = classifier(N("Add", ["x", "other"], ["v"]), source="v")
     model.graph.input.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [1]))
     return model
+
+
+def _old_training() -> onnx.ModelProto:
+    """Before opset 14 the outputs tell it."""
+    ones = [constant(n, [1.0]) for n in "abcd"]
+    node = N("BatchNormalization", ["x", *"abcd"], ["v", "m", "s", "own_m", "own_s"])
+    return classifier(node, source="v", constants=ones, opset=13)
+
+
+def _together() -> onnx.ModelProto:
+    """Each image less the mean of the two that go through at once."""
+    nodes = [N("ReduceMean", ["x"], ["m"], axes=[0]), N("Sub", ["x", "m"], ["v"])]
+    return classifier(*nodes, source="v", shape=[2, 1, 4, 4], opset=17)
 
 
 def _constant_scores() -> onnx.ModelProto:

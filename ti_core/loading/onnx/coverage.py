@@ -43,7 +43,7 @@ UNSUPPORTED: dict[str, str] = {
     r"test_attention_(?!.*_expanded).*(with_past|nonpad|padded_kv|ext_cache).*": CACHE,
     r"test_attention_(?!.*_expanded).*(qk_matmul|gqa_rank4_mask).*": PRODUCTS,
     r"test_attention_.*bf16.*|test_attention_4d_fp16|test_attention_4d_causal_fp16.*": HALF,
-    r"test_batchnorm_.*_training_mode": "batch norm in training mode",
+    r"test_batchnorm_.*_training_mode": "batch norm in training mode on images",
     r"test_training_dropout(_default)?(_mask)?": DROPOUT,
     r"test_maxpool_with_argmax.*": "the places of the largest values as an output",
 }

@@ -193,6 +193,12 @@ def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) 
         wanted = network(images)
         if not bool(wanted.isfinite().all()):
             raise ModelFileError("The graph's scores are not finite numbers.")
+        # Alone, the first image goes through with copies of itself in the place of the others.
+        if network.exported > 1 and not _same(network(images[:1]), wanted[:1]):
+            raise ModelFileError(
+                f"The graph takes {network.exported} images at once, and its answer to one depends on the others, so that "
+                "no image has an answer of its own. Export the network after calling eval(), for one image."
+            )
         ways = [Batching.WHOLE, Batching.REWRITTEN, *([Batching.MAPPED] if network.exported == 1 else [])]
         network.batching = next((w for w in ways if _agrees(network, w, images, wanted)), Batching.CHUNKS)
     if declared is None and network.batching is Batching.WHOLE:
@@ -206,6 +212,10 @@ def _agrees(network: OnnxNetwork, way: Batching, images: torch.Tensor, wanted: t
         scores = network(images)
     except (ModelFileError, ModelBehaviourError, RuntimeError):
         return False
+    return _same(scores, wanted)
+
+
+def _same(scores: torch.Tensor, wanted: torch.Tensor) -> bool:
     if scores.shape != wanted.shape:
         return False
     return bool((scores - wanted).abs().max() <= TOLERANCE * max(float(wanted.abs().max()), 1.0))

@@ -69,7 +69,12 @@ class Step:
             raise ModelFileError(
                 f"{self.label} makes a number of values that depends on the pixels, which is not supported."
             )
-        for i in self.operator.lists | self.operator.scalars:
+        if self.operator.of_batch(**self.keywords()) and not known[0]:
+            raise ModelFileError(
+                f"{self.label} is in training mode: it normalises each image by the others of its batch, so that no image "
+                "has an answer of its own. Export the network after calling eval()."
+            )
+        for i in self.operator.lists | self.operator.scalars | self.operator.singles:
             if i >= len(arguments) or arguments[i] is None:
                 continue
             if not known[i]:
@@ -84,7 +89,10 @@ class Step:
                         f"the limit is {limits.MAX_LIST:,}."
                     )
                 arguments[i] = arguments[i].tolist()
-            elif arguments[i].numel() == 1:
+            elif i in self.operator.singles:
+                if arguments[i].numel() == 1 and arguments[i].ndim <= arguments[0].ndim:
+                    arguments[i] = arguments[i].item()
+            elif arguments[i].ndim == 0:
                 arguments[i] = arguments[i].item()
         return arguments
 

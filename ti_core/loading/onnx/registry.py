@@ -29,9 +29,13 @@ class Operator:
     inputs : the largest number of inputs, or None for any number.
     lists : positions of inputs that are passed as Python numbers or lists of them. Their values must not
         depend on the pixels, because they decide the shape of the result.
-    scalars : positions of inputs that are passed as a Python number if they are constant and hold one number.
+    scalars : positions of inputs that are passed as a Python number if they are constant and have no dimensions.
+    singles : positions of inputs that are passed as a Python number if they are constant and hold one number, whatever
+        their dimensions. The result has those of the first input.
     of_shapes : whether the result depends on the shapes of the inputs alone.
     constant : whether all inputs must be constant, because the shape of the result depends on their values.
+    of_batch : whether, with the keywords that it is given, the result for an image depends on the other images of its
+        batch. The first input must then be constant.
     size : computes from the same arguments how many numbers the operator makes; see :mod:`.sizes`.
     wants_outputs : whether the function takes the number of outputs as the keyword ``outputs``.
     """
@@ -44,13 +48,19 @@ class Operator:
     inputs: int | None
     lists: frozenset[int]
     scalars: frozenset[int]
+    singles: frozenset[int]
     of_shapes: bool
     constant: bool
+    of_batch: Callable[..., bool]
     size: Callable[..., int]
     wants_outputs: bool
 
 
 _TABLE: dict[tuple[str, str], list[Operator]] = {}
+
+
+def _never(**_: Any) -> bool:
+    return False
 
 
 def operator(
@@ -60,8 +70,10 @@ def operator(
     domain: str = "",
     lists: Iterable[int] = (),
     scalars: Iterable[int] = (),
+    singles: Iterable[int] = (),
     of_shapes: bool = False,
     constant: bool = False,
+    of_batch: Callable[..., bool] = _never,
     size: Callable[..., int] = sizes.broadcast,
 ) -> Callable[[Function], Function]:
     """Enter a function into the table. :class:`Operator` explains the parameters."""
@@ -77,8 +89,10 @@ def operator(
             inputs=inputs,
             lists=frozenset(lists),
             scalars=frozenset(scalars),
+            singles=frozenset(singles),
             of_shapes=of_shapes,
             constant=constant,
+            of_batch=of_batch,
             size=size,
             wants_outputs="outputs" in keywords,
         )

@@ -127,8 +127,15 @@ def tile(x: Tensor, repeats: Sequence[int]) -> int:
     return x.numel() * prod(repeats)
 
 
-def of_shape(shape: Sequence[int], **_: Any) -> int:
-    return prod(shape)
+def of_shape(shape: Sequence[int] | int, **_: Any) -> int:
+    return shape if isinstance(shape, int) else prod(shape)
+
+
+def col2im(
+    x: Tensor, image_shape: Sequence[int], block_shape: Sequence[int], *, pads: Sequence[int] = (), **_: Any
+) -> int:
+    channels = x.numel() // max(prod(block_shape) * x.shape[2], 1)
+    return max(x.numel(), channels * prod(n + 2 * max((0, *pads)) for n in image_shape))
 
 
 def expand(x: Tensor, shape: Sequence[int]) -> int:

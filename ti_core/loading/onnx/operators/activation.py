@@ -96,7 +96,7 @@ def swiglu(a: Tensor, b: Tensor, *, alpha: float = 1.0) -> Tensor:
     return swish(a, alpha=alpha) * b
 
 
-@operator("Clip", scalars=(1, 2))
+@operator("Clip", singles=(1, 2))
 def clip(x: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
     if min is None and max is None:
         return x

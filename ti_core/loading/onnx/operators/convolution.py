@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -73,3 +75,30 @@ def conv_transpose(
     y = convolve(x, w, None, place.strides, 0, 0, group, place.dilations)
     y = pad_axes(y, [-p for p in before], [e - p for e, p in zip(extra, after, strict=True)], 0.0)
     return y if b is None else y + b.reshape(-1, *[1] * rank)
+
+
+@operator("Col2Im", lists=(1, 2), size=sizes.col2im)
+def col2im(
+    x: Tensor,
+    image_shape: list[int],
+    block_shape: list[int],
+    *,
+    dilations: list[int] | None = None,
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
+    """Sum of overlapping blocks: a transposed convolution whose kernels each put one element of the block."""
+    rank, cells = len(image_shape), prod(block_shape)
+    place = windows(image_shape, block_shape, strides, dilations, pads, "NOTSET")
+    if x.ndim != 3 or x.shape[2] != prod(place.counts) or x.shape[1] % cells:
+        raise ValueError(f"its input of shape {list(x.shape)} does not hold the blocks of such an image")
+    n, channels = x.shape[0], x.shape[1] // cells
+    kernels = torch.eye(cells, dtype=x.dtype, device=x.device).reshape(cells, 1, *block_shape)
+    blocks = x.reshape(n * channels, cells, *place.counts)
+    y = TRANSPOSED[rank](blocks, kernels, None, place.strides, 0, 0, 1, place.dilations)
+    missing = [
+        size + after + before - have
+        for size, before, after, have in zip(image_shape, place.before, place.after, y.shape[2:], strict=True)
+    ]
+    after = [more - end for more, end in zip(missing, place.after, strict=True)]
+    return pad_axes(y, [-p for p in place.before], after, 0.0).reshape(n, channels, *image_shape)

@@ -75,7 +75,7 @@ def modulo(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
     return remainder(a, torch.where(b == -1, torch.ones_like(b), b))  # as for Div; the remainder is always 0
 
 
-@operator("Pow", scalars=(1,))
+@operator("Pow", singles=(1,))
 def power(a: Tensor, b: Tensor | float) -> Tensor:
     return torch.pow(a, b).to(a.dtype)
 

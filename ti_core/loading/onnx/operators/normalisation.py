@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +13,16 @@ from ti_core.loading.onnx.registry import operator
 from ti_core.loading.onnx.windows import pad_axes
 
 
-@operator("BatchNormalization", size=sizes.first)
+def _in_training(*, training_mode: int = 0, **_: Any) -> bool:
+    return bool(training_mode)
+
+
+def _has_statistics(*, outputs: int, **_: Any) -> bool:
+    """Before opset 14, batch normalisation is in training mode if the node names more outputs than one."""
+    return outputs > 1
+
+
+@operator("BatchNormalization", 14, size=sizes.first, of_batch=_in_training)
 def batch_normalization(
     x: Tensor,
     scale: Tensor,
@@ -22,10 +33,45 @@ def batch_normalization(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
     training_mode: int = 0,
-) -> Tensor:
+) -> Tensor | tuple[Tensor, ...]:
+    """In training mode the statistics are those of ``x``, as networks without normalised images use it on weights."""
     if training_mode:
-        raise NotImplementedError("it is exported in training mode; export the network after calling eval()")
+        return _trained(x, scale, bias, mean, var, epsilon, momentum)[:3]
     return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
+
+
+@operator("BatchNormalization", size=sizes.first, of_batch=_has_statistics)
+def batch_normalization_by_outputs(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    outputs: int = 1,
+) -> Tensor | tuple[Tensor, ...]:
+    if _has_statistics(outputs=outputs):
+        return _trained(x, scale, bias, mean, var, epsilon, momentum)
+    return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
+
+
+def _trained(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    epsilon: float,
+    momentum: float,
+) -> tuple[Tensor, ...]:
+    """The normalised ``x``, the running mean and variance after it, and its own mean and variance."""
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    own_var, own_mean = torch.var_mean(x, dim=axes, correction=0)
+    y = F.batch_norm(x, own_mean, own_var, scale, bias, False, 0.0, epsilon)
+    running = (old * momentum + new * (1 - momentum) for old, new in ((mean, own_mean), (var, own_var)))
+    return (y, *running, own_mean, own_var)
 
 
 @operator("InstanceNormalization", size=sizes.first)

@@ -19,7 +19,7 @@ def pad_by_attribute(x: Tensor, *, pads: list[int], mode: str = "constant", valu
     return pad(x, pads, value, mode=mode)
 
 
-@operator("Pad", 11, lists=(1, 3), scalars=(2,), size=sizes.pad)
+@operator("Pad", 11, lists=(1, 3), singles=(2,), size=sizes.pad)
 def pad(
     x: Tensor,
     pads: list[int],

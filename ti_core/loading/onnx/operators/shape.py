@@ -40,7 +40,9 @@ def constant(
 
 
 @operator("ConstantOfShape", lists=(0,), size=sizes.of_shape)
-def constant_of_shape(shape: list[int], *, value: Tensor | None = None) -> Tensor:
+def constant_of_shape(shape: list[int] | int, *, value: Tensor | None = None) -> Tensor:
+    """An empty list makes a value without dimensions; a number without dimensions counts as a list of one."""
+    shape = [shape] if isinstance(shape, int) else shape
     if value is None:
         return torch.zeros(shape)
     return torch.full(shape, value.item(), dtype=value.dtype)
