@@ -15,6 +15,7 @@ from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Member, Pack
+from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
 
@@ -57,6 +58,7 @@ def trojaned(
 
 def test_the_report_has_the_contracts_fields(trojaned: Inspection) -> None:
     report = json.loads(trojaned.report.as_json())
+    assert report["pack"]["changed_settings"] == {} and "all_streams" not in report["pack"]
     assert set(report) == KEYS
     assert report["verdict"] in {"clean", "backdoored", "inconclusive"} and 0 <= report["probability"] <= 1
     assert set(report["model"]) >= {
@@ -144,6 +146,13 @@ def test_turning_quantiles_or_bins_runs_no_model(
     # Three groups of probes, one pooled histogram and two per image (maximum and quantile), five bins.
     assert sum(", bin " in name for name in names) == 3 * 3 * 5
     assert turned.rows["saliency"].shape == (len(names),)
+    pack, own = turned.report.pack, tiny_pack.settings
+    assert pack["changed_settings"] == {"quantiles": (0.5, 0.9), "bins": 8, "streams": own.streams}
+    assert pack["detects"] == tiny_pack.performance("saliency")
+    assert pack["all_streams"] == tiny_pack.performance("joint")
+    changed, weaker = turned.report.reasons[:2]
+    assert "bins 5 instead of 8" in changed and "saliency alone reaches AUC" in weaker
+    assert Report.from_dict(json.loads(turned.report.as_json())).reasons == turned.report.reasons
 
 
 def test_turning_the_probes_compares_with_reference_models_at_the_same_probes(

@@ -23,6 +23,7 @@ from ti_core.reference.choosing import understand_with
 from ti_core.reference.judge import Judge, Judgement
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference, evidence_key
+from ti_core.results.cautions import cautions, own_values
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Stream, make_streams
@@ -174,12 +175,19 @@ class Steps:
     def _report(self) -> Report:
         pack, result = self._pack, self.result
         target = target_of(result.class_scores) if self.backdoored else None
-        said = reasons(result, self._assessment, pack, target) if self._assessment else ()
+        settings = self._reference.settings
         record = {
             "name": pack.name,
             "sha256": pack.sha256,
             "detects": pack.performance(result.decided_by),
+            "changed_settings": own_values(settings, pack.settings),
         }
+        if result.detectors and not self._judge.deep_streams:
+            record["all_streams"] = pack.performance("joint")
+        said: tuple[str, ...] = ()
+        if self._assessment:
+            why = reasons(result, self._assessment, pack, target)
+            said = (*cautions(record, settings.as_dict()), *why)
         result.report = make_report(
             result,
             self._assessment,
@@ -189,7 +197,7 @@ class Steps:
             class_names=pack.class_names,
             input_shape=pack.input_shape,
             pack=record,
-            settings=self._reference.settings,
+            settings=settings,
             clock=self._clock,
             cache=self._reference.cache,
         )

@@ -28,6 +28,7 @@ from ti_core.inspection.trigger_occlusion import occlude
 from ti_core.inspection.trigger_recovery import recover_trigger
 from ti_core.loading.model import Model
 from ti_core.reference.own_images import WEAKER, OwnImages
+from ti_core.results.cautions import cautions, own_values
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
@@ -171,15 +172,23 @@ def _report(
         "count": len(own.pixels),
         "labelled": own.labels is not None,
     }
+    pack = {
+        "name": None,
+        "sha256": None,
+        "detects": {},
+        "images": images,
+        "changed_settings": own_values(settings, Settings()),
+    }
+    why = reasons_alone(result, found, assessment, own, names)
     return make_report(
         result,
         assessment,
         target_of(result.class_scores) if backdoored else None,
-        reasons_alone(result, found, assessment, own, names),
+        (*cautions(pack, settings.as_dict()), *why) if found else why,
         model=model,
         class_names=names,
         input_shape=(channels, height, width),
-        pack={"name": None, "sha256": None, "detects": {}, "images": images},
+        pack=pack,
         settings=settings,
         clock=clock,
         cache=cache,

@@ -30,6 +30,7 @@ from ti_core.rendering.repeat_command import command
 from ti_core.rendering.seal import UNSEALED, json_digest, seal
 from ti_core.rendering.templating import escaping_templates
 from ti_core.results.case import Case
+from ti_core.results.cautions import cautions
 from ti_core.results.report import LONGEST_NAME, Report
 from ti_core.text import shown
 
@@ -119,7 +120,8 @@ def _values(report: Report) -> dict[str, Any]:
     """What the template shows of a report, by the template's names."""
     images = report.pack.get("images")
     detects = report.pack.get("detects") or {}
-    compared_with = {k: v for k, v in (images or report.pack).items() if k != "detects"}
+    aside = ("detects", "all_streams", "changed_settings")
+    compared_with = {k: v for k, v in (images or report.pack).items() if k not in aside}
     return {
         "title": f"Inspection of {shown(report.model['file'], LONGEST_NAME)}",
         "report": report,
@@ -130,7 +132,8 @@ def _values(report: Report) -> dict[str, Any]:
         "compared_with": _flat(compared_with),
         "rate_headings": list(RATES.values()),
         "rates": {kind: [_short(figures.get(k)) for k in RATES] for kind, figures in detects.items()},
-        "settings": _flat(report.settings),
+        "cautions": cautions(report.pack, report.settings),
+        "settings": _settings(report),
         "limits": LIMITS_ALONE if images else LIMITS,
         "command": command(report),
         "digests": digests(report),
@@ -181,6 +184,15 @@ def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:
         else:
             rows[name] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else _short(value)
     return rows
+
+
+def _settings(report: Report) -> dict[str, str]:
+    """The settings, with the pack's own value of those that differ."""
+    own = _flat(report.pack.get("changed_settings") or {})
+    return {
+        name: f"{value} (own: {own[name]})" if name in own else value
+        for name, value in _flat(report.settings).items()
+    }
 
 
 def _short(value: Any) -> str:

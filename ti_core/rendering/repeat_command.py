@@ -11,11 +11,11 @@ from ti_core.settings import Settings
 
 def command(report: Report) -> str:
     """The command that inspects the same model with the same settings, for a shell such as bash."""
-    standard = Settings().as_dict()
+    standard, differs = Settings().as_dict(), report.pack.get("changed_settings") or {}
     changed = [
         f" --set {_quoted(f'{key}={_joined(value)}')}"
         for key, value in report.settings.items()
-        if (tuple(value) if isinstance(value, list) else value) != standard[key]
+        if key in differs or (tuple(value) if isinstance(value, list) else value) != standard[key]
     ]
     file = report.model["file"]
     file = _quoted(f"./{file}" if file.startswith("-") else file)

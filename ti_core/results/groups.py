@@ -154,6 +154,12 @@ class ReferencePack(Group):
         description="By kind of trigger, the performance on models held out from fitting."
     )
     images: OwnImages = absent("Clean images of the user's own, in place of a pack.")
+    changed_settings: Annotated[
+        dict[Text, Annotated[Any, Field(description="The pack's own value.")]], AfterValidator(as_settings)
+    ] = absent("The settings that differ from the pack's own, and with images from the program's own.")
+    all_streams: dict[Text, Performance] = absent(
+        "By kind of trigger, the pack's performance with all streams, where the verdict rests on saliency alone."
+    )
 
     @model_validator(mode="after")
     def _pack_or_images(self) -> Self:
