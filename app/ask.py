@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -14,13 +15,16 @@ from app.jobs.tickets import Ticket
 from app.store import clean_images
 from app.store.cases import home
 from app.store.sources import Source, Upload
-from ti_core.errors import PackError
+from ti_core.errors import PackError, SettingsError
 from ti_core.reference.pack import PACKS, Pack
+from ti_core.results.cautions import own_values
 from ti_core.settings import Settings
 from ti_core.worker.request import InspectionRequest
 
 PREFIX = "settings"
 """Prefix of the keys of the controls on the page Inspect."""
+LAST = "settings.last"
+"""Where a session keeps the pack and the settings that were turned for an earlier inspection."""
 MOST_CACHES = 64
 CACHE_BYTES = 4 * 1024**3
 """Maximum size of the other models' caches together, in bytes on the disk."""
@@ -33,6 +37,36 @@ def standard(name: str | None = None) -> Settings:
         return state.pack(name).settings if name else Settings()
     except PackError:
         return Settings()
+
+
+def turned() -> dict[str, Any]:
+    """The settings of the controls that differ from the pack's own; those that only change pictures are left out.
+
+    Raises
+    ------
+    SettingsError : the controls stand at something impossible.
+    """
+    chosen, own = controls.read(PREFIX), standard()
+    return {name: chosen.as_dict()[name] for name in own_values(chosen, own)}
+
+
+def start_afresh() -> None:
+    """Set the controls to the pack's own settings, after an inspection was asked for and before they are drawn.
+
+    What was turned is for one inspection. It is kept beside, so that it can be asked for again.
+    """
+    with suppress(SettingsError):
+        if changed := turned():
+            st.session_state[LAST] = (st.session_state.get("pack", ""), changed)
+    st.session_state["pack"] = st.session_state["pack.before"] = ""
+    controls.fill(PREFIX, standard())
+
+
+def as_last() -> None:
+    """Set the controls to what was turned for an earlier inspection; a callback."""
+    pack, changed = st.session_state[LAST]
+    st.session_state["pack"] = st.session_state["pack.before"] = pack
+    controls.fill(PREFIX, standard().with_(**changed))
 
 
 def wanted(pack: Pack | None) -> Settings:

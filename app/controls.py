@@ -108,29 +108,29 @@ def control(prefix: str, name: str, options: Sequence[str] | None = None) -> Any
     if own not in st.session_state:
         default = field.default
         st.session_state[own] = list(default) if isinstance(default, tuple) else default
-    meta, title = field.metadata, TITLES.get(name, name.replace("_", " ").capitalize())
+    meta, titled = field.metadata, title(name)
     common: dict[str, Any] = {"help": meta["says"], "key": own}
     if name == "quantiles":
         kept = sorted({*QUANTILES, *st.session_state[own]})
-        return st.multiselect(title, kept, format_func=lambda q: f"{q:g}", **common)
+        return st.multiselect(titled, kept, format_func=lambda q: f"{q:g}", **common)
     if name == "normalisation":
-        return st.selectbox(title, ["auto", *NORMALISATIONS], format_func=_scaling, **common)
+        return st.selectbox(titled, ["auto", *NORMALISATIONS], format_func=_scaling, **common)
     choices = options or meta.get("choices")
     if choices is not None:
         if isinstance(field.default, tuple):
-            return st.pills(title, choices, selection_mode="multi", format_func=_choice, **common)
+            return st.pills(titled, choices, selection_mode="multi", format_func=_choice, **common)
         if len(choices) <= 3:
-            return st.segmented_control(title, choices, format_func=_choice, required=True, **common)
-        return st.selectbox(title, choices, format_func=_choice, **common)
+            return st.segmented_control(titled, choices, format_func=_choice, required=True, **common)
+        return st.selectbox(titled, choices, format_func=_choice, **common)
     kind = type(field.default)
     if kind is str:
-        return st.text_input(title, **common)
+        return st.text_input(titled, **common)
     low, high = kind(meta["low"]), kind(meta["high"])
     if kind is int and high <= 512:
-        return st.slider(title, low, high, **common)
+        return st.slider(titled, low, high, **common)
     step = 1 if kind is int else None
     extra = {"format": "%g"} if kind is float else {}
-    return st.number_input(title, low, high, step=step, **extra, **common)
+    return st.number_input(titled, low, high, step=step, **extra, **common)
 
 
 def read(prefix: str) -> Settings:
@@ -155,9 +155,20 @@ def keep(prefix: str, *others: str) -> None:
             st.session_state[own] = st.session_state[own]
 
 
-def paper() -> Settings:
-    """The settings of section 5 of the paper."""
-    return Settings(**Settings.PAPER)
+def paper(own: Settings) -> Settings:
+    """These settings with those changed that section 5 of the paper fixes."""
+    return own.with_(**Settings.PAPER)
+
+
+def title(name: str) -> str:
+    """What the control of a setting is called."""
+    return TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def in_words(name: str, value: Any) -> tuple[str, str]:
+    """A setting as the page names it: the title of its control, and its value."""
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    return f"“{title(name)}”", ", ".join(map(_item, items))
 
 
 def _settled(name: str, value: Any) -> Any:
@@ -167,6 +178,12 @@ def _settled(name: str, value: Any) -> Any:
         chosen = value or []
         return tuple(sorted(chosen, key=order.index) if order else sorted(chosen))
     return default if value is None or value == "" else type(default)(value)
+
+
+def _item(value: str | int | float) -> str:
+    return (
+        _choice(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
 
 
 def _choice(value: str) -> str:

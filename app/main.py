@@ -19,7 +19,7 @@ if ROOT not in sys.path:
 import pandas  # noqa: E402, F401
 import streamlit as st  # noqa: E402
 
-from app import state, status  # noqa: E402
+from app import address, state, status  # noqa: E402
 from app.markup.page import style  # noqa: E402
 from app.server import server  # noqa: E402
 from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
@@ -61,6 +61,7 @@ def main() -> None:
     st.session_state["pages"] = {page.url_path or "inspect": page for page in pages}
     chosen = st.navigation(pages, position="top")
     if chosen.url_path not in ("", "inspect"):
+        address.leave()
         status.elsewhere(pages[0])
     chosen.run()
 

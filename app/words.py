@@ -6,6 +6,7 @@ import errno
 import re
 from datetime import datetime
 
+from app.controls import TITLES, title
 from ti_core.streams import known_stream
 from ti_core.text import without_controls
 
@@ -20,6 +21,8 @@ _FOR_THE_PAGE = (
     ("declare it with --set normalisation=NAME.", "declare it under Settings, as the normalisation."),
     ("use --device cpu.", "the processor is used instead."),
 )
+
+_SETTING = re.compile(rf"\bSetting ({'|'.join(TITLES)})\b")
 
 _DATA_SETS = {
     "mnist": "MNIST",
@@ -50,7 +53,7 @@ def for_the_page(text: str) -> str:
     """A message of the core for the page. It names the page's control instead of a command's option."""
     for before, after in _FOR_THE_PAGE:
         text = text.replace(before, after)
-    return text
+    return _SETTING.sub(lambda found: f"The setting “{title(found[1])}”", text)
 
 
 def reason(error: OSError) -> str:

@@ -106,7 +106,7 @@ def _profile(case: Case, key: str) -> Settings | None:
         turned = controls.read(prefix)
         return own.with_(**turned.of_stage("profile"))
     except SettingsError as error:
-        st.warning(words.safe(str(error)), icon=":material/warning:")
+        st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return None
 
 

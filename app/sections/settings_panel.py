@@ -7,7 +7,7 @@ from contextlib import suppress
 import streamlit as st
 
 from app import controls, state, words
-from app.ask import PREFIX, standard, wanted
+from app.ask import LAST, PREFIX, as_last, standard, turned, wanted
 from ti_core.errors import PackError, SettingsError
 
 AUTO = "chosen by the model's input and classes"
@@ -28,9 +28,10 @@ def show() -> None:
         st.button(
             "The paper's settings",
             on_click=controls.fill,
-            args=(PREFIX, controls.paper()),
+            args=(PREFIX, controls.paper(standard())),
             key="paper",
-            help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone.",
+            help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone. They"
+            " hold for the next inspection.",
         )
         st.button(
             "Defaults",
@@ -39,6 +40,13 @@ def show() -> None:
             key="defaults",
             help="The settings that the reference pack was made with.",
         )
+        if LAST in st.session_state:
+            st.button(
+                "As before",
+                on_click=as_last,
+                key="as_before",
+                help="The settings that were changed for an earlier inspection.",
+            )
     for column, (title, names) in zip(
         st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
     ):
@@ -49,9 +57,29 @@ def show() -> None:
     try:
         controls.read(PREFIX)
     except SettingsError as error:
-        st.warning(words.safe(str(error)), icon=":material/warning:")
+        st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
     cost()
+
+
+def notice() -> None:
+    """Say which settings the next inspection is made with, where they are not the pack's own."""
+    try:
+        changed, own = turned(), standard()
+    except SettingsError:
+        return
+    if changed:
+        named = []
+        for key, value in changed.items():
+            name, here = controls.in_words(key, value)
+            named.append(f"{name} {here} instead of {controls.in_words(key, getattr(own, key))[1]}")
+        st.info(
+            words.safe(
+                f"The next inspection is made with settings other than the pack's own: {'; '.join(named)}.",
+                1500,
+            ),
+            icon=":material/tune:",
+        )
 
 
 def _other_pack() -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import state, words
+from app import controls, state, words
 from app.charts import verdict
 from app.markup import page
 from ti_core.errors import PackError
 from ti_core.inspection.reasons import detection_sentences
 from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
+from ti_core.results.cautions import cautions
 from ti_core.results.report import percent
 
 
 def show(case: Case, key: str) -> None:
     report, colours = case.report, state.colours()
+    caution(case)
     st.html(page.verdict(report.verdict, words.for_the_page(report.sentence()), colours))
     if not case.finished:
         st.caption(
@@ -47,8 +49,16 @@ def show(case: Case, key: str) -> None:
         st.markdown("**Reasons**")
         # The page shows what the pack detects, and how weak its basis is, in other places.
         elsewhere = {WEAKER, *detection_sentences(report.pack.get("detects") or {})}
+        elsewhere |= set(cautions(report.pack, report.settings))
         lines = [line for line in report.reasons if line not in elsewhere]
         st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
+
+
+def caution(case: Case) -> None:
+    """What must be known before the verdict is read."""
+    said = cautions(case.report.pack, case.report.settings, controls.in_words)
+    if said:
+        st.warning("\n\n".join(words.safe(line, 1500) for line in said), icon=":material/warning:")
 
 
 def ground(case: Case) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from ti_core.errors import CaseError
 from ti_core.results.case import Case
 from ti_core.results.case_files import load_case, read_case_json, save_case
+from ti_core.results.cautions import as_words
 from ti_core.settings import Settings
 from ti_core.system.folders import is_writable, private_folder, temporary_folder, user_folder
 
@@ -58,7 +59,7 @@ class Entry:
     """One line of the list of cases.
 
     ``problem`` says why a case cannot be opened. The other fields are then empty.
-    ``changed`` names the settings that differ from the defaults.
+    ``changed`` names the settings that differ from the pack's own.
     """
 
     id: str
@@ -217,12 +218,10 @@ def _to_disk(path: Path) -> None:
 def _entry_of(name: str, record: dict[str, object]) -> Entry:
     report = record["report"]
     assert isinstance(report, dict)
-    standard = Settings().as_dict()
-    changed = [
-        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in report["settings"].items()
-        if (tuple(value) if isinstance(value, list) else value) != standard.get(key)
-    ]
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in report["settings"].items()}
+    # Reports of earlier versions do not say which settings differ from the pack's own.
+    differs = report["pack"].get("changed_settings", Settings.parse(settings).differing(Settings()))
+    changed = [" ".join(as_words(key, settings[key])) for key in differs]
     return Entry(
         id=name,
         created=str(record["created"]),

@@ -13,7 +13,8 @@ from app.jobs.desk import FullError
 from app.markup.page import Picture, scale, verdict
 from app.sections import gallery
 from app.sections.histograms import panels_of
-from app.sections.verdict import gauge
+from app.sections.settings_panel import notice
+from app.sections.verdict import caution, gauge
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
@@ -30,6 +31,7 @@ def page() -> None:
     controls.keep(PREFIX, "pack")
     for side in SIDES:
         _settle(side)
+    notice()
     options = choices()
     with st.container(border=True):
         for column, side in zip(st.columns(2, gap="large"), SIDES, strict=True):
@@ -151,6 +153,7 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
     cases, names = (one, two), (one_id, two_id)
     for column, case, side in zip(st.columns(2, gap="large"), cases, SIDES, strict=True):
         with column:
+            caution(case)
             st.html(verdict(case.report.verdict, case.report.sentence(), state.colours()))
             gauge(case, f"compare.{side}")
     if one.alone or two.alone:

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from app import controls, state, status, words
-from app.ask import PREFIX, submit, submit_alone, wanted
+from app import address, controls, state, status, words
+from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
 from app.sections import (
@@ -25,7 +25,6 @@ from app.sections import (
     verdict,
     why,
 )
-from app.store.cases import ID
 from app.store.sources import Source, Upload, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, DataError, ModelFileError, NoPackFitsError, PackError, SettingsError
@@ -33,10 +32,6 @@ from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
 
-LOST = (
-    "The server was started anew since this inspection began, so it has no result; ask for it again. Finished cases"
-    " are kept."
-)
 GROUNDS = {
     "pack": "Reference models",
     "alone": "My own images",
@@ -51,23 +46,24 @@ KINDS = {
 
 def page() -> None:
     controls.keep(PREFIX, "pack")
-    lost = _find_ticket()
-    ticket = status.current()
-    _settle(ticket)
-    case_id = _case_id()
+    problem = address.follow()
+    ticket, case_id = status.current(), address.case_id()
     if ticket is not None and ticket.active:
+        address.show(ticket=ticket.id)
         _working(ticket)
         return
     if case_id:
         try:
             case = state.case(case_id)
         except CaseError as error:
-            st.warning(words.safe(str(error)), icon=":material/warning:")
-            _forget_case()
+            problem = str(error)
+            address.forget()
         else:
+            address.show(case=case_id)
             _bar(case)
             result(case, case_id, case_id)
             return
+    address.show()
     st.title("Is there a backdoor in this model?")
     st.markdown(
         "Hand in an image classifier. Nothing in the file is run; the model is compared with models known to be clean"
@@ -75,47 +71,9 @@ def page() -> None:
     )
     if ticket is not None and ticket.state in ("failed", "cancelled"):
         _ended(ticket)
-    elif lost:
-        st.info(LOST, icon=":material/restart_alt:")
+    elif problem:
+        st.warning(words.safe(problem), icon=":material/warning:")
     chooser()
-
-
-def _find_ticket() -> bool:
-    """Find the inspection that the address names after a reload. Returns whether it was lost with its server."""
-    named = st.query_params.get("ticket", "")
-    if not named or st.session_state.get("ticket") == named:
-        return False
-    st.query_params.pop("ticket", None)
-    ticket = state.desk().hand_over(named, state.session_id())
-    if ticket is None:
-        return True
-    st.session_state["ticket"] = st.query_params["ticket"] = named
-    return False
-
-
-def _settle(ticket: Ticket | None) -> None:
-    """Show the case of a ticket once the ticket is done."""
-    if ticket is not None and ticket.state == "done" and st.session_state.get("settled") != ticket.id:
-        st.session_state["settled"] = ticket.id
-        st.session_state["case"] = ticket.case_id
-        st.query_params["case"] = ticket.case_id
-        st.query_params.pop("ticket", None)
-
-
-def _case_id() -> str:
-    """The id of the case on the page. The address holds it, so that a reload or a bookmark opens the case again."""
-    named = st.query_params.get("case", "")
-    if named and ID.fullmatch(named):
-        st.session_state["case"] = named
-    kept: str = st.session_state.get("case", "")
-    if kept and not named:
-        st.query_params["case"] = kept
-    return kept
-
-
-def _forget_case() -> None:
-    st.session_state.pop("case", None)
-    st.query_params.pop("case", None)
 
 
 def _bar(case: Case) -> None:
@@ -123,7 +81,7 @@ def _bar(case: Case) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"### {words.safe(case.report.model['file'], 80)}")
         if st.button("Inspect another model", icon=":material/add:", key="another"):
-            _forget_case()
+            address.forget()
             st.rerun()
 
 
@@ -136,7 +94,6 @@ def _working(ticket: Ticket) -> None:
 
 
 def _ended(ticket: Ticket) -> None:
-    st.query_params.pop("ticket", None)
     if ticket.state == "cancelled":
         st.info("The inspection was stopped. Nothing of it was kept.", icon=":material/cancel:")
         return
@@ -156,6 +113,7 @@ def _ended(ticket: Ticket) -> None:
 
 def chooser() -> None:
     """The choice of a sample or a file. The settings are folded away, since their defaults are usually enough."""
+    settings_panel.notice()
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Try a sample")
@@ -219,16 +177,17 @@ def start(
     try:
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
-        settings = settings or wanted(pack)
-        _forget_case()
-        ticket = submit(source, settings, pack)
+        chosen = settings or wanted(pack)
+        address.forget()
+        submit(source, chosen, pack)
     except (SettingsError, PackError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
     except OSError as error:
         st.warning(f"The inspection cannot be started: {words.reason(error)}", icon=":material/warning:")
         return
-    st.query_params["ticket"] = ticket.id
+    if settings is None:
+        start_afresh()
     let_go(uploads)
     st.rerun()
 
@@ -236,15 +195,15 @@ def start(
 def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any] = ()) -> None:
     """Request an inspection without reference models and show its progress."""
     try:
-        ticket = submit_alone(source, controls.read(PREFIX), images)
+        submit_alone(source, controls.read(PREFIX), images)
     except (SettingsError, DataError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
     except OSError as error:
         st.warning(f"The images cannot be kept: {words.reason(error)}", icon=":material/block:")
         return
-    _forget_case()
-    st.query_params["ticket"] = ticket.id
+    address.forget()
+    start_afresh()
     let_go([*uploads, *images])
     st.rerun()
 

@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from app.store.cases import CaseStore, OpenCases, home, kept_home
 from tests.disks import fill
 from ti_core.errors import CaseError
 from ti_core.results.case import Case
+from ti_core.settings import Settings
 
 
 @pytest.fixture
@@ -49,8 +51,21 @@ def test_cases_survive_a_restart(store: CaseStore, tiny_cases: dict[str, Case], 
     by_id = {e.id: e for e in entries}
     entry, report = by_id[names[1]], tiny_cases["patch"].report
     assert (entry.verdict, entry.sha256, entry.pack) == (report.verdict, report.model["sha256"], "bars")
-    assert "images 8" in entry.changed and entry.problem == ""
+    assert entry.changed == "" and entry.problem == "", "the pack's own settings"
     assert CaseStore(tmp_path).load(names[0]).report.model == tiny_cases["clean"].report.model
+
+
+def test_settings_other_than_the_packs_own_are_listed(store: CaseStore, tiny_cases: dict[str, Case]) -> None:
+    report = tiny_cases["clean"].report
+    turned = {"bins": 5, "streams": ("saliency", "windowed")}
+    for pack in (
+        report.pack | {"changed_settings": {"bins": 8, "streams": ("saliency",)}},
+        {k: v for k, v in report.pack.items() if k != "changed_settings"},
+    ):
+        changed = replace(report, pack=pack, settings=Settings().as_dict() | turned)
+        name = store.keep(replace(tiny_cases["clean"], report=changed))
+        entry = next(e for e in store.entries() if e.id == name)
+        assert sorted(entry.changed.split("; ")) == ["bins 5", "streams saliency, windowed"]
 
 
 def test_search_asks_for_every_word(store: CaseStore, tiny_cases: dict[str, Case]) -> None:

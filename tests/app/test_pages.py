@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,11 +135,17 @@ def test_a_refusal_is_a_sentence_and_the_session_goes_on(dashboard: Worker, sent
     assert "Download" in texts(settled(app, dashboard))
 
 
-def test_an_inspection_that_was_lost_with_its_server_is_a_sentence(dashboard: Worker) -> None:
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("0" * 32, "may have been started anew since then"), ("unknown", "The address names no inspection")],
+)
+def test_an_inspection_that_the_server_does_not_know_is_a_sentence(
+    dashboard: Worker, name: str, says: str
+) -> None:
     app = page()
-    app.query_params["ticket"] = "0" * 32
+    app.query_params["ticket"] = name
     app.run()
-    assert not app.exception and "started anew since this inspection began" in texts(app)
+    assert not app.exception and says in texts(app).replace("\\", "")
     assert "ticket" not in app.query_params
     app.button(key="sample.bars.clean").click().run()
     assert app.query_params["ticket"]
@@ -219,6 +226,65 @@ def test_the_papers_settings_reach_the_worker(dashboard: Worker) -> None:
     assert sent["quantiles"] == [0.97, 0.99]
 
 
+def test_settings_are_for_one_inspection_and_come_back_when_they_are_asked_for(
+    dashboard: Worker, tiny_settings: Settings
+) -> None:
+    app = page().run()
+    assert "The next inspection" not in texts(app) and "as_before" not in {b.key for b in app.button}
+    app.button(key="paper").click().run()
+    said = texts(app)
+    assert "next inspection is made with settings other than the pack" in said
+    assert "“Evidence streams” saliency instead of saliency, universal, windowed, inversion" in said
+    app.button(key="sample.bars.clean").click().run()
+    app = settled(app, dashboard)
+    app.button(key="another").click().run()
+    assert "The next inspection" not in texts(app)
+    app.button(key="sample.bars.clean").click().run()
+    app = settled(app, dashboard)
+    sent = [Settings.parse(request["settings"]) for request in dashboard.requests]
+    assert sent == [tiny_settings.with_(**Settings.PAPER), tiny_settings]
+    app.button(key="another").click().run()
+    app.button(key="as_before").click().run()
+    assert "next inspection is made with settings other than the pack" in texts(app)
+    app.button(key="sample.bars.clean").click().run()
+    settled(app, dashboard)
+    assert Settings.parse(dashboard.requests[2]["settings"]) == sent[0]
+
+
+def test_a_chosen_pack_is_for_one_inspection_too(dashboard: Worker) -> None:
+    app = page().run()
+    app.selectbox(key="pack").set_value("bars").run()
+    app.button(key="sample.bars.clean").click().run()
+    app = settled(app, dashboard)
+    app.button(key="another").click().run()
+    assert app.session_state["pack"] == "" and app.session_state["settings.images"] == Settings().images
+
+
+def test_the_comparison_says_which_settings_it_will_use(dashboard: Worker) -> None:
+    app = page("compare").run()
+    assert "The next inspection" not in texts(app)
+    app.session_state[controls.key("settings", "bins")] = 5
+    assert "“Bins” 5 instead of 16" in texts(app.run())
+
+
+def test_a_verdict_with_other_settings_says_so_before_its_figure(
+    dashboard: Worker, home: Path, tiny_cases: dict[str, Case]
+) -> None:
+    report = tiny_cases["clean"].report
+    rates = report.pack["detects"]
+    turned = report.pack | {"changed_settings": {"histogram_form": "pooled"}, "all_streams": rates}
+    name = CaseStore(home).keep(replace(tiny_cases["clean"], report=replace(report, pack=turned)))
+    app = opened(name)
+    (said,) = app.warning
+    assert "“Histogram form” both instead of pooled values" in said.value
+    assert "saliency alone" in said.value and "with all streams" in said.value
+    order = [e.value if e.type == "warning" else "verdict" for e in app.main if e.type in ("warning", "html")]
+    assert order[:2] == [said.value, "verdict"]
+    assert sum("saliency alone" in line for line in texts(app).splitlines()) == 1, (
+        "not among the reasons again"
+    )
+
+
 def test_every_setting_has_a_control_with_its_help(dashboard: Worker) -> None:
     app = page().run()
     shown = {
@@ -269,9 +335,18 @@ def test_the_controls_follow_the_pack_but_for_what_was_turned(
 
 def test_nothing_chosen_where_something_must_be_is_a_sentence(dashboard: Worker) -> None:
     app = page().run()
-    app.session_state[controls.key("settings", "streams")] = []
-    app.run()
-    assert not app.exception and "at least one value is needed" in texts(app).replace("\\", "")
+    for name, title in (("streams", "Evidence streams"), ("trigger_kinds", "Random triggers")):
+        app.session_state[controls.key("settings", name)] = []
+        said = texts(app.run()).replace("\\", "")
+        assert (
+            f"The setting “{title}” is empty: at least one value is needed." in said
+            and f"Setting {name}" not in said
+        )
+        app.button(key="sample.bars.clean").click().run()
+        assert (
+            f"The setting “{title}” is empty" in texts(app) and not app.exception and not dashboard.requests
+        )
+        app.button(key="defaults").click().run()
 
 
 @pytest.fixture
@@ -295,6 +370,71 @@ def test_a_case_opens_by_its_address_without_computing(dashboard: Worker, kept: 
 def test_an_address_of_no_case_is_a_sentence(dashboard: Worker, name: str) -> None:
     app = opened(name)
     assert not app.exception and "Is there a backdoor" in texts(app)
+    (said,) = app.warning
+    assert "no case" in said.value or "no such case" in said.value
+    assert not app.query_params and not app.run().warning
+
+
+def test_going_back_leaves_the_verdict_and_forward_returns_to_it(
+    dashboard: Worker, kept: dict[str, str]
+) -> None:
+    app = page().run()
+    app.button(key="sample.bars.clean").click().run()
+    app = settled(app, dashboard)
+    case, ticket = app.query_params["case"], app.session_state["ticket"]
+    assert list(app.query_params) == ["case"]
+    # The address before the case named the inspection. It is over, so that its page is the one to begin from.
+    for before in ({"ticket": ticket}, {}):
+        app.query_params.clear()
+        app.query_params.update(before)
+        app.run()
+        assert "Is there a backdoor" in texts(app) and not app.query_params and not app.warning
+    app.query_params["case"] = case
+    assert "Download" in texts(app.run())
+    app.query_params["case"] = kept["patch"]
+    assert "bars\\-patch" in texts(app.run())
+
+
+def test_an_address_names_an_inspection_or_a_case_and_never_both(
+    dashboard: Worker, kept: dict[str, str]
+) -> None:
+    from app import state
+
+    dashboard.seconds = 60.0
+    app = page().run()
+    app.button(key="sample.bars.patch").click().run()
+    (name,) = state.desk()._tickets
+    again = page()
+    again.query_params["ticket"], again.query_params["case"] = name, kept["clean"]
+    again.run()
+    assert dict(again.query_params) == {"ticket": name} and "bars\\-patch" in texts(again)
+    again.button(key="ticket.cancel").click().run()
+    again = page()
+    again.query_params["ticket"], again.query_params["case"] = name, kept["clean"]
+    again.run()
+    assert dict(again.query_params) == {"case": kept["clean"]} and "bars\\-clean" in texts(again)
+
+
+def test_a_case_is_still_there_after_a_visit_to_another_page(dashboard: Worker, kept: dict[str, str]) -> None:
+    def script(name: str) -> None:
+        import streamlit as st
+
+        from app import address
+        from app.views import inspect
+
+        st.query_params.pop("case", None)
+        if st.session_state.get("elsewhere", name) == "elsewhere":
+            address.leave()
+        else:
+            inspect.page()
+
+    app = AppTest.from_function(script, args=("inspect",), default_timeout=60)
+    app.session_state["case"] = kept["clean"]
+    assert "Download" in texts(app.run())
+    app.session_state["elsewhere"] = "elsewhere"
+    app.run()
+    app.session_state["elsewhere"] = "inspect"
+    assert "Download" in texts(app.run()) and dict(app.query_params) == {"case": kept["clean"]}
 
 
 def test_turning_quantiles_redraws_within_half_a_second_and_runs_no_model(
