@@ -62,7 +62,9 @@ def test_a_planted_one_pixel_trigger_is_found_and_shown() -> None:
     assert report.probability <= MOST_SURE
     assert result.trigger is not None and result.trigger.mask[2, 9] == 1 and result.trigger.flip_share > 0.9
     assert result.occlusion is not None and result.occlusion.fall.shape == (12, 12)
-    assert "recovered trigger" in report.reasons[0] and WEAKER in report.reasons
+    assert report.reasons[0] == "Declared of the model, not found out: normalisation none."
+    assert "recovered trigger" in report.reasons[1] and WEAKER in report.reasons
+    assert report.pack["changed_settings"] == {"normalisation": "auto"}
 
 
 def test_a_plain_network_is_not_called_backdoored() -> None:
@@ -179,7 +181,11 @@ def test_cancelling_stops_it_and_a_second_inspection_runs_no_model(tmp_path: Pat
     second = inspect_alone(suspect, own(), settings, cache=cache).report
     assert {first.cache[s] for s in ("universal", "windowed", "inversion")} == {"computed"}
     assert {second.cache[s] for s in ("universal", "windowed", "inversion")} == {"cache"}
-    assert first.as_dict() | {"timings": 0, "cache": 0} == second.as_dict() | {"timings": 0, "cache": 0}
+    assert first.as_dict() | {"timings": 0, "cache": 0, "seal": 0} == second.as_dict() | {
+        "timings": 0,
+        "cache": 0,
+        "seal": 0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,15 @@ def test_each_setting_is_named_with_both_values() -> None:
     assert "bins" not in cautions(pack, {"quantiles": [0.97]})[0], "a record that lacks the setting itself"
 
 
+def test_what_is_declared_of_the_model_is_no_change_of_the_method() -> None:
+    settings = OWN.with_(normalisation="mnist", input_size=28, bins=5).as_dict()
+    own = {"normalisation": "auto", "input_size": 0}
+    said = cautions({"name": "p", "changed_settings": own, "detects": RATES}, settings)
+    assert said == ["Declared of the model, not found out: normalisation mnist; input_size 28."]
+    both = cautions({"name": "p", "changed_settings": own | {"bins": 16}, "detects": RATES}, settings)
+    assert both[1:] == said and "bins 5 instead of 16." in both[0] and "mnist" not in both[0]
+
+
 def test_without_deep_streams_both_figures_are_given() -> None:
     pack = {"name": "p", "changed_settings": {}, "detects": RATES, "all_streams": EVERY}
     (said,) = cautions(pack, OWN.as_dict())

@@ -59,6 +59,10 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
 
     for case in tiny_cases.values():
         walk(record(case), "")
+    turned = record(tiny_cases["clean"])
+    turned["pack"] |= {"changed_settings": {"bins": 16}, "all_streams": turned["pack"]["detects"]}
+    assert SCHEMA.problems(turned) == []
+    walk(turned, "")
     # Only a process of its own confines, and only images of one's own take a pack's place.
     elsewhere = {
         f.path for f in SCHEMA.fields if f.path.startswith(("pack.images", "isolation.", "streams.recovered"))

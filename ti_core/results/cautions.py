@@ -8,6 +8,9 @@ from typing import Any
 
 from ti_core.settings import Settings
 
+DECLARED = ("normalisation", "channel_order", "output", "input_size", "variant")
+"""Settings that declare what the model is. They change nothing of the method."""
+
 Words = Callable[[str, Any], tuple[str, str]]
 """From the name of a setting and its value to both in words."""
 
@@ -38,19 +41,23 @@ def cautions(pack: Mapping[str, Any], settings: Mapping[str, Any], words: Words 
 
 
 def _settings_sentence(pack: Mapping[str, Any], settings: Mapping[str, Any], words: Words) -> list[str]:
-    changed = pack.get("changed_settings")
-    if not changed:
-        return []
-    named = [
-        f"{name} {here} instead of {words(key, own)[1]}"
-        for key, own in changed.items()
-        if key in settings
-        for name, here in [words(key, settings[key])]
+    changed = {k: own for k, own in (pack.get("changed_settings") or {}).items() if k in settings}
+    here = {key: words(key, settings[key]) for key in changed}
+    turned = [
+        f"{here[k][0]} {here[k][1]} instead of {words(k, own)[1]}"
+        for k, own in changed.items()
+        if k not in DECLARED
     ]
-    whose, measured = "the program's own", ""
-    if pack.get("name") is not None:
-        whose, measured = "the pack's own", " The pack's rates were measured at its own settings."
-    return [f"This verdict was made with settings other than {whose}: {'; '.join(named)}.{measured}"]
+    declared = [f"{name} {value}" for key, (name, value) in here.items() if key in DECLARED]
+    said = []
+    if turned:
+        whose, measured = "the program's own", ""
+        if pack.get("name") is not None:
+            whose, measured = "the pack's own", " The pack's rates were measured at its own settings."
+        said.append(f"This verdict was made with settings other than {whose}: {'; '.join(turned)}.{measured}")
+    if declared:
+        said.append(f"Declared of the model, not found out: {'; '.join(declared)}.")
+    return said
 
 
 def _weaker_sentence(pack: Mapping[str, Any]) -> list[str]:
