@@ -89,3 +89,13 @@ def test_a_scan_writes_into_a_pipe_without_reading_it(tmp_path: Path) -> None:
         assert "gone.pt" in json.loads(os.read(reader, 10_000))["error"]
     finally:
         os.close(reader)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_report_that_is_no_plain_file(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    MAKE[kind](report)
+    assert code_of(["report", "verify", str(report)]) == 2
+    assert "report.json" in capsys.readouterr().err

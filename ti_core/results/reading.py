@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ti_core.errors import ReportError
 from ti_core.results.report import SCHEMA_VERSION, Report
+from ti_core.system.plain_files import read_plain
 from ti_core.system.strict_json import TwiceError, parse
 from ti_core.text import shown
 
@@ -37,8 +38,7 @@ def read_report(path: Path) -> ReportFile:
 
     Raises
     ------
-    ReportError : the file is no report of this program.
-    OSError : it cannot be read.
+    ReportError : the file cannot be read, or is no report of this program.
     """
     content = _content(path)
     if content.lstrip("\ufeff").lstrip().startswith("{"):
@@ -51,14 +51,7 @@ def read_report(path: Path) -> ReportFile:
 
 
 def _content(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise ReportError(f"{shown(path.name)} is no plain file; give the HTML page or the JSON of a report.")
-    with path.open("rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ReportError(
-            f"{shown(path.name)} is larger than any report; give the HTML page or the JSON of one."
-        )
+    data = read_plain(path, LARGEST, ReportError)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

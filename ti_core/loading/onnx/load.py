@@ -196,8 +196,8 @@ def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) 
         # Alone, the first image goes through with copies of itself in the place of the others.
         if network.exported > 1 and not _same(network(images[:1]), wanted[:1]):
             raise ModelFileError(
-                f"The graph takes {network.exported} images at once, and its answer to one depends on the others, so that "
-                "no image has an answer of its own. Export the network after calling eval(), for one image."
+                f"The graph takes {network.exported} images at once, and its answer to one depends on the others, "
+                "so that no image has an answer of its own. Export the network after calling eval(), for one image."
             )
         ways = [Batching.WHOLE, Batching.REWRITTEN, *([Batching.MAPPED] if network.exported == 1 else [])]
         network.batching = next((w for w in ways if _agrees(network, w, images, wanted)), Batching.CHUNKS)

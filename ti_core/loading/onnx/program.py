@@ -71,8 +71,8 @@ class Step:
             )
         if self.operator.of_batch(**self.keywords()) and not known[0]:
             raise ModelFileError(
-                f"{self.label} is in training mode: it normalises each image by the others of its batch, so that no image "
-                "has an answer of its own. Export the network after calling eval()."
+                f"{self.label} is in training mode: it normalises each image by the others of its batch, so that no "
+                "image has an answer of its own. Export the network after calling eval()."
             )
         for i in self.operator.lists | self.operator.scalars | self.operator.singles:
             if i >= len(arguments) or arguments[i] is None:
