@@ -165,6 +165,7 @@ def test_a_graph_is_told_by_its_content(name: str, write: Write) -> None:
     assert report.format == "onnx" and report.opens
     assert [(t.name, t.shape, t.dtype) for t in report.tensors] == [("w", (2, 3), "float32")]
     assert "It declares 1 tensor with 6 numbers." in report.sentences()
+    assert report.sentences()[0].startswith(f"{name} is an onnx of ")
 
 
 def test_what_speaks_against_a_graph_is_named(write: Write) -> None:

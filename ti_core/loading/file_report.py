@@ -72,7 +72,10 @@ class FileReport:
 
     def sentences(self) -> list[str]:
         """The report in sentences. The verdict comes last."""
-        lines = [f"{shown(self.file)} is a {self.format} of {_bytes(self.size)}, SHA-256 {self.sha256}."]
+        article = "an" if self.format[0] in "aeiou" else "a"
+        lines = [
+            f"{shown(self.file)} is {article} {self.format} of {_bytes(self.size)}, SHA-256 {self.sha256}."
+        ]
         if self.members:
             held = "keeps weights beside it in" if self.format == FileFormat.ONNX.value else "holds"
             noun = "file" if self.format == FileFormat.ONNX.value else "member"
