@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ti_core.cli.tables import evaluation_text
+from ti_core.cli.tables import evaluation_text, few_networks
 from ti_core.errors import PackError
 from ti_core.evaluation import auc, auc_interval, evaluate
 from ti_core.reference.pack import Pack, load_pack
@@ -101,3 +102,11 @@ def test_a_pack_that_holds_nothing_out_cannot_be_evaluated(tiny_pack: Pack, tmp_
     (folder / "pack.json").write_text(json.dumps(record))
     with pytest.raises(PackError, match="holds no member out"):
         evaluate(load_pack(folder))
+
+
+def test_a_table_says_where_it_rests_on_few_networks(tiny_pack: Pack) -> None:
+    row = evaluate(tiny_pack)[0]
+    enough, few = replace(row, clean=5, trojaned=5), replace(row, clean=9, trojaned=4)
+    assert few_networks([enough, enough]) == ""
+    assert few_networks([enough, few]).startswith("1 of the 2 rows rest on fewer than 5 clean or 5 trojaned")
+    assert few_networks([few]).startswith("The row rests on fewer than 5")

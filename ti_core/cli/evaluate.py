@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ti_core.cli.options import pairs
 from ti_core.cli.output import STDOUT, write
+from ti_core.cli.terminal import complain
 
 if TYPE_CHECKING:
     from ti_core.evaluation.measure import Measured, Measurement
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def evaluate_pack(options: argparse.Namespace) -> int:
     """``evaluate --pack NAME``, at the pack's own settings with the changes of ``--set``."""
+    from ti_core.cli.tables import few_networks
     from ti_core.evaluation.measure import Measurement
     from ti_core.reference.pack import load_pack
 
@@ -26,6 +28,8 @@ def evaluate_pack(options: argparse.Namespace) -> int:
     rows, text = _shown(found, measured)
     if options.json != STDOUT:
         print(text)
+    if what == "table" and (note := few_networks(rows)):
+        complain(note)
     if options.json:
         write(options.json, json.dumps([r.as_dict() for r in rows], indent=2) + "\n")
     return 0

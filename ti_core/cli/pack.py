@@ -75,12 +75,17 @@ def _problems(found: Pack, members: int) -> list[str]:
 
 def _told(made: Pack, out: Path) -> None:
     """Print what a new pack holds and how well it detects."""
-    from ti_core.cli.tables import evaluation_text
+    from ti_core.cli.tables import evaluation_text, few_networks
     from ti_core.evaluation import Row
 
     print(f"Pack {made.name!r}: {len(made.members)} members in {shown(str(out))}.")
-    if made.record["table"]:
-        print(evaluation_text(made, [Row(**row) for row in made.record["table"]]))
+    if not made.record["table"]:
+        print("No member is held out from fitting, so how well it detects was not measured; raise --count.")
+    else:
+        rows = [Row(**row) for row in made.record["table"]]
+        print(evaluation_text(made, rows))
+        if note := few_networks(rows):
+            complain(note)
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -116,6 +121,7 @@ def _build(options: argparse.Namespace) -> None:
             options.size,
             options.engine,
             say=lambda line: print(line, flush=True),
+            warn=complain,
         )
     _told(built, options.out)
 

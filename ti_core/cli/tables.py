@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ti_core.evaluation.table import PAPER_AUC
+from ti_core.evaluation.table import HANDFUL, PAPER_AUC
 from ti_core.reference.pack import Pack
 from ti_core.text import shown
 
@@ -66,6 +66,15 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
         else ""
     )
     return f"Pack {shown(pack.name)}, members held out from fitting:\n" + aligned(head, lines) + note
+
+
+def few_networks(rows: Sequence[Row]) -> str:
+    """A sentence on rows of Table 1 that rest on too few networks; empty if none does."""
+    weak = sum(min(r.clean, r.trojaned) < HANDFUL for r in rows)
+    if not weak:
+        return ""
+    which = "The row rests" if len(rows) == 1 else f"{weak} of the {len(rows)} rows rest"
+    return f"{which} on fewer than {HANDFUL} clean or {HANDFUL} trojaned networks; such figures say little."
 
 
 def shift_text(pack: Pack, shift: Shift) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ti_core.cli.options import _enough
 from ti_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ti_core.zoo.plan.recipe import Recipe
 
 
 def zoo(options: argparse.Namespace) -> int:
@@ -34,8 +39,6 @@ def _train(options: argparse.Namespace) -> None:
     from ti_core.zoo.training.data import load_data
     from ti_core.zoo.training.members import (
         MINIMUM_SUCCESS,
-        adopt_bases,
-        adopt_starts,
         bases_in,
         train_zoo,
         zoo_text,
@@ -56,10 +59,7 @@ def _train(options: argparse.Namespace) -> None:
         images=len(data.x_train),
         families=tuple(filter(None, (options.families or "").split(","))),
     )
-    if folder:
-        adopt_bases(bases, folder, options.out)
-    if start:
-        adopt_starts(recipes, start, options.out)
+    _adopt(recipes, bases, folder, start, options.out)
     if options.engine == "batched":
         from ti_core.zoo.training.team_run import train_batched
 
@@ -88,6 +88,20 @@ def _train(options: argparse.Namespace) -> None:
         )
     if any(r["family"] != "base" for r in records):
         print(zoo_text(records))
+
+
+def _adopt(
+    recipes: Sequence[Recipe], bases: Sequence[Recipe], folder: Path | None, start: Path | None, out: Path
+) -> None:
+    """Copy networks of other folders to this one. Say how many of the plan it holds already."""
+    from ti_core.zoo.training.members import adopt_bases, adopt_starts, is_trained
+
+    if folder:
+        adopt_bases(bases, folder, out)
+    if start:
+        adopt_starts(recipes, start, out)
+    if known := sum(is_trained(recipe, out) for recipe in recipes):
+        print(f"{known} of {len(recipes)} networks are trained already and are used again.", flush=True)
 
 
 def _bases_folder(options: argparse.Namespace) -> Path | None:

@@ -19,6 +19,9 @@ from ti_core.system.cache import Cache
 FAMILIES = {"standard": ("standard",), "challenge": ("challenge",)}
 """Families of trojans by the name of their row. The row "all" combines every family."""
 
+HANDFUL = 5
+"""Fewer networks of a side than these make figures that say little."""
+
 
 @dataclass(frozen=True)
 class Row:

@@ -51,8 +51,11 @@ def test_a_folder_of_images_becomes_a_pack_by_one_command(
     quick = ["--set", "streams=saliency", "--set", "images=8", "--set", "actmax_iterations=2"]
     quick += ["--set", "patch_size=4", "--architecture", "mlp:hidden=24,norm=true"]
     assert main(["pack", "build", *arguments, *quick]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
     assert lines[0].startswith(f"{folder.name}: 4 classes, 128 images to train and 32 to test")
+    assert "Class bar 0 has 40 images" in said.err and "--count 64 is enough" in said.err
+    assert "rows rest on fewer than 5" in said.err
     assert lines[1].startswith("This will take about ") and "training" in lines[1]
     assert "can enter a pack" in lines[2] and any("members in" in line for line in lines)
     pack = load_pack(out)
@@ -63,6 +66,7 @@ def test_a_folder_of_images_becomes_a_pack_by_one_command(
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "packs" / "mine-zoo").glob("*.safetensors")}
     assert main(["pack", "build", *arguments, *quick]) == 0
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps, "what is trained is not trained again"
+    assert "; 27 are trained already and are used again." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

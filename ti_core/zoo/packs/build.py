@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.errors import PackError
+from ti_core.errors import SettingsError
 from ti_core.evaluation import evaluate
 from ti_core.reference.judge import Judge
 from ti_core.reference.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
@@ -20,9 +20,11 @@ from ti_core.settings import Settings
 from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.system.cache import Cache
+from ti_core.system.records import NAME
+from ti_core.text import shown
+from ti_core.zoo.packs.enough import check_members
 from ti_core.zoo.packs.evidence import write_baseline
 from ti_core.zoo.training.data import ImageData, load_data
-from ti_core.zoo.training.members import fit_for_a_pack
 
 IMAGES, IMAGES_A_CLASS = 256, 4
 """Number of images of a pack, and minimum number per class, if there are enough test images."""
@@ -77,16 +79,13 @@ def build_pack(
 
     Raises
     ------
-    PackError : the zoo lacks clean, blend or patch members.
+    PackError : the zoo has too few clean, blend or patch members.
+    SettingsError : a pack cannot have this name.
     """
     settings = settings or Settings()
     data = load_data(data_path, size)
-    records = fit_for_a_pack(json.loads(p.read_text()) for p in sorted(zoo.glob("*.json")))
-    present = {r["label"] for r in records}
-    if present != {"clean", "blend", "patch"}:
-        raise PackError(
-            f"{zoo.name} holds {', '.join(sorted(present)) or 'no'} members; all three labels are needed."
-        )
+    check_name(name or out.name)
+    records = check_members(zoo, [json.loads(p.read_text()) for p in sorted(zoo.glob("*.json"))])
     cleared(out)
     images, labels = pack_images(data)
     np.savez_compressed(out / "images.npz", images=images, labels=labels)
@@ -133,6 +132,15 @@ def renew_pack(
     write_evidence(pack.folder, dict(pack.record), pack.settings, jobs, engine, device, progress, kept)
     fit_pack(pack.folder, pack.settings)
     return stale
+
+
+def check_name(name: str) -> None:
+    """Raise SettingsError for a name that a pack cannot have: reports and files are named after it."""
+    if NAME.fullmatch(name) is None:
+        raise SettingsError(
+            f"A pack cannot be named {shown(name)!r}; give --name with up to 80 letters, digits, dots, dashes and"
+            " underscores."
+        )
 
 
 def cleared(out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,12 +59,14 @@ def estimate(
     labels: torch.Tensor,
     settings: Settings,
     jobs: int = -1,
+    trained: Collection[str] = (),
 ) -> Estimate:
     """Time the training steps and the streams of every architecture in the plan, on untrained networks.
 
     Parameters
     ----------
     images, labels : the pack's images.
+    trained : ids of networks that are trained already.
     """
     from joblib import effective_n_jobs
 
@@ -73,7 +75,7 @@ def estimate(
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
-            return _estimate(recipes, data, images, labels, settings, at_once)
+            return _estimate(recipes, data, images, labels, settings, at_once, trained)
     finally:
         torch.set_num_threads(threads)
 
@@ -85,6 +87,7 @@ def _estimate(
     labels: torch.Tensor,
     settings: Settings,
     at_once: int,
+    trained: Collection[str],
 ) -> Estimate:
     per_image: dict[str, float] = {}
     evidence: dict[str, float] = {}
@@ -92,10 +95,11 @@ def _estimate(
     for recipe in recipes:
         sizes = {k: v for k, v in sorted(recipe.options.items()) if k != "activation"}
         key = f"{recipe.architecture} {sizes}"
-        if key not in per_image:
-            per_image[key] = _image_seconds(recipe, data)
-        work = WORK.get(recipe.family, 1.0)
-        training += per_image[key] * work * recipe.epochs * len(data.x_train)
+        if recipe.id not in trained:
+            if key not in per_image:
+                per_image[key] = _image_seconds(recipe, data)
+            work = WORK.get(recipe.family, 1.0)
+            training += per_image[key] * work * recipe.epochs * len(data.x_train)
         if recipe.family == "base":
             continue
         if recipe.architecture not in evidence:

@@ -17,6 +17,7 @@ from ti_core.reference.verify import stale_streams
 from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
+from ti_core.zoo.packs.enough import missing_labels
 from ti_core.zoo.training.members import fit_for_a_pack
 
 
@@ -53,6 +54,8 @@ def extend_pack(
     places = _places_of(pack, without)
     members = [pack.record["members"][i] for i in places]
     added = _added(pack, zoo, members)
+    if missing := missing_labels([*members, *added]):
+        raise PackError(f"The extended pack would have {missing}; leave fewer members out.")
     cleared(out)
     shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
     _write_weights(pack, members, zoo, added, out)

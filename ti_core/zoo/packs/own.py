@@ -12,8 +12,10 @@ from ti_core.architectures import build
 from ti_core.errors import SettingsError
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
-from ti_core.zoo.packs.build import build_pack, pack_images
+from ti_core.zoo.packs.build import build_pack, check_name, pack_images
+from ti_core.zoo.packs.enough import check_images, check_plan
 from ti_core.zoo.packs.estimate import estimate
+from ti_core.zoo.packs.growth import Plan, digest_of_images, grown, keep_plan, reused
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.plan.own_menu import fitting_options, menu_of
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
@@ -43,8 +45,11 @@ def build_own_pack(
     engine: str = "local",
     progress: bool = True,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> Pack:
     """Train a zoo on labelled images and build the pack ``out`` from it. A stopped run continues.
+
+    With a larger ``count`` than before, the networks in ``zoo`` are kept and further ones are trained.
 
     Parameters
     ----------
@@ -54,24 +59,19 @@ def build_own_pack(
     zoo : folder of the trained networks; by default a folder next to ``out``.
     count, seed : of the plan (:func:`ti_core.zoo.plan.draw.plan`).
     say : called with sentences: the estimated time before the training, and its result afterwards.
+    warn : called with sentences: what is too little for a good pack, before the training.
 
     Raises
     ------
-    DataError : the images cannot be read.
-    SettingsError : an architecture is unknown or does not fit these images.
-    PackError : too few trojans reached the minimum attack success.
+    DataError : the images cannot be read, or a class has too few.
+    SettingsError : an architecture is unknown or does not fit these images, or ``zoo`` holds networks of other ones.
+    PackError : too few trojans are planned, or reached the minimum attack success.
     """
     settings = settings or Settings()
+    check_name(name or out.name)
     data = load_data(data_path, size)
-    recipes = plan_for(data, architectures, count, seed)
     zoo = zoo or out.with_name(f"{out.name}-zoo")
-    images, labels = pack_images(data)
-    say(
-        f"{data.name}: {data.classes} classes, {len(data.x_train)} images to train and {len(data.x_test)} to test;"
-        f" {len(recipes)} networks will be trained into {zoo}."
-    )
-    told = estimate(recipes, data, to_unit(images), torch.from_numpy(labels), settings, jobs)
-    say(told.sentence())
+    recipes = _announced(data, architectures, count, seed, zoo, settings, jobs, say, warn)
     records = train_zoo(
         data_path, zoo, jobs=jobs, progress=progress, recipes=recipes, size=size, engine=engine
     )
@@ -83,6 +83,49 @@ def build_own_pack(
             " larger architecture, would make a better pack."
         )
     return build_pack(zoo, data_path, out, name, settings, jobs, size, progress, engine)
+
+
+def _announced(
+    data: ImageData,
+    architectures: Sequence[str],
+    count: int,
+    seed: int,
+    zoo: Path,
+    settings: Settings,
+    jobs: int,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> list[Recipe]:
+    """The plan, after everything that can be said before the training."""
+    little = check_images(data)
+    recipes, few = _planned(data, architectures, count, seed, zoo)
+    known = reused(recipes, zoo)
+    say(
+        f"{data.name}: {data.classes} classes, {len(data.x_train)} images to train and {len(data.x_test)} to test;"
+        f" {len(recipes) - len(known)} networks will be trained into {zoo}"
+        + (f"; {len(known)} are trained already and are used again." if known else ".")
+    )
+    for sentence in (*little, *few):
+        warn(sentence)
+    images, labels = pack_images(data)
+    say(estimate(recipes, data, to_unit(images), torch.from_numpy(labels), settings, jobs, known).sentence())
+    return recipes
+
+
+def _planned(
+    data: ImageData, architectures: Sequence[str], count: int, seed: int, zoo: Path
+) -> tuple[list[Recipe], list[str]]:
+    """The recipes, with those of an earlier and smaller run in ``zoo``; and sentences of what they are too few for."""
+
+    def draw(members: int, own_seed: int) -> list[Recipe]:
+        return plan_for(data, architectures, members, own_seed)
+
+    wanted = Plan(digest_of_images(data), tuple(architectures), seed, (count,))
+    recipes = grown(zoo, wanted, draw)
+    members = sum(r.family != "base" for r in recipes)
+    little = check_plan(recipes, members, lambda n: grown(zoo, replace(wanted, counts=(n,)), draw))
+    keep_plan(zoo, wanted, draw)
+    return recipes, little
 
 
 def plan_for(data: ImageData, architectures: Sequence[str], count: int, seed: int) -> list[Recipe]:

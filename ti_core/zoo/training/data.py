@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,7 @@ def load_data(path: Path, size: int | None = None, seed: int = 0) -> ImageData:
     for key in ("x_train", "x_test"):
         if arrays[key].dtype != np.uint8 or arrays[key].ndim not in (3, 4):
             raise DataError(f"{path.name}: {key} must be uint8 of shape N x H x W or N x H x W x C.")
+    _check_arrays(path.name, arrays)
     return ImageData(
         name=path.stem,
         x_train=_channels_first(arrays["x_train"]),
@@ -70,6 +72,19 @@ def load_data(path: Path, size: int | None = None, seed: int = 0) -> ImageData:
         y_test=arrays["y_test"].astype(np.int64),
         class_names=tuple(str(n) for n in arrays["class_names"]),
     )
+
+
+def _check_arrays(name: str, arrays: dict[str, NDArray[Any]]) -> None:
+    """Check that images and labels belong together. Raises DataError."""
+    classes = arrays["class_names"].size
+    for split in ("train", "test"):
+        x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if y.shape != (len(x),) or y.dtype.kind not in "iu" or not len(x):
+            raise DataError(f"{name}: y_{split} must be one whole number for each image of x_{split}.")
+        if y.min() < 0 or y.max() >= classes:
+            raise DataError(f"{name}: y_{split} has labels that are none of the {classes} class_names.")
+    if arrays["x_train"].shape[1:] != arrays["x_test"].shape[1:]:
+        raise DataError(f"{name}: the images of x_train and x_test have different sizes.")
 
 
 def _channels_first(x: NDArray[np.uint8]) -> NDArray[np.uint8]:

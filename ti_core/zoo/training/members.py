@@ -127,13 +127,23 @@ def _train_one(
 
 def finished(recipe: Recipe, out: Path) -> dict[str, Any] | None:
     """The record of the member in ``out`` if it was trained by this recipe, else None."""
-    path = out / f"{recipe.id}.json"
-    if not path.exists():
+    record = _record_of(recipe, out)
+    return record and keep_record(record | {"held_out": recipe.held_out}, out / f"{recipe.id}.json")
+
+
+def is_trained(recipe: Recipe, out: Path) -> bool:
+    """Whether the member in ``out`` was trained by this recipe."""
+    return _record_of(recipe, out) is not None
+
+
+def _record_of(recipe: Recipe, out: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((out / f"{recipe.id}.json").read_text())
+    except (FileNotFoundError, ValueError):
+        # A damaged record is trained anew.
         return None
-    record: dict[str, Any] = json.loads(path.read_text())
-    if record["plan_digest"] != recipe_digest(recipe):
-        return None
-    return keep_record(record | {"held_out": recipe.held_out}, path)
+    same = isinstance(record, dict) and record.get("plan_digest") == recipe_digest(recipe)
+    return record if same else None
 
 
 def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
