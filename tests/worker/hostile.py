@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,34 @@ def one_large_file(request: dict[str, Any], folder: Path, progress: Progress, pa
     with (folder / "large").open("wb") as file:
         while True:
             file.write(b"x" * 1_000_000)
+
+
+def hide(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """Fill the disk with files that no folder lists: deleted, replaced, or never named, and all of them open."""
+    kept = []
+    for number in range(request["files"]):
+        with suppress(OSError):
+            kept.append(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600))
+            os.write(kept[-1], b"x" * 2**20)
+        kept.append((folder / str(number)).open("wb", buffering=0))
+        kept[-1].write(b"x" * 2**20)
+        with suppress(OSError):
+            (folder / str(number)).unlink()
+        with suppress(OSError):
+            (folder / "empty").touch()
+            (folder / "empty").rename(folder / str(number))
+    time.sleep(request["then"])
+
+
+def fill_cache(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    for number in range(request["files"]):
+        (Path(request["cache"]) / f"{number}.val").write_bytes(b"x" * 2**20)
+    time.sleep(request["then"])
+
+
+def describe_as_told(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """Leave what stands in the model file as the description of it."""
+    (folder / "file.json").write_bytes(Path(request["model"]).read_bytes())
 
 
 def _outcome(act: Callable[[], object]) -> str:

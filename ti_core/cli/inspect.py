@@ -61,12 +61,12 @@ def inspect_one(options: argparse.Namespace) -> int:
 def _describe(options: argparse.Namespace, limits: Limits) -> int:
     with Job.start("describe", {"model": str(options.model.absolute())}, limits=limits) as job:
         inspecting.follow(job, lambda stage, share: None)
-        found = job.result_json("file.json", inspecting.LARGEST_DESCRIPTION)
+        found = inspecting.description_of(job)
     if options.json:
         write(options.json, json.dumps(found, indent=2) + "\n")
-    for sentence in found.get("sentences", []) if options.json != STDOUT else ():
-        print(plain(str(sentence), 2000))
-    return 0 if found.get("opens") is True else ERROR
+    for sentence in found["sentences"] if options.json != STDOUT else ():
+        print(plain(sentence, 2000))
+    return 0 if found["opens"] else ERROR
 
 
 def page_of(case: Case, pack: str | None) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from ti_core.errors import CaseError
 from ti_core.results.case import CASE_VERSION
+from ti_core.results.file_record import as_card
 from ti_core.results.groups import ISO
 from ti_core.results.limits import check_plain
 from ti_core.results.report import report_record
@@ -44,7 +45,7 @@ class CaseRecord(Group):
     decisions: dict[Literal["saliency", "joint"], DecisionRecord]
     attributions: list[Text]
     notes: list[Text]
-    file: dict[Text, Any]
+    file: Annotated[dict[Text, Any], AfterValidator(as_card)]
     code: Literal[""] | Digest
     arrays_sha256: Text
 

@@ -17,13 +17,11 @@ from typing import Any, NoReturn
 from ti_core.errors import TrojanInterpretError
 from ti_core.worker.confinement.claims import sentences
 from ti_core.worker.confinement.isolation import die_with_parent, isolate
-from ti_core.worker.limits import Limits, hold
+from ti_core.worker.limits import LARGEST_CACHE, Limits, held_files, hold
 from ti_core.worker.protocol import encode
 
 SPACING = 0.05
 """Seconds between two progress lines of one stage."""
-CACHE_FILE = 3 * 1024**3
-"""Maximum size of a file that a job with a cache may write: the cache's database may exceed its own limit a little."""
 LINES = 3
 
 
@@ -43,7 +41,8 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
         os.chdir(folder)
         folders = [folder, *([cache] if cache and cache.is_dir() else [])]
         means = isolate(folders, gpu)
-        hold(limits, max(limits.folder_bytes, CACHE_FILE if cache else 0), address_space=not gpu)
+        largest = limits.folder_bytes + (min(held_files(cache), LARGEST_CACHE) if cache else 0)
+        hold(limits, largest, address_space=not gpu)
         # Changing namespaces and capabilities may clear it.
         die_with_parent(host)
         request["isolation"] = sentences(means)

@@ -30,7 +30,7 @@ def too_much_memory(limits: Limits) -> str:
 
 def too_large(limits: Limits) -> str:
     return (
-        f"The process that opened the file wrote more than the {limits.folder_bytes / GIB:.1f} GB it may, so it was"
+        f"The process that opened the file wrote more than the {_bytes(limits.folder_bytes)} it may, so it was"
         " ended."
     )
 
@@ -55,6 +55,10 @@ def of_status(status: int, limits: Limits) -> str:
             f" the {limits.memory_bytes / GIB:.1f} GB of memory it may use."
         )
     return f"The process that opened the file ended without a result (exit code {os.WEXITSTATUS(status)})."
+
+
+def _bytes(number: int) -> str:
+    return f"{number / GIB:.1f} GB" if number >= GIB // 10 else f"{number / 2**20:.1f} MB"
 
 
 def _minutes(seconds: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import CaseError, ModelFileError, PackError
 from ti_core.results.report import Report, versions
@@ -121,6 +121,25 @@ def report_of(job: Job) -> Report:
         return Report.from_dict({**record, "isolation": job.isolation, "versions": versions()})
     except (ValueError, TypeError) as error:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
+
+
+def description_of(job: Job) -> dict[str, Any]:
+    """The description of a file that a job left (:class:`ti_core.results.file_record.Described`).
+
+    Raises
+    ------
+    ResultError : there is none, or it is not valid.
+    """
+    from ti_core.results.file_record import check_description
+
+    record = job.result_json("file.json", LARGEST_DESCRIPTION)
+    try:
+        check_description(record)
+    except ValueError as error:
+        raise ResultError(
+            f"The process that opened the file left no valid description of it: {error}"
+        ) from error
+    return record
 
 
 def read_case(job: Job, alone: bool) -> Case:

@@ -35,8 +35,8 @@ class Job:
     isolation : what the kernel keeps the process from, by "network", "files" and "processes".
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self._held = JobState(folder, limits)
+    def __init__(self, folder: Path, limits: Limits, cache: Path | None = None) -> None:
+        self._held = JobState(folder, limits, cache)
 
     @property
     def folder(self) -> Path:
@@ -86,12 +86,13 @@ class Job:
         from ti_core.worker.tasks import TASKS
 
         chosen = TASKS[task]
-        if request.get("cache"):
+        cache = Path(request["cache"]) if request.get("cache") else None
+        if cache:
             # The job may write into the folder but not make it. It reports a folder that it cannot use.
             with suppress(OSError):
-                private_folder(Path(request["cache"]))
+                private_folder(cache)
         own = Path(tempfile.mkdtemp(prefix="trojaninterpret-")) if folder is None else folder.resolve()
-        job = cls(own, limits or Limits())
+        job = cls(own, limits or Limits(), cache)
         lines, told = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
         message = {
             "prepare": chosen.modules(request),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ti_core.worker import endings
-from ti_core.worker.limits import Limits
+from ti_core.worker.limits import Disk, Limits
 from ti_core.worker.protocol import Event
 
 
@@ -27,9 +27,10 @@ class JobState:
     gone : set when the process has ended.
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, cache: Path | None = None) -> None:
         self.folder = folder
         self.limits = limits
+        self.disk = Disk(folder, cache)
         self.state = "running"
         self.error: str | None = None
         self.fault = ""

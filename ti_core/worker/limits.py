@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ GIB = 1024**3
 MAPPED = 4 * GIB + (os.cpu_count() or 1) * GIB // 8
 """Address space beyond ``memory_bytes``, for mapped files and for what threads reserve."""
 OPEN_FILES = 512
+LARGEST_CACHE = 3 * GIB
+"""Bytes of a job's cache. The database may be a little larger than its own limit (:mod:`ti_core.system.cache`)."""
+TOO_MANY = 2**63
 
 
 def total_memory() -> int:
@@ -38,7 +42,7 @@ class Limits:
     memory_bytes : private memory, that of the libraries (some 0.3 GB) included.
     cpu_seconds : processor time, summed over its threads.
     wall_seconds : time on the clock, from the moment it starts.
-    folder_bytes : what its result files may hold together.
+    folder_bytes : what its result files and the growth of its cache may take up together.
     """
 
     memory_bytes: int = field(default_factory=default_memory)
@@ -94,12 +98,50 @@ def held_memory(pid: int) -> int:
 
 
 def held_files(folder: Path, most: int = 10_000) -> int:
-    """Bytes of the files in a job's folder. Every file counts as at least one byte, so that empty files count too."""
-    total = 0
-    with suppress(OSError), os.scandir(folder) as entries:
-        for number, entry in enumerate(entries):
-            if number >= most:
-                return 2**63
-            with suppress(OSError):
-                total += max(1, entry.stat(follow_symlinks=False).st_size)
+    """Bytes that the files in a folder and below it take up.
+
+    A file counts with its length or with its blocks, whichever is more, and with at least one byte. More than ``most``
+    files count as too many bytes.
+    """
+    total, number, folders = 0, 0, [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                number += 1
+                if number > most:
+                    return TOO_MANY
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    total += max(1, found.st_size, found.st_blocks * 512)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
     return total
+
+
+class Disk:
+    """The place on the disk that a job may fill: its folder, and its cache beyond what that held before.
+
+    A cache that holds more than an honest one is emptied first.
+    """
+
+    def __init__(self, folder: Path, cache: Path | None) -> None:
+        self._folder, self._cache = folder, cache
+        self._before = held_files(cache) if cache else 0
+        if self._before > LARGEST_CACHE:
+            self.empty_cache()
+            self._before = 0
+
+    def held(self) -> int:
+        """Bytes that the job has filled so far."""
+        grown = held_files(self._cache) - self._before if self._cache else 0
+        return held_files(self._folder) + max(0, grown)
+
+    def empty_cache(self) -> None:
+        """Delete what the cache holds. It can be computed again."""
+        if self._cache:
+            with suppress(OSError, RecursionError):
+                for path in self._cache.iterdir():
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()

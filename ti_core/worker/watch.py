@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ti_core.worker import endings
 from ti_core.worker.job_state import JobState
-from ti_core.worker.limits import held_files, held_memory
+from ti_core.worker.limits import held_memory
 from ti_core.worker.protocol import LONGEST_LINE, MOST_BYTES, MalformedLineError, decode
 
 LOOK = 0.2
@@ -31,6 +31,7 @@ class Watch(threading.Thread):
         self._outcome: tuple[str, str | None] | None = None
         self._status: int | None = None
         self._forked = False
+        self._overfull = False
 
     def run(self) -> None:
         job, ready = self._job, select.poll()
@@ -116,8 +117,13 @@ class Watch(threading.Thread):
         job = self._job
         if job.pid is not None and held_memory(job.pid) > job.limits.memory_bytes:
             self._outcome = "failed", endings.too_much_memory(job.limits)
-        elif held_files(job.folder) > job.limits.folder_bytes:
-            self._outcome = "failed", endings.too_large(job.limits)
+        else:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Compare what the job has written with its limit."""
+        if self._job.disk.held() > self._job.limits.folder_bytes:
+            self._outcome, self._overfull = ("failed", endings.too_large(self._job.limits)), True
 
     def _drain(self) -> None:
         """Read the last lines of the process: the report of its end may arrive before them."""
@@ -135,4 +141,9 @@ class Watch(threading.Thread):
                 lost if self._status is None else endings.of_status(self._status, job.limits),
             )
         job.gone.set()
+        if self._outcome[0] == "done":
+            # What it wrote since the last look counts too.
+            self._measure()
+        if self._overfull:
+            job.disk.empty_cache()
         job.end(*self._outcome)
