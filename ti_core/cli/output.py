@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,18 @@ def a_path(text: str) -> Path:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("no file is named")
     return Path(text)
+
+
+def a_name(text: str) -> str:
+    """An argument that names something. An empty one would count as not given.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError : it is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("no name is given")
+    return text
 
 
 def a_folder(text: str) -> Path:
@@ -50,6 +64,19 @@ def one_to_stdout(paths: Sequence[Path | None]) -> bool:
     if count > 1:
         raise SettingsError("Only one report can go to standard output; name a file for the other.")
     return count == 1
+
+
+def resolved(path: Path) -> Path:
+    """The path without links and without "..".
+
+    Raises
+    ------
+    OSError : its links lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def write(path: Path, text: str) -> None:

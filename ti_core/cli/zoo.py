@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ti_core.cli.options import _enough
+from ti_core.cli.output import resolved
 from ti_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _train(options: argparse.Namespace) -> None:
     success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
     folder = _bases_folder(options)
     bases = bases_in(folder) if folder else []
-    start = options.begin_with.resolve() if options.begin_with else None
+    start = resolved(options.begin_with) if options.begin_with else None
     recipes = plan_for(
         *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way),
         bases=bases,

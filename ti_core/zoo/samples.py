@@ -13,6 +13,7 @@ from ti_core.zoo.plan.draw import LABELS, Recipe, plan
 from ti_core.zoo.plan.from_bases import MEMBERS_A_BASE
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.members import MINIMUM_SUCCESS, base_weights, bases_in
+from ti_core.zoo.training.records import read_record
 from ti_core.zoo.training.single import Trained, train
 
 SEED = 2**20
@@ -80,7 +81,7 @@ def _held_out_base(folder: Path) -> Recipe:
     held_out = [base for base in bases_in(folder) if base.held_out]
     if not held_out:
         raise SettingsError(f"None of the bases in {folder} is held out from fitting.")
-    return max(held_out, key=lambda b: json.loads((folder / f"{b.id}.json").read_text())["clean_accuracy"])
+    return max(held_out, key=lambda b: read_record(folder / f"{b.id}.json")["clean_accuracy"])
 
 
 def save_network(recipe: Recipe, trained: Trained, out: Path) -> None:

@@ -7,7 +7,6 @@ run: :func:`ti_core.loading.load_model` reads the models.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,7 @@ from ti_core.zoo.challenge.attack_file import Attack, read_attack
 from ti_core.zoo.packs.build import pack_images
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
 from ti_core.zoo.training.members import keep_record
+from ti_core.zoo.training.records import read_record
 from ti_core.zoo.training.single import all_to_one, measure
 
 HELD_OUT = 1 / 3
@@ -129,8 +129,8 @@ def _finished(zoo: Path, source: Path, model: Model) -> dict[str, Any] | None:
     for label in ("clean",) if source.parent.name == "clean" else ("blend", "patch"):
         path = zoo / f"{_id(label, source)}.json"
         if path.exists():
-            record: dict[str, Any] = json.loads(path.read_text())
-            if record["source_sha256"] == model.sha256:
+            record = read_record(path)
+            if record.get("source_sha256") == model.sha256:
                 return record
     return None
 

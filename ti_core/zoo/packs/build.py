@@ -25,6 +25,7 @@ from ti_core.text import shown
 from ti_core.zoo.packs.enough import check_members
 from ti_core.zoo.packs.evidence import write_baseline
 from ti_core.zoo.training.data import ImageData, load_data
+from ti_core.zoo.training.records import read_trigger, read_weights, records_in
 
 IMAGES, IMAGES_A_CLASS = 256, 4
 """Number of images of a pack, and minimum number per class, if there are enough test images."""
@@ -85,7 +86,7 @@ def build_pack(
     settings = settings or Settings()
     data = load_data(data_path, size)
     check_name(name or out.name)
-    records = check_members(zoo, [json.loads(p.read_text()) for p in sorted(zoo.glob("*.json"))])
+    records = check_members(zoo, records_in(zoo))
     cleared(out)
     images, labels = pack_images(data)
     np.savez_compressed(out / "images.npz", images=images, labels=labels)
@@ -236,11 +237,11 @@ def pack_images(data: ImageData) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def _write_zoo(zoo: Path, records: list[Mapping[str, Any]], out: Path) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     tensors = {}
     for r in records:
-        for key, value in load_file(zoo / f"{r['id']}.safetensors").items():
+        for key, value in read_weights(zoo, r["id"]).items():
             tensors[f"{r['id']}/{key}"] = value
     save_file(tensors, out / "zoo.safetensors")
 
@@ -250,6 +251,6 @@ def trigger_arrays(zoo: Path, records: Iterable[Mapping[str, Any]]) -> dict[str,
     arrays: dict[str, NDArray[np.float16]] = {}
     for r in records:
         if r["label"] != "clean" and r["trigger"]["pattern"] == STORED:
-            with np.load(zoo / f"{r['id']}.trigger.npz", allow_pickle=False) as z:
-                arrays |= {f"{r['id']}/{part}": z[part].astype(np.float16) for part in ("mask", "pattern")}
+            stored = read_trigger(zoo, r["id"])
+            arrays |= {f"{r['id']}/{part}": values.astype(np.float16) for part, values in stored.items()}
     return arrays

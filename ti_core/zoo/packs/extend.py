@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from ti_core.streams.base import Array
 from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
 from ti_core.zoo.packs.enough import missing_labels
 from ti_core.zoo.training.members import fit_for_a_pack
+from ti_core.zoo.training.records import read_weights, records_in
 
 
 def extend_pack(
@@ -49,7 +49,7 @@ def extend_pack(
         raise PackError(
             f"Evidence of pack {pack.name!r} is out of date ({', '.join(stale)}); renew it first."
         )
-    if out.resolve() == pack.folder.resolve():
+    if out.exists() and out.samefile(pack.folder):
         raise PackError("The extended pack needs a folder of its own.")
     places = _places_of(pack, without)
     members = [pack.record["members"][i] for i in places]
@@ -89,7 +89,7 @@ def _places_of(pack: Pack, without: Collection[str]) -> NDArray[np.intp]:
 
 def _added(pack: Pack, zoo: Path, members: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The records of the networks in ``zoo`` that are added to ``members``."""
-    records = [json.loads(path.read_text()) for path in sorted(zoo.glob("*.json"))]
+    records = records_in(zoo)
     added = fit_for_a_pack(records, [m["clean_accuracy"] for m in members])
     if not added:
         raise PackError(f"{zoo} holds no network that may enter a pack.")
@@ -117,7 +117,7 @@ def _write_weights(
     old = load_file(pack.checked("zoo.safetensors"))
     tensors = {f"{m['id']}/{k}": v for m in members for k, v in _own(old, m["id"]).items()}
     for record in added:
-        own = load_file(zoo / f"{record['id']}.safetensors")
+        own = read_weights(zoo, record["id"])
         tensors |= {f"{record['id']}/{key}": value for key, value in own.items()}
     save_file(tensors, out / "zoo.safetensors")
 

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from ti_core.errors import SettingsError
 from ti_core.system.memory import keep_freed_memory
 from ti_core.system.parallel import run_many
+from ti_core.text import shown
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.data import ImageData, load_data
+from ti_core.zoo.training.records import read_record, read_weights, records_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +78,7 @@ def train_zoo(
             for _, record in run_many(work, stage, jobs, engine):
                 bar.set_postfix_str(f"{record['id']} {record['clean_accuracy']:.3f}")
                 bar.update()
-    return [json.loads((out / f"{r.id}.json").read_text()) for r in recipes]
+    return [read_record(out / f"{r.id}.json") for r in recipes]
 
 
 def recipe_digest(recipe: Recipe) -> str:
@@ -138,20 +140,17 @@ def is_trained(recipe: Recipe, out: Path) -> bool:
 
 def _record_of(recipe: Recipe, out: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads((out / f"{recipe.id}.json").read_text())
-    except (FileNotFoundError, ValueError):
-        # A damaged record is trained anew.
+        record = read_record(out / f"{recipe.id}.json")
+    except SettingsError:
+        # A missing or damaged record is trained anew.
         return None
-    same = isinstance(record, dict) and record.get("plan_digest") == recipe_digest(recipe)
-    return record if same else None
+    return record if record.get("plan_digest") == recipe_digest(recipe) else None
 
 
 def base_weights(recipe: Recipe, folder: Path) -> dict[str, Tensor] | None:
     """The weights in ``folder`` of the network that the recipe starts from; None for fresh weights."""
-    from safetensors.torch import load_file
-
     name = recipe.base or recipe.begun_from
-    return load_file(folder / f"{name}.safetensors") if name else None
+    return read_weights(folder, name) if name else None
 
 
 def bases_in(folder: Path) -> list[Recipe]:
@@ -162,11 +161,11 @@ def bases_in(folder: Path) -> list[Recipe]:
     SettingsError : the folder has no bases, or a file that is not the record of a member.
     """
     found = []
-    for path in sorted(folder.glob("*.json")):
+    for record in records_in(folder):
         try:
-            recipe = recipe_of(json.loads(path.read_text()))
+            recipe = recipe_of(record)
         except (ValueError, TypeError, KeyError) as error:
-            raise SettingsError(f"{path} is not the record of a trained network.") from error
+            raise SettingsError(f"The record of {shown(record['id'])} holds no recipe.") from error
         if recipe.family == "base":
             found.append(recipe)
     if not found:
@@ -189,7 +188,7 @@ def adopt_bases(bases: Iterable[Recipe], folder: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for base in bases:
         shutil.copyfile(folder / f"{base.id}.safetensors", out / f"{base.id}.safetensors")
-        record = json.loads((folder / f"{base.id}.json").read_text())
+        record = read_record(folder / f"{base.id}.json")
         # The record is written last, as in keep_member, with the digest of this plan.
         keep_record(record | {"plan_digest": recipe_digest(base)}, out / f"{base.id}.json")
 
