@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ti_core.cli.output import a_folder, a_path
+from ti_core.cli.output import a_folder, a_name, a_path
 
 ENGINES = ("local", "ray")
 MEMBERS = ("fitted", "held-out", "all")
@@ -27,7 +27,7 @@ def _pack(pack: argparse.ArgumentParser) -> None:
         ("renew", "after a change to the streams: compute their evidence anew and fit the detectors again"),
     ):
         p = verbs.add_parser(verb, help=says)
-        p.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
+        p.add_argument("name", type=a_name, metavar="NAME", help="a bundled pack or a folder")
         if verb == "verify":
             p.add_argument(
                 "--members", type=int, default=6, metavar="N", help="members to recompute (0: all)"
@@ -39,7 +39,7 @@ def _pack(pack: argparse.ArgumentParser) -> None:
         help="a pack with more reference models",
         description="Only what the new networks change is computed; the detectors are fitted anew.",
     )
-    extend.add_argument("name", metavar="NAME", help="a bundled pack or a folder")
+    extend.add_argument("name", type=a_name, metavar="NAME", help="a bundled pack or a folder")
     extend.add_argument(
         "--zoo",
         type=a_path,
@@ -49,7 +49,7 @@ def _pack(pack: argparse.ArgumentParser) -> None:
     )
     extend.add_argument("--out", type=a_folder, required=True, metavar="FOLDER")
     extend.add_argument(
-        "--without", nargs="+", default=[], metavar="ID", help="members of the pack to leave out"
+        "--without", nargs="+", default=[], type=a_name, metavar="ID", help="members of the pack to leave out"
     )
     _how(extend)
     _build(verbs)
@@ -67,6 +67,7 @@ def _build(verbs: Any) -> None:
         "--architecture",
         action="append",
         default=[],
+        type=a_name,
         metavar="NAME[:OPTION=VALUE,...]",
         help="train networks of this kind; may be repeated (default: a mixture that suits the images)",
     )
@@ -82,7 +83,7 @@ def _build(verbs: Any) -> None:
         metavar="FOLDER",
         help="the Trojan Detection Challenge 2022's folder, with the paper's protocol",
     )
-    build.add_argument("--name", metavar="NAME")
+    build.add_argument("--name", type=a_name, metavar="NAME")
     build.add_argument(
         "--count", type=int, default=96, metavar="N", help="members to train, half of them clean"
     )
@@ -120,10 +121,14 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
         " the last three are to be added to others",
     )
     train.add_argument(
-        "--families", metavar="NAME,...", help="with --way kinds: these families only (default: all of them)"
+        "--families",
+        type=a_name,
+        metavar="NAME,...",
+        help="with --way kinds: these families only (default: all of them)",
     )
     train.add_argument(
         "--bases",
+        type=a_name,
         metavar="FOLDER",
         help="with --way bases or kinds: fine-tune the clean networks that another run trained there, or a pack's own"
         " (--bases pack:NAME)",
@@ -144,7 +149,7 @@ def _zoo(zoo: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument("--pack", required=True, metavar="NAME")
+    evaluate.add_argument("--pack", required=True, type=a_name, metavar="NAME")
     what = evaluate.add_mutually_exclusive_group()
     what.add_argument(
         "--shift",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from ti_core.cli.output import STDOUT, a_path
+from ti_core.cli.output import STDOUT, a_name, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
 from ti_core.text import shown
@@ -46,7 +46,10 @@ def parser() -> argparse.ArgumentParser:
         help="write the report as one HTML page (-: to standard output)",
     )
     inspect.add_argument(
-        "--architecture", metavar="NAME", help="what a bare state dict is of (default: every one is tried)"
+        "--architecture",
+        type=a_name,
+        metavar="NAME",
+        help="what a bare state dict is of (default: every one is tried)",
     )
     inspect.add_argument(
         "--file-only", action="store_true", help="describe the file without opening it as a model"
@@ -73,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--pack", metavar="NAME", help="reference pack (default: chosen from the model)")
+    command.add_argument(
+        "--pack", type=a_name, metavar="NAME", help="reference pack (default: chosen from the model)"
+    )
     command.add_argument(
         "--set",
         action="append",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ti_core.cli.output import STDOUT, a_path
+from ti_core.cli.output import STDOUT, a_name, a_path
 
 
 def add_report_arguments(commands: Any) -> None:
@@ -31,6 +31,7 @@ def add_report_arguments(commands: Any) -> None:
     )
     verify.add_argument(
         "--pack",
+        type=a_name,
         metavar="NAME",
         help="the reference pack, a bundled one or a folder (default: the bundled one that the report names)",
     )
