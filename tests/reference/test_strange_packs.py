@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from tests.loading.test_fuzz import damaged
+from tests.worker import hostile
 from ti_core.cli.main import main
-from ti_core.errors import PackError
+from ti_core.errors import PackError, TrojanInterpretError
+from ti_core.evaluation.measure import Measurement
 from ti_core.reference.judge import Judge
 from ti_core.reference.known import KNOWN, is_known
 from ti_core.reference.pack import Pack, file_digest, load_pack, pack_names
@@ -24,9 +26,11 @@ from ti_core.reference.reference import Reference
 from ti_core.reference.verify import verify_pack
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
-from ti_core.worker import inspection_job
-from ti_core.worker.pack_jobs import cache_of
+from ti_core.worker import Job, inspection_job
+from ti_core.worker.pack_jobs import cache_of, evaluate_apart
 from ti_core.worker.request import InspectionRequest
+from ti_core.worker.results import read_json
+from ti_core.worker.tasks import TASKS, Task
 
 Record = dict[str, Any]
 
@@ -277,6 +281,43 @@ def test_a_damaged_model_of_catboost_is_an_error_and_never_ends_this_process(
     assert main(["pack", "verify", str(copy), "--members", "1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("trojaninterpret: ") and "Traceback" not in error
+
+
+@pytest.mark.parametrize("attack", [hostile.crash, hostile.leave_like_a_finding, hostile.recurse])
+def test_a_pack_that_ends_its_process_is_an_error(
+    attack: Callable[..., None],
+    copy: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As the models of CatBoost could that a stranger made."""
+    monkeypatch.setitem(TASKS, "verify pack", Task(attack))
+    assert main(["pack", "verify", str(copy)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("trojaninterpret: Pack 'bars' cannot be used: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ['{"said": 3, "problems": []}', '{"said": []}', "[]", "{", '{"said": [], "said": []}']
+)
+def test_what_a_packs_process_leaves_is_checked(
+    text: str, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Job, "wait", lambda *_: None)
+    monkeypatch.setattr(Job, "state", "done")
+    monkeypatch.setattr(
+        Job, "result_json", lambda job, name, most: read_json(written(copy.parent, name, text), name, most)
+    )
+    assert main(["pack", "verify", str(copy)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    if text.startswith("{") and text != "{":
+        with pytest.raises(TrojanInterpretError):
+            evaluate_apart(load_pack(copy), {}, Measurement(), lambda stage, share: None)
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    return folder
 
 
 def test_every_command_that_takes_a_pack_answers_in_a_sentence(

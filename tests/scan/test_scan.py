@@ -20,6 +20,7 @@ from tests.inspection.test_with_pack import as_file
 from ti_core.cli.main import main
 from ti_core.errors import SettingsError
 from ti_core.loading.digest import digest_of
+from ti_core.reference import known
 from ti_core.reference.pack import Pack
 from ti_core.scan.ledger import known_lines
 from ti_core.scan.scan import Scan, model_files
@@ -128,8 +129,11 @@ def test_a_file_that_takes_too_much_is_a_line_and_the_scan_goes_on(folder: Path,
     assert len(lines) == 3 and all("error" in line for line in lines)
 
 
-def test_what_one_model_could_write_no_other_reads(folder: Path, tiny_pack: Pack) -> None:
+def test_what_one_model_could_write_no_other_reads(
+    folder: Path, tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each has a cache of its own, but where the reference models' evidence must be computed and shared."""
+    monkeypatch.setitem(known.KNOWN, "bars", tiny_pack.sha256)
     request = InspectionRequest(pack=str(tiny_pack.folder), cache="/caches")
 
     def caches(asked: dict[str, Any], pack: str | None = request.pack) -> tuple[str, str]:
@@ -144,6 +148,9 @@ def test_what_one_model_could_write_no_other_reads(folder: Path, tiny_pack: Pack
     # With no pack named it may become any of the bundled ones, none of which has this seed.
     assert len(set(caches({"seed": 1}, None))) == 1 and caches({"seed": 1}, "nowhere") == own
     assert for_model(request.with_(cache=None), folder / "x", "1").cache is None
+    # What a pack could write that does not come with the program, only inspections with that pack read.
+    monkeypatch.delitem(known.KNOWN, "bars")
+    assert caches({}) == tuple(f"/caches/packs/{tiny_pack.sha256}/models/{digest}" for digest in "12")
 
 
 def test_the_digest_covers_weights_beside_a_graph(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def reference_evidence(case: Case, pack: Pack, stream: str = "saliency") -> dict
             " the reference models; inspect the model again."
         )
     rows = pack.where(fitted=True)
-    return {k: v[rows] for k, v in pack.baseline[stream].items()}
+    return {k: v[rows] for k, v in pack.evidence_of(stream).items()}
 
 
 def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:

@@ -34,7 +34,7 @@ def verify_apart(pack: Pack, members: int, say: Callable[[str], None], tell: Tel
     ------
     PackError : the pack cannot be used, or its process ended without a result.
     """
-    found = _done(pack, "verify pack", {"members": members}, VERIFIED, tell)
+    found = _done(pack, "verify pack", {"members": members}, VERIFIED, tell, Limits())
     for line in _texts(found, "said"):
         say(line)
     return _texts(found, "problems")
@@ -54,7 +54,8 @@ def evaluate_apart(pack: Pack, asked: dict[str, Any], wanted: Measurement, tell:
     request: dict[str, Any] = {"settings": asked, "measurement": vars(wanted)}
     if root := default_folder():
         request["cache"] = str(cache_of(pack, root))
-    found = _done(pack, "evaluate pack", request, EVALUATED, tell)
+    limits = Limits(wall_seconds=DAY, cpu_seconds=DAY * (os.cpu_count() or 1))
+    found = _done(pack, "evaluate pack", request, EVALUATED, tell, limits)
     return wanted.from_json(found.get("measured", {}), pack.name)
 
 
@@ -73,12 +74,13 @@ def _texts(found: dict[str, Any], name: str) -> list[str]:
     return value
 
 
-def _done(pack: Pack, task: str, request: dict[str, Any], result: str, tell: Tell) -> dict[str, Any]:
+def _done(
+    pack: Pack, task: str, request: dict[str, Any], result: str, tell: Tell, limits: Limits
+) -> dict[str, Any]:
     def hear(event: Event) -> None:
         if event.kind == "progress":
             tell(event.stage, event.share)
 
-    limits = Limits(wall_seconds=DAY, cpu_seconds=DAY * (os.cpu_count() or 1))
     with Job.start(task, {"pack": str(pack.folder.absolute()), **request}, limits=limits) as job:
         job.wait(hear)
         if job.state != "done":
