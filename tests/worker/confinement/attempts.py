@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import json
+import mmap
 import os
 import resource
 import signal
@@ -30,6 +31,8 @@ SEIZE, FCNTL = 0x4206, 72
 ASYNC_SIGNALS = {"a signal of a file's owner": signal.SIGUSR1, "the same by 64 bits": signal.SIGUSR2}
 PROGRAM = bytes.fromhex("31ff b83c000000 0f05")
 """Machine code (x86-64) of a program that ends with exit code 0."""
+SOCKET = bytes.fromhex("53 b867010000 bb01000000 b901000000 31d2 cd80 5b c3")
+"""Machine code of ``socket(AF_UNIX, SOCK_STREAM, 0)`` as a 32-bit program calls it."""
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     *((), ("namespaces",), ("landlock",), ("seccomp",)),
     *(("namespaces", "landlock"), ("namespaces", "seccomp"), ("landlock", "seccomp")),
@@ -208,11 +211,20 @@ def program_in_memory() -> None:
     os.execve(fd, ["program"], {})
 
 
+def socket_by_32_bits() -> None:
+    """Open a Unix socket by the table of system calls for 32-bit programs, which numbers them otherwise."""
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(SOCKET)
+    call(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))())
+    os._exit(0)
+
+
 PROGRAMS: dict[str, Callable[[], object]] = {
     "a program": lambda: os.execve("/bin/true", ["true"], {}),
     "a program in memory": program_in_memory,
+    "a socket by 32-bit calls": socket_by_32_bits,
 }
-"""Attempts that replace the process which makes them."""
+"""Attempts that replace or end the process which makes them, with exit code 0 if they work."""
 
 
 def outcome(act: Callable[[], object]) -> str:
