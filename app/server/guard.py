@@ -1,8 +1,9 @@
-"""ASGI middleware in front of Streamlit: headers on every response, and limits on tabs and uploads.
+"""ASGI middleware in front of Streamlit: headers on every response, limits on tabs and uploads, no open metrics.
 
 Streamlit keeps an uploaded file in memory until the tab is closed. It limits neither the number of files nor the number
-of tabs. Before it refuses a page of another origin, it asks an outside host for this machine's address. The middleware
-decides all of this before Streamlit sees the request.
+of tabs. Before it refuses a page of another origin, it asks an outside host for this machine's address. It shows every
+visitor how many sessions there are and what they hold (``/_stcore/metrics``). The middleware decides all of this before
+Streamlit sees the request.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.server.index_page import for_a_page, replacing
 from app.store.uploads import Held
 
 MOST_TABS = 64
@@ -25,6 +28,9 @@ MOST_TABS = 64
 FRAMING = 64 * 1024
 """Allowance in bytes for the part of a request that is not the file itself."""
 UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
+METRICS = re.compile(r"(^|/)_stcore/metrics(/|$)")
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers by which a proxy on this machine shows that the request comes from elsewhere."""
 NO_ROOM = "The server holds as many files as it may; try again in a few minutes."
 TOO_LARGE = "The files are too large together; remove one first."
 TRY_LATER = 1013
@@ -40,15 +46,25 @@ class Guard:
     headers : set on every response.
     held : bytes of uploaded files in the server's memory.
     origins : other origins that may connect, such as ``https://example.org``.
+    metrics : whether this machine itself may read Streamlit's metrics. Nobody else may.
+    page : a page of Streamlit's, and what is sent in its place (:mod:`app.server.index_page`).
     """
 
     def __init__(
-        self, app: ASGIApp, headers: Mapping[str, str], held: Held, origins: frozenset[str] = frozenset()
+        self,
+        app: ASGIApp,
+        headers: Mapping[str, str],
+        held: Held,
+        origins: frozenset[str] = frozenset(),
+        metrics: bool = False,
+        page: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
         self._app = app
         self._headers = dict(headers)
         self._held = held
         self._origins = origins
+        self._metrics = metrics
+        self._page = page
         self._arriving: Counter[str] = Counter()
         self._tabs = 0
 
@@ -81,10 +97,12 @@ class Guard:
             await send(message)
 
         upload = UPLOAD.search(scope["path"])
-        if scope["method"] == "PUT" and upload:
+        if METRICS.search(scope["path"]) and not (self._metrics and from_here(scope)):
+            await PlainTextResponse("Not Found", 404)(scope, receive, with_headers)
+        elif scope["method"] == "PUT" and upload:
             await self._take(upload[1], scope, receive, with_headers)
         else:
-            await self._app(scope, receive, with_headers)
+            await self._app(for_a_page(scope), receive, replacing(with_headers, *self._page))
 
     async def _take(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Take an uploaded file. It is refused as soon as it exceeds a limit."""
@@ -118,6 +136,17 @@ class Guard:
             self._arriving[session] -= own
             if self._arriving[session] <= 0:
                 del self._arriving[session]
+
+
+def from_here(scope: Scope) -> bool:
+    """Whether a request comes from this machine itself, and not through a proxy."""
+    if any(name in Headers(scope=scope) for name in FORWARDED):
+        return False
+    try:
+        address = ip_address((scope.get("client") or ("",))[0])
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def same_origin(headers: Mapping[str, Any], others: frozenset[str] = frozenset()) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from pathlib import Path
 
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -48,17 +47,17 @@ UNUSED = (
 """Browser features that no page uses."""
 
 
-def security_headers(index: Path) -> dict[str, str]:
+def security_headers(page: str) -> dict[str, str]:
     """The headers of every response.
 
     Parameters
     ----------
-    index : the page that Streamlit serves. Its inline scripts are allowed by their digests. No other inline script is
+    page : the page that is served, as HTML. Its inline scripts are allowed by their digests. No other inline script is
         allowed.
     """
     digests = [
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in INLINE_SCRIPT.findall(index.read_text(encoding="utf-8"))
+        for script in INLINE_SCRIPT.findall(page)
     ]
     policy = POLICY | {"script-src": " ".join([POLICY["script-src"], *digests])}
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -12,16 +13,29 @@ from streamlit import config, file_util
 
 from app.server.guard import Guard
 from app.server.headers import security_headers
+from app.server.index_page import index_page
 from app.store.uploads import Held, most_held
 
+METRICS = "TROJANINTERPRET_METRICS"
+"""Set to 1, this machine itself may read Streamlit's metrics."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def guard() -> Middleware:
     """The middleware of this server (:mod:`app.server.guard`)."""
-    index = Path(file_util.get_static_dir()) / "index.html"
+    page = index_page(
+        Path(file_util.get_static_dir()) / "index.html",
+        str(config.get_option("server.baseUrlPath")).strip("/"),
+    )
     origins = frozenset(o.rstrip("/") for o in config.get_option("server.corsAllowedOrigins") or ())
-    return Middleware(Guard, headers=security_headers(index), held=Held(most=most_held()), origins=origins)
+    return Middleware(
+        Guard,
+        headers=security_headers(page[1].decode()),
+        held=Held(most=most_held()),
+        origins=origins,
+        metrics=os.environ.get(METRICS) == "1",
+        page=page,
+    )
 
 
 def failed(error: Exception) -> bool:

@@ -47,7 +47,12 @@ def server(home: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "app/main.py", f"--server.port={port}"],
         cwd=ROOT,
-        env={**os.environ, "TROJANINTERPRET_HOME": str(home), "TROJANINTERPRET_CACHE": str(home / "cache")},
+        env={
+            **os.environ,
+            "TROJANINTERPRET_HOME": str(home),
+            "TROJANINTERPRET_CACHE": str(home / "cache"),
+            "TROJANINTERPRET_METRICS": "1",
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -87,11 +92,17 @@ class Visitor:
         self.page.on("request", lambda r: self._note(r.url))
         self.page.on("console", lambda message: self._hear(message.text))
         self.page.on("pageerror", lambda error: self.refused.append(str(error)))
+        self.missing: list[str] = []
+        self.page.on("response", lambda r: self._miss(r.url, r.status))
         self.go("/")
 
     def _note(self, url: str) -> None:
         if not url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:")):
             self.elsewhere.append(url)
+
+    def _miss(self, url: str, status: int) -> None:
+        if status == 404 and "/_stcore/" in url:
+            self.missing.append(url)
 
     def _hear(self, text: str) -> None:
         if "Content Security Policy" in text or "Permissions-Policy" in text:
@@ -125,6 +136,7 @@ def visitor(browser: Any, server: str) -> Iterator[Visitor]:
     found = Visitor(browser, server)
     yield found
     assert not found.elsewhere, "no request goes to another host"
+    assert not found.missing, "the page asks for nothing that does not exist"
     assert not found.refused, "the content security policy forbids nothing that the page does"
     found.context.close()
 
@@ -248,11 +260,17 @@ def test_a_file_beyond_the_limit_is_refused(visitor: Visitor, tmp_path: Path) ->
     assert visitor.verdict() == "Clean"
 
 
-def test_a_case_survives_a_reload_and_is_found_in_the_list(visitor: Visitor) -> None:
+def test_a_case_survives_a_reload_and_is_found_in_the_list_and_back_leaves_it(visitor: Visitor) -> None:
     visitor.sample("Clean")
     visitor.verdict()
     address = visitor.page.url
-    assert "case=" in address
+    assert "case=" in address and "ticket=" not in address
+    begin = visitor.page.get_by_role("heading", name="Is there a backdoor in this model?")
+    visitor.page.go_back()
+    begin.wait_for()
+    visitor.page.wait_for_function("() => !location.search")
+    visitor.page.go_forward()
+    assert visitor.verdict() == "Clean" and visitor.page.url == address
     visitor.page.reload()
     assert visitor.verdict() == "Clean"
     visitor.go("/cases")

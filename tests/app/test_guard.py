@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from app import words
 from app.server import guard, server
 from app.server.guard import Guard, same_origin
 from app.server.headers import security_headers
+from app.server.index_page import PAGES, index_page, replacing
 from app.store import uploads
 
 HEADERS = {"X-Content-Type-Options": "nosniff"}
@@ -143,13 +145,97 @@ def test_tabs_are_bounded() -> None:
 
 def test_only_the_script_that_stands_in_the_page_may_run() -> None:
     index = Path(file_util.get_static_dir()) / "index.html"
-    headers = security_headers(index)
+    original, page = (part.decode() for part in index_page(index))
+    headers = security_headers(page)
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
-    script = index.read_text().split("<script>")[1].split("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    scripts = [part.split("</script>")[0] for part in page.split("<script>")[1:]]
+    assert len(scripts) == 2 and scripts[1] in original and scripts[0] not in original
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert policy["script-src"] == f"'self' 'sha256-{digests[0]}' 'sha256-{digests[1]}'"
     assert policy["default-src"] == policy["frame-ancestors"] == policy["object-src"] == "'none'"
     assert "http:" not in headers["Content-Security-Policy"] and "*" not in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "client", "headers", "option", "status"),
+    [
+        ("/_stcore/metrics", "127.0.0.1", [], True, 200),
+        ("/_stcore/metrics", "::1", [], True, 200),
+        ("/_stcore/metrics", "::ffff:127.0.0.1", [], True, 200),
+        ("/_stcore/metrics", "127.0.0.1", [], False, 404),
+        ("/_stcore/metrics", "192.0.2.7", [], True, 404),
+        ("/_stcore/metrics", "", [], True, 404),
+        ("/_stcore/metrics", "127.0.0.1", [(b"x-forwarded-for", b"192.0.2.7")], True, 404),
+        ("/_stcore/metrics", "127.0.0.1", [(b"forwarded", b"for=192.0.2.7")], True, 404),
+        ("/_stcore/metrics/", "127.0.0.1", [], False, 404),
+        ("/lab/_stcore/metrics", "127.0.0.1", [], False, 404),
+        ("/lab/_stcore/metricsx", "127.0.0.1", [], False, 200),
+    ],
+)
+def test_metrics_are_for_this_machine_alone_and_only_if_asked_for(
+    path: str, client: str, headers: list[tuple[bytes, bytes]], option: bool, status: int
+) -> None:
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "query_string": b""}
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    app = Guard(PlainTextResponse("sessions 3"), HEADERS, Holding(), metrics=option)  # type: ignore[arg-type]
+    asyncio.run(app({**scope, "client": (client, 1) if client else None}, receive, send))
+    assert sent[0]["status"] == status
+    assert (b"sessions" in sent[1]["body"]) == (status == 200)
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+
+
+def served(body: list[bytes], **headers: str) -> tuple[dict[str, str], bytes]:
+    """Headers and body of an answer in these pieces, after the page ``<head>`` has been replaced."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def answer() -> None:
+        pass_on = replacing(send, b"<head>", b"<head>told")
+        told = {"content-length": str(len(b"".join(body)))} | {
+            k.replace("_", "-"): v for k, v in headers.items()
+        }
+        pairs = [(k.encode(), v.encode()) for k, v in told.items()]
+        await pass_on({"type": "http.response.start", "status": 200, "headers": pairs})
+        for i, piece in enumerate(body):
+            more = i + 1 < len(body)
+            await pass_on({"type": "http.response.body", "body": piece, "more_body": more})
+
+    asyncio.run(answer())
+    found = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+    return found, b"".join(m["body"] for m in sent[1:])
+
+
+def test_the_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> None:
+    html = {"content_type": "text/html; charset=utf-8", "etag": "x", "last_modified": "y"}
+    for pieces in ([b"<head>"], [b"<he", b"ad>"]):
+        headers, body = served(pieces, **html)
+        assert body == b"<head>told" and headers["content-length"] == "10"
+        assert "etag" not in headers and "last-modified" not in headers
+    for pieces, content in (
+        ([b"<haed>"], html),
+        ([b"<head>", b"x"], html),
+        ([b"<head>"], {"content_type": "a/b"}),
+    ):
+        headers, body = served(pieces, **content)
+        assert body == b"".join(pieces) and ("etag" in headers) == ("etag" in content)
+
+
+def test_the_place_of_the_server_leaves_out_the_names_of_the_pages() -> None:
+    main = (Path(__file__).resolve().parents[2] / "app" / "main.py").read_text()
+    named = re.findall(r'url_path="(\w+)"(?!, default)', main)
+    assert tuple(named) == PAGES
+    index = Path(file_util.get_static_dir()) / "index.html"
+    assert b"(compare|lab|packs|cases)" in index_page(index)[1]
+    assert b'location.origin+"/inspect"}' in index_page(index, "inspect")[1]
 
 
 def test_what_nobody_foresaw_is_a_sentence_without_its_text() -> None:

@@ -51,6 +51,7 @@ def answer(address: str, method: str = "GET") -> tuple[int, dict[str, str]]:
         ("/favicon.png", "GET", 200),
         ("/_stcore/health", "GET", 200),
         ("/_stcore/host-config", "GET", 200),
+        ("/_stcore/metrics", "GET", 404),
         ("/media/none", "GET", 404),
         ("/component/none/none", "GET", 404),
         ("/_stcore/upload_file/none/none", "PUT", 403),
@@ -65,6 +66,17 @@ def test_every_answer_carries_the_headers(server: Server, path: str, method: str
     assert "frame-ancestors 'none'" in found["content-security-policy"]
     assert "unsafe-eval" not in found["content-security-policy"]
     assert found["x-frame-options"] == "DENY" and found["referrer-policy"] == "no-referrer"
+
+
+def test_a_page_is_told_where_its_server_is_however_it_is_asked_for(server: Server) -> None:
+    """A browser allows compression, and what is compressed could not be changed."""
+    asks = {"Accept": "text/html,*/*", "Accept-Encoding": "gzip"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{server.address}/lab", headers=asks), timeout=30
+    ) as found:
+        page = found.read()
+        assert found.headers["Content-Length"] == str(len(page)) and found.headers["ETag"] is None
+    assert b"BACKEND_BASE_URL" in page and page.count(b"<head>") == 1
 
 
 def lets_in(server: Server, origin: str | None, host: str = "127.0.0.1") -> bool:

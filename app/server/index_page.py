@@ -1,0 +1,81 @@
+"""The page that Streamlit serves, with a line that tells it where its server is.
+
+Under an address such as ``/lab`` Streamlit's own page first asks for ``/lab/_stcore/health``, which does not exist, and
+then for ``/_stcore/health``. Told where the server is, it asks there at once.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import Message, Scope, Send
+
+PAGES = ("compare", "lab", "packs", "cases")
+"""Addresses of the pages of ``app/main.py``, except for the first page, which has none."""
+HEAD = "<head>"
+
+
+def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
+    """Streamlit's page as it lies on the disk, and with the server's place.
+
+    Parameters
+    ----------
+    base : path that the server is configured to serve under (``server.baseUrlPath``). Where it is empty, a proxy may
+        still serve under a path, so that the place is the page's own address without the name of the page.
+    """
+    place = (
+        f"location.origin+{json.dumps('/' + base)}"
+        if base
+        else rf'location.origin+location.pathname.replace(/\/({"|".join(PAGES)})\/*$/,"/")'
+    )
+    original = index.read_bytes()
+    script = f"<script>window.__streamlit={{BACKEND_BASE_URL:{place}}}</script>"
+    return original, original.replace(HEAD.encode(), (HEAD + script).encode(), 1)
+
+
+def replacing(send: Send, original: bytes, replacement: bytes) -> Send:
+    """``send``, with a body of ``original`` replaced by ``replacement``; everything else passes as it is."""
+    held: Message | None = None
+    body = b""
+
+    async def pass_on(message: Message) -> None:
+        nonlocal held, body
+        if message["type"] == "http.response.start" and _may_be(message, len(original)):
+            held = message
+            return
+        if held is None or message["type"] != "http.response.body":
+            await send(message)
+            return
+        body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        if body == original:
+            headers = MutableHeaders(scope=held)
+            headers["content-length"], body = str(len(replacement)), replacement
+            # They are of the original.
+            del headers["etag"], headers["last-modified"]
+        await send(held)
+        held = None
+        await send({"type": "http.response.body", "body": body})
+
+    return pass_on
+
+
+def for_a_page(scope: Scope) -> Scope:
+    """A browser's request for a page, without leave to compress the answer; every other request as it is."""
+    headers = Headers(scope=scope)
+    if "text/html" not in headers.get("accept", ""):
+        return scope
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != b"accept-encoding"]}
+
+
+def _may_be(message: Message, size: int) -> bool:
+    """Whether an answer begins like that page's."""
+    headers = MutableHeaders(scope=message)
+    return (
+        message["status"] == 200
+        and headers.get("content-type", "").startswith("text/html")
+        and headers.get("content-length") == str(size)
+    )
