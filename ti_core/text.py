@@ -54,11 +54,14 @@ EXPORT_TO_ONNX = (
     'torch.onnx.export(model.eval(), torch.rand(1, C, H, W), "model.onnx", dynamo=True, external_data=False)'
 )
 SAVE_STATE_DICT = 'torch.save(model.state_dict(), "model.pt")'
+COMMAND = "    "
+"""Beginning of a line of a message that holds a command to copy, and no prose."""
 
 
 def ways_out() -> str:
-    """What the owner of a refused model can do instead, with commands to copy."""
+    """What the owner of a refused model can do instead, with commands to copy on lines of their own."""
     return (
-        f"Where the model can be trusted to run, export it to ONNX: {EXPORT_TO_ONNX}\n"
-        f"or, for a network of a registered architecture, save its state dict: {SAVE_STATE_DICT}"
+        "Where the model can be trusted to run, export it to ONNX, with the channels C, the height H and the width W of"
+        f" its images:\n{COMMAND}{EXPORT_TO_ONNX}\n"
+        f"Or, for a network of a registered architecture, save its state dict:\n{COMMAND}{SAVE_STATE_DICT}"
     )

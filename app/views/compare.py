@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, state, status, words
+from app import controls, refusal, state, status, words
 from app.ask import PREFIX, submit, wanted
 from app.charts import pictures
 from app.charts.histograms import highest, histograms
@@ -46,7 +46,9 @@ def page() -> None:
                 st.markdown(f"**{words.safe(ticket.title, 60)}**")
                 status.follow(f"compare.ticket.{side}")
             elif ticket is not None and ticket.state == "failed":
-                st.warning(words.safe(words.for_the_page(ticket.error), 1500), icon=":material/block:")
+                with st.container(border=True):
+                    st.markdown(f":material/block: **{words.safe(ticket.title, 60)} was not inspected.**")
+                    refusal.show(ticket.error)
             elif ticket is not None and ticket.state == "cancelled":
                 st.info("The inspection was stopped.", icon=":material/cancel:")
     found = {side: chosen_case(side) for side in SIDES}

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import address, controls, state, status, words
+from app import address, controls, refusal, state, status, words
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
@@ -97,12 +97,9 @@ def _ended(ticket: Ticket) -> None:
     if ticket.state == "cancelled":
         st.info("The inspection was stopped. Nothing of it was kept.", icon=":material/cancel:")
         return
-    first, *rest = words.for_the_page(ticket.error).splitlines() or [""]
     with st.container(border=True):
         st.markdown(f":material/block: **{words.safe(ticket.title, 80)} was not inspected.**")
-        st.markdown(words.safe(first, 1500))
-        if rest:
-            st.code("\n".join(words.plain(line, 400) for line in rest), language=None, wrap_lines=True)
+        refusal.show(ticket.error)
     source = Source(
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )

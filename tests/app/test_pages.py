@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import subprocess
@@ -19,6 +20,7 @@ from tests.app.conftest import Worker
 from tests.app.waiting import until
 from ti_core.results.case import Case
 from ti_core.settings import Settings
+from ti_core.text import EXPORT_TO_ONNX, SAVE_STATE_DICT, ways_out
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,6 +135,23 @@ def test_a_refusal_is_a_sentence_and_the_session_goes_on(dashboard: Worker, sent
     dashboard.fails = None
     app.button(key="sample.bars.clean").click().run()
     assert "Download" in texts(settled(app, dashboard))
+
+
+@pytest.mark.parametrize("name", ["inspect", "compare"])
+def test_the_boxes_of_a_refusal_hold_commands_and_no_prose(dashboard: Worker, name: str) -> None:
+    dashboard.fails = f"The file is TorchScript, which can run code. {ways_out()}"
+    app = page(name).run()
+    if name == "inspect":
+        app.button(key="sample.bars.patch").click().run()
+    else:
+        app.selectbox(key="compare.left").set_value("sample:bars:patch").run()
+    app = settled(app, dashboard)
+    assert [c.value for c in app.code] == [EXPORT_TO_ONNX, SAVE_STATE_DICT]
+    for code in app.code:
+        ast.parse(code.value)
+    prose = "\n".join(m.value for m in app.markdown)
+    assert "was not inspected" in prose and "export it to ONNX, with the channels C" in prose
+    assert "torch" not in prose and "Or, for a network of a registered architecture" in prose
 
 
 @pytest.mark.parametrize(

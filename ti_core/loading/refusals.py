@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.findings import Severity
 from ti_core.loading.sniff import FileFormat
-from ti_core.text import SAVE_STATE_DICT, ways_out
+from ti_core.text import COMMAND, SAVE_STATE_DICT, ways_out
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.LEGACY_TORCH: Refusal(
         Severity.REFUSED,
         "The file was written by torch before 1.6 or without its zip format, as a bare pickle that is not "
-        f"opened; load it where it can be trusted and save it again: {SAVE_STATE_DICT}",
+        f"opened; load it where it can be trusted and save it again:\n{COMMAND}{SAVE_STATE_DICT}",
     ),
     FileFormat.LEGACY_TAR: Refusal(
         Severity.REFUSED,
         "The file is a tar archive such as torch wrote before 0.1.10, which is not opened; load it where it "
-        f"can be trusted and save it again: {SAVE_STATE_DICT}",
+        f"can be trusted and save it again:\n{COMMAND}{SAVE_STATE_DICT}",
     ),
     FileFormat.PICKLE: Refusal(
         Severity.REFUSED,
@@ -67,7 +67,7 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.TWO_FORMATS: Refusal(
         Severity.REFUSED,
         "The file ends as a zip archive and begins as something else, so that programs would read different content in "
-        f"it. No model needs that; save it again: {SAVE_STATE_DICT}",
+        f"it. No model needs that; save it again:\n{COMMAND}{SAVE_STATE_DICT}",
     ),
     FileFormat.EMPTY: Refusal(Severity.UNREADABLE, "The file is empty."),
     FileFormat.UNKNOWN: Refusal(
