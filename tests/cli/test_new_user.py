@@ -68,7 +68,7 @@ def test_a_page_needs_no_home(
     assert json.loads(printed.out)["verdict"] and page.read_text().startswith("<!doctype html>")
     if kind == "empty":
         assert printed.err == ""
-        assert {p.name for p in (home / ".cache" / "trojaninterpret").iterdir()} == {"libraries", "models"}
+        assert (home / ".cache" / "trojaninterpret" / "libraries").is_dir()
         assert [p.name for p in home.iterdir()] == [".cache"], "no library wrote to the home"
     else:
         assert "The cache folder cannot be used" in printed.err and printed.err.count("\n") == 1

@@ -13,7 +13,8 @@ import pytest
 
 from ti_core.cli.bar import Bar
 from ti_core.cli.main import main
-from ti_core.cli.terminal import Shown, complain, shown_output
+from ti_core.cli.terminal import complain, shown_output
+from ti_core.system.terminal import Shown, progress_bar
 
 HOSTILE = "a\x1b[2J\r\b\x9bb\u202e\udcff\tc"
 SAFE = "a [2J   b   c"
@@ -78,6 +79,16 @@ def test_a_bar_is_nothing_where_there_is_no_terminal(monkeypatch: pytest.MonkeyP
             bar("b", 0.5)
             bar.close()
         assert stream is None or stream.getvalue() == ""
+
+
+def test_a_bar_of_a_training_is_drawn_in_one_line() -> None:
+    with on_screen() as screen, shown_output(), progress_bar("training", 2, unit="network") as bar:
+        bar.update()
+        bar.set_postfix_str("a network")
+    assert "training:  50%" in screen.getvalue() and screen.getvalue().count("\r") >= 2
+    with on_screen() as screen, progress_bar("training", 2, draw=False) as bar:
+        bar.update()
+    assert screen.getvalue() == ""
 
 
 def test_what_the_encoding_lacks_is_spelt_out() -> None:

@@ -235,3 +235,17 @@ def test_everything_that_is_imported_ahead_is_there() -> None:
         import_module(name)
     assert "captum.attr" in TASKS["inspect"].modules({"case": True})
     assert "captum.attr" not in TASKS["inspect"].modules({"case": False})
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error")], ids=["memory", "disk"])
+def test_a_watch_that_fails_ends_the_job(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever waits for the job would wait for ever."""
+
+    def look(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ti_core.worker.watch.Watch._look", look)
+    job, events = run("sleep")
+    assert job.state == "failed" and f"({type(error).__name__})" in (job.error or "")
+    assert events[-1].text == job.error and until(lambda: not alive(job.pid))
+    job.close()

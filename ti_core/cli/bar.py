@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-
-from ti_core.cli.terminal import Shown
+from ti_core.system.terminal import progress_bar, standard_error
 from ti_core.text import shown
 
 
 class Bar:
-    """A progress bar if the output is a terminal, otherwise nothing."""
+    """A progress bar on a terminal, nothing elsewhere."""
 
     def __init__(self, title: str) -> None:
-        from tqdm import tqdm
-
-        # The bar moves the cursor with control characters, so its output is not filtered. Its texts are made safe here.
-        stream = sys.stderr.stream if isinstance(sys.stderr, Shown) else sys.stderr
-        self._bar = tqdm(
-            total=100,
-            desc=shown(title, 60),
-            file=stream,
-            disable=stream is None or not stream.isatty(),
+        stream = standard_error()
+        self._bar = progress_bar(
+            title,
+            100,
+            draw=stream is not None and stream.isatty(),
             leave=False,
             bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {postfix}",
         )

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from ti_core.cli.terminal import Shown
 from ti_core.errors import SettingsError
+from ti_core.system.terminal import Shown
 
 STDOUT = Path("-")
 

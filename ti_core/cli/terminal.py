@@ -7,7 +7,6 @@ of argparse, warnings, log messages and tracebacks.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 import traceback
@@ -16,73 +15,13 @@ from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
 from ti_core.errors import TrojanInterpretError
-from ti_core.text import plain, shown, without_controls
+from ti_core.system.terminal import STANDARD_OUTPUT, Shown
+from ti_core.text import plain, shown
 
-STANDARD_OUTPUT = "standard output"
-"""File name of errors that writing to standard output raises."""
 TRACEBACK = "TROJANINTERPRET_DEBUG"
 """Environment variable that lets unforeseen errors print their traceback."""
 MOST = 8000
 """Maximum number of characters of one complaint."""
-
-
-class Shown:
-    """A stream that replaces control characters, except line breaks, with spaces.
-
-    Parameters
-    ----------
-    stream : receives the text.
-    needed : whether the text is the command's result. If a result cannot be written, the command fails. Other messages
-        are dropped.
-    """
-
-    def __init__(self, stream: TextIO, needed: bool) -> None:
-        self.stream = stream
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
-        self._needed = needed
-        self._failed: OSError | None = None
-
-    def write(self, text: str) -> int:
-        self._put(without_controls(text, lines=True))
-        return len(text)
-
-    def exactly(self, text: str) -> None:
-        """Write a document unchanged, in UTF-8. Its text is escaped already, and its digest may be recorded."""
-        if isinstance(self.stream, io.TextIOWrapper):
-            self.flush()
-            with self._named():
-                self.stream.buffer.write(text.encode())
-        else:
-            self._put(text)
-
-    def flush(self) -> None:
-        with self._named():
-            self.stream.flush()
-
-    def isatty(self) -> bool:
-        return self.stream.isatty()
-
-    def fileno(self) -> int:
-        return self.stream.fileno()
-
-    def _put(self, text: str) -> None:
-        with self._named():
-            self.stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Once the stream has failed, nothing more is written to it, not even when the interpreter ends."""
-        try:
-            yield
-        except OSError as error:
-            self._failed = OSError(error.errno, error.strerror, STANDARD_OUTPUT)
-            with suppress(OSError):
-                nothing = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nothing, self.stream.fileno())
-                os.close(nothing)
-        # The error is raised again by every later call, since argparse ignores an error of writing.
-        if self._failed is not None and self._needed:
-            raise self._failed
 
 
 @contextmanager

@@ -14,6 +14,13 @@ RUBBISH = "The process that opened the file answered with something unreadable, 
 TOO_MUCH_TEXT = "The process that opened the file wrote more than it may, so it was ended."
 
 
+def unwatched(error: BaseException) -> str:
+    return (
+        f"The process that opened the file could no longer be watched ({type(error).__name__}), so it was ended; try"
+        " again."
+    )
+
+
 def too_long(limits: Limits) -> str:
     return (
         f"The work took longer than the {_minutes(limits.wall_seconds)} it may take, so it was ended;"

@@ -34,6 +34,15 @@ class Watch(threading.Thread):
         self._overfull = False
 
     def run(self) -> None:
+        try:
+            self._follow()
+        except BaseException as error:
+            # Whoever waits for the job would wait for ever.
+            self._job.kill()
+            self._job.end("failed", endings.unwatched(error))
+            self._job.gone.set()
+
+    def _follow(self) -> None:
         job, ready = self._job, select.poll()
         ready.register(self._lines, select.POLLIN)
         ready.register(self._told, select.POLLIN)

@@ -21,6 +21,7 @@ from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.system.cache import Cache
 from ti_core.system.records import NAME
+from ti_core.system.terminal import progress_bar
 from ti_core.text import shown
 from ti_core.zoo.packs.enough import check_members
 from ti_core.zoo.packs.evidence import write_baseline
@@ -171,10 +172,8 @@ def write_evidence(
 
     For the other parameters see :func:`ti_core.zoo.packs.evidence.write_baseline`.
     """
-    from tqdm import tqdm
-
     write_record(out, record)
-    with tqdm(total=len(record["members"]), desc="evidence", unit="network", disable=not progress) as bar:
+    with progress_bar("evidence", len(record["members"]), progress, unit="network") as bar:
         record["stream_versions"] = write_baseline(
             *(load_pack(out), settings, jobs, engine),
             progress=lambda done, count: bar.update(done - bar.n),

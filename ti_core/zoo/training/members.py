@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ti_core.errors import SettingsError
 from ti_core.system.memory import keep_freed_memory
 from ti_core.system.parallel import run_many
+from ti_core.system.terminal import progress_bar
 from ti_core.text import shown
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.data import ImageData, load_data
@@ -65,18 +66,16 @@ def train_zoo(
     -------
     The records of all members, in the plan's order.
     """
-    from tqdm import tqdm
-
     out.mkdir(parents=True, exist_ok=True)
     data = load_data(data_path, size)
     recipes = recipes if recipes is not None else plan(count, data.image_shape, data.classes, seed)
     bases = [r for r in recipes if r.family == "base"]
     others = [r for r in recipes if r.family != "base"]
-    with tqdm(total=len(recipes), desc="training", unit="network", disable=not progress) as bar:
+    with progress_bar("training", len(recipes), progress, unit="network") as bar:
         for stage in (bases, others):
             work = partial(_train_one, data_path=data_path, size=size, out=out, success=success)
             for _, record in run_many(work, stage, jobs, engine):
-                bar.set_postfix_str(f"{record['id']} {record['clean_accuracy']:.3f}")
+                bar.set_postfix_str(f"{shown(record['id'])} {record['clean_accuracy']:.3f}")
                 bar.update()
     return [read_record(out / f"{r.id}.json") for r in recipes]
 
