@@ -113,6 +113,14 @@ def test_ctrl_c_is_130_as_of_other_tools(
     assert one_sentence(capsys.readouterr().err) == "trojaninterpret: stopped.\n"
 
 
+def test_no_error_of_reading_the_arguments_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ti_core.cli.main.parser", fail(MemoryError()))
+    assert main(["pack", "list"]) == 2
+    assert "not enough memory" in one_sentence(capsys.readouterr().err)
+
+
 def test_a_sentence_that_cannot_be_made_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     class MuteError(Exception):
         def __str__(self) -> str:

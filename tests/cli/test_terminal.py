@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,9 @@ def test_output_that_was_lost_is_told_again_and_messages_are_dropped() -> None:
         output.flush()
     messages.write("x")
     messages.flush()
+
+
+def test_it_is_a_terminal_where_its_stream_is_one(tmp_path: Path) -> None:
+    assert Shown(Screen(), needed=True).isatty() and not Shown(io.StringIO(), needed=True).isatty()
+    with (tmp_path / "x").open("w") as file:
+        assert Shown(file, needed=False).fileno() == file.fileno()
