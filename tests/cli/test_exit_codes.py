@@ -116,7 +116,7 @@ def test_ctrl_c_is_130_as_of_other_tools(
 def test_no_error_of_reading_the_arguments_is_a_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ti_core.cli.main.parser", fail(MemoryError()))
+    monkeypatch.setattr(sys.modules[main.__module__], "parser", fail(MemoryError()))
     assert main(["pack", "list"]) == 2
     assert "not enough memory" in one_sentence(capsys.readouterr().err)
 
