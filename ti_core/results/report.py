@@ -104,7 +104,7 @@ class Report:
         dict[str, str],
         Shaped(dict[Text, Confinement]),
         Described(
-            description="Means that kept the process that opened the file from network, files and processes."
+            description="What the process that opened the file was kept from, by which means, and what was left open."
         ),
     ] = field(default_factory=dict)
     schema_version: Annotated[
