@@ -15,7 +15,7 @@ from ti_core.cli.main import main
 from ti_core.errors import PackError, SettingsError
 from ti_core.reference.choosing import fitting_packs
 from ti_core.reference.pack import PACKS, Pack, file_digest, load_pack, pack_names
-from ti_core.reference.verify import check_files, verify_pack
+from ti_core.reference.verify import check_files, chosen_members, verify_pack
 from ti_core.settings import Settings
 
 
@@ -92,8 +92,44 @@ def test_a_pack_that_does_not_say_how_it_was_made_is_an_error(tiny_pack: Pack, r
 
 def test_a_good_pack_verifies(tiny_pack: Pack) -> None:
     said: list[str] = []
-    assert verify_pack(tiny_pack, None, said.append) == []
-    assert len(said) == 1 + len(tiny_pack.members)
+    assert verify_pack(tiny_pack, 0, said.append) == []
+    assert len(said) == 2 + len(tiny_pack.members)
+    assert said[-1] == f"{len(tiny_pack.members)} of {len(tiny_pack.members)} members were computed anew."
+
+
+def test_without_a_number_members_are_computed_until_the_time_is_over(tiny_pack: Pack) -> None:
+    said: list[str] = []
+    told: list[float] = []
+    assert (
+        verify_pack(tiny_pack, None, said.append, lambda stage, share: told.append(share), seconds=0.0) == []
+    )
+    assert said[-1] == f"1 of {len(tiny_pack.members)} members were computed anew."
+    assert told and told == sorted(told) and 0 < told[-1] <= 1 / len(tiny_pack.members)
+
+
+@pytest.mark.parametrize("count", (1, 2, 7, 64))
+def test_members_are_chosen_evenly(count: int) -> None:
+    assert sorted(chosen_members(count, None)) == chosen_members(count, 0) == list(range(count))
+    few = chosen_members(count, 3)
+    assert few == sorted(set(few)) and len(few) == min(3, count) and few[-1] == count - 1
+    # The first eight of 64 lie in different eighths.
+    if count == 64:
+        assert sorted(i // 8 for i in chosen_members(count, None)[:8]) == list(range(8))
+
+
+def test_evidence_that_leads_to_another_verdict_is_noticed(tiny_pack: Pack, tmp_path: Path) -> None:
+    """Its digest is right, and the detectors belong to it: only computing it anew shows it."""
+    clean = next(i for i, m in enumerate(tiny_pack.members) if m.label == "clean" and m.held_out)
+    trojan = next(i for i, m in enumerate(tiny_pack.members) if m.label != "clean" and m.held_out)
+
+    def exchanged(arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
+        for values in arrays.values():
+            values[[clean, trojan]] = values[[trojan, clean]]
+
+    forged = load_pack(with_other_evidence(tiny_pack, tmp_path / "forged", exchanged))
+    problems = verify_pack(forged, 0)
+    assert any(tiny_pack.members[clean].id in p and "probability" in p for p in problems)
+    assert not any(p.startswith(tiny_pack.members[0].id) for p in problems if clean and trojan)
 
 
 @pytest.fixture

@@ -357,7 +357,7 @@ def test_a_sound_pack_is_verified_and_evaluated_in_the_worker(
     monkeypatch.setattr("ti_core.detector.metamodels.load_trees", here)
     assert main(["pack", "verify", str(copy), "--members", "2"]) == 0
     said = capsys.readouterr().out
-    assert said.count("accuracy, attack and evidence as recorded") == 2 and "verifies" in said
+    assert said.count("accuracy, attack and verdict as recorded") == 2 and "verifies" in said
     assert main(["evaluate", "--pack", str(copy)]) == 0
     assert capsys.readouterr().out.strip() == evaluation_text(tiny_pack, rows).strip()
     assert main(["pack", "verify", str(copy), "--members", "-1"]) == 2

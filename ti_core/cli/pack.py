@@ -53,21 +53,21 @@ def pack(options: argparse.Namespace) -> int:
     return 0
 
 
-def _problems(found: Pack, members: int) -> list[str]:
+def _problems(found: Pack, members: int | None) -> list[str]:
     """What does not verify. Only a pack that comes with the program is opened in this process."""
+    from ti_core.cli.bar import Bar
     from ti_core.reference.known import is_known
 
-    if members < 0:
+    if members is not None and members < 0:
         raise SettingsError(f"--members is at least 0, not {members}.")
-    if is_known(found):
-        from ti_core.reference.verify import verify_pack
-
-        return verify_pack(found, members or None, print)
-    from ti_core.cli.bar import Bar
-    from ti_core.worker.pack_jobs import verify_apart
-
     bar = Bar(found.name)
     try:
+        if is_known(found):
+            from ti_core.reference.verify import verify_pack
+
+            return verify_pack(found, members, lambda line: print(line, flush=True), bar)
+        from ti_core.worker.pack_jobs import verify_apart
+
         return verify_apart(found, members, print, bar)
     finally:
         bar.close()

@@ -30,7 +30,10 @@ def _pack(pack: argparse.ArgumentParser) -> None:
         p.add_argument("name", type=a_name, metavar="NAME", help="a bundled pack or a folder")
         if verb == "verify":
             p.add_argument(
-                "--members", type=int, default=6, metavar="N", help="members to recompute (0: all)"
+                "--members",
+                type=int,
+                metavar="N",
+                help="members to recompute (0: all; default: as many as about two minutes allow)",
             )
         if verb == "renew":
             _how(p)

@@ -21,12 +21,12 @@ DAY = 24 * 3600
 Tell = Callable[[str, float], None]
 
 
-def verify_apart(pack: Pack, members: int, say: Callable[[str], None], tell: Tell) -> list[str]:
+def verify_apart(pack: Pack, members: int | None, say: Callable[[str], None], tell: Tell) -> list[str]:
     """:func:`ti_core.reference.verify.verify_pack` in the worker.
 
     Parameters
     ----------
-    members : number of members to recompute; 0 for all.
+    members : as for :func:`ti_core.reference.verify.verify_pack`.
     say : called with each sentence, after the end.
     tell : called with the stage and the share that is done.
 

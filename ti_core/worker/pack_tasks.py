@@ -20,7 +20,7 @@ VERIFIED, EVALUATED = "verified.json", "evaluated.json"
 def verify(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
     """Verify a pack. Writes ``verified.json``: what was said on the way, and the problems.
 
-    The request: "pack" (folder), "members" (how many to recompute; 0 for all).
+    The request: "pack" (folder), "members" (how many to recompute; 0 for all, None for as many as there is time for).
     """
     from ti_core.reference.pack import load_pack
     from ti_core.reference.verify import verify_pack
@@ -29,13 +29,7 @@ def verify(request: dict[str, Any], folder: Path, progress: StageProgress, parti
     keep_freed_memory()
     pack = load_pack(Path(request["pack"]))
     said: list[str] = []
-    steps = 1 + (request["members"] or len(pack.members))
-
-    def say(line: str) -> None:
-        said.append(line)
-        progress("verifying", min(1.0, len(said) / steps))
-
-    problems = verify_pack(pack, request["members"] or None, say)
+    problems = verify_pack(pack, request["members"], said.append, progress)
     (folder / VERIFIED).write_text(json.dumps({"said": said, "problems": problems}), encoding="utf-8")
 
 
