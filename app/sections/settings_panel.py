@@ -64,22 +64,20 @@ def show() -> None:
 
 def notice() -> None:
     """Say which settings the next inspection is made with, where they are not the pack's own."""
-    try:
-        changed, own = turned(), standard()
-    except SettingsError:
-        return
-    if changed:
+    # Always there, so that nothing below changes its place: the browser would fold the settings away.
+    with st.container():
+        try:
+            changed, own = turned(), standard()
+        except SettingsError:
+            return
+        if not changed:
+            return
         named = []
         for key, value in changed.items():
             name, here = controls.in_words(key, value)
             named.append(f"{name} {here} instead of {controls.in_words(key, getattr(own, key))[1]}")
-        st.info(
-            words.safe(
-                f"The next inspection is made with settings other than the pack's own: {'; '.join(named)}.",
-                1500,
-            ),
-            icon=":material/tune:",
-        )
+        said = f"The next inspection is made with settings other than the pack's own: {'; '.join(named)}."
+        st.info(words.safe(said, 1500), icon=":material/tune:")
 
 
 def _other_pack() -> None:

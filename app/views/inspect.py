@@ -69,10 +69,12 @@ def page() -> None:
         "Hand in an image classifier. Nothing in the file is run; the model is compared with models known to be clean"
         " or backdoored, and you get a verdict with its evidence."
     )
-    if ticket is not None and ticket.state in ("failed", "cancelled"):
-        _ended(ticket)
-    elif problem:
-        st.warning(words.safe(problem), icon=":material/warning:")
+    # Always there, so that nothing below changes its place: the browser would fold the settings away.
+    with st.container():
+        if ticket is not None and ticket.state in ("failed", "cancelled"):
+            _ended(ticket)
+        elif problem:
+            st.warning(words.safe(problem), icon=":material/warning:")
     chooser()
 
 

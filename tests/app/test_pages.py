@@ -250,7 +250,9 @@ def test_settings_are_for_one_inspection_and_come_back_when_they_are_asked_for(
 ) -> None:
     app = page().run()
     assert "The next inspection" not in texts(app) and "as_before" not in {b.key for b in app.button}
+    places = len(app.main.children)
     app.button(key="paper").click().run()
+    assert len(app.main.children) == places, "the settings below stay unfolded"
     said = texts(app)
     assert "next inspection is made with settings other than the pack" in said
     assert "“Evidence streams” saliency instead of saliency, universal, windowed, inversion" in said
