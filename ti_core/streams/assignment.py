@@ -27,6 +27,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes
 from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.searches.search import MOMENTUM, chunks, fast_copy, stamp
 from ti_core.streams.statistics import as_array, per_class
@@ -155,6 +156,11 @@ class Assignment(Stream):
     heading: ClassVar[str] = "One pattern that moves every class"
     unit: ClassVar[str] = "share of images"
     measures: ClassVar[str] = "share of the class's images that become the class assigned to it"
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        effort, (_, height, width) = AssignmentSearch.for_classes(classes), shape
+        patterns = len(WindowSearch.for_images(height, width, classes).windows(height, width)) + len(RATIOS)
+        return Passes(forward=effort.unseen, both=effort.steps * effort.fit) * (patterns * classes)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``success`` (``windows``) and ``blended`` (``ratios``): shares of unseen images that are moved as assigned;

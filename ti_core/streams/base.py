@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.settings import Settings
+from ti_core.streams.passes import Passes
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,7 @@ class Stream(ABC):
     on_probes: ClassVar[bool] = False
     """Whether the evidence comes from Algorithm 1's probes. Such a stream has a meta-model of its own."""
     seconds: ClassVar[float] = 1.0
-    """Expected seconds for a small network on two cores, until an inspection has been measured."""
+    """Expected seconds for a small network on two cores, where :meth:`passes` does not tell."""
     doing: ClassVar[str]
     """What is said while it runs, as "Searching patches, place by place"."""
     heading: ClassVar[str]
@@ -110,6 +111,17 @@ class Stream(ABC):
         ``scores`` maps images ``N x C x H x W`` in [0, 1] to class scores ``N x K`` with mean 0 in every row
         (logits and log-probabilities alike); no parameter requires a gradient.
         """
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes | None:
+        """The images that :meth:`evidence` sends through a network with ``classes`` classes.
+
+        The time of an inspection is predicted from it. None if it is not known; then :attr:`seconds` is expected.
+
+        Parameters
+        ----------
+        shape : ``C x H x W`` of the images.
+        """
+        return None
 
     @abstractmethod
     def features(

@@ -27,6 +27,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
@@ -60,6 +61,10 @@ class InversionSearch:
     weight: float = 3e-3
     factor: float = 2.0
     patience: int = 2
+
+    def passes(self, classes: int) -> Passes:
+        """The images that a search of this many classes sends through the network."""
+        return Passes(forward=self.unseen, both=self.steps * self.images_a_step) * classes
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,16 @@ class Inversion(Stream):
         self.protocol = protocol or InversionSearch()
         self.screening = screening or Screening()
 
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        from ti_core.streams.searches import shortlist
+
+        first = shortlist.passes(self.name, self.settings.streams, classes, shape, self.screening)
+        return sum(self._work(classes, shape, first), Passes())
+
+    def _work(self, classes: int, shape: tuple[int, int, int], first: Passes) -> tuple[Passes, Passes]:
+        """The images of the shortlist, and of the search with full effort."""
+        return first, self.protocol.passes(self.screening.full(classes))
+
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``norms`` of the masks in pixels, and ``success`` on unseen images, both ``K``; with many classes
         ``searched`` too (``K``)."""
@@ -207,11 +222,14 @@ class Inversion(Stream):
 
         if not self.screening.applies(count):
             return search(None, self.protocol, progress)
-        from ti_core.streams.searches.shortlist import shortlist
+        from ti_core.streams.searches.shortlist import ahead, shortlist
 
-        short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
+        channels, height, width = (int(n) for n in context.images.shape[1:])
+        work = self._work(count, (channels, height, width), ahead(scores, context, self.screening))
+        shortly, fully = portions(progress, work)
+        short = shortlist(scores, context, self.screening, shortly)
         own = torch.from_numpy(short.chosen).to(context.images.device)
-        full = search(own, self.protocol, lambda share: progress(0.5 + 0.5 * share))
+        full = search(own, self.protocol, fully)
         return self.complete(short, full)
 
     def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:

@@ -25,6 +25,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
 
 NORMAL = 1.4826
@@ -82,6 +83,9 @@ class LastLayer(Stream):
     heading: ClassVar[str] = "Weights of the last layer"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "how far each class's row stands out"
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        return Passes()
 
     def evidence(self, scores: nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``rows`` (``K x 3``, see :func:`row_figures`) and ``found`` (``1``): 0 without a last linear layer."""

@@ -26,6 +26,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.searches.search import Effort, Pools, fast_copy, seek, unseen_margins
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, mean_margins, scale_free
@@ -66,6 +67,17 @@ class Pairs(Stream):
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations of the class's best pair"
 
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        return sum(self._work(classes, shape), Passes())
+
+    def _work(self, classes: int, shape: tuple[int, int, int]) -> tuple[Passes, Passes]:
+        """The images of the search in windows, and of the blended patterns."""
+        if classes > MOST_CLASSES:
+            return Passes(), Passes()
+        pairs, (_, height, width) = classes * (classes - 1), shape
+        windows = WindowSearch.for_images(height, width, classes).short().windows(height, width)
+        return WINDOWS.passes(pairs * len(windows)), BLENDING.passes(pairs)
+
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K x K x windows``) and ``blended`` (``K x K``), by source and target: mean
         margins and flip shares on unseen images of the source. Without a search there are no windows."""
@@ -79,10 +91,11 @@ class Pairs(Stream):
         source, target = np.nonzero(~np.eye(count, dtype=bool))
         pairs = torch.from_numpy(np.stack([source, target])).to(images.device)
         masks = WindowSearch.for_images(height, width, count).short().masks(height, width).to(images.device)
-        windows = self._margins(network, context, images, pairs, masks, WINDOWS, lambda s: progress(0.8 * s))
+        in_windows, in_blends = portions(progress, self._work(count, (int(images.shape[1]), height, width)))
+        windows = self._margins(network, context, images, pairs, masks, WINDOWS, in_windows)
         ratio = RATIO.get(int(images.shape[1]), RATIO[3])
         everywhere = torch.full((1, height, width), ratio, device=images.device)
-        blended = self._margins(network, context, images, pairs, everywhere, BLENDING, silent)
+        blended = self._margins(network, context, images, pairs, everywhere, BLENDING, in_blends)
         progress(1.0)
         margins, success = (np.zeros((count, count, len(masks)), dtype=np.float32) for _ in range(2))
         margins[source, target] = as_array(mean_margins(windows))

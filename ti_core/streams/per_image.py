@@ -25,6 +25,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes
 from ti_core.streams.searches.perturbations import unit
 from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, fast_copy, measure, pools
 from ti_core.streams.statistics import (
@@ -86,6 +87,10 @@ class PerImage(Stream):
     heading: ClassVar[str] = "A small change of each image"
     unit: ClassVar[str] = "margin"
     measures: ClassVar[str] = "margin by class"
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        attacked = classes * images_a_class(classes)
+        return Passes(forward=attacked + BATCH, both=STEPS * attacked)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K``), of images of other classes; ``scale`` (``1``), their usual margin."""

@@ -21,6 +21,7 @@ from ti_core.paper.profile import (
 )
 from ti_core.paper.saliency import saliency_and_classes
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
+from ti_core.streams.passes import Passes
 from ti_core.streams.statistics import deviations, per_class
 
 SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -51,6 +52,11 @@ class Saliency(Stream):
     heading: ClassVar[str] = "Random triggers on the probes"
     unit: ClassVar[str] = "share flipped"
     measures: ClassVar[str] = "share flipped to each class"
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        probes = len(ROWS) * self.settings.images
+        plain = 0 if "none" in self.settings.trigger_kinds else probes
+        return Passes(forward=plain, both=len(self.settings.trigger_kinds) * probes)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """The quantile functions of the saliency maps, and the shares of flipped probes.

@@ -31,6 +31,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.perturbations import PerturbationSearch, find_perturbations
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import (
@@ -38,6 +39,7 @@ from ti_core.streams.searches.search import (
     pools,
 )
 from ti_core.streams.searches.waves import REACHED, standing, under_stripes
+from ti_core.streams.searches.waves import passes as wave_passes
 from ti_core.streams.statistics import (
     best_and_lead,
     deviations,
@@ -77,31 +79,45 @@ class Universal(Stream):
         super().__init__(settings)
         self.screening = screening or Screening()
 
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        from ti_core.streams.searches import shortlist
+
+        first = shortlist.passes(self.name, self.settings.streams, classes, shape, self.screening)
+        return sum(self._work(classes, shape, first), Passes())
+
+    def _work(
+        self, classes: int, shape: tuple[int, int, int], first: Passes
+    ) -> tuple[Passes, Passes, Passes]:
+        """The images of the shortlist, of the search with full effort, and of the waves."""
+        p = PerturbationSearch.for_images(*shape, classes)
+        balls, blends = p.passes(self.screening.full(classes))
+        return first, balls + blends * 2, wave_passes(classes, *shape[1:], p.effort.unseen)
+
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``radii x K``); ``blended`` and ``soft`` (``K``), the margins under a blended
         pattern; ``stripes`` (``2 x K``), those under waves; ``scale`` (``1``), the median margin on clean images; with
         many classes ``searched`` too (``K``)."""
+        # The shortlist is made of this stream's own search, among others.
+        from ti_core.streams.searches.shortlist import ahead, shortlist
+
         images, count = context.images.float(), context.classes
         channels, height, width = images.shape[1:]
         p = PerturbationSearch.for_images(channels, height, width, count)
         network = fast_copy(scores)
         pool = pools(context.labels, count, p.effort.unseen)
         everyone = torch.arange(count, device=images.device)
+        work = self._work(count, (channels, height, width), ahead(scores, context, self.screening))
+        first, searching, waving = portions(progress, work)
         if self.screening.applies(count):
-            # It is made of this stream's own search, among others.
-            from ti_core.streams.searches.shortlist import shortlist
-
-            short = shortlist(scores, context, self.screening, lambda share: progress(0.5 * share))
+            short = shortlist(scores, context, self.screening, first)
             own = everyone[torch.from_numpy(short.chosen).to(images.device)]
-            full = find_perturbations(
-                network, images, pool, own, p, lambda share: progress(0.5 + 0.5 * share)
-            )
+            full = find_perturbations(network, images, pool, own, p, searching)
             found = self.complete(short, full)
         else:
-            found = find_perturbations(network, images, pool, everyone, p, progress)
+            found = find_perturbations(network, images, pool, everyone, p, searching)
         with torch.no_grad():
             two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
-        found["stripes"] = under_stripes(network, images, context.labels, pool, p.effort.unseen)
+        found["stripes"] = under_stripes(network, images, context.labels, pool, p.effort.unseen, waving)
         progress(1.0)
         return found | {"scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)}
 

@@ -24,6 +24,7 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Pools, chunks, fast_copy, margin, pools
 from ti_core.streams.statistics import (
     as_array,
@@ -121,6 +122,9 @@ class Warp(Stream):
     heading: ClassVar[str] = "One warp of all images"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations by class"
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        return Passes(forward=UNSEEN, both=STEPS * IMAGES_A_STEP) * classes
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's warp."""

@@ -27,6 +27,8 @@ from ti_core.streams.base import (
     as_stack,
     silent,
 )
+from ti_core.streams.passes import Passes, portions
+from ti_core.streams.searches.flat_patches import passes as flat_passes
 from ti_core.streams.searches.flat_patches import under_colours
 from ti_core.streams.searches.patches import WindowSearch, find_patterns, shared_by, standing_out
 from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
@@ -63,31 +65,49 @@ class Windowed(Stream):
         super().__init__(settings)
         self.screening = screening or Screening()
 
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        from ti_core.streams.searches import shortlist
+
+        first = shortlist.passes(self.name, self.settings.streams, classes, shape, self.screening)
+        return sum(self._work(classes, shape, first), Passes())
+
+    def _work(
+        self, classes: int, shape: tuple[int, int, int], first: Passes
+    ) -> tuple[Passes, Passes, Passes]:
+        """The images of the flat patches, of the shortlist, and of the search with full effort."""
+        channels, height, width = shape
+        p = WindowSearch.for_images(height, width, classes)
+        full = p.closer() if self.screening.applies(classes) else p
+        flat = flat_passes(channels, len(p.windows(height, width)))
+        return flat, first, full.passes(self.screening.full(classes), height, width)
+
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success``, both ``K x windows``: mean margin and flip share on unseen images; with many
         classes ``searched`` too (``K``). ``flat_margins`` and ``flat_success``, those under one colour."""
+        from ti_core.streams.searches.shortlist import ahead, shortlist
+
         images, count = context.images.float(), context.classes
         size = (int(images.shape[2]), int(images.shape[3]))
         p = WindowSearch.for_images(*size, count)
         network = fast_copy(scores)
+        work = self._work(count, (int(images.shape[1]), *size), ahead(scores, context, self.screening))
+        flatly, shortly, fully = portions(progress, work)
 
         def search(classes: NDArray[np.intp], protocol: WindowSearch, told: Progress) -> dict[str, Array]:
             own = torch.from_numpy(classes).to(images.device)
             pool = pools(context.labels, count, protocol.effort.unseen)
             return find_patterns(network, images, pool, own, protocol, told)
 
-        flat = under_colours(network, images, context.labels, p.masks(*size).to(images.device))
+        flat = under_colours(network, images, context.labels, p.masks(*size).to(images.device), flatly)
         if not self.screening.applies(count):
-            return search(np.arange(count), p, progress) | flat
-        from ti_core.streams.searches.shortlist import shortlist
-
-        first = shortlist(scores, context, self.screening, lambda share: progress(0.4 * share)).windowed
+            return search(np.arange(count), p, fully) | flat
+        first = shortlist(scores, context, self.screening, shortly).windowed
         # Only the classes that stand out in windows are searched again: a patch is seen best there.
         chosen = self.screening.foremost(standing_out(first["margins"]))
         if self.screening.shortens_windows(count):
             shares = shared_by(p.short().masks(*size), p.masks(*size))
             first = {key: table @ shares.T for key, table in first.items()}
-        full = search(chosen, p.closer(), lambda share: progress(0.4 + 0.6 * share))
+        full = search(chosen, p.closer(), fully)
         return self.complete(first, full, chosen) | flat
 
     def complete(

@@ -11,7 +11,8 @@ import itertools
 
 import torch
 
-from ti_core.streams.base import Array
+from ti_core.streams.base import Array, Progress, silent
+from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import for_every_class, stamp
 from ti_core.streams.statistics import as_array
 
@@ -28,9 +29,18 @@ def colours(channels: int) -> torch.Tensor:
     return torch.tensor(list(itertools.product(LEVELS[channels], repeat=channels)))
 
 
+def passes(channels: int, windows: int) -> Passes:
+    """The images that :func:`under_colours` sends through the network."""
+    return Passes(forward=windows * TRIED_ON * len(colours(channels)))
+
+
 @torch.no_grad()
 def under_colours(
-    scores: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, masks: torch.Tensor
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    masks: torch.Tensor,
+    progress: Progress = silent,
 ) -> dict[str, Array]:
     """``flat_margins`` and ``flat_success``, ``K x windows``: margin and flip share under each class's best colour.
 
@@ -46,5 +56,6 @@ def under_colours(
         margins, shares = for_every_class(scores, stamp(few, mask[None], tried), own)
         best = margins.argmax(0, keepdim=True)
         found.append(torch.cat([margins.gather(0, best), shares.gather(0, best)]))
+        progress(len(found) / len(masks))
     tables = torch.stack(found, dim=2)
     return {"flat_margins": as_array(tables[0]), "flat_success": as_array(tables[1])}

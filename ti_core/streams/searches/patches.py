@@ -11,6 +11,7 @@ from ti_core.streams.base import (
     Array,
     Progress,
 )
+from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Effort, Pools, seek, unseen_margins
 from ti_core.streams.statistics import (
     as_array,
@@ -53,6 +54,10 @@ class WindowSearch:
     def closer(self) -> WindowSearch:
         """For the few classes that stand out among many: more steps and images than any class gets among few."""
         return replace(self, effort=Effort(steps=12, images_a_step=6, unseen=32))
+
+    def passes(self, classes: int, height: int, width: int) -> Passes:
+        """The images that a search of this many classes sends through the network."""
+        return self.effort.passes(classes * len(self.windows(height, width)))
 
     def windows(self, height: int, width: int) -> list[tuple[int, int]]:
         """Top left corners of the windows, row by row; the outer ones touch the edges."""

@@ -11,6 +11,7 @@ from ti_core.streams.base import (
     Progress,
     silent,
 )
+from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.search import (
     MOMENTUM,
     Effort,
@@ -63,6 +64,10 @@ class PerturbationSearch:
             blending=Effort(steps=12, images_a_step=16 if few else 8, unseen=48),
         )
 
+    def passes(self, classes: int) -> tuple[Passes, Passes]:
+        """The images that go through the network in the balls, and for each of the two blended patterns."""
+        return self.effort.passes(classes * len(self.radii)), self.blending.passes(classes)
+
     def short(self) -> PerturbationSearch:
         """The same with a tenth of the work: enough to tell which classes stand out."""
         return replace(
@@ -113,11 +118,12 @@ def blended(
     classes: torch.Tensor,
     ratio: float,
     effort: Effort,
+    progress: Progress = silent,
     coarseness: int = 1,
 ) -> torch.Tensor:
     """Margins ``J x n`` on unseen images under the pattern that, blended in by eq. (2), raises each class's most."""
     weights = torch.full((len(classes), *images.shape[2:]), ratio, device=images.device)
-    patterns = seek(scores, images, pool, classes, weights, effort, coarseness=coarseness)
+    patterns = seek(scores, images, pool, classes, weights, effort, progress, coarseness)
     return unseen_margins(scores, images, pool, classes, weights, patterns, effort)
 
 
@@ -131,10 +137,11 @@ def find_perturbations(
 ) -> dict[str, Array]:
     """``margins`` and ``success`` (``radii x J``), ``blended`` and ``soft`` (``J``) of J classes."""
     p = protocol
-    found = maximise(scores, images, pool, classes, p, lambda share: progress(0.4 * share))
-    under_blend = blended(scores, images, pool, classes, p.ratio, p.blending)
-    progress(0.7)
-    under_soft = blended(scores, images, pool, classes, p.soft_ratio, p.blending, p.coarseness)
+    balls, blends = p.passes(len(classes))
+    in_balls, in_blend, in_soft = portions(progress, (balls, blends, blends))
+    found = maximise(scores, images, pool, classes, p, in_balls)
+    under_blend = blended(scores, images, pool, classes, p.ratio, p.blending, in_blend)
+    under_soft = blended(scores, images, pool, classes, p.soft_ratio, p.blending, in_soft, p.coarseness)
     progress(1.0)
     return {
         "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),

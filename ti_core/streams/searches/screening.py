@@ -50,6 +50,10 @@ class Screening:
         """Whether this many classes are screened in windows too."""
         return self.applies(classes) and classes > self.windows_above
 
+    def full(self, classes: int) -> int:
+        """The number of classes, of this many, that get a full search."""
+        return self.kept + self.others if self.applies(classes) else classes
+
     def choose(self, *standings: Array, turns: tuple[int, ...] | None = None) -> NDArray[np.intp]:
         """The classes that get a full search, ascending.
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Progress, silent
+from ti_core.streams.passes import Passes
 
 MOMENTUM = 0.7
 """Share of the earlier steps' direction that each step keeps. Set by hand: no measurement of it is recorded."""
@@ -134,6 +135,10 @@ class Effort:
     images_a_step: int
     unseen: int
     batch: int = 256
+
+    def passes(self, candidates: int) -> Passes:
+        """The images that go through the network for this many candidates."""
+        return Passes(forward=self.unseen, both=self.steps * self.images_a_step) * candidates
 
 
 def stamp(images: torch.Tensor, weights: torch.Tensor, patterns: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Array, Context, Progress, silent
+from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches import patches, perturbations
 from ti_core.streams.searches.screening import Screening
 from ti_core.streams.searches.search import fast_copy, pools
@@ -55,23 +56,52 @@ def shortlist(
     return known[1]
 
 
+SHARED_BY = ("universal", "windowed", "inversion")
+"""The streams that use the shortlist. The first of them that is switched on makes it."""
+
+
+def passes(
+    name: str, streams: tuple[str, ...], classes: int, shape: tuple[int, int, int], screening: Screening
+) -> Passes:
+    """The images that the stream of that name sends through the network for the shortlist; none if another makes it."""
+    sharing = [stream for stream in SHARED_BY if stream in streams]
+    if not screening.applies(classes) or (sharing and sharing[0] != name):
+        return Passes()
+    return sum(_parts(classes, shape, screening), Passes())
+
+
+def ahead(scores: torch.nn.Module, context: Context, screening: Screening) -> Passes:
+    """The images that :func:`shortlist` would send through this network now; none if its result is known."""
+    known = _KNOWN.get(scores)
+    if not screening.applies(context.classes) or (known and known[0] == _key(scores, context, screening)):
+        return Passes()
+    channels, height, width = (int(n) for n in context.images.shape[1:])
+    return sum(_parts(context.classes, (channels, height, width), screening), Passes())
+
+
+def _parts(classes: int, shape: tuple[int, int, int], screening: Screening) -> tuple[Passes, Passes]:
+    """The images of the search in balls and of the search in windows."""
+    balls, blends = perturbations.PerturbationSearch.for_images(*shape, classes).short().passes(classes)
+    places = patches.WindowSearch.for_images(*shape[1:], classes)
+    if screening.shortens_windows(classes):
+        places = places.short()
+    return balls + blends * 2, places.passes(classes, *shape[1:])
+
+
 def _look(scores: torch.nn.Module, context: Context, screening: Screening, progress: Progress) -> Shortlist:
     images, count = context.images.float(), context.classes
     channels, height, width = (int(n) for n in images.shape[1:])
     network, classes = fast_copy(scores), torch.arange(count, device=images.device)
     balls = perturbations.PerturbationSearch.for_images(channels, height, width, count).short()
     pool = pools(context.labels, count, balls.effort.unseen)
-    in_balls = perturbations.find_perturbations(
-        network, images, pool, classes, balls, lambda share: progress(0.5 * share)
-    )
+    first, second = portions(progress, _parts(count, (channels, height, width), screening))
+    in_balls = perturbations.find_perturbations(network, images, pool, classes, balls, first)
     places = patches.WindowSearch.for_images(height, width, count)
     if screening.shortens_windows(count):
         places = places.short()
     else:
         pool = pools(context.labels, count, places.effort.unseen)
-    in_windows = patches.find_patterns(
-        network, images, pool, classes, places, lambda share: progress(0.5 + 0.5 * share)
-    )
+    in_windows = patches.find_patterns(network, images, pool, classes, places, second)
     ball, blend, place = (
         scale_free(values[None])[0]
         for values in (in_balls["margins"][-1], in_balls["blended"], in_windows["margins"].max(1))

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ti_core.streams.base import Array, Evidence
+from ti_core.streams.base import Array, Evidence, Progress, silent
+from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Pools, chunks, for_every_class, measure, shifted
 from ti_core.streams.statistics import as_array, mean_deviations, mean_margins
 
@@ -33,35 +34,58 @@ def waves(height: int, width: int, reach: int = REACH, phases: int = PHASES) -> 
 
     Small images have a lower limit: a cycle has more than two pixels.
     """
-    reach = min(reach, (min(height, width) - 1) // 2)
     rows, columns = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
     found = []
-    for u in range(-reach, reach + 1):
-        for v in range(reach + 1):
-            # A frequency and its opposite are the same wave; 0 is none.
-            if u * u + v * v > reach * reach or (v == 0 and u <= 0):
-                continue
-            turns = u * rows + v * columns
-            found += [torch.sin(2 * torch.pi * (turns + k / phases)) for k in range(phases)]
+    for u, v in _frequencies(height, width, reach):
+        turns = u * rows + v * columns
+        found += [torch.sin(2 * torch.pi * (turns + k / phases)) for k in range(phases)]
     return torch.stack(found) if found else torch.zeros(1, height, width)
+
+
+def _frequencies(height: int, width: int, reach: int) -> list[tuple[int, int]]:
+    reach = min(reach, (min(height, width) - 1) // 2)
+    return [
+        (u, v)
+        for u in range(-reach, reach + 1)
+        for v in range(reach + 1)
+        # A frequency and its opposite are the same wave; 0 is none.
+        if u * u + v * v <= reach * reach and (v > 0 or u > 0)
+    ]
+
+
+def passes(classes: int, height: int, width: int, unseen: int) -> Passes:
+    """The images that :func:`under_stripes` sends through the network."""
+    count = max(1, PHASES * len(_frequencies(height, width, REACH)))
+    return Passes(forward=len(STRENGTHS) * (TRIED_ON * count + classes * unseen))
 
 
 @torch.no_grad()
 def answers(
-    scores: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, shapes: torch.Tensor
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    shapes: torch.Tensor,
+    progress: Progress = silent,
 ) -> torch.Tensor:
     """Mean margins ``P x K`` of all classes under P changes ``P x H x W``, the same in every channel.
 
     Images ``n x C x H x W`` of a class do not count for that class, unless all images are of it.
     """
-    rows = []
-    for part in shapes.split(AT_ONCE):
+    rows: list[torch.Tensor] = []
+    parts = shapes.split(AT_ONCE)
+    for part in parts:
         rows.append(for_every_class(scores, shifted(images, part[:, None]), labels)[0])
+        progress(len(rows) / len(parts))
     return torch.cat(rows)
 
 
 def under_stripes(
-    scores: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, pool: Pools, unseen: int
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    pool: Pools,
+    unseen: int,
+    progress: Progress = silent,
 ) -> Array:
     """Margins ``strengths x K`` of every class under the wave that raises it most.
 
@@ -74,8 +98,12 @@ def under_stripes(
     shapes, tried = waves(*images.shape[2:]).to(images.device), slice(0, TRIED_ON)
     chosen = pool.test(classes, unseen)
     found = []
-    for strength in STRENGTHS:
-        best = answers(scores, images[tried], labels[tried], strength * shapes).argmax(0)
+    for done, strength in enumerate(STRENGTHS):
+
+        def told(share: float, done: int = done) -> None:
+            progress((done + share) / len(STRENGTHS))
+
+        best = answers(scores, images[tried], labels[tried], strength * shapes, told).argmax(0)
         laid = strength * shapes[best][:, None]
         margins = [
             measure(scores, shifted(images[chosen[part]], laid[part]), classes[part])
