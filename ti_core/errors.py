@@ -10,6 +10,7 @@
     ├── SettingsError             a setting is unknown or outside its range
     ├── PackError                 a reference pack is missing, altered or does not fit
     │   └── NoPackFitsError       no bundled pack has the model's channels and class count
+    ├── TooLongError              the work would take longer than it may
     ├── CaseError                 a kept case is damaged or was tampered with
     ├── ReportError               a file is no report, or a damaged one
     ├── DataError                 training images cannot be read or do not fit
@@ -49,6 +50,10 @@ class PackError(TrojanInterpretError):
 
 class NoPackFitsError(PackError):
     """No bundled reference pack has the model's channels and class count; images of the user's own may serve."""
+
+
+class TooLongError(TrojanInterpretError):
+    """The work would take longer than it may, or more memory: it is not begun."""
 
 
 class CaseError(TrojanInterpretError):

@@ -9,8 +9,8 @@ from torch import nn
 
 from ti_core.classifier.classifier import MINIMUM_ACCURACY, Declared
 from ti_core.classifier.normalisation import NORMALISATIONS, Normalise, fitting
+from ti_core.classifier.outputs import loss
 from ti_core.classifier.scores import Scores
-from ti_core.classifier.search import loss
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model

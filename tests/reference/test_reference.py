@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ti_core.evaluation.scoring import evidence_of_all, split_pack
 from ti_core.reference.pack import Pack
-from ti_core.reference.reference import OTHERS, Reference
+from ti_core.reference.reference import OTHERS, Reference, evidence_key
 from ti_core.streams.base import Array
 from ti_core.streams.inversion import Inversion
 from ti_core.system.cache import Cache
@@ -62,3 +63,15 @@ def test_where_there_are_too_few_of_them_with_all_other_clean_ones(reference: Re
     found = scores(reference, stacked)
     np.testing.assert_array_equal(found[usual], alone[usual])
     assert (found[~usual] != alone[~usual]).any(1).all()
+
+
+def test_members_are_computed_where_neither_pack_nor_cache_holds_them(
+    tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Reference(tiny_pack, tiny_pack.settings, Cache(tmp_path))
+    assert found.to_compute(STREAM) == 0
+    monkeypatch.setattr(Inversion, "version", 99)
+    assert found.to_compute(STREAM) == len(found.fitted)
+    key = evidence_key(STREAM, tiny_pack.member_name(found.fitted[0]), tiny_pack, None)
+    found.cache.keep(key, {"norms": np.ones(4)})
+    assert found.to_compute(STREAM) == len(found.fitted) - 1

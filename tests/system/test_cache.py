@@ -40,6 +40,14 @@ def test_arrays_come_back_as_they_went_in(tmp_path: Path) -> None:
     assert cache.hits == ["key"] and cache.misses == ["key"]
 
 
+def test_a_key_is_looked_for_without_reading(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.keep("key", arrays())
+    assert cache.holds("key") and not cache.holds("another") and not cache.hits
+    cache.close()
+    assert not cache.holds("key") and not Cache(None).holds("key")
+
+
 def test_it_outlives_the_process(tmp_path: Path) -> None:
     first = Cache(tmp_path)
     first.keep("key", arrays())

@@ -100,6 +100,14 @@ def sleep(request: dict[str, Any], folder: Path, progress: Progress, partial: Pa
     time.sleep(600)
 
 
+def measure(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """A first pass takes as long as the request says; the rest takes a second."""
+    progress("measuring", 0.0)
+    time.sleep(request["pass"])
+    progress("measuring", 1.0)
+    time.sleep(1)
+
+
 def babble(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
     os.write(PIPE, request["bytes"].encode("latin-1"))
     time.sleep(30)

@@ -55,6 +55,25 @@ def test_processor_time() -> None:
     assert time.monotonic() - start < 20
 
 
+def test_a_first_pass_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ti_core.worker.limits.SHORTEST_MEASURING", 0.5)
+    limits = Limits(wall_seconds=60)
+    job, events = run("measure", {"pass": 600}, limits)
+    assert job.state == "failed" and job.fault == "TooLongError"
+    assert "A first pass of the network took longer than 0.5 seconds" in events[-1].text
+    assert events[-1].text.endswith("Allow more time with --minutes.")
+    job.close()
+    job, _ = run("measure", {"pass": 0}, limits)
+    assert job.state == "done"
+    job.close()
+
+
+def test_a_longer_inspection_may_have_a_longer_first_pass() -> None:
+    assert Limits().measuring_seconds == 30.0
+    assert Limits.for_seconds(24 * 3600.0).measuring_seconds == 360.0
+    assert Limits.for_seconds(60.0).cpu_seconds >= 60
+
+
 @pytest.mark.parametrize("task", ["loop", "sleep"])
 def test_time_on_the_clock(task: str) -> None:
     assert "longer than the 1 seconds" in failed(task, limits=Limits(wall_seconds=1))

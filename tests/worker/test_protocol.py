@@ -23,6 +23,8 @@ def test_a_line_is_read_as_it_was_written() -> None:
     assert (event.kind, event.stage, event.share, holds) == ("progress", "probes", 0.25, {})
     event, _ = decode(encode("failed", text="No.", fault="NoPackFitsError"))
     assert (event.kind, event.text, event.fault) == ("failed", "No.", "NoPackFitsError")
+    event, _ = decode(encode("expected", stages={"probes": 1, "windowed": 2.5}))
+    assert (event.kind, list(event.stages.items())) == ("expected", [("probes", 1.0), ("windowed", 2.5)])
     _, holds = decode(encode("isolation", holds={"network": "None."}))
     assert holds == {"network": "None."}
 
@@ -48,6 +50,13 @@ def test_a_share_a_little_beyond_the_whole_is_held_in_it(share: float) -> None:
         b'{"kind": "progress", "share": "half"}',
         b'{"kind": "progress", "share": 2.5}',
         b'{"kind": "progress", "share": NaN}',
+        b'{"kind": "expected", "stages": ["probes"]}',
+        b'{"kind": "expected", "stages": {"probes": "1"}}',
+        b'{"kind": "expected", "stages": {"probes": true}}',
+        b'{"kind": "expected", "stages": {"probes": -1}}',
+        b'{"kind": "expected", "stages": {"probes": Infinity}}',
+        b'{"kind": "expected", "stages": {"probes": NaN}}',
+        b'{"kind": "expected", "stages": {' + b", ".join(b'"%d": 1' % i for i in range(65)) + b"}}",
         b'{"kind": "isolation", "holds": ["network"]}',
         b'{"kind": "isolation", "holds": {"network": 1}}',
     ],

@@ -12,6 +12,9 @@ from ti_core.classifier.normalisation import Normalise
 
 Place = int | str | None
 """Where the class scores are in what a network returns: an index, a key, or None where it returns them alone."""
+BATCH = 256
+LARGE = 64
+"""From this side on, smaller batches."""
 
 
 class Scores(nn.Module):
@@ -67,3 +70,10 @@ def scores_in(returned: Any, place: Place) -> torch.Tensor:
     """The class scores ``N x K`` among what a network returned; scores of one-pixel maps count too."""
     z: torch.Tensor = returned if place is None else returned[place]
     return z if z.ndim == 2 else z.flatten(1)
+
+
+def batches(scores: Scores, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Images in portions that go through a network of that size at once."""
+    side = scores.side or int(images.shape[2])
+    parts: tuple[torch.Tensor, ...] = images.split(BATCH if side < LARGE else BATCH // 8)
+    return parts

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, isfinite
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ti_core.classifier.classifier import SURE_ACCURACY, Classifier, Declared
+from ti_core.classifier.first_pass import Ahead, FirstLook, Gauge
 from ti_core.classifier.normalisation import Normalise, fitting
-from ti_core.classifier.outputs import form_of, place_of
-from ti_core.classifier.scores import Place, Scores, scores_in
+from ti_core.classifier.outputs import form_of, loss, place_of
+from ti_core.classifier.scores import Place, Scores, batches, scores_in
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.loading.model import Model
 
@@ -26,11 +25,6 @@ ABOUT = 0.02
 """Accuracies that differ by less count as equal."""
 CLEARLY = 0.9
 """A later candidate replaces an earlier one only if its loss is below this share of the earlier loss."""
-TEMPERATURES = tuple(0.05 * 1.25**i for i in range(24))
-"""Factors of the scores that are tried, from 0.05 to 8.5, so that an overconfident network has no disadvantage."""
-BATCH = 256
-LARGE = 64
-"""From this side on, smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +85,10 @@ class Search:
         classes: int,
         declared: Declared,
         needed: float,
+        gauge: Gauge | None = None,
     ) -> None:
         self.model, self.classes, self.declared, self.needed = model, classes, declared, needed
-        self.images, self.labels = images, labels
+        self.images, self.labels, self._look = images, labels, FirstLook(gauge)
         chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:SAMPLE]
         self.sample = (images[chosen], labels[chosen]) if len(images) > 2 * SAMPLE else (images, labels)
         self.tried: dict[str, float] = {}
@@ -110,6 +105,7 @@ class Search:
             except ModelBehaviourError as error:
                 first = first or error
                 continue
+            self._look.at_batch(self._way(last).scores(), self.images, self._ahead(last.side))
             self._try(last)
             if self._top >= self.sure:
                 break
@@ -119,6 +115,7 @@ class Search:
         if self._top < self.needed and self._size_is_open():
             self._other_sizes(last)
         kept = self._kept()
+        self._look.searched(kept.way.network.side)
         way, n = kept.way, kept.way.network
         return self.made(
             way.scores(),
@@ -132,6 +129,16 @@ class Search:
             n.place,
             self.needed,
         )
+
+    def _way(self, network: _Network) -> _Way:
+        return _Way(network, self.names()[0], "rgb")
+
+    def _ahead(self, side: int | None) -> Ahead:
+        """The work after a network is opened: every preparation on a sample, the best ones on all images."""
+        orders = 2 if self.declared.channel_order == "auto" and self.images.shape[1] == 3 else 1
+        tried = len(self.names()) * orders
+        images = tried * len(self.sample[0]) + min(FINALISTS, tried) * len(self.images)
+        return Ahead.of(images, self.classes, self.images, side)
 
     @property
     def _top(self) -> float:
@@ -254,7 +261,8 @@ class Search:
     def _answers(self, way: _Way, images: torch.Tensor) -> torch.Tensor:
         """Class scores ``N x K``."""
         scores = way.scores()
-        return torch.cat([scores(x) for x in batches(scores, images)])
+        with self._look.timed(way.network.side, len(images)):
+            return torch.cat([scores(x) for x in batches(scores, images)])
 
     def _merit(self, z: torch.Tensor, labels: torch.Tensor) -> float:
         """The share of images classified as labelled."""
@@ -266,6 +274,7 @@ class Search:
         file, images = self.model.file, self.images[:8]
         scores = Scores(module, self.names()[0], side=side)
         try:
+            self._look.at_one(module, scores.prepared(images[:1]), self._ahead(side))
             returned = module(scores.prepared(images))
         except (RuntimeError, ValueError, IndexError, TypeError, ModelBehaviourError) as error:
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
@@ -277,16 +286,3 @@ class Search:
         if not bool(torch.isfinite(z).all()):
             raise ModelBehaviourError(f"{file} returns scores that are not finite on clean images.")
         return place, form_of(z) if self.declared.output == "auto" else self.declared.output
-
-
-def batches(scores: Scores, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Images in portions that go through a network of that size at once."""
-    side = scores.side or int(images.shape[2])
-    parts: tuple[torch.Tensor, ...] = images.split(BATCH if side < LARGE else BATCH // 8)
-    return parts
-
-
-def loss(z: torch.Tensor, labels: torch.Tensor) -> float:
-    """Cross-entropy of labels ``N`` under scores ``N x K`` at the temperature that suits them best."""
-    losses = [float(F.cross_entropy(z * factor, labels)) for factor in TEMPERATURES]
-    return min(filter(isfinite, losses), default=inf)

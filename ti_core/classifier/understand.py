@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ti_core.classifier.classifier import MINIMUM_ACCURACY, Classifier, Declared
+from ti_core.classifier.first_pass import Gauge
 from ti_core.classifier.search import Search
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.model import Model
@@ -17,6 +18,7 @@ def understand(
     classes: int,
     declared: Declared | None = None,
     needed: float = MINIMUM_ACCURACY,
+    gauge: Gauge | None = None,
 ) -> Classifier:
     """Try the candidates on labelled images and keep the most accurate.
 
@@ -32,6 +34,7 @@ def understand(
     classes : K of the reference pack.
     declared : what the user declares about the model.
     needed : minimum accuracy. Below it the model counts as not understood.
+    gauge : is told what a first pass takes, before the search; it may raise.
 
     Raises
     ------
@@ -47,4 +50,4 @@ def understand(
         raise ModelBehaviourError(
             f"{model.file} takes images of {model.input_shape[0]} channels, the reference pack's have {channels}."
         )
-    return Search(model, images, labels, classes, declared or Declared(), needed).best()
+    return Search(model, images, labels, classes, declared or Declared(), needed, gauge).best()

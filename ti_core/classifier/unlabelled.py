@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
+from ti_core.classifier.first_pass import Gauge
 from ti_core.classifier.normalisation import fitting
 from ti_core.classifier.scores import Scores
 from ti_core.classifier.search import Search, Settled
@@ -44,14 +45,21 @@ class Guess(Search):
     sure = math.inf
     """Confident answers may be wrong, so everything is tried."""
 
-    def __init__(self, model: Model, images: torch.Tensor, classes: int, declared: Declared) -> None:
+    def __init__(
+        self,
+        model: Model,
+        images: torch.Tensor,
+        classes: int,
+        declared: Declared,
+        gauge: Gauge | None = None,
+    ) -> None:
         if declared.normalisation == "auto" and model.declared in fitting(int(images.shape[1])):
             declared = replace(declared, normalisation=str(model.declared))
         if declared.channel_order == "auto":
             # The answers are hardly more confident in the right order than in the wrong one.
             declared = replace(declared, channel_order="rgb")
         unlabelled = torch.zeros(len(images), dtype=torch.long)
-        super().__init__(model, images, unlabelled, classes, declared, MINIMUM_INFORMATION)
+        super().__init__(model, images, unlabelled, classes, declared, MINIMUM_INFORMATION, gauge)
 
     def _kept(self) -> Settled:
         """The candidate with the largest mutual information, the earlier of equals: there are no labels for a loss."""
@@ -67,7 +75,11 @@ class Guess(Search):
 
 
 def understand_unlabelled(
-    model: Model, images: torch.Tensor, classes: int, declared: Declared | None = None
+    model: Model,
+    images: torch.Tensor,
+    classes: int,
+    declared: Declared | None = None,
+    gauge: Gauge | None = None,
 ) -> Guessed:
     """Like :func:`ti_core.classifier.understand.understand`, for images ``N x C x H x W`` in [0, 1] without labels.
 
@@ -79,7 +91,7 @@ def understand_unlabelled(
     SettingsError : what is declared names no normalisation, or no variant of this model.
     ModelBehaviourError : an output that is no ``N x K`` tensor, or NaN scores.
     """
-    found = Guess(model, images, classes, declared or Declared()).best()
+    found = Guess(model, images, classes, declared or Declared(), gauge).best()
     assert isinstance(found, Guessed)
     return found
 

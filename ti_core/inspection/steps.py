@@ -10,8 +10,10 @@ from dataclasses import replace
 from functools import cached_property
 
 from ti_core.classifier.classifier import Declared
+from ti_core.classifier.first_pass import measure
 from ti_core.detector.detector import Assessment
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.forecast import Forecast, Known
 from ti_core.inspection.reasons import not_understood, reasons, target_of, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
@@ -41,8 +43,18 @@ class Steps:
     """
 
     def __init__(
-        self, model: Model, pack: Pack, settings: Settings, clock: Clock, cache: Cache, device: str
+        self,
+        model: Model,
+        pack: Pack,
+        settings: Settings,
+        clock: Clock,
+        cache: Cache,
+        device: str,
+        forecast: Forecast | None = None,
     ) -> None:
+        self._forecast = forecast
+        if forecast is not None:
+            forecast.settings = settings
         self.result = Inspection()
         self.streams = make_streams(settings)
         self._model, self._pack, self._clock, self._device = model, pack, clock, device
@@ -71,14 +83,32 @@ class Steps:
         """Find out on the pack's labelled images how the suspect wants its images, and where its class scores are."""
         with self._clock.stage("preprocessing"):
             declared = Declared.of(self._reference.settings)
-            self.result.classifier = understand_with(self._model, self._pack, declared)
+            self.result.classifier = understand_with(self._model, self._pack, declared, self._forecast)
+
+    def tell_forecast(self) -> None:
+        """Tell how long the stages take, now that it is known how the network is used and what the cache holds."""
+        if self._forecast is None:
+            return
+        assert self.result.classifier is not None
+        scores = self.result.classifier.scores.to(self._device)
+        images, reference = self._reference.context(None).images, self._reference
+        computed = {s.name: count for s in self.streams if (count := reference.to_compute(s))}
+        keys = {
+            s.name: evidence_key(s, self._name, self._pack, None) for s in self.streams if not s.on_probes
+        }
+        known = Known(
+            [name for name, key in keys.items() if reference.cache.holds(key)],
+            computed,
+            measure(reference.scores(reference.fitted[0]), images, 0.0) if computed else None,
+        )
+        self._forecast.update(known, scores, images)
 
     def make_probes(self) -> None:
         """Algorithm 1, lines 3 to 8, with a trojaned reference model or with the suspect."""
         assert self.result.classifier is not None
         scores = self.result.classifier.scores.to(self._device)
         with self._clock.stage("probes"):
-            self.result.probes = self._reference.probes(scores)
+            self.result.probes = self._reference.probes(scores, self._clock.share)
 
     def suspect_evidence(self, stream: Stream) -> Evidence:
         """The stream's evidence of the suspect, from the cache where it was inspected before."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.steps import Steps
 from ti_core.loading.model import Model
@@ -27,6 +28,7 @@ def inspect(
     cache: Cache | None = None,
     device: str = "cpu",
     observe: Callable[[Inspection], None] | None = None,
+    forecast: Forecast | None = None,
 ) -> Inspection:
     """Say, with evidence, whether a model is backdoored.
 
@@ -42,6 +44,7 @@ def inspect(
     cache : keeps evidence between inspections; by default nothing is kept.
     device : "cpu" or "cuda".
     observe : is shown the inspection with the paper's own verdict, before the deep streams begin.
+    forecast : measures a first pass of the network, tells how long the stages take, and refuses what is too long.
 
     Returns
     -------
@@ -51,11 +54,14 @@ def inspect(
     ------
     ModelBehaviourError : the network does not classify this pack's images.
     CancelledError : from ``progress``.
+    TooLongError : from ``forecast``.
     """
-    steps = Steps(model, pack, settings or pack.settings, Clock(progress), cache or Cache(None), device)
+    settings, cache = settings or pack.settings, cache or Cache(None)
+    steps = Steps(model, pack, settings, Clock(progress), cache, device, forecast)
     steps.find_preprocessing()
     if not steps.understood:
         return steps.finish_without_verdict()
+    steps.tell_forecast()
     steps.make_probes()  # lines 3 to 8: clean, maximised and minimised images under random triggers
     for stream in steps.streams:
         suspect = steps.suspect_evidence(stream)  # lines 10 to 16: saliency, upper quantiles, histograms

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
-from ti_core.classifier.search import batches
+from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
 from ti_core.detector.detector import Assessment
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alone, alone, read_alone, telling
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.forecast import Forecast, Known
 from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
@@ -45,6 +46,7 @@ def inspect_alone(
     progress: StageProgress = silent_stage,
     cache: Cache | None = None,
     device: str = "cpu",
+    forecast: Forecast | None = None,
 ) -> Inspection:
     """Say whether a model is backdoored, from the user's own clean images alone.
 
@@ -54,13 +56,14 @@ def inspect_alone(
     own : from :func:`ti_core.reference.own_images.load_own_images`, scaled to the model's size.
     settings : its "streams" and what it declares of the model are used. The paper's stream is left out: it needs
         reference models.
-    progress, cache, device : as in :func:`ti_core.inspection.with_pack.inspect`.
+    progress, cache, device, forecast : as in :func:`ti_core.inspection.with_pack.inspect`.
 
     Raises
     ------
     ModelBehaviourError : the network gives no class scores for the images.
     SettingsError : no deep stream is switched on.
     CancelledError : from ``progress``.
+    TooLongError : from ``forecast``.
     """
     settings = settings or Settings()
     cache, clock = cache or Cache(None), Clock(progress)
@@ -69,13 +72,17 @@ def inspect_alone(
     with clock.stage("preprocessing"):
         declared = Declared.of(settings)
         classes = _class_count(model, own, declared)
-        result.classifier, labels = _understand(model, own, classes, declared)
+        result.classifier, labels = _understand(model, own, classes, declared, forecast)
         result.classifier.scores.to(device)
         context = Context(own.images.to(device), labels.to(device), classes, settings)
     names = own.names_of(classes)
     assessment: Assessment | None = None
     found: Alone | None = None
     if understood_alone(result.classifier, own):
+        if forecast is not None:
+            keys = {s.name: _key(s, model, own, result.classifier) for s in streams}
+            known = Known([name for name, key in keys.items() if cache.holds(key)])
+            forecast.update(known, result.classifier.scores, context.images)
         for stream in streams:
             with clock.stage(stream.name):
                 evidence = _evidence(stream, model, own, result.classifier, context, cache, clock)
@@ -126,13 +133,13 @@ def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
 
 
 def _understand(
-    model: Model, own: OwnImages, classes: int, declared: Declared
+    model: Model, own: OwnImages, classes: int, declared: Declared, forecast: Forecast | None
 ) -> tuple[Classifier, torch.Tensor]:
     """The model's class scores, and the images' labels: their own, or the model's answers."""
     if own.labels is not None:
         labels = torch.from_numpy(own.labels)
-        return understand(model, own.images, labels, classes, declared), labels
-    found = understand_unlabelled(model, own.images, classes, declared)
+        return understand(model, own.images, labels, classes, declared, gauge=forecast), labels
+    found = understand_unlabelled(model, own.images, classes, declared, forecast)
     with torch.no_grad():
         answers = torch.cat([found.scores(x).argmax(1) for x in batches(found.scores, own.images)])
     return found, answers
@@ -147,10 +154,15 @@ def _evidence(
     cache: Cache,
     clock: Clock,
 ) -> dict[str, Array]:
-    parts = ["evidence alone", stream.name, stream.version, f"{model.sha256}/{found.key}", own.sha256]
-    key = "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     with clock.origin(stream.name, cache):
-        return cache.arrays(key, lambda: stream.evidence(found.scores, context, clock.share))
+        return cache.arrays(
+            _key(stream, model, own, found), lambda: stream.evidence(found.scores, context, clock.share)
+        )
+
+
+def _key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
+    parts = ["evidence alone", stream.name, stream.version, f"{model.sha256}/{found.key}", own.sha256]
+    return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,7 @@ def maximise(
     weight: float,
     inverse: bool = False,
     keep_path: int = 0,
+    progress: Callable[[float], None] | None = None,
 ) -> Ascent:
     """Gradient ascent on eq. (3) from clean images; with ``inverse``, descent on it (eq. 4).
 
@@ -47,6 +49,7 @@ def maximise(
     classes : the class c of every image, ``N``.
     iterations, step, weight : T, the L2 length of one step, and lambda.
     keep_path : number of images of the path to keep, evenly spaced, with both ends.
+    progress : is told the share of the iterations that is done.
 
     Notes
     -----
@@ -69,4 +72,6 @@ def maximise(
         (gradient,) = torch.autograd.grad(value.sum(), x)
         length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
         x = (x.detach() + sign * step * torch.nan_to_num(gradient / length)).clamp(0, 1)
+        if progress is not None:
+            progress((t + 1) / iterations)
     return Ascent(x.detach(), torch.stack(log_p), tuple(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,12 @@ def choose_images(
     return images[chosen], labels[chosen]
 
 
-def make_probes(network: nn.Module, images: torch.Tensor, settings: Settings) -> Probes:
+def make_probes(
+    network: nn.Module,
+    images: torch.Tensor,
+    settings: Settings,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Probes:
     """Algorithm 1, lines 4 to 8: maximised and minimised copies of N images, stacked to 3N, under random triggers.
 
     Parameters
@@ -56,12 +62,17 @@ def make_probes(network: nn.Module, images: torch.Tensor, settings: Settings) ->
     network : the trojaned reference model (or the suspect) that the copies are made with; class scores ``N x K``.
         Each image is maximised and minimised for the class that this network sees in it.
     images : the N clean images, ``N x C x H x W`` in [0, 1].
+    progress : is told the share that is done.
     """
     with torch.no_grad():
         classes = network(images).argmax(1)
     options = (settings.actmax_iterations, settings.actmax_step, settings.actmax_lambda)
-    maximised = maximise(network, images, classes, *options).images
-    minimised = maximise(network, images, classes, *options, inverse=True).images
+    maximised = maximise(
+        network, images, classes, *options, progress=lambda share: progress(0.5 * share)
+    ).images
+    minimised = maximise(
+        network, images, classes, *options, inverse=True, progress=lambda share: progress(0.5 + 0.5 * share)
+    ).images
     stack = torch.cat([images, maximised, minimised])
     groups = [_put_triggers(stack, kind, settings) for kind in settings.trigger_kinds]
     return Probes(

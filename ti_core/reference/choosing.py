@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from ti_core.classifier.classifier import Classifier, Declared
+from ti_core.classifier.first_pass import Gauge
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError, NoPackFitsError
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack, load_pack, pack_names
 
 
-def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
+def choose_pack_for(model: Model, declared: Declared | None = None, gauge: Gauge | None = None) -> Pack:
     """The bundled pack that fits the model. Of several, the one whose images it classifies best.
 
     Parameters
     ----------
     model : from :func:`ti_core.loading.load_model`.
     declared : what the user declares of the model.
+    gauge : is told what a first pass takes, before any search; it may raise.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
     problem: ModelBehaviourError | None = None
     for pack in packs:
         try:
-            found = understand_with(model, pack, declared)
+            found = understand_with(model, pack, declared, gauge)
         except ModelBehaviourError as error:
             problem = error
             continue
@@ -41,9 +43,12 @@ def choose_pack_for(model: Model, declared: Declared | None = None) -> Pack:
     return best[1]
 
 
-def understand_with(model: Model, pack: Pack, declared: Declared | None = None) -> Classifier:
+def understand_with(
+    model: Model, pack: Pack, declared: Declared | None = None, gauge: Gauge | None = None
+) -> Classifier:
     """:func:`understand` on a pack's labelled images, at the accuracy that the pack asks for."""
-    return understand(model, pack.images, pack.labels, len(pack.class_names), declared, pack.needed_accuracy)
+    classes, needed = len(pack.class_names), pack.needed_accuracy
+    return understand(model, pack.images, pack.labels, classes, declared, needed, gauge)
 
 
 def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:

@@ -83,7 +83,7 @@ class Reference:
         recorded = Settings.parse(self.pack.record["settings"])
         return recorded.of_stage(*stages) == self.settings.of_stage(*stages)
 
-    def probes(self, suspect: Scores | None = None) -> Probes:
+    def probes(self, suspect: Scores | None = None, progress: Progress = silent) -> Probes:
         """Algorithm 1, lines 3 to 8, with a randomly drawn trojaned reference model, or with the suspect."""
         from ti_core.paper.probes import choose_images, make_probes
 
@@ -91,8 +91,8 @@ class Reference:
         if self.settings.probes_from == "suspect":
             if suspect is None:
                 raise PackError("Probes made with the suspect need a suspect.")
-            return make_probes(suspect, images, self.settings)
-        return make_probes(self.scores(self.maker()), images, self.settings)
+            return make_probes(suspect, images, self.settings, progress)
+        return make_probes(self.scores(self.maker()), images, self.settings, progress)
 
     def scores(self, member: Member) -> Scores:
         """The member's network on this device."""
@@ -125,6 +125,18 @@ class Reference:
             members = [m for m in self.pack.members if m.held_out == held_out]
             self._stacks[key] = self._compute(stream, members, probes, progress)
         return self._stacks[key]
+
+    def to_compute(self, stream: Stream) -> int:
+        """The number of fitted members whose evidence neither the pack nor the cache holds.
+
+        The evidence from probes is looked for in the pack alone, since its key is known only with the probes.
+        """
+        if self.serves_baseline(stream):
+            return 0
+        if stream.on_probes:
+            return len(self.fitted)
+        keys = (evidence_key(stream, self.pack.member_name(m), self.pack, None) for m in self.fitted)
+        return sum(not self.cache.holds(key) for key in keys)
 
     def _compute(
         self, stream: Stream, members: list[Member], probes: Probes | None, progress: Progress

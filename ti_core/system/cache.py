@@ -104,6 +104,13 @@ class Cache:
         self.keep(key, values)
         return values
 
+    def holds(self, key: str) -> bool:
+        """Whether arrays are stored under ``key``. They are not read."""
+        try:
+            return self._store is not None and key in self._store
+        except UNUSABLE:
+            return False
+
     def find(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays under ``key``, or None."""
         from safetensors import SafetensorError

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,10 +47,11 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
         # Changing namespaces and capabilities may clear it.
         die_with_parent(host)
         request["isolation"] = sentences(means)
+        request["seconds"] = limits.wall_seconds
         say.line("isolation", holds=request["isolation"])
         module, name = message["task"].split(":")
         task = getattr(importlib.import_module(module), name)
-        task(request, folder, say.progress, say.partial)
+        task(request, folder, say, say.partial)
     except BaseException as error:
         if os.environ.get("TROJANINTERPRET_DEBUG"):
             traceback.print_exc()
@@ -95,7 +97,7 @@ class Lines:
         with suppress(OSError):
             os.write(self._fd, data)
 
-    def progress(self, stage: str, share: float) -> None:
+    def __call__(self, stage: str, share: float) -> None:
         """Report the stage and its share; at most about twenty lines a second are sent for one stage."""
         before, when = self._last
         now = time.monotonic()
@@ -103,6 +105,10 @@ class Lines:
             return
         self._last = (stage, now)
         self.line("progress", stage=stage, share=share)
+
+    def expect(self, stages: Mapping[str, float]) -> None:
+        """Report the seconds that each stage is expected to take."""
+        self.line("expected", stages={name: round(seconds, 3) for name, seconds in stages.items()})
 
     def partial(self, name: str) -> None:
         self.line("partial", stage=name)

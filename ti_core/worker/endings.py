@@ -9,6 +9,8 @@ from ti_core.worker.limits import GIB, Limits
 
 NOT_STARTED = "The process that opens the file could not be started; try again."
 HOST_ENDED = "The process that opens the file was lost; try again."
+TOO_SLOW = "TooLongError"
+"""Name of the error of an inspection that would take too long."""
 CANCELLED = "The work was stopped."
 RUBBISH = "The process that opened the file answered with something unreadable, so nothing it says is used."
 TOO_MUCH_TEXT = "The process that opened the file wrote more than it may, so it was ended."
@@ -25,6 +27,13 @@ def too_long(limits: Limits) -> str:
     return (
         f"The work took longer than the {_minutes(limits.wall_seconds)} it may take, so it was ended;"
         " choose fewer streams of evidence, or allow it more time."
+    )
+
+
+def too_slow(limits: Limits) -> str:
+    return (
+        f"A first pass of the network took longer than {_minutes(limits.measuring_seconds)}, so the inspection would"
+        f" take longer than the {_minutes(limits.wall_seconds)} it may; it was ended. Allow more time with --minutes."
     )
 
 

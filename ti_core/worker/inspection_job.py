@@ -16,6 +16,7 @@ from ti_core.errors import CaseError, ModelFileError, PackError
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.system.folders import private_folder
+from ti_core.system.progress import Expect, silent_expect
 from ti_core.worker import Event, Job
 from ti_core.worker.pack_jobs import cache_of
 from ti_core.worker.request import InspectionRequest
@@ -91,8 +92,8 @@ def _forget(root: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def follow(job: Job, tell: Tell) -> None:
-    """Wait for a job.
+def follow(job: Job, tell: Tell, expect: Expect = silent_expect) -> None:
+    """Wait for a job. Its stages are told to ``tell``, and the seconds that it expects them to take to ``expect``.
 
     Raises
     ------
@@ -102,6 +103,8 @@ def follow(job: Job, tell: Tell) -> None:
     def hear(event: Event) -> None:
         if event.kind == "progress":
             tell(event.stage, event.share)
+        elif event.kind == "expected":
+            expect(event.stages)
 
     job.wait(hear)
     if job.state != "done":

@@ -17,6 +17,9 @@ OPEN_FILES = 512
 LARGEST_CACHE = 3 * GIB
 """Bytes of a job's cache. The database may be a little larger than its own limit (:mod:`ti_core.system.cache`)."""
 TOO_MANY = 2**63
+SHORTEST_MEASURING = 30.0
+MEASURINGS = 240
+"""The time for a first pass is this part of the whole time, but at least :data:`SHORTEST_MEASURING` seconds."""
 
 
 def total_memory() -> int:
@@ -49,6 +52,19 @@ class Limits:
     cpu_seconds: int = 4 * 3600
     wall_seconds: float = 2 * 3600.0
     folder_bytes: int = 1 * GIB
+
+    @classmethod
+    def for_seconds(cls, seconds: float, **others: Any) -> Limits:
+        """Limits with this time on the clock, and the processor time of all cores for so long."""
+        return cls(cpu_seconds=int(seconds * (os.cpu_count() or 1)) + 1, wall_seconds=seconds, **others)
+
+    @property
+    def measuring_seconds(self) -> float:
+        """Time on the clock for a first pass of the network, before its cost is known.
+
+        A network whose first pass takes longer needs far more than the whole time.
+        """
+        return max(SHORTEST_MEASURING, self.wall_seconds / MEASURINGS)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ti_core.text import plain
@@ -14,7 +15,9 @@ LONGEST_LINE = 8192
 MOST_BYTES = 16 * 1024**2
 """Maximum number of bytes of one job's lines. An honest job needs a few kilobytes."""
 MOST_TEXT = 1500
-KINDS = ("isolation", "progress", "partial", "done", "failed")
+KINDS = ("isolation", "progress", "expected", "partial", "done", "failed")
+MOST_STAGES = 64
+LONGEST_STAGE = 1e9
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,11 @@ class Event:
 
     Parameters
     ----------
-    kind : "progress", "partial" (a result file is there before the end), "done" or "failed".
+    kind : "progress", "expected", "partial" (a result file is there before the end), "done" or "failed".
     stage : the current stage; for "partial" the name of the result.
     share : the finished share of the stage, 0 to 1.
     text : for "failed" one sentence for a person.
+    stages : for "expected" the seconds that each stage takes, in order.
     fault : for "failed" the name of the expected error's class (:mod:`ti_core.errors`), else empty.
     """
 
@@ -35,6 +39,7 @@ class Event:
     share: float = 0.0
     text: str = ""
     fault: str = ""
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 class MalformedLineError(Exception):
@@ -69,11 +74,20 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
     holds = record.get("holds", {})
     if not isinstance(holds, dict) or not all(isinstance(v, str) for v in holds.values()):
         raise MalformedLineError
+    stages = record.get("stages", {})
+    if not isinstance(stages, dict) or len(stages) > MOST_STAGES or not all(map(_is_time, stages.values())):
+        raise MalformedLineError
     event = Event(
         record["kind"],
         plain(stage, 80),
         min(max(float(share), 0.0), 1.0),
         plain(text, MOST_TEXT, lines=True),
         plain(fault, 80),
+        {plain(name, 80): float(seconds) for name, seconds in stages.items()},
     )
     return event, {plain(k, 40): plain(v, MOST_TEXT) for k, v in holds.items()}
+
+
+def _is_time(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and 0 <= value <= LONGEST_STAGE

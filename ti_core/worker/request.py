@@ -24,6 +24,7 @@ class InspectionRequest:
     device : "auto", "cpu" or "cuda".
     threads : of the process; None for the default.
     cache : folder of the cache; None for none.
+    seconds : how long the inspection may take on the clock; None for the default. The worker fills in its limit.
     case : whether the arrays for pictures and charts are kept, too.
     isolation : the means that confine the process; the worker fills them in.
     """
@@ -38,6 +39,7 @@ class InspectionRequest:
     device: str = "cpu"
     threads: int | None = None
     cache: str | None = None
+    seconds: float | None = None
     case: bool = False
     isolation: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "device": (_TEXT,),
     "threads": (int, _NONE),
     "cache": (_TEXT, _NONE),
+    "seconds": (float, int, _NONE),
     "case": (bool,),
     "isolation": (dict,),
 }

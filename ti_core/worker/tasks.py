@@ -7,17 +7,19 @@ data, writes its results into its own folder, and reports its progress. Nothing 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.stream_registry import STREAMS
-from ti_core.system.progress import StageProgress
+from ti_core.system.progress import Teller
 from ti_core.worker import pack_tasks
 from ti_core.worker.request import InspectionRequest
 
 if TYPE_CHECKING:
+    from ti_core.inspection.forecast import Forecast
     from ti_core.loading.model import Model
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache
@@ -36,7 +38,7 @@ class Task:
         confined process could not store it and would search the fonts each time.
     """
 
-    run: Callable[[dict[str, Any], Path, StageProgress, Partial], None]
+    run: Callable[[dict[str, Any], Path, Teller, Partial], None]
     needs: tuple[str, ...] = ()
     case_needs: tuple[str, ...] = ()
 
@@ -45,7 +47,7 @@ class Task:
         return [*self.needs, *(self.case_needs if request.get("case") else ())]
 
 
-def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+def inspect(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
     """Inspect one model. Writes ``report.json``, and the case if the request asks for it.
 
     The case (:mod:`ti_core.results.case`) is first written as ``partial``, with the first pictures, before the deep
@@ -57,6 +59,7 @@ def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, part
     """
     from ti_core.classifier.classifier import Declared
     from ti_core.inspection.case_builder import CaseWriter
+    from ti_core.inspection.forecast import Forecast
     from ti_core.inspection.with_pack import inspect as inspect_model
     from ti_core.reference.choosing import choose_pack_for
     from ti_core.reference.pack import load_pack
@@ -73,19 +76,23 @@ def inspect(request: dict[str, Any], folder: Path, progress: StageProgress, part
         import torch
 
         torch.set_num_threads(asked.threads)
+    forecast = Forecast(
+        settings, asked.seconds or math.inf, progress, progress.expect, pictures=asked.case, device=where
+    )
     progress("opening", 0.0)
     model, card = _opened(asked)
     cache = Cache(Path(asked.cache) if asked.cache else None)
+    forecast.alone = asked.images is not None
     if asked.images:
-        _inspect_alone(asked, folder, model, card, settings, cache, where, progress)
+        _inspect_alone(asked, folder, model, card, settings, cache, where, progress, forecast)
         return
-    pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, Declared.of(settings))
+    pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, Declared.of(settings), forecast)
     settings = pack.settings_with(asked.settings)
     writer: CaseWriter | None = None
     if asked.case:
         writer = CaseWriter(folder, pack, settings, card, progress, partial)
     inspection = inspect_model(
-        model, pack, settings, progress, cache, where, writer.observe if writer else None
+        model, pack, settings, progress, cache, where, writer.observe if writer else None, forecast
     )
     cache.close()
     report = replace(inspection.report, isolation=dict(asked.isolation))
@@ -121,7 +128,8 @@ def _inspect_alone(
     settings: Settings,
     cache: Cache,
     where: str,
-    progress: StageProgress,
+    progress: Teller,
+    forecast: Forecast,
 ) -> None:
     """:func:`inspect` with the user's own clean images instead of a pack. There is no case before the end."""
     from ti_core.inspection.case_without_pack import case_alone
@@ -130,7 +138,7 @@ def _inspect_alone(
     from ti_core.results.case_files import save_case
 
     own = load_own_images(Path(asked.images or ""), model.input_shape, settings.seed)
-    inspection = inspect_alone(model, own, settings, progress, cache, where)
+    inspection = inspect_alone(model, own, settings, progress, cache, where, forecast)
     cache.close()
     inspection.report = replace(inspection.report, isolation=dict(asked.isolation))
     if asked.case:
@@ -140,7 +148,7 @@ def _inspect_alone(
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
-def describe(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+def describe(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
     """Describe a file without opening it as a model. Writes ``file.json``.
 
     The request: "model" and "companions" (paths).

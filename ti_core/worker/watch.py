@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 
+from ti_core.system.progress import MEASURING
 from ti_core.worker import endings
 from ti_core.worker.job_state import JobState
 from ti_core.worker.limits import held_memory
@@ -32,6 +33,7 @@ class Watch(threading.Thread):
         self._status: int | None = None
         self._forked = False
         self._overfull = False
+        self._measuring_since: float | None = None
 
     def run(self) -> None:
         try:
@@ -65,6 +67,9 @@ class Watch(threading.Thread):
                     "failed",
                     endings.too_long(job.limits) if self._forked else endings.NOT_STARTED,
                 )
+            since = self._measuring_since
+            if self._outcome is None and since is not None and now - since > job.limits.measuring_seconds:
+                job.fault, self._outcome = endings.TOO_SLOW, ("failed", endings.too_slow(job.limits))
             if self._outcome is None and self._forked and now - last_look > LOOK:
                 last_look = now
                 self._look()
@@ -120,6 +125,9 @@ class Watch(threading.Thread):
             self._outcome = "failed", event.text or endings.RUBBISH
             self._job.fault = event.fault
         else:
+            if event.kind == "progress":
+                measuring = event.stage == MEASURING and event.share < 1
+                self._measuring_since = (self._measuring_since or time.monotonic()) if measuring else None
             self._job.add(event)
 
     def _look(self) -> None:

@@ -13,7 +13,7 @@ from ti_core.reference.pack import load_pack
 from ti_core.reference.verify import verify_pack
 from ti_core.settings import Settings
 from ti_core.zoo.packs.build import pack_images
-from ti_core.zoo.packs.estimate import duration, estimate
+from ti_core.zoo.packs.estimate import estimate
 from ti_core.zoo.packs.own import LEAST_POISONED, LEAST_STEPS, plan_for
 from ti_core.zoo.plan.own_menu import fitting_options, menu_of, parse_architecture
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
@@ -160,13 +160,6 @@ def test_the_estimate_grows_with_the_work_and_shrinks_with_the_cores(
     short, long, shared = measured(1, 10), measured(1, 10_000), measured(4, 10_000)
     assert long[0] > 20 * short[0] > 0 and short[1] > 0
     assert shared[0] < long[0]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "a second"), (75, "75 seconds"), (600, "10 minutes"), (9000, "2.5 hours")]
-)
-def test_a_duration_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_every_class_has_images_in_a_pack() -> None:

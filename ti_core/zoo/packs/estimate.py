@@ -15,6 +15,7 @@ from ti_core.errors import CancelledError
 from ti_core.paper.probes import choose_images, make_probes
 from ti_core.settings import Settings
 from ti_core.streams import Context, make_streams
+from ti_core.system.time_left import duration
 from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.data import ImageData, to_unit
 
@@ -39,17 +40,6 @@ class Estimate:
         parts = f"training {duration(self.training)}, evidence {duration(self.evidence)}"
         at_once = "one network at a time" if self.jobs == 1 else f"{self.jobs} networks at once"
         return f"This will take about {total} on this machine ({parts}; {at_once})."
-
-
-def duration(seconds: float) -> str:
-    """The duration as text."""
-    if seconds < 1.5:
-        return "a second"
-    if seconds < 90:
-        return f"{round(seconds)} seconds"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} minutes"
-    return f"{seconds / 3600:.1f} hours"
 
 
 def estimate(

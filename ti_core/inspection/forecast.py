@@ -1,0 +1,194 @@
+"""The forecast of an inspection: how long each stage takes with this network, and whether that is too long.
+
+It rests on a first pass of the network (:mod:`ti_core.classifier.first_pass`) and on the number of images that the
+search for its preprocessing, the probes and the streams send through it.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ti_core.classifier.first_pass import Ahead, FirstPass, Gauge, measure
+from ti_core.classifier.scores import Scores
+from ti_core.errors import TooLongError
+from ti_core.settings import Settings
+from ti_core.streams import Stream, make_streams
+from ti_core.streams.passes import Passes
+from ti_core.system.progress import MEASURING, Expect, StageProgress, silent_expect, silent_stage
+from ti_core.system.time_left import duration
+
+STAGES = {
+    "preprocessing": 0.05,
+    "probes": 0.1,
+    "saliency reference": 0.05,
+    "saliency verdict": 0.7,
+    "pictures": 1.0,
+    "verdict": 0.1,
+    "trigger": 0.05,
+    "case": 0.1,
+}
+"""Seconds of the stages on two cores beside the passes of the network."""
+READ = 0.01
+"""Seconds of reading evidence from the cache or from the pack."""
+PICTURES = Passes(both=300)
+"""Images that the pictures send through networks. The suspect and a reference model are shown the same."""
+TRIGGER = Passes(forward=8000, both=1536)
+"""Images that the search of a trigger and its occlusion send through the network, if one is searched."""
+BATCH = 256
+"""Images that the streams send through the network at once."""
+COPIES = 2
+"""Copies of a batch at the network's size that a pass holds at least: the images and their gradient."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the work once the network is understood.
+
+    Parameters
+    ----------
+    cached : names of the streams whose evidence of the suspect is in the cache.
+    computed : by stream, the number of reference models whose evidence has to be computed.
+    member : a first pass of one of these reference models.
+    """
+
+    cached: Collection[str] = ()
+    computed: Mapping[str, int] = field(default_factory=dict)
+    member: FirstPass | None = None
+
+
+@dataclass
+class Forecast(Gauge):
+    """The forecast of one inspection.
+
+    Parameters
+    ----------
+    settings : of the inspection, as far as they are known.
+    allowed : seconds that the inspection may take from now on.
+    progress : is told of the stage in which a first pass is measured.
+    expect : is told the expected seconds of each stage.
+    streams : of the inspection; by default those of the settings.
+    alone : whether the inspection has no reference pack.
+    pictures : whether pictures are made.
+    device : where the streams run. The search for the preprocessing runs on the processor.
+    """
+
+    settings: Settings
+    allowed: float = math.inf
+    progress: StageProgress = silent_stage
+    expect: Expect = silent_expect
+    streams: Sequence[Stream] | None = None
+    alone: bool = False
+    pictures: bool = False
+    device: str = "cpu"
+    clock: Callable[[], float] = time.monotonic
+    first: FirstPass | None = None
+    ahead: Ahead | None = None
+    _start: float = field(init=False)
+    _searched: tuple[int, float] = field(default=(0, 0.0), init=False)
+    _began: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
+
+    def begin(self) -> None:
+        """The parent ends a process that stays in this stage too long."""
+        self._began = self._began or self.clock()
+        self.progress(MEASURING, 0.0)
+
+    def measured(self, first: FirstPass, ahead: Ahead) -> None:
+        """Tell the expected seconds.
+
+        Raises
+        ------
+        TooLongError : the inspection would take longer, or need more memory, than it may.
+        """
+        self.progress(MEASURING, 1.0)
+        self.first, self.ahead = first, ahead
+        expected = self.stages()
+        if self.device != "cpu":
+            # The streams run elsewhere; they are measured there.
+            expected = {"preprocessing": expected["preprocessing"]}
+        self._allow(expected)
+        if self.device == "cpu":
+            self.expect(expected)
+
+    def searched(self, images: int, seconds: float) -> None:
+        """A long search measures better than a first pass does."""
+        self._searched = images, seconds
+
+    def update(self, known: Known, scores: Scores, images: torch.Tensor) -> None:
+        """Tell the expected seconds again, once the network is understood.
+
+        The network is measured again if the streams use it at another size, or on another device.
+
+        Parameters
+        ----------
+        scores, images : as the streams get them.
+
+        Raises
+        ------
+        TooLongError : see :meth:`measured`.
+        """
+        if self.ahead is None or self.first is None:
+            return
+        ahead = Ahead.of(0, self.ahead.classes, images, scores.side)
+        if images.is_cuda or ahead.values != self.ahead.values:
+            self.begin()
+            self.first = measure(scores, images, 0.0 if images.is_cuda else self.first.forward)
+            self.progress(MEASURING, 1.0)
+        elif self._searched[0] > 0:
+            self.first = self.first.at(self._searched[1] / self._searched[0])
+        self.ahead = ahead
+        expected = self.stages(known)
+        expected["preprocessing"] = self.clock() - (self._began or self._start)
+        self._allow({name: seconds for name, seconds in expected.items() if name != "preprocessing"})
+        self.expect(expected)
+
+    def stages(self, known: Known | None = None) -> dict[str, float]:
+        """Expected seconds of each stage, in order."""
+        assert self.first is not None and self.ahead is not None
+        first, ahead, settings, known = self.first, self.ahead, self.settings, known or Known()
+        seconds = {"preprocessing": ahead.images * first.forward}
+        if not self.alone:
+            seconds["probes"] = 2 * settings.images * settings.actmax_iterations * first.both
+        for stream in self.streams if self.streams is not None else make_streams(settings):
+            if self.alone and stream.usual is None:
+                continue
+            passes = stream.passes(ahead.classes, ahead.shape)
+            own = stream.seconds if passes is None else passes.seconds(first)
+            seconds[stream.name] = READ if stream.name in known.cached else own + READ
+            if self.alone:
+                continue
+            count, other = known.computed.get(stream.name, 0), known.member or first
+            each = stream.seconds if passes is None else passes.seconds(other)
+            seconds[f"{stream.name} reference"] = READ + each * count
+            if stream.on_probes:
+                seconds["saliency verdict"] = 0.0
+                if self.pictures:
+                    seconds["pictures"] = PICTURES.seconds(first)
+        seconds["verdict"] = 0.0
+        seconds["trigger"] = TRIGGER.seconds(first)
+        seconds |= {"case": 0.0} if self.pictures else {}
+        return {name: own + STAGES.get(name, 0.0) for name, own in seconds.items()}
+
+    def _allow(self, expected: Mapping[str, float]) -> None:
+        """Raise an error if these stages take longer than is left of the allowed time, or more memory."""
+        total = sum(expected.values()) + self.clock() - self._start
+        if total > self.allowed:
+            raise TooLongError(
+                f"The inspection would take about {duration(total)} on this machine, longer than the"
+                f" {duration(self.allowed)} it may take; it was not begun. Allow more time with --minutes."
+            )
+        assert self.ahead is not None
+        needed, limit = 4 * COPIES * BATCH * self.ahead.values, resource.getrlimit(resource.RLIMIT_DATA)[0]
+        if limit != resource.RLIM_INFINITY and needed > limit:
+            raise TooLongError(
+                f"The network's images are large: {BATCH} of them need about {needed / 2**30:.0f} GB of memory, more"
+                f" than the {limit / 2**30:.0f} GB it may use; the inspection was not begun. Allow more with --memory."
+            )
