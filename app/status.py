@@ -24,6 +24,8 @@ def line(ticket: Ticket) -> str:
         if place == 0:
             return "Next in the queue."
         return f"Waiting: {words.article(place, 'inspection')} before this one."
+    if ticket.left is None:
+        return words.stage(ticket.stage)
     left = f", about {words.seconds(ticket.left)} left" if ticket.left >= 1.5 else ", nearly done"
     return f"{words.stage(ticket.stage)}{left}"
 

@@ -19,6 +19,8 @@ _FOR_THE_PAGE = (
     ),
     (" with --pack.", " as the reference pack, under Settings."),
     ("declare it with --set normalisation=NAME.", "declare it under Settings, as the normalisation."),
+    ("Allow more time with --minutes.", "Allow more time under Settings."),
+    ("Allow more with --memory.", "Inspect it with the command line, and allow more with --memory."),
     ("use --device cpu.", "the processor is used instead."),
 )
 
@@ -100,6 +102,7 @@ def article(count: int, noun: str) -> str:
 
 STAGES = {
     "opening": "Opening the file",
+    "measuring": "Measuring how long the network takes",
     "preprocessing": "Finding out how the pixels are scaled",
     "probes": "Making the probe images",
     "saliency reference": "Saliency of the reference models",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from app.jobs.pace import ALONE, Pace, progress, seconds_left
+from app.jobs.pace import Pace
 from app.jobs.tickets import Launch, Running, Ticket
 from app.jobs.workroom import Workroom
 from app.store.cases import CaseStore
@@ -84,7 +84,6 @@ class Desk:
         session: str,
         title: str,
         request: dict[str, Any],
-        expected: Mapping[str, float],
         task: str = "inspect",
         attached: Path | None = None,
     ) -> Ticket:
@@ -105,8 +104,7 @@ class Desk:
             own = sum(t.session == session for t in waiting)
             if own >= MOST_OF_ONE:
                 raise FullError(FULL_FOR_YOU)
-            ticket = Ticket(uuid4().hex, session, title, task, request, expected, attached)
-            ticket.left = sum(expected.values())
+            ticket = Ticket(uuid4().hex, session, title, task, request, attached)
             ticket.due = ticket.submitted + own * MODESTY
             self._tickets[ticket.id] = ticket
             self._order = sorted([*self._order, ticket.id], key=lambda name: self._tickets[name].due)
@@ -209,6 +207,7 @@ class Desk:
             if ticket.active:
                 self._order.remove(ticket.id)
                 ticket.state, ticket.started = "running", time.monotonic()
+                ticket.clock.begin()
         if not ticket.active:
             job.cancel()
 
@@ -217,13 +216,14 @@ class Desk:
         for event in job.poll():
             if event.kind == "progress":
                 ticket.stage, ticket.share = event.stage, event.share
+                ticket.clock.at(event.stage, event.share)
+            elif event.kind == "expected":
+                ticket.clock.expect(event.stages)
             elif event.kind == "partial" and ticket.active:
                 with suppress(CaseError):
                     ticket.partial = load_case(job.folder, "partial")
                     ticket.first_pictures = time.monotonic()
-        elapsed = time.monotonic() - ticket.started
-        ticket.fraction = max(ticket.fraction, progress(ticket.expected, ticket.stage, ticket.share))
-        ticket.left = seconds_left(ticket.expected, ticket.stage, ticket.share, elapsed)
+        ticket.fraction, ticket.left = max(ticket.fraction, ticket.clock.share), ticket.clock.left
         if state == "running" and ticket.active:
             return
         if ticket.active and state == "done":
@@ -251,7 +251,6 @@ class Desk:
         except OSError as error:
             self._end(ticket, "failed", f"The case cannot be kept: {reason(error)}")
             return
-        self.pace.learn(ALONE if alone else case.report.pack["name"], case.report.timings)
         self._end(ticket, "done", "")
 
     def _end(self, ticket: Ticket, state: str, error: str) -> None:
@@ -286,7 +285,8 @@ class Desk:
 
 
 def launch_worker(task: str, request: dict[str, Any], folder: Path) -> Running:
-    """A job in a confined process of its own."""
+    """A job in a confined process of its own. It has the time that the request names."""
     from ti_core.worker import Job, Limits
 
-    return Job.start(task, request, folder, Limits(wall_seconds=3600.0))
+    limits = Limits.for_seconds(request["seconds"]) if request.get("seconds") else Limits()
+    return Job.start(task, request, folder, limits)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from ti_core.results.case import Case
+from ti_core.system.time_left import TimeLeft
 
 
 class Running(Protocol):
@@ -37,7 +38,8 @@ class Ticket:
     attached : a folder with files for this request. It is removed when the ticket ends.
     state : "waiting", "running", "done", "failed" or "cancelled".
     stage, share, fraction, left : the current stage, the finished share of the stage and of the whole inspection, and
-        the seconds left.
+        the seconds left; None before they can be predicted.
+    clock : predicts the time left.
     partial : the unfinished case, from the first pictures on.
     case_id : the id of the finished case.
     error, fault : if the job failed, one sentence and the name of the class of an expected error.
@@ -50,13 +52,13 @@ class Ticket:
     title: str
     task: str
     request: dict[str, Any]
-    expected: Mapping[str, float]
     attached: Path | None = None
     state: str = "waiting"
     stage: str = "opening"
     share: float = 0.0
     fraction: float = 0.0
-    left: float = 0.0
+    left: float | None = None
+    clock: TimeLeft = field(default_factory=TimeLeft)
     partial: Case | None = None
     case_id: str = ""
     error: str = ""

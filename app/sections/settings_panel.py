@@ -7,7 +7,17 @@ from contextlib import suppress
 import streamlit as st
 
 from app import controls, state, words
-from app.ask import LAST, PREFIX, as_last, standard, turned, wanted
+from app.ask import (
+    LAST,
+    LEAST_MINUTES,
+    MINUTES,
+    MOST_MINUTES,
+    PREFIX,
+    as_last,
+    standard,
+    turned,
+    wanted,
+)
 from ti_core.errors import PackError, SettingsError
 
 AUTO = "chosen by the model's input and classes"
@@ -24,6 +34,15 @@ def show() -> None:
             on_change=_other_pack,
             help="The models known to be clean or backdoored that the suspect is compared with.",
             width=340,
+        )
+        st.number_input(
+            "Longest inspection, in minutes",
+            LEAST_MINUTES,
+            MOST_MINUTES,
+            MINUTES,
+            key="minutes",
+            help="An inspection that would take longer is not begun. One that does take longer is ended.",
+            width=240,
         )
         st.button(
             "The paper's settings",

@@ -45,7 +45,7 @@ KINDS = {
 
 
 def page() -> None:
-    controls.keep(PREFIX, "pack")
+    controls.keep(PREFIX, "pack", "minutes")
     problem = address.follow()
     ticket, case_id = status.current(), address.case_id()
     if ticket is not None and ticket.active:

@@ -28,6 +28,7 @@ class Event:
     stage: str = ""
     share: float = 0.0
     text: str = ""
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs.desk import MOST_OF_ONE, PICTURES_KEPT, Desk, FullError
-from app.jobs.pace import progress, seconds_left
+from app.jobs.desk import MOST_OF_ONE, PICTURES_KEPT, Desk, FullError, launch_worker
 from app.jobs.tickets import Ticket
 from app.store.cases import CaseStore
-from tests.app.conftest import FakeJob, Worker
+from tests.app.conftest import Event, FakeJob, Worker
 from tests.app.waiting import until
 from tests.disks import fill
-
-EXPECTED = {"opening": 1.0, "probes": 1.0, "windowed": 2.0}
 
 
 @pytest.fixture
@@ -30,7 +27,7 @@ def desk(tmp_path: Path, worker: Worker, open_tabs: set[str]) -> Iterator[Desk]:
 
 
 def ask(desk: Desk, session: str = "one", model: str = "patch.pt") -> Ticket:
-    return desk.submit(session, model, {"model": model}, EXPECTED)
+    return desk.submit(session, model, {"model": model})
 
 
 def let_go(worker: Worker) -> None:
@@ -221,9 +218,23 @@ def test_the_queue_is_bounded(desk: Desk, worker: Worker) -> None:
     ask(desk, "two")
 
 
-def test_progress_and_time_left() -> None:
-    assert progress(EXPECTED, "opening", 0.0) == 0.0
-    assert progress(EXPECTED, "windowed", 0.5) == pytest.approx(0.75)
-    assert progress(EXPECTED, "a stage of its own", 0.5) == 0.0
-    left = [seconds_left(EXPECTED, "windowed", share, 2.0) for share in (0.0, 0.5, 1.0)]
-    assert left == [pytest.approx(2.0), pytest.approx(1.0 * 5 / 6), 0.0]
+def test_the_time_left_is_the_jobs_own_forecast(desk: Desk, worker: Worker) -> None:
+    worker.seconds = 60.0
+    ticket = ask(desk)
+    until(lambda: ticket.state == "running" and ticket.stage == "windowed")
+    assert ticket.left is None, "nothing is known yet"
+    worker.jobs[0].events.append(Event("expected", stages={"windowed": 100.0, "case": 100.0}))
+    until(lambda: ticket.left is not None)
+    assert ticket.left is not None and 50.0 < ticket.left < 200.0 and 0 <= ticket.fraction < 0.5
+    let_go(worker)
+    until(lambda: not ticket.active)
+
+
+def test_a_request_may_name_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = []
+    monkeypatch.setattr(
+        "ti_core.worker.Job.start", lambda task, request, folder, limits: found.append(limits)
+    )
+    launch_worker("inspect", {}, tmp_path)
+    launch_worker("inspect", {"seconds": 600.0}, tmp_path)
+    assert [limits.wall_seconds for limits in found] == [7200.0, 600.0] and found[1].cpu_seconds >= 600

@@ -16,7 +16,6 @@ from streamlit.testing.v1 import AppTest
 
 from app.charts.classes import class_bars
 from app.charts.theme import LIGHT
-from app.jobs.pace import Pace
 from app.store import clean_images
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
@@ -246,20 +245,6 @@ def test_a_worker_that_was_asked_for_a_pack_cannot_do_without(answering: Worker)
     app = page().run()
     app.button(key="sample.bars.patch").click().run()
     assert "left no valid result" in texts(settled(app, answering))
-
-
-def test_time_is_expected_for_the_streams_that_work_alone() -> None:
-    found = Pace().expected(None, Settings(), alone=True)
-    assert list(found) == [
-        "opening",
-        "preprocessing",
-        "universal",
-        "windowed",
-        "inversion",
-        "verdict",
-        "trigger",
-        "case",
-    ]
 
 
 def test_bars_without_a_band_stand_against_a_line_at_one() -> None:

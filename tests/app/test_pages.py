@@ -235,6 +235,24 @@ def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) ->
     assert request["cache"].endswith(Path(request["cache"]).name) and len(Path(request["cache"]).name) == 64
 
 
+def test_an_inspection_that_would_take_too_long_says_which_control_allows_more(dashboard: Worker) -> None:
+    dashboard.fails = (
+        "The inspection would take about 3.0 hours on this machine, longer than the 2.0 hours it may take; it was not"
+        " begun. Allow more time with --minutes."
+    )
+    dashboard.fault = "TooLongError"
+    app = page().run()
+    app.button(key="sample.bars.clean").click().run()
+    app = settled(app, dashboard)
+    said = texts(app).replace("\\", "")
+    assert "about 3.0 hours" in said and "Allow more time under Settings" in said and "--minutes" not in said
+    dashboard.fails, dashboard.fault = None, ""
+    app.number_input(key="minutes").set_value(240).run()
+    app.button(key="sample.bars.clean").click().run()
+    assert "Download" in texts(settled(app, dashboard))
+    assert [request["seconds"] for request in dashboard.requests] == [7200.0, 14400.0]
+
+
 def test_the_papers_settings_reach_the_worker(dashboard: Worker) -> None:
     app = page().run()
     app.button(key="paper").click().run()

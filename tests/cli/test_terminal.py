@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ti_core.cli.bar import Bar
+from ti_core.cli.bar import LONG, SETTLED, Bar, JobBar
 from ti_core.cli.main import main
 from ti_core.cli.terminal import complain, shown_output
 from ti_core.system.terminal import Shown, progress_bar
+from ti_core.system.time_left import TimeLeft
 
 HOSTILE = "a\x1b[2J\r\b\x9bb\u202e\udcff\tc"
 SAFE = "a [2J   b   c"
@@ -90,6 +91,24 @@ def test_a_bar_of_a_training_is_drawn_in_one_line() -> None:
     with on_screen() as screen, progress_bar("training", 2, draw=False) as bar:
         bar.update()
     assert screen.getvalue() == ""
+
+
+def test_a_long_job_is_said_once_and_a_bar_shows_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("ti_core.cli.bar.TimeLeft", lambda: TimeLeft(lambda: now[0]))
+    for seconds, said in ((3 * LONG, 1), (LONG / 2, 0)):
+        with on_screen() as screen, shown_output():
+            bar = JobBar("a.onnx")
+            bar("opening", 0.0)
+            bar.expect({"windowed": seconds})
+            for share in (0.1, 0.5, 1.0):
+                bar("windowed", 0.0)
+                now[0] += max(SETTLED + 0.1, 0.1 * seconds)
+                bar("windowed", share)
+            bar.close()
+        told = screen.getvalue()
+        assert told.count("The inspection takes about") == said
+        assert "windowed, about" in told and "left" in told and "100%" in told
 
 
 def test_what_the_encoding_lacks_is_spelt_out() -> None:

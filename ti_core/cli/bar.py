@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+
 from ti_core.system.terminal import progress_bar, standard_error
+from ti_core.system.time_left import TimeLeft, duration
 from ti_core.text import shown
 
 
@@ -19,6 +23,11 @@ class Bar:
             bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {postfix}",
         )
 
+    def say(self, sentence: str) -> None:
+        """Print a sentence on stderr, above the bar."""
+        self._bar.clear()
+        print(sentence, file=sys.stderr)
+
     def __call__(self, stage: str, share: float) -> None:
         self._bar.n = round(100 * share)
         self._bar.set_postfix_str(shown(stage, 80))
@@ -26,3 +35,35 @@ class Bar:
 
     def close(self) -> None:
         self._bar.close()
+
+
+SETTLED = 3.0
+"""Seconds after which the time of a job is said: by then it is known what the cache holds."""
+LONG = 60.0
+"""Seconds of a job from which on its time is said, also where no bar is shown."""
+
+
+class JobBar(Bar):
+    """The bar of a job that tells what it expects: the share of the whole work, and the time left."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title)
+        self._time = TimeLeft()
+        self._time.begin()
+        self._said = False
+
+    def expect(self, stages: Mapping[str, float]) -> None:
+        """The seconds that each stage is expected to take."""
+        self._time.expect(stages)
+
+    def __call__(self, stage: str, share: float) -> None:
+        self._time.at(stage, share)
+        left, total = self._time.left, self._time.total
+        if left is None or total is None:
+            super().__call__(stage, 0.0)
+            return
+        if not self._said and total - left > SETTLED:
+            self._said = True
+            if total >= LONG:
+                self.say(f"The inspection takes about {duration(total)} on this machine.")
+        super().__call__(f"{stage}, about {duration(left)} left", self._time.share)

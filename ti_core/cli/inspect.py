@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from ti_core.cli.bar import Bar
+from ti_core.cli.bar import JobBar
 from ti_core.cli.options import CODES, ERROR, limits_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.cli.terminal import complain
@@ -39,9 +39,9 @@ def inspect_one(options: argparse.Namespace) -> int:
         architecture=options.architecture,
     )
     with Job.start("inspect", request.as_dict(), limits=limits) as job:
-        bar = Bar(options.model.name)
+        bar = JobBar(options.model.name)
         try:
-            inspecting.follow(job, bar)
+            inspecting.follow(job, bar, bar.expect)
         finally:
             bar.close()
         case = inspecting.read_case(job, options.images is not None) if options.html else None

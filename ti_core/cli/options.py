@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,8 +54,7 @@ def limits_of(options: argparse.Namespace, jobs: int = 1) -> Limits:
         raise SettingsError(f"--memory is at least 0.5 (GB a process), not {memory / GIB:.2g}.")
     if not 0 < minutes < 1e6:
         raise SettingsError(f"--minutes is more than 0, not {minutes:g}.")
-    threads = os.cpu_count() or 1
-    return Limits(int(memory), int(minutes * 60 * threads) + 1, minutes * 60)
+    return Limits.for_seconds(minutes * 60, memory_bytes=int(memory))
 
 
 def request_of(options: argparse.Namespace) -> InspectionRequest:

@@ -92,6 +92,9 @@ def _common(command: argparse.ArgumentParser) -> None:
         "--memory", type=float, metavar="GB", help="memory that opening and computing may use (each process)"
     )
     command.add_argument(
-        "--minutes", type=float, metavar="N", help="how long one model may take (default: 120)"
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="how long one model may take; longer work is not begun (default: 120)",
     )
     command.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from ti_core.cli.bar import Bar
-from ti_core.cli.options import BACKDOORED, CLEAN, INCONCLUSIVE, inspected_pack
+from ti_core.cli.bar import JobBar
+from ti_core.cli.options import BACKDOORED, CLEAN, INCONCLUSIVE, inspected_pack, limits_of
 from ti_core.cli.output import STDOUT, write
 from ti_core.errors import SettingsError
 from ti_core.rendering.verify import (
@@ -79,10 +79,10 @@ def _inspected_again(options: argparse.Namespace, report: Report) -> Report:
         images=str(options.images.absolute()) if images else None,
         settings=report.settings,
     )
-    with Job.start("inspect", request.as_dict()) as job:
-        bar = Bar(options.model[0].name)
+    with Job.start("inspect", request.as_dict(), limits=limits_of(options)) as job:
+        bar = JobBar(options.model[0].name)
         try:
-            inspecting.follow(job, bar)
+            inspecting.follow(job, bar, bar.expect)
         finally:
             bar.close()
         return inspecting.report_of(job)

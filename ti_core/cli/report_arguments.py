@@ -29,6 +29,8 @@ def add_report_arguments(commands: Any) -> None:
         action="store_true",
         help="inspect the model of --model again, with the report's settings, and compare the verdicts",
     )
+    verify.add_argument("--minutes", type=float, metavar="N", help="how long --again may take (default: 120)")
+    verify.add_argument("--memory", type=float, metavar="GB", help="memory that --again may use")
     verify.add_argument(
         "--pack",
         type=a_name,
