@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,7 +21,7 @@ from app.store.cases import CaseStore
 from app.words import reason
 from ti_core.errors import CaseError
 from ti_core.results.case_files import load_case
-from ti_core.results.report import versions
+from ti_core.worker.inspection_job import left_case
 
 TICK = 0.05
 """Seconds between two looks at the running job."""
@@ -240,10 +239,7 @@ class Desk:
     def _keep(self, ticket: Ticket, job: Running) -> None:
         try:
             alone = bool(ticket.request.get("images"))
-            case = load_case(job.folder, alone=alone)
-            # This process reports the isolation and the versions. The job's own report of them is not trusted.
-            told = replace(case.report, isolation=dict(job.isolation), versions=versions())
-            case = replace(case, report=told)
+            case = left_case(job.folder, job.isolation, alone)
             ticket.case_id = self.store.keep(case)
         except CaseError as error:
             self._end(ticket, "failed", f"The process that opened the file left no valid result. {error}")

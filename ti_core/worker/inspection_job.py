@@ -6,7 +6,7 @@ This process opens no model file.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -145,25 +145,42 @@ def description_of(job: Job) -> dict[str, Any]:
     return record
 
 
-def read_case(job: Job, alone: bool) -> Case:
-    """The case that a job left. It is checked like any untrusted file.
+def left_case(folder: Path, isolation: Mapping[str, str], alone: bool) -> Case:
+    """The case that a job left in its folder. It is checked like any untrusted file.
+
+    Isolation and versions are filled in by this process, not believed from the job.
 
     Parameters
     ----------
+    isolation : what confined the job.
     alone : whether the user's own images were used instead of a pack.
 
     Raises
     ------
-    ResultError : there is no case, or it is not valid.
+    CaseError : there is no case, or it is not valid.
     """
     from ti_core.results.case_files import load_case
 
+    case = load_case(folder, alone=alone)
+    return replace(case, report=replace(case.report, isolation=dict(isolation), versions=versions()))
+
+
+def read_case(job: Job, alone: bool) -> Case:
+    """The case that a job left, if it belongs to the report that the job left.
+
+    Parameters
+    ----------
+    alone : as for :func:`left_case`.
+
+    Raises
+    ------
+    ResultError : there is no case, or it is not valid, or it is of another report.
+    """
     report = report_of(job)
     try:
-        case = load_case(job.folder, alone=alone)
+        case = left_case(job.folder, report.isolation, alone)
     except CaseError as error:
         raise ResultError(f"The process that opened the file left no valid case. {error}") from error
-    told = replace(case.report, isolation=report.isolation, versions=report.versions)
-    if told.as_json() != report.as_json():
+    if case.report.as_json() != report.as_json():
         raise ResultError("The process that opened the file left a case that is not its report's.")
     return replace(case, report=report)
