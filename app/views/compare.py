@@ -28,7 +28,7 @@ UPLOAD = "upload"
 
 def page() -> None:
     st.title("Compare two models")
-    controls.keep(PREFIX, "pack")
+    controls.keep(PREFIX, "pack", "minutes")
     for side in SIDES:
         _settle(side)
     notice()
