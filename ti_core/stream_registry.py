@@ -32,6 +32,7 @@ STREAMS: dict[str, Entry] = {
     "pairs": Entry("ti_core.streams.pairs:Pairs", on=False),
     "warp": Entry("ti_core.streams.warp:Warp", on=False),
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
+    "graph": Entry("ti_core.streams.graph:GraphGates", on=False),
 }
 
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)

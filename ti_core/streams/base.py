@@ -156,6 +156,10 @@ class Stream(ABC):
         """
         raise NotImplementedError(f"The stream {self.name} tells nothing without reference models.")
 
+    def alone(self, evidence: Evidence, class_names: tuple[str, ...]) -> str | None:
+        """What one network's evidence says without reference models; None for the sentence that fits every stream."""
+        return None
+
     def weights(self, names: tuple[str, ...]) -> tuple[float, ...] | None:
         """Weight of a split on each feature in the stream's own meta-model; None for equal weights."""
         return None

@@ -82,19 +82,39 @@ class OnnxNetwork(nn.Module):
 
     def _run(self, x: Tensor) -> Tensor:
         """The graph's output. The first input of each shape makes a plan, which later inputs reuse."""
-        key = (x.shape, x.dtype, x.device, self.batching is Batching.REWRITTEN)
-        plan = self._plans.get(key)
-        if plan is not None:
-            return plan.run(x)[0]
+        plan = self._plans.get(self._key(x))
+        return plan.run(x)[0] if plan is not None else self._planned(x)[1]
+
+    def _key(self, x: Tensor) -> Any:
+        return (x.shape, x.dtype, x.device, self.batching is Batching.REWRITTEN)
+
+    def _planned(self, x: Tensor) -> tuple[Plan, Tensor]:
+        """A new plan, which is kept, and the output that it was made with."""
         rewrite = None
         if self.batching is Batching.REWRITTEN and len(x) != self.exported:
             shapes = self._make_plan(x[:1].detach().expand(self.exported, *x.shape[1:]))[0].shapes
             rewrite = Rebatch(shapes, self.exported, len(x))
         plan, outputs = self._make_plan(x, rewrite)
-        self._plans[key] = plan
+        self._plans[self._key(x)] = plan
         if len(self._plans) > PLANS_KEPT:
             self._plans.popitem(last=False)
-        return outputs[0]
+        return plan, outputs[0]
+
+    def pieces(self, images: Tensor, most: int) -> list[tuple[Plan, Tensor, int]]:
+        """Images as the graph takes them, for what looks at its steps.
+
+        Returns
+        -------
+        For each piece of at most ``most`` images, or of the number that the graph takes: the plan, the plan's input,
+        and how many of its images count. A last piece may be filled up by copies.
+        """
+        size = {Batching.MAPPED: 1, Batching.CHUNKS: self.exported}.get(self.batching, most)
+        found = []
+        for part in torch.split(self._adapted(images), size):
+            x = self._filled(part) if self.batching is Batching.CHUNKS else part
+            plan = self._plans.get(self._key(x)) or self._planned(x.detach())[0]
+            found.append((plan, x, len(part)))
+        return found
 
     def _make_plan(self, x: Tensor, rewrite: Rebatch | None = None) -> tuple[Plan, list[Tensor]]:
         known = {n: self._fixed[n] if n in self._fixed else self._weight(n) for n in self._program.constants}

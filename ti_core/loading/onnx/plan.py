@@ -23,8 +23,12 @@ Rewrite = Callable[[Step, list[Any], list[bool]], None]
 
 @dataclass(frozen=True)
 class Action:
-    """One call of a plan, with the places of its arguments and results and the places to free after it."""
+    """One call of a plan, with the places of its arguments and results and the places to free after it.
 
+    ``operator`` is the ONNX operator's name; ``label`` the node in words.
+    """
+
+    operator: str
     function: Callable[..., Any]
     arguments: tuple[int, ...]
     keywords: Mapping[str, Any]
@@ -163,6 +167,7 @@ def _lay_out(
         unused = {n for n in draft.step.outputs if n != ABSENT and n not in last}
         actions.append(
             Action(
+                operator=draft.step.operator.name,
                 function=draft.step.operator.function,
                 arguments=tuple(arguments),
                 keywords=draft.step.keywords(),

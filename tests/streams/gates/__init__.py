@@ -1,0 +1,1 @@
+"""Tests of :mod:`ti_core.streams.gates`."""
