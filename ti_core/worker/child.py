@@ -39,6 +39,8 @@ def run(message: dict[str, Any], lines: int, host: int) -> NoReturn:
         cache = Path(request["cache"]) if request.get("cache") else None
         gpu = request.get("device", "cpu") != "cpu" and Path("/dev/nvidiactl").exists()
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        # torch's compiler, which its optimisers load, may have named a folder outside before the fork.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
         os.chdir(folder)
         folders = [folder, *([cache] if cache and cache.is_dir() else [])]
         means = isolate(folders, gpu)
