@@ -26,6 +26,7 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.gates.search import SURE, Gates, find_gates, user_of
 from ti_core.streams.gates.trace import Graph
+from ti_core.streams.passes import Passes
 from ti_core.streams.statistics import CAP, as_array, best_and_lead, per_class
 from ti_core.text import masked
 
@@ -48,6 +49,9 @@ class GraphGates(Stream):
     measures: ClassVar[str] = "share of images that a reversed condition turns into the class"
     usual: ClassVar[float | None] = 5.0
     """A clean network has no gate and gives 0. In this unit a gate that turns half of the images stands far out."""
+
+    def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
+        return Passes()
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """Figures of the gates, all 0 where there is none.

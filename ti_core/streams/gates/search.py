@@ -107,7 +107,9 @@ def find_gates(graph: Graph, images: Tensor, classes: int, progress: Progress = 
     solved = _solved(graph, effects, few, unseen, progress)
     last = [e for e in effects if _depth(e, effects) == 0]
     gates = [e for e in last if e.reversal.single]
-    if solved is not None and not any(solved.effect.reversal.last.index in e.reversal.last.behind for e in gates):
+    if solved is not None and not any(
+        solved.effect.reversal.last.index in e.reversal.last.behind for e in gates
+    ):
         gates.insert(0, solved.effect)
     return Gates(sum(c.kind != "product" for c in conditions), gates, solved, left)
 

@@ -18,6 +18,8 @@ STEPS, SHORT = 120, 40
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 LENGTH, LONGEST, SHORTEST = 0.05, 0.3, 1e-9
 """First, longest and shortest change of a pixel in a step."""
+GROWTH, SHRINKAGE = 1.2, 0.5
+"""Factors of a step's length where the gradient keeps its sign and where it changes it."""
 CLEAN_STARTS, OTHER_STARTS = 8, 4
 """Searches that begin at clean images, at inverted ones, and at noise. What all end with is the trigger."""
 PATCH = 0.25
@@ -50,12 +52,11 @@ def solve(graph: Graph, reversal: Reversal, images: Tensor) -> Stamp | None:
     actions = needed(graph.plan, [part.condition.index for part in reversal.parts])
     deep = any(graph.actions[i].operator in LAYERS for i in actions)
     x = starts.clone().requires_grad_(True)
-    # Rprop: every pixel has a step length of its own, which shrinks where the gradient changes its sign.
-    optimiser = torch.optim.Rprop([x], lr=LENGTH, step_sizes=(SHORTEST, LONGEST))
+    lengths, before = torch.full_like(starts, LENGTH), torch.zeros_like(starts)
     touched = torch.zeros_like(starts, dtype=torch.bool)
     reached = torch.zeros(len(starts), dtype=torch.bool, device=starts.device)
     for _ in range(SHORT if deep else STEPS):
-        optimiser.zero_grad()
+        x.grad = None
         with torch.enable_grad():
             reached = _descend(graph, reversal, x, actions)
         if x.grad is None or bool(reached.all()):
@@ -63,11 +64,28 @@ def solve(graph: Graph, reversal: Reversal, images: Tensor) -> Stamp | None:
         x.grad.nan_to_num_(0.0, 0.0, 0.0)
         x.grad[reached] = 0
         touched |= x.grad != 0
-        optimiser.step()
-        x.data.clamp_(0, 1)
+        before = _step(x, lengths, before)
     if not bool(reached.any() and touched.any()):
         return None
     return _stamp(graph, reversal, x.detach()[reached], touched.any(1).any(0), images)
+
+
+@torch.no_grad()
+def _step(x: Tensor, lengths: Tensor, before: Tensor) -> Tensor:
+    """One step of Rprop (Riedmiller and Braun, 1993); returns the signs for the next one.
+
+    Every pixel has a step length of its own, which shrinks where the gradient changes its sign. ``torch.optim`` is not
+    used, since it loads torch's compiler, which takes seconds.
+    """
+    assert x.grad is not None
+    sign = x.grad.sign()
+    same = sign * before
+    lengths.mul_(torch.where(same > 0, GROWTH, torch.where(same < 0, SHRINKAGE, 1.0))).clamp_(
+        SHORTEST, LONGEST
+    )
+    sign = torch.where(same < 0, torch.zeros_like(sign), sign)
+    x.sub_(sign * lengths).clamp_(0, 1)
+    return sign
 
 
 def _starts(images: Tensor) -> Tensor:
