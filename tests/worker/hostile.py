@@ -237,6 +237,16 @@ def compute(request: dict[str, Any], folder: Path, progress: Progress, partial: 
     (folder / "answer.json").write_text(json.dumps(answered))
 
 
+def optimise(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
+    """A step of an optimiser of torch, which loads torch's compiler."""
+    import torch
+
+    x = torch.ones(3, requires_grad=True)
+    x.sum().backward()
+    torch.optim.SGD([x], lr=0.5).step()
+    (folder / "answer.json").write_text(json.dumps({"x": x.tolist()}))
+
+
 def onnx_bomb(request: dict[str, Any], folder: Path, progress: Progress, partial: Partial) -> None:
     """What a protobuf parser does to a small file of many empty messages."""
     import onnx

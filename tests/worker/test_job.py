@@ -52,6 +52,11 @@ def test_an_honest_job_tells_its_progress_and_leaves_results() -> None:
     assert not job.folder.exists() and job.state == "done"
 
 
+def test_torchs_optimisers_run_although_its_compiler_wants_a_folder() -> None:
+    job, _ = run("optimise")
+    assert job.error is None and job.result_json("answer.json", 100) == {"x": [0.5] * 3}
+
+
 def test_results_can_go_to_a_folder_of_the_callers(tmp_path: Path) -> None:
     job = Job.start("answer", {}, folder=tmp_path)
     job.wait()
