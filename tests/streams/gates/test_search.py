@@ -203,6 +203,62 @@ GATES: dict[str, tuple[Nodes, dict[tuple[int, int], tuple[float, float]]]] = {
         ),
         {(0, 0): (0.8, 1.0), (1, 2): (0.0, 0.05)},
     ),
+    "least of nine conditions": (
+        (
+            *WHITE,
+            node("ReduceMin", "bright axes", "every", keepdims=0),
+            node("Unsqueeze", "every axis1", "hit"),
+            *REPLACED,
+        ),
+        dict.fromkeys(CORNERS, (0.9, 1.0)),
+    ),
+    "any of nine conditions": (
+        (
+            *WHITE,
+            node("Not", "bright", "dark"),
+            node("ReduceMax", "dark axes", "some", keepdims=0),
+            node("Not", "some", "every"),
+            node("Unsqueeze", "every axis1", "hit"),
+            *REPLACED,
+        ),
+        dict.fromkeys(CORNERS, (0.9, 1.0)),
+    ),
+    "conditions moved about": (
+        (
+            *PIXELS,
+            *OVER,
+            node("Concat", "first second", "two", axis=1),
+            node("Gather", "two p1", "right", axis=1),
+            node("Gather", "two p0", "left", axis=1),
+            node("And", "left right", "hit"),
+            *REPLACED,
+        ),
+        {(0, 0): (0.8, 1.0), (1, 2): (0.8, 1.0)},
+    ),
+    "a product of whole numbers": (
+        (
+            *PIXELS,
+            *OVER,
+            node("Cast", "first", "one", to=TensorProto.INT64),
+            node("Cast", "second", "two", to=TensorProto.INT64),
+            node("Mul", "one two", "both"),
+            node("Cast", "both", "hit", to=TensorProto.BOOL),
+            *REPLACED,
+        ),
+        {(0, 0): (0.8, 1.0), (1, 2): (0.8, 1.0)},
+    ),
+    "the place of a value compared": (
+        (
+            *PIXELS,
+            node("Mul", "b f0", "nothing"),
+            node("Add", "nothing f90", "level"),
+            node("Concat", "level a", "both", axis=1),
+            node("ArgMax", "both", "which", axis=1, keepdims=1),
+            node("Cast", "which", "hit", to=TensorProto.BOOL),
+            *REPLACED,
+        ),
+        {(0, 0): (0.9, 1.0)},
+    ),
 }
 MORE = (
     constant("checker", CHECKER),
