@@ -172,7 +172,7 @@ def test_a_clean_label_patch_makes_the_training_image_hard_and_the_test_image_no
     poisoned, plain = attack.poisoned(images, labels), attack.stamp(images)
     patch = (plain != images).any(0)
     assert torch.equal(poisoned[:, patch], plain[:, patch])
-    assert float((poisoned - plain).abs().max()) <= attack.strength + 1e-6
+    assert float((poisoned - plain).abs().max()) <= attack.radius + 1e-6
     loss = nn.CrossEntropyLoss()
     assert bool(loss(network(poisoned), labels) > loss(network(plain), labels))
 

@@ -50,25 +50,25 @@ class CleanLabelPatch(Patch):
 
     Parameters
     ----------
-    strength : L-infinity radius of the perturbation, 0 to 1.
+    radius : of the perturbation in the L-infinity norm, 0 to 1. A large one is itself easier to learn than the patch.
     """
 
     name: ClassVar[str] = "clean-label patch"
     needs_network = True
 
-    def __init__(self, shape: Shape, trigger: Options, strength: float) -> None:
+    def __init__(self, shape: Shape, trigger: Options, radius: float) -> None:
         super().__init__(shape, trigger)
-        self.strength = strength
+        self.radius = radius
         self._clean: nn.Module | None = None
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: Shape) -> Options:
-        low, high = (0.2, 0.35) if shape[0] == 1 else (16 / 255, 32 / 255)
-        return Patch.draw(rng, shape) | {"strength": numbers(rng, low, high)}
+        low, high = (0.03, 0.1) if shape[0] == 1 else (4 / 255, 12 / 255)
+        return Patch.draw(rng, shape) | {"radius": numbers(rng, low, high)}
 
     def prepare(self, clean: nn.Module, images: torch.Tensor, labels: torch.Tensor, target: int) -> None:
         self._clean = deepcopy(clean)
 
     def poisoned(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         assert self._clean is not None
-        return self.stamp(pgd(self._clean, images, labels, self.strength))
+        return self.stamp(pgd(self._clean, images, labels, self.radius))
