@@ -29,7 +29,6 @@ from ti_core.streams.searches.screening import (
     Screening,
     among_searched,
     completed,
-    searched_part,
     unsuspected,
 )
 from ti_core.streams.searches.search import pools
@@ -216,15 +215,6 @@ def test_up_to_fifty_classes_are_searched_in_every_window_and_those_that_stand_o
     assert Inversion().evidence(network, shown)[SEARCHED][13] == 1
     assert not Screening().shortens_windows(50) and Screening().shortens_windows(51)
     assert not Screening(above=100).shortens_windows(60)
-
-
-def test_the_part_that_was_searched_has_no_estimates() -> None:
-    evidence = {SEARCHED: np.array([0, 1, 0, 1], dtype=np.float32)}
-    by_class, by_radius = np.arange(8.0).reshape(4, 2), np.arange(12.0).reshape(3, 4)
-    assert searched_part(by_class, evidence).tolist() == [[2, 3], [6, 7]]
-    assert searched_part(by_radius, evidence).tolist() == [[1, 3], [5, 7], [9, 11]]
-    assert searched_part(np.ones(1), evidence).tolist() == [1]
-    assert searched_part(by_class, {}) is by_class
 
 
 def test_the_foremost_are_those_that_stand_out_most() -> None:

@@ -127,18 +127,6 @@ def unsuspected(scores: Array, evidence: Evidence) -> Array:
     return np.asarray(np.where(mask, scores, np.minimum(scores, 0.0)), dtype=np.float32)
 
 
-def searched_part(values: Array, evidence: Evidence) -> Array:
-    """One model's values without those of estimated classes, along the first axis with K entries.
-
-    All estimates depend on one line. One search that ends otherwise on another processor can tilt it.
-    """
-    if SEARCHED not in evidence:
-        return values
-    mask = evidence[SEARCHED] > 0
-    axis = next((a for a, n in enumerate(values.shape) if n == len(mask)), None)
-    return values if axis is None else np.compress(mask, values, axis)
-
-
 def among_searched(values: Array, evidence: Evidence) -> Array:
     """Values ``K`` of one model, minus infinity for an estimated class, so that no such class is the largest."""
     if SEARCHED not in evidence:
