@@ -26,7 +26,7 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.passes import Passes
-from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
+from ti_core.streams.statistics import as_array, capped, deviations, outlier_features, per_class
 
 NORMAL = 1.4826
 """Factor from the median absolute deviation to the standard deviation, for normally distributed values."""
@@ -99,12 +99,8 @@ class LastLayer(Stream):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        columns = (
-            *best_and_lead(outliers(stack["rows"])),
-            *best_and_lead(self.class_scores(stack, clean, among_clean)),
-        )
-        names = ("outlier", "lead", "deviations", "lead in deviations")
-        return Features(tuple(f"last layer: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
+        beyond = self.class_scores(stack, clean, among_clean)
+        return outlier_features("last layer", outliers(stack["rows"]), beyond)
 
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None

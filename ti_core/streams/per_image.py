@@ -27,13 +27,13 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.perturbations import unit
-from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, fast_copy, measure, pools
+from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, fast_copy, measure, pools, usual_margin
 from ti_core.streams.statistics import (
     as_array,
-    best_and_lead,
     capped,
     deviations,
     mean_margins,
+    outlier_features,
     per_class,
     scale_free,
 )
@@ -106,23 +106,17 @@ class PerImage(Stream):
             found.append(measure(network, moved, everyone[part]))
             progress(part.stop / count)
         margins = torch.cat(found)
-        with torch.no_grad():
-            two = torch.nan_to_num(network(images[:BATCH]), 0.0, 0.0, 0.0).topk(2, dim=1).values
         return {
             "margins": as_array(mean_margins(margins)),
             "success": as_array((margins > 0).float().mean(1)),
-            "scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32),
+            "scale": usual_margin(network, images),
         }
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        columns = (
-            *best_and_lead(scale_free(stack["margins"])),
-            *best_and_lead(self.class_scores(stack, clean, among_clean)),
-        )
-        names = ("outlier", "lead", "deviations", "lead in deviations")
-        return Features(tuple(f"per image: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
+        beyond = self.class_scores(stack, clean, among_clean)
+        return outlier_features("per image", scale_free(stack["margins"]), beyond)
 
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ti_core.streams.base import Array
+from ti_core.streams.base import Array, Features
 
 
 def scale_free(tables: Array) -> Array:
@@ -92,6 +92,19 @@ def best_and_lead(values: Array) -> tuple[Array, Array]:
     ordered = np.sort(values, axis=1)
     lead = ordered[:, -1] - ordered[:, -2] if values.shape[1] > 1 else np.zeros(len(values), dtype=np.float32)
     return ordered[:, -1], lead
+
+
+def outlier_features(stream: str, within: Array, beyond: Array) -> Features:
+    """Four features of R models: the largest class and its lead, within the network and beyond clean models.
+
+    Parameters
+    ----------
+    stream : begins the names.
+    within, beyond : ``R x K``, how far each class stands out among the network's own, and above clean models.
+    """
+    names = ("outlier", "lead", "deviations", "lead in deviations")
+    columns = (*best_and_lead(within), *best_and_lead(beyond))
+    return Features(tuple(f"{stream}: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
 
 
 def per_class(own: Array, clean: Array) -> dict[str, list[float]]:

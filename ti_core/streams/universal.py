@@ -37,6 +37,7 @@ from ti_core.streams.searches.screening import SEARCHED, Screening, among_search
 from ti_core.streams.searches.search import (
     fast_copy,
     pools,
+    usual_margin,
 )
 from ti_core.streams.searches.waves import REACHED, standing, under_stripes
 from ti_core.streams.searches.waves import passes as wave_passes
@@ -115,11 +116,9 @@ class Universal(Stream):
             found = self.complete(short, full)
         else:
             found = find_perturbations(network, images, pool, everyone, p, searching)
-        with torch.no_grad():
-            two = torch.nan_to_num(network(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
         found["stripes"] = under_stripes(network, images, context.labels, pool, p.effort.unseen, waving)
         progress(1.0)
-        return found | {"scale": np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)}
+        return found | {"scale": usual_margin(network, images)}
 
     def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
         """All classes' arrays, from those of the classes on the shortlist, which got a full search."""

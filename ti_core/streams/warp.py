@@ -28,10 +28,10 @@ from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Pools, chunks, fast_copy, margin, pools
 from ti_core.streams.statistics import (
     as_array,
-    best_and_lead,
     capped,
     deviations,
     mean_margins,
+    outlier_features,
     per_class,
     scale_free,
 )
@@ -142,12 +142,8 @@ class Warp(Stream):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        columns = (
-            *best_and_lead(scale_free(stack["margins"])),
-            *best_and_lead(self.class_scores(stack, clean, among_clean)),
-        )
-        names = ("outlier", "lead", "deviations", "lead in deviations")
-        return Features(tuple(f"warp: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
+        beyond = self.class_scores(stack, clean, among_clean)
+        return outlier_features("warp", scale_free(stack["margins"]), beyond)
 
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None

@@ -9,11 +9,12 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from ti_core.streams.base import Progress, silent
+from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
 
 MOMENTUM = 0.7
@@ -89,6 +90,16 @@ def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
 def measure(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """Margins ``J x n`` on images ``J x n x C x H x W``. They may be NaN or infinite."""
     return margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes)
+
+
+def usual_margin(scores: nn.Module, images: torch.Tensor) -> Array:
+    """The median over the first 256 clean images of the largest score's lead over the second, ``1``.
+
+    Scores that are not finite count as 0.
+    """
+    with torch.no_grad():
+        two = torch.nan_to_num(scores(images[:256]), 0.0, 0.0, 0.0).topk(2, dim=1).values
+    return np.array([float((two[:, 0] - two[:, 1]).median())], dtype=np.float32)
 
 
 def for_every_class(
