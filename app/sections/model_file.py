@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from app import words
@@ -34,6 +37,7 @@ def show(case: Case) -> None:
     )
     st.caption("SHA-256 of the file")
     st.code(model["sha256"], language=None)
+    _beside_the_weights(model)
     tensors = file.get("tensors")
     if isinstance(tensors, list) and tensors:
         total = file.get("tensors_total", len(tensors))
@@ -62,4 +66,18 @@ def show(case: Case) -> None:
                     for name, value in tried.items()
                     if isinstance(value, (int, float))
                 ]
+            )
+
+
+def _beside_the_weights(model: Mapping[str, Any]) -> None:
+    """What opening the file did beyond reading it, and the notes that stand in it."""
+    for remark in model.get("remarks", ()):
+        st.markdown(f"- {words.safe(remark, 600)}")
+    if notes := model.get("notes"):
+        with st.expander(f"Notes in the file ({len(notes)})"):
+            st.dataframe(
+                [{"Name": words.plain(k, 100), "Text": words.plain(v, 600)} for k, v in notes.items()],
+                hide_index=True,
+                width="stretch",
+                alt="Notes that the file holds beside the weights",
             )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ti_core.cli.inspect import printed
 from ti_core.errors import CancelledError, ModelBehaviourError
 from ti_core.inspection.report_records import model_record
 from ti_core.inspection.result import Inspection
@@ -15,6 +17,7 @@ from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Member, Pack
+from ti_core.rendering.page import document
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
@@ -85,6 +88,25 @@ def test_the_report_tells_the_images_size_where_the_network_takes_any(
     assert trojaned.classifier is not None
     model = Model(nn.Identity(), "a.safetensors", "0" * 64, "safetensors", "resnet", 4, input_shape=told)
     assert model_record(model, trojaned.classifier, 4, tiny_pack.input_shape)["input_shape"] == [1, 12, 12]
+
+
+def test_what_opening_the_file_did_reaches_the_report_the_page_and_the_terminal(
+    trojaned: Inspection, tiny_pack: Pack
+) -> None:
+    assert trojaned.classifier is not None
+    said, notes = ("The weights were converted.",), {"epoch": "7", "<b>": "<script>"}
+    model = Model(nn.Identity(), "a.pt", "0" * 64, "onnx", "net", 4, remarks=said, metadata=notes)
+    record = model_record(model, trojaned.classifier, 4, tiny_pack.input_shape)
+    assert record["remarks"] == list(said) and record["notes"] == notes
+    report = dataclasses.replace(trojaned.report, model=record)
+    assert Report.from_dict(json.loads(report.as_json())).model == record
+    assert printed(report).endswith("- The weights were converted.")
+    page = document(report, "", {})
+    assert "The weights were converted." in page and "<script>" not in page
+    plain = model_record(
+        dataclasses.replace(model, remarks=(), metadata={}), trojaned.classifier, 4, (1, 2, 2)
+    )
+    assert not {"remarks", "notes"} & set(plain)
 
 
 def test_the_same_inspection_gives_the_same_report(

@@ -99,6 +99,7 @@ def page_of(case: Case, pack: str | None) -> str:
 
 
 def printed(report: Report) -> str:
-    """The verdict and its reasons, for a terminal."""
-    lines = [report.sentence(), *(f"  - {reason}" for reason in report.reasons)]
+    """The verdict, its reasons, and what opening the file did, for a terminal."""
+    told = (*report.reasons, *report.model.get("remarks", ()))
+    lines = [report.sentence(), *(f"  - {reason}" for reason in told)]
     return "\n".join(plain(line, 2000) for line in lines)

@@ -74,6 +74,8 @@ def model_record(
         "input_shape": [a or b for a, b in zip(model.input_shape or input_shape, input_shape, strict=True)],
         "preprocessing": found.as_dict(),
         "clean_accuracy": round(found.accuracy, 4) if labelled else None,
+        **({"remarks": list(model.remarks)} if model.remarks else {}),
+        **({"notes": dict(model.metadata)} if model.metadata else {}),
     }
 
 

@@ -23,7 +23,8 @@ class Model:
     parameters : number of weights.
     classes : class count K, if the file shows it.
     input_shape : (C, H, W), if the file shows it; H and W are 0 if they are unknown.
-    metadata : notes in the file; untrusted text.
+    metadata : notes in the file, beside the weights; untrusted text.
+    remarks : sentences on what opening the file did beyond reading it (converted, left out, chosen among several).
     variants : networks with the same weights and other options that the shapes do not show (activation,
         pooling), by name. ``module`` is the first choice; :mod:`ti_core.classifier` tries the others on
         labelled images.
@@ -42,3 +43,4 @@ class Model:
     metadata: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     declared: str | None = None
+    remarks: tuple[str, ...] = ()

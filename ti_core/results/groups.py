@@ -130,6 +130,10 @@ class Inspected(Group):
     )
     preprocessing: Preprocessing = Field(description="How images are made for the network.")
     clean_accuracy: Number | None = Field(description="On the labelled images; null without labels.")
+    remarks: list[Text] = absent("What opening the file did beyond reading it, in sentences.")
+    notes: dict[Text, Annotated[Text, Field(description="The note's text.")]] = absent(
+        "What the file holds beside the weights, as text. It comes from whoever made the model."
+    )
 
 
 class OwnImages(Group):
