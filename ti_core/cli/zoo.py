@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ti_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from ti_core.zoo.plan.recipe import Recipe
+    from ti_core.zoo.training.data import ImageData
 
 
 def zoo(options: argparse.Namespace) -> int:
@@ -36,31 +36,16 @@ def _samples(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     """Train reference models, and say what can enter a pack."""
-    from ti_core.zoo.plan.colour import MENUS, SUCCESS, plan_for
+    from ti_core.zoo.plan.colour import MENUS, SUCCESS
     from ti_core.zoo.training.data import load_data
-    from ti_core.zoo.training.members import (
-        MINIMUM_SUCCESS,
-        bases_in,
-        train_zoo,
-        zoo_text,
-    )
+    from ti_core.zoo.training.members import MINIMUM_SUCCESS, train_zoo, zoo_text
 
     _enough(options.count)
     if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):
         raise SettingsError("--minutes and --device are for --engine batched.")
     data = load_data(options.data, options.size)
     success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
-    folder = _bases_folder(options)
-    bases = bases_in(folder) if folder else []
-    start = resolved(options.begin_with) if options.begin_with else None
-    recipes = plan_for(
-        *(data.name, options.count, data.image_shape, data.classes, options.seed, options.way),
-        bases=bases,
-        starts={f"{start.name}/{base.id}": base for base in bases_in(start)} if start else None,
-        images=len(data.x_train),
-        families=tuple(filter(None, (options.families or "").split(","))),
-    )
-    _adopt(recipes, bases, folder, start, options.out)
+    recipes = _planned(options, data)
     if options.engine == "batched":
         from ti_core.zoo.training.team_run import train_batched
 
@@ -91,18 +76,51 @@ def _train(options: argparse.Namespace) -> None:
         print(zoo_text(records))
 
 
-def _adopt(
-    recipes: Sequence[Recipe], bases: Sequence[Recipe], folder: Path | None, start: Path | None, out: Path
-) -> None:
-    """Copy networks of other folders to this one. Say how many of the plan it holds already."""
-    from ti_core.zoo.training.members import adopt_bases, adopt_starts, is_trained
+def _planned(options: argparse.Namespace, data: ImageData) -> list[Recipe]:
+    """The recipes, with those of an earlier and smaller run; networks of other folders are copied to this one.
 
+    What the plan keeps and adds is printed.
+    """
+    from ti_core.zoo.plan.colour import plan_for
+    from ti_core.zoo.training.growth import (
+        Plan,
+        digest_of_images,
+        growth_sentences,
+        keep_plan,
+        recipes_of,
+        settled,
+    )
+    from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in
+
+    folder = _bases_folder(options)
+    bases = bases_in(folder) if folder else []
+    start = resolved(options.begin_with) if options.begin_with else None
+    starts = {f"{start.name}/{base.id}": base for base in bases_in(start)} if start else None
+
+    def draw(count: int, seed: int) -> list[Recipe]:
+        return plan_for(
+            *(data.name, count, data.image_shape, data.classes, seed, options.way),
+            bases=bases,
+            starts=starts,
+            images=len(data.x_train),
+            families=tuple(filter(None, (options.families or "").split(","))),
+            named=options.seed,
+        )
+
+    given = tuple(base.id for base in bases), tuple(starts or ())
+    wanted = Plan(digest_of_images(data), (), options.seed, (options.count,), options.way, *given)
+    # Options that do not fit together are refused before the folder is looked at.
+    draw(options.count, options.seed)
+    plan = settled(options.out, wanted, draw)
+    recipes = recipes_of(plan, draw)
     if folder:
-        adopt_bases(bases, folder, out)
+        adopt_bases(bases, folder, options.out)
     if start:
-        adopt_starts(recipes, start, out)
-    if known := sum(is_trained(recipe, out) for recipe in recipes):
-        print(f"{known} of {len(recipes)} networks are trained already and are used again.", flush=True)
+        adopt_starts(recipes, start, options.out)
+    keep_plan(options.out, plan)
+    for sentence in growth_sentences(plan, wanted, recipes, options.out):
+        print(sentence, flush=True)
+    return recipes
 
 
 def _bases_folder(options: argparse.Namespace) -> Path | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from ti_core.errors import DataError, PackError, SettingsError
 from ti_core.zoo.packs import own
 from ti_core.zoo.packs.build import build_pack
 from ti_core.zoo.packs.enough import check_images, check_members, check_plan
-from ti_core.zoo.packs.growth import PLAN, Plan, digest_of_images, grown, keep_plan, reused
 from ti_core.zoo.packs.own import build_own_pack, plan_for
 from ti_core.zoo.plan.recipe import Recipe
 from ti_core.zoo.training.data import ImageData, load_data
@@ -118,70 +116,11 @@ def test_a_zoo_without_a_kind_is_refused_before_any_evidence(
         build_pack(zoo, tiny_data, tmp_path / "a pack")
 
 
-def of_count(data: ImageData, count: int, **changes: Any) -> Plan:
-    return replace(Plan(digest_of_images(data), ("mlp:hidden=8",), 0, (count,)), **changes)
-
-
 def train(recipes: list[Recipe], zoo: Path) -> None:
     """Records as the training leaves them, without its work."""
     zoo.mkdir(exist_ok=True)
     for recipe, record in zip(recipes, records(recipes), strict=True):
         keep_record(record | {"plan_digest": recipe_digest(recipe)}, zoo / f"{recipe.id}.json")
-
-
-@pytest.mark.parametrize("written", [True, False], ids=["of this version", "of an earlier version"])
-def test_a_raised_count_keeps_what_is_trained(written: bool, data: ImageData, tmp_path: Path) -> None:
-    def draw(count: int, seed: int) -> list[Recipe]:
-        return plan_for(data, ["mlp:hidden=8"], count, seed)
-
-    zoo = tmp_path / "zoo"
-    first = grown(zoo, of_count(data, 16), draw)
-    assert first == draw(16, 0)
-    train(first, zoo)
-    if written:
-        keep_plan(zoo, of_count(data, 16), draw)
-    second = grown(zoo, of_count(data, 40), draw)
-    assert {r.id for r in first} <= {r.id for r in second} and len({r.id for r in second}) == len(second)
-    members = [r for r in second if r.family != "base"]
-    assert len(members) == 40 and reused(second, zoo) == {r.id for r in first}
-    assert Counter(r.label for r in members) == {"clean": 20, "blend": 10, "patch": 10}
-    by_id = {r.id: r for r in second}
-    for r in members:
-        assert r.base is None or (by_id[r.base].family == "base" and by_id[r.base].group == r.group)
-    held = {r.group for r in members if r.held_out}
-    assert not held & {r.group for r in members if not r.held_out}
-    keep_plan(zoo, of_count(data, 40), draw)
-    assert grown(zoo, of_count(data, 40), draw) == second
-    assert grown(zoo, of_count(data, 16), draw) == second, "what is trained stays a part"
-    third = grown(zoo, of_count(data, 48), draw)
-    assert len({r.id for r in third}) == len(third) and {r.id for r in second} < {r.id for r in third}
-
-
-def test_a_zoo_of_other_images_is_not_taken_for_this_one(data: ImageData, tmp_path: Path) -> None:
-    def draw(count: int, seed: int) -> list[Recipe]:
-        return plan_for(data, ["mlp:hidden=8"], count, seed)
-
-    keep_plan(tmp_path, of_count(data, 16), draw)
-    others = replace(data, x_train=255 - data.x_train)
-    for wanted, words in (
-        (of_count(data, 16, images=digest_of_images(others)), "other images"),
-        (of_count(data, 16, seed=1), "another seed"),
-        (of_count(data, 16, architectures=("lenet5",)), "other architectures"),
-    ):
-        with pytest.raises(SettingsError, match=f"trained for {words}; give another folder with --zoo"):
-            grown(tmp_path, wanted, draw)
-    for text in ("{", "[]", '{"images": "x", "architectures": [], "seed": 0, "counts": []}'):
-        (tmp_path / PLAN).write_text(text)
-        with pytest.raises(SettingsError, match="is not the plan of a zoo"):
-            grown(tmp_path, of_count(data, 16), draw)
-
-
-def test_a_damaged_record_is_trained_anew(data: ImageData, tmp_path: Path) -> None:
-    recipes = drawing(data)(8)
-    train(recipes, tmp_path)
-    for text in ("", "[1]", "{}"):
-        (tmp_path / f"{recipes[0].id}.json").write_text(text)
-        assert reused(recipes, tmp_path) == {r.id for r in recipes[1:]}
 
 
 def test_the_command_says_before_the_training_what_is_little_and_what_is_used_again(
@@ -217,4 +156,4 @@ def test_the_command_says_before_the_training_what_is_little_and_what_is_used_ag
     assert warned == [] and len(planned[-1]) == 72
     build(64)
     assert "0 networks will be trained" in said[0] and "; 72 are trained already" in said[0]
-    assert json.loads((tmp_path / "mine-zoo" / PLAN).read_text())["counts"] == [16, 48]
+    assert json.loads((tmp_path / "mine-zoo" / "zoo.plan").read_text())["counts"] == [16, 48]

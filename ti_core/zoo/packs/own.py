@@ -15,10 +15,19 @@ from ti_core.settings import Settings
 from ti_core.zoo.packs.build import build_pack, check_name, pack_images
 from ti_core.zoo.packs.enough import check_images, check_plan
 from ti_core.zoo.packs.estimate import estimate
-from ti_core.zoo.packs.growth import Plan, digest_of_images, grown, keep_plan, reused
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.plan.own_menu import fitting_options, menu_of
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
+from ti_core.zoo.training.growth import (
+    STEP,
+    Plan,
+    digest_of_images,
+    grown,
+    keep_plan,
+    recipes_of,
+    reused,
+    settled,
+)
 from ti_core.zoo.training.members import train_zoo, zoo_text
 
 LEAST_STEPS = 400
@@ -120,11 +129,13 @@ def _planned(
     def draw(members: int, own_seed: int) -> list[Recipe]:
         return plan_for(data, architectures, members, own_seed)
 
+    count = max(STEP, count // STEP * STEP)
     wanted = Plan(digest_of_images(data), tuple(architectures), seed, (count,))
-    recipes = grown(zoo, wanted, draw)
+    kept = settled(zoo, wanted, draw)
+    recipes = recipes_of(kept, draw)
     members = sum(r.family != "base" for r in recipes)
     little = check_plan(recipes, members, lambda n: grown(zoo, replace(wanted, counts=(n,)), draw))
-    keep_plan(zoo, wanted, draw)
+    keep_plan(zoo, kept)
     return recipes, little
 
 

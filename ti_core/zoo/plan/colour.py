@@ -152,6 +152,7 @@ def plan_for(
     starts: Mapping[str, Recipe] | None = None,
     images: int = USUAL_IMAGES,
     families: Sequence[str] = (),
+    named: int | None = None,
 ) -> list[Recipe]:
     """Recipes of ``count`` members from the menu of the data set, or else from the menu for the image shape.
 
@@ -165,13 +166,14 @@ def plan_for(
         :func:`ti_core.zoo.plan.from_bases.plan_from_bases`.
     images : number of training images. It sets the number of epochs for the way "short".
     families : for the way "kinds", names in :data:`ti_core.zoo.plan.kinds.FAMILIES`; all if there are none.
+    named : the seed in the names of members of the ways "fresh" and "kinds", if it is not ``seed``.
 
     Raises
     ------
     SettingsError : the way is unknown, the count is too small, or bases or starts do not fit the way or the data.
     """
-    menus = MENUS | FRESH if way == "fresh" else MENUS
-    menu = menus.get(data_name, menu_for(image_shape))
+    name = seed if named is None else named
+    menu = (MENUS | FRESH if way == "fresh" else MENUS).get(data_name, menu_for(image_shape))
     if way not in WAYS:
         raise SettingsError(f"There is no way {way!r} of training; there are {', '.join(WAYS)}.")
     if count < MEMBERS_A_BASE and way != "kinds":
@@ -189,11 +191,11 @@ def plan_for(
         return plan_short(count, Drawer(np.random.default_rng([seed, 2]), menu, image_shape, classes), images)
     if way == "fresh":
         drawer = Drawer(np.random.default_rng([seed, 3]), menu, image_shape, classes)
-        return plan_fresh(count, drawer, f"fresh{seed}-")
+        return plan_fresh(count, drawer, f"fresh{name}-")
     if way == "kinds":
         short = short_menu(menu.normalisations) if image_shape[0] == 3 else menu
         drawer = Drawer(np.random.default_rng([seed, 4]), menu, image_shape, classes)
-        return plan_kinds(count, drawer, families, bases, short, f"kinds{seed}-")
+        return plan_kinds(count, drawer, families, bases, short, f"kinds{name}-")
     drawer = Drawer(np.random.default_rng(seed), menu, image_shape, classes)
     if bases and starts:
         raise SettingsError("Bases that are trained already begin with no other network's layers any more.")

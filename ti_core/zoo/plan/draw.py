@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,19 +74,27 @@ def plan(
     return hold_out(recipes, held_out, rng)
 
 
-def hold_out(recipes: list[Recipe], share: float, rng: np.random.Generator) -> list[Recipe]:
+def hold_out(
+    recipes: Sequence[Recipe], share: float, rng: np.random.Generator, before: Sequence[Recipe] = ()
+) -> list[Recipe]:
     """Hold out a share of the groups of each label and family. A base is held out with all its members.
 
     Each architecture is held out in proportion, since groups are sorted by architecture and chosen at even distances.
+
+    Parameters
+    ----------
+    before : recipes of an earlier part of the zoo, which count towards the share. Their groups stay on their side.
     """
     strata: dict[tuple[str, str], list[Recipe]] = {}
     for r in recipes:
         if r.base is None:
             strata.setdefault((r.label, r.family), []).append(r)
-    chosen: set[str] = set()
-    for members in strata.values():
+    chosen = {r.group for r in before if r.held_out}
+    for kind, members in strata.items():
         order = sorted(rng.permutation(len(members)), key=lambda i: members[i].architecture)
-        wanted = round(share * len(members))
+        earlier = [r.held_out for r in before if r.base is None and (r.label, r.family) == kind]
+        wanted = round(share * (len(earlier) + len(members))) - sum(earlier)
+        wanted = min(max(wanted, 0), len(members))
         places = (np.arange(wanted) + rng.uniform()) * len(members) / max(1, wanted)
         chosen.update(members[order[int(p)]].group for p in places)
     return [replace(r, held_out=r.group in chosen) for r in recipes]
