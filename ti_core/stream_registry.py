@@ -31,6 +31,7 @@ STREAMS: dict[str, Entry] = {
     "assignment": Entry("ti_core.streams.assignment:Assignment", on=False),
     "pairs": Entry("ti_core.streams.pairs:Pairs", on=False),
     "warp": Entry("ti_core.streams.warp:Warp", on=False),
+    "stripes": Entry("ti_core.streams.stripes:Stripes", on=False),
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
     "graph": Entry("ti_core.streams.graph:GraphGates", on=False),
 }

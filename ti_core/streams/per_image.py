@@ -32,6 +32,7 @@ from ti_core.streams.statistics import (
     as_array,
     capped,
     deviations,
+    in_usual_margins,
     mean_margins,
     outlier_features,
     per_class,
@@ -121,10 +122,10 @@ class PerImage(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        return capped(deviations(scaled(stack), scaled(clean), among_clean, pooled=True))
+        return capped(deviations(in_usual_margins(stack), in_usual_margins(clean), among_clean, pooled=True))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        own, others = scaled(as_stack(evidence))[0], scaled(clean)
+        own, others = in_usual_margins(as_stack(evidence))[0], in_usual_margins(clean)
         # A class that is easy for every network is no ground: its distance from the clean models' own is.
         z = self.class_scores(as_stack(evidence), clean)[0]
         rest = self.class_scores(clean, clean, np.ones(len(others), dtype=bool))
@@ -136,8 +137,3 @@ class PerImage(Stream):
             " goes as far."
         )
         return Reading(score, share, sentence, target, per_class(own, others))
-
-
-def scaled(stack: Evidence) -> Array:
-    """Margins ``R x K`` in units of each network's usual margin on clean images."""
-    return np.asarray(stack["margins"] / np.maximum(stack["scale"], 1e-6), dtype=np.float32)

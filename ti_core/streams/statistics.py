@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ti_core.streams.base import Array, Features
+from ti_core.streams.base import Array, Evidence, Features
 
 
 def scale_free(tables: Array) -> Array:
@@ -21,6 +21,11 @@ def scale_free(tables: Array) -> Array:
     spread = np.where(high - low > 1e-9, high - low, 1.0)
     shape = (-1,) + (1,) * (tables.ndim - 1)
     return np.asarray((tables - middle.reshape(shape)) / spread.reshape(shape), dtype=np.float32)
+
+
+def in_usual_margins(stack: Evidence) -> Array:
+    """The ``margins``, ``R x K``, in units of each network's usual margin on clean images, ``scale`` (``R x 1``)."""
+    return np.asarray(stack["margins"] / np.maximum(stack["scale"], 1e-6), dtype=np.float32)
 
 
 def deviations(

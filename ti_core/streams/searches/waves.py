@@ -36,13 +36,14 @@ def waves(height: int, width: int, reach: int = REACH, phases: int = PHASES) -> 
     """
     rows, columns = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
     found = []
-    for u, v in _frequencies(height, width, reach):
+    for u, v in frequencies(height, width, reach):
         turns = u * rows + v * columns
         found += [torch.sin(2 * torch.pi * (turns + k / phases)) for k in range(phases)]
     return torch.stack(found) if found else torch.zeros(1, height, width)
 
 
-def _frequencies(height: int, width: int, reach: int) -> list[tuple[int, int]]:
+def frequencies(height: int, width: int, reach: int = REACH) -> list[tuple[int, int]]:
+    """Cycles over the image's height and width of the waves of :func:`waves`, each of which has several phases."""
     reach = min(reach, (min(height, width) - 1) // 2)
     return [
         (u, v)
@@ -55,7 +56,7 @@ def _frequencies(height: int, width: int, reach: int) -> list[tuple[int, int]]:
 
 def passes(classes: int, height: int, width: int, unseen: int) -> Passes:
     """The images that :func:`under_stripes` sends through the network."""
-    count = max(1, PHASES * len(_frequencies(height, width, REACH)))
+    count = max(1, PHASES * len(frequencies(height, width)))
     return Passes(forward=len(STRENGTHS) * (TRIED_ON * count + classes * unseen))
 
 
