@@ -19,8 +19,8 @@ def results() -> list[coverage.Result]:
 def test_every_case_passes_or_is_listed_with_its_reason(results: list[coverage.Result]) -> None:
     counts = coverage.count(results)
     assert counts.unexpected == ()
-    assert counts.passed >= 1_250
-    assert counts.failed <= 220
+    assert counts.passed >= 1_310
+    assert counts.failed <= 230
 
 
 def test_the_operators_of_image_classifiers_have_passing_cases(results: list[coverage.Result]) -> None:
@@ -36,7 +36,9 @@ def test_the_operators_of_image_classifiers_have_passing_cases(results: list[cov
 
 
 def test_the_document_is_what_the_command_writes(results: list[coverage.Result]) -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == coverage.document(results)
+    page = DOCUMENT.read_text(encoding="utf-8")
+    assert page == coverage.written(page, results)
+    assert page.startswith(coverage.document(results))
 
 
 def test_the_table_knows_versions() -> None:
@@ -44,5 +46,5 @@ def test_the_table_knows_versions() -> None:
     assert old is not None
     assert new is not None
     assert (old.since, new.since) == (1, 13)
-    assert registry.find("", "Upsample", 8) is None
+    assert registry.find("", "Upsample", 6) is None
     assert registry.find("", "NoSuchOperator", 20) is None

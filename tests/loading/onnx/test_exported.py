@@ -62,7 +62,7 @@ def _same_gradients(found: torch.nn.Module, wanted: torch.nn.Module, images: tor
     )
 
 
-@pytest.mark.parametrize("opset", [9, 11, 13, 17, 20])
+@pytest.mark.parametrize("opset", [7, 8, 9, 11, 13, 17, 20])
 def test_older_opsets(opset: int, tmp_path: Path) -> None:
     module, shape = network("softmax")
     path = export(module, shape, tmp_path / "model.onnx", dynamo=False, opset_version=opset)

@@ -160,7 +160,7 @@ def test_an_unsupported_operator_is_named_with_its_node(tmp_path: Path) -> None:
 
 
 UNFIT: dict[str, tuple[Any, str]] = {
-    "old opset": (lambda: classifier(opset=8), "opset 8; opsets 9 to"),
+    "old opset": (lambda: classifier(opset=6), "opset 6; opsets 7 to"),
     "future opset": (lambda: classifier(opset=99), "opset 99"),
     "unknown attribute": (lambda: _with("Relu6", odd=1), "not supported"),
     "a name that steers a terminal": (

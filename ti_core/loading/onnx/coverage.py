@@ -28,12 +28,15 @@ from ti_core.loading.onnx.container import Container
 from ti_core.loading.onnx.graph import OLDEST_OPSET, build
 from ti_core.loading.onnx.limits import Budget
 from ti_core.loading.onnx.plan import make_plan
+from ti_core.loading.onnx.quantised.layers import LAYERS
 
 COMPOSED = "several operators together"
 CACHE = "the caches of language models"
 PRODUCTS = "the inner products as an output"
 HALF = "half precision, whose rounding differs; opened networks compute in float32"
 DROPOUT = "dropout in training mode: here nothing is dropped"
+COLLECTIONS = "## Architectures of public collections"
+"""Heading of the part of the document that ``python -m benchmarks.onnx_collections`` writes."""
 UNSUPPORTED: dict[str, str] = {
     r"test_cast.*FLOAT(8|4).*": "float8 and float4 elements",
     r"test_cast.*INT(4|2)_.*|test_cast.*INT(4|2)": "4-bit and 2-bit integers",
@@ -45,6 +48,8 @@ UNSUPPORTED: dict[str, str] = {
     r"test_attention_.*bf16.*|test_attention_4d_fp16|test_attention_4d_causal_fp16.*": HALF,
     r"test_batchnorm_.*_training_mode": "batch norm in training mode on images",
     r"test_training_dropout(_default)?(_mask)?": DROPOUT,
+    r"test_(de)?quantizelinear_u?int[24]": "4-bit and 2-bit integers",
+    r"test_(de)?quantizelinear_(e4m3fn|e5m2|float4e2m1).*": "float8 and float4 elements",
     r"test_maxpool_with_argmax.*": "the places of the largest values as an output",
 }
 """Regular expressions for the test cases that are known to fail, each with the reason."""
@@ -74,7 +79,9 @@ def run_cases(names: str = "*") -> list[Result]:
     for case in _cases():
         nodes = case.model.graph.node
         opset = max((o.version for o in case.model.opset_import if not o.domain), default=1)
-        known = all(registry.find(n.domain, n.op_type, opset) for n in nodes)
+        known = all(
+            registry.find(n.domain, n.op_type, opset) or (n.domain, n.op_type) in LAYERS for n in nodes
+        )
         if opset < OLDEST_OPSET or not known or not fnmatch.fnmatch(case.name, names):
             continue
         reason = next((r for p, r in UNSUPPORTED.items() if re.fullmatch(p, case.name)), "")
@@ -200,7 +207,11 @@ def document(results: Sequence[Result]) -> str:
         "constant, and with the first floating input given as images are.",
         "",
         "A graph with any other operator is refused with the name of its node. Loops, branches on something that "
-        "is not constant, and domains other than those below are never opened.",
+        "is not constant, and domains other than those below are never opened. Of an If with a constant condition "
+        "only the branch that is taken is read into the network.",
+        "",
+        "Quantised networks (QuantizeLinear, DequantizeLinear, QLinearConv and the like) are computed in float: values "
+        "are rounded to the same whole numbers, and gradients pass straight through the rounding.",
         "",
         "| operator | changes meaning at opset | cases passed | the others |",
         "| --- | --- | ---: | --- |",
@@ -208,7 +219,9 @@ def document(results: Sequence[Result]) -> str:
     versions: dict[tuple[str, str], list[int]] = {}
     for entry in registry.entries():
         versions.setdefault((entry.domain, entry.name), []).append(entry.since)
-    for (domain, name), since in versions.items():
+    for layer in LAYERS:
+        versions[layer] = []
+    for (domain, name), since in sorted(versions.items()):
         shown = f"{domain}.{name}" if domain else name
         cases = f"{passed[name]} of {total[name]}" if total[name] and not domain else "no case"
         reasons = "; ".join(f"{n}: {reason}" for reason, n in sorted(why.get(name, Counter()).items()))
@@ -220,6 +233,12 @@ def document(results: Sequence[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(page: str, results: Sequence[Result]) -> str:
+    """The page with the coverage table made anew. What :data:`COLLECTIONS` begins stays as it is."""
+    _, found, collections = page.partition(COLLECTIONS)
+    return document(results) + (f"\n{COLLECTIONS}{collections}" if found else "")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run ONNX's test cases for the operators in the table.")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table to this file")
@@ -227,12 +246,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     results = run_cases(chosen.cases)
     counts = count(results)
-    names = {(entry.domain, entry.name) for entry in registry.entries()}
+    names = {(entry.domain, entry.name) for entry in registry.entries()} | LAYERS.keys()
     print(f"{len(names)} operators; {counts.passed} test cases pass, {counts.failed} are known not to")
     for name in counts.unexpected:
         print(f"unexpected: {name}")
     if chosen.write:
-        chosen.write.write_text(document(results), encoding="utf-8")
+        before = chosen.write.read_text(encoding="utf-8") if chosen.write.exists() else ""
+        chosen.write.write_text(written(before, results), encoding="utf-8")
     return 1 if counts.unexpected else 0
 
 

@@ -16,8 +16,10 @@ from ti_core.loading.onnx import limits, registry
 from ti_core.loading.onnx.container import Container
 from ti_core.loading.onnx.limits import Budget, shown
 from ti_core.loading.onnx.program import ABSENT, Program, Step, Value
+from ti_core.loading.onnx.quantised import expanded
+from ti_core.loading.onnx.quantised.operators import QUANTISED
 
-OLDEST_OPSET = 9
+OLDEST_OPSET = 7
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
 WIDE = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 MICROSOFT = "com.microsoft"
@@ -62,6 +64,7 @@ class _Builder:
         self.steps: list[Step] = []
         self.constants: dict[int, torch.Tensor] = {}
         self.statistics: set[int] = set()
+        self.quantised = False
         self.size = 0
         self.nodes = 0
         self.budget = Budget()
@@ -89,6 +92,7 @@ class _Builder:
             declared_outputs=tuple(_declared(v) for v in graph.output),
             size=self.size,
             statistics=frozenset(self.statistics),
+            quantised=self.quantised,
         )
         return program.only(outputs)
 
@@ -132,7 +136,7 @@ class _Builder:
     def _node(self, node: NodeProto, scope: _Scope) -> None:
         domain, label = _domain(node.domain), _label(node)
         inputs = [self._lookup(name, label, scope) for name in node.input]
-        function = self.functions.get((domain, node.op_type, node.overload))
+        function = self.functions.get((domain, node.op_type, node.overload)) or expanded(domain, node)
         if function is not None:
             self._inline(function, node, inputs, label, scope)
             return
@@ -169,6 +173,7 @@ class _Builder:
 
     def _step(self, step: Step) -> None:
         """Compute a step if all its inputs are constants. Otherwise add it to the program."""
+        self.quantised = self.quantised or step.operator.name in QUANTISED
         if step.operator.name == "BatchNormalization":
             self.statistics.update(step.inputs[3:5])
         if any(i != ABSENT and i not in self.constants for i in step.inputs):

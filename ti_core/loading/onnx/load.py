@@ -16,9 +16,10 @@ from ti_core.errors import ModelBehaviourError, ModelFileError, RefusedFileError
 from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.onnx import limits
+from ti_core.loading.onnx.batches.trial import batch_sizes, settle, trial_size
 from ti_core.loading.onnx.container import Container
 from ti_core.loading.onnx.graph import build
-from ti_core.loading.onnx.network import Batching, Layout, OnnxNetwork
+from ti_core.loading.onnx.network import Layout, OnnxNetwork
 from ti_core.loading.onnx.program import Program, Value
 from ti_core.loading.onnx.types import type_name
 
@@ -28,10 +29,10 @@ SIZES = (32, 28, 64, 224)
 CHANNELS = (1, 3)
 MOST_OUTPUTS = 8
 """How many outputs are kept as possible class scores. Some graphs also return features or auxiliary heads."""
-BATCHES = (1, 2)
-"""Batch sizes to try if the graph does not fix one. Some graphs accept only that of their export."""
-TOLERANCE = 1e-4
-"""How much the scores of an image may differ between batch sizes, relative to the largest score."""
+QUANTISED = (
+    "The file holds a quantised network. It was computed in float: weights and values are the same whole numbers as in "
+    "the file, and gradients pass straight through their rounding."
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def open_model(file: ModelFile, companions: Sequence[Path] = ()) -> Model:
             f"output {candidate.name}": partial(_variant, candidate, declared, images)
             for candidate in found[1:]
         },
+        remarks=(QUANTISED,) if program.quantised else (),
     )
 
 
@@ -123,7 +125,12 @@ def _input(program: Program) -> _Input:
 def _only_cast(program: Program, value: Value) -> None:
     """Refuse whole-number images unless the graph first casts them to float, so that gradients exist."""
     users = [s for s in program.steps if program.inputs[0] in s.inputs]
-    if not all(step.operator.of_shapes or step.attributes.get("to") == TensorProto.FLOAT for step in users):
+    if not all(
+        step.operator.of_shapes
+        or step.operator.name == "DequantizeLinear"
+        or step.attributes.get("to") == TensorProto.FLOAT
+        for step in users
+    ):
         raise ModelFileError(
             f"The input '{limits.shown(value.name, 40)}' takes whole numbers and computes with them; "
             "export the network for float32 images."
@@ -131,10 +138,10 @@ def _only_cast(program: Program, value: Value) -> None:
 
 
 def _candidates(program: Program, declared: _Input) -> tuple[list[_Candidate], torch.Tensor]:
-    """Every output that may hold the class scores, in the graph's order, and two images that fit the input."""
+    """Every output that may hold the class scores, in the graph's order, and images that fit the input."""
     first: ModelFileError | None = None
-    for exported, size in product([declared.batch] if declared.batch else BATCHES, _sizes(declared)):
-        images = torch.rand((2, *size), generator=torch.Generator().manual_seed(0))
+    for exported, size in product(batch_sizes(program, declared.batch), _sizes(declared)):
+        images = torch.rand((trial_size(exported), *size), generator=torch.Generator().manual_seed(0))
         found: list[_Candidate] = []
         shown: list[str] = []
         for number, value in zip(program.outputs, program.declared_outputs, strict=True):
@@ -166,7 +173,8 @@ def _settled(
     candidate: _Candidate, declared: _Input, images: torch.Tensor
 ) -> tuple[OnnxNetwork, dict[str, str]]:
     """The network, ready for batches of any size, and a note on how it processes them."""
-    return candidate.network.eval(), _batching(candidate.network, declared.batch, images)
+    network = candidate.network.eval()
+    return network, settle(network, declared.batch, images)
 
 
 def _variant(candidate: _Candidate, declared: _Input, images: torch.Tensor) -> OnnxNetwork:
@@ -184,41 +192,6 @@ def _are_scores(shape: torch.Size, images: int) -> bool:
     """Whether there is one row of at least two scores per image, or a map of scores of 1 x 1 pixel."""
     flat = len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
     return flat and shape[0] == images and shape[1] >= 2
-
-
-def _batching(network: OnnxNetwork, declared: int | None, images: torch.Tensor) -> dict[str, str]:
-    """Choose the fastest way to process batches that gives the same scores as the exported batch size."""
-    network.batching = Batching.CHUNKS
-    with torch.no_grad():
-        wanted = network(images)
-        if not bool(wanted.isfinite().all()):
-            raise ModelFileError("The graph's scores are not finite numbers.")
-        # Alone, the first image goes through with copies of itself in the place of the others.
-        if network.exported > 1 and not _same(network(images[:1]), wanted[:1]):
-            raise ModelFileError(
-                f"The graph takes {network.exported} images at once, and its answer to one depends on the others, "
-                "so that no image has an answer of its own. Export the network after calling eval(), for one image."
-            )
-        ways = [Batching.WHOLE, Batching.REWRITTEN, *([Batching.MAPPED] if network.exported == 1 else [])]
-        network.batching = next((w for w in ways if _agrees(network, w, images, wanted)), Batching.CHUNKS)
-    if declared is None and network.batching is Batching.WHOLE:
-        return {}
-    return {"batch": network.batching.value.format(n=network.exported)}
-
-
-def _agrees(network: OnnxNetwork, way: Batching, images: torch.Tensor, wanted: torch.Tensor) -> bool:
-    network.batching = way
-    try:
-        scores = network(images)
-    except (ModelFileError, ModelBehaviourError, RuntimeError):
-        return False
-    return _same(scores, wanted)
-
-
-def _same(scores: torch.Tensor, wanted: torch.Tensor) -> bool:
-    if scores.shape != wanted.shape:
-        return False
-    return bool((scores - wanted).abs().max() <= TOLERANCE * max(float(wanted.abs().max()), 1.0))
 
 
 def _said(proto: ModelProto) -> dict[str, str]:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ti_core.errors import ModelBehaviourError
+from ti_core.loading.onnx.batches.rebatch import Rebatch
 from ti_core.loading.onnx.limits import Budget
 from ti_core.loading.onnx.plan import Plan, make_plan
 from ti_core.loading.onnx.program import Program
-from ti_core.loading.onnx.rebatch import Rebatch
 
 PLANS_KEPT = 8
 """How many plans are kept, one for each shape of input: a full batch, a smaller last one, single images, ..."""
@@ -59,7 +59,7 @@ class OnnxNetwork(nn.Module):
         self.layout = layout
         self.exported = exported
         self.batching = Batching.WHOLE
-        self._program = program
+        self.program = program
         self._fixed: dict[int, Tensor] = {}
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         for number, constant in program.constants.items():
@@ -117,8 +117,8 @@ class OnnxNetwork(nn.Module):
         return found
 
     def _make_plan(self, x: Tensor, rewrite: Rebatch | None = None) -> tuple[Plan, list[Tensor]]:
-        known = {n: self._fixed[n] if n in self._fixed else self._weight(n) for n in self._program.constants}
-        return make_plan(self._program, known, [x], Budget(len(x)), rewrite)
+        known = {n: self._fixed[n] if n in self._fixed else self._weight(n) for n in self.program.constants}
+        return make_plan(self.program, known, [x], Budget(len(x)), rewrite)
 
     def shape_of_scores(self, images: Tensor) -> torch.Size | None:
         """Shape of the output for a batch of the exported size, or None if it does not depend on the pixels."""

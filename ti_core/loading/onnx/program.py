@@ -132,6 +132,7 @@ class Program:
     declared_inputs, declared_outputs : what the file declares of the inputs and outputs.
     size : how many values are numbered.
     statistics : numbers of the running statistics of batch norm. They count as buffers, not as weights.
+    quantised : whether the graph holds weights or values as whole numbers.
     """
 
     steps: tuple[Step, ...]
@@ -142,6 +143,7 @@ class Program:
     declared_outputs: tuple[Value, ...]
     size: int
     statistics: frozenset[int] = field(default=frozenset())
+    quantised: bool = False
 
     def last_uses(self) -> list[list[int]]:
         """For each step, the values that no later step and no output needs."""
@@ -172,4 +174,5 @@ class Program:
             declared_outputs=tuple(declared[i] for i in outputs),
             size=self.size,
             statistics=self.statistics & needed,
+            quantised=self.quantised,
         )

@@ -36,6 +36,8 @@ class Operator:
     constant : whether all inputs must be constant, because the shape of the result depends on their values.
     of_batch : whether, with the keywords that it is given, the result for an image depends on the other images of its
         batch. The first input must then be constant.
+    joins : whether the result for an image depends a little on the other images that are given with it, so that they
+        have to go through one at a time.
     size : computes from the same arguments how many numbers the operator makes; see :mod:`.sizes`.
     wants_outputs : whether the function takes the number of outputs as the keyword ``outputs``.
     """
@@ -52,6 +54,7 @@ class Operator:
     of_shapes: bool
     constant: bool
     of_batch: Callable[..., bool]
+    joins: bool
     size: Callable[..., int]
     wants_outputs: bool
 
@@ -74,6 +77,7 @@ def operator(
     of_shapes: bool = False,
     constant: bool = False,
     of_batch: Callable[..., bool] = _never,
+    joins: bool = False,
     size: Callable[..., int] = sizes.broadcast,
 ) -> Callable[[Function], Function]:
     """Enter a function into the table. :class:`Operator` explains the parameters."""
@@ -93,6 +97,7 @@ def operator(
             of_shapes=of_shapes,
             constant=constant,
             of_batch=of_batch,
+            joins=joins,
             size=size,
             wants_outputs="outputs" in keywords,
         )

@@ -40,7 +40,7 @@ def batch_normalization(
     return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
 
 
-@operator("BatchNormalization", size=sizes.first, of_batch=_has_statistics)
+@operator("BatchNormalization", 9, size=sizes.first, of_batch=_has_statistics)
 def batch_normalization_by_outputs(
     x: Tensor,
     scale: Tensor,
@@ -55,6 +55,27 @@ def batch_normalization_by_outputs(
     if _has_statistics(outputs=outputs):
         return _trained(x, scale, bias, mean, var, epsilon, momentum)
     return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
+
+
+@operator("BatchNormalization", 7, size=sizes.broadcast, of_batch=_has_statistics)
+def batch_normalization_by_place(
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: int = 1,
+    outputs: int = 1,
+) -> Tensor | tuple[Tensor, ...]:
+    """Without ``spatial`` each place of each channel has statistics of its own, ``C x H x W``."""
+    if spatial:
+        return batch_normalization_by_outputs(
+            x, scale, bias, mean, var, epsilon=epsilon, momentum=momentum, outputs=outputs
+        )
+    return (x - mean) * torch.rsqrt(var + epsilon) * scale + bias
 
 
 def _trained(

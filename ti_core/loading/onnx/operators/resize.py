@@ -55,7 +55,7 @@ def _upsampled(x: Tensor, scales: list[float], **_: Any) -> int:
     return _count(x, [_scaled(i, n, s) for i, (n, s) in enumerate(zip(x.shape, scales, strict=True))])
 
 
-@operator("Upsample", 9, lists=(1,), size=_upsampled)
+@operator("Upsample", 7, lists=(1,), size=_upsampled)
 def upsample(x: Tensor, scales: list[float], *, mode: str = "nearest") -> Tensor:
     axes = [_scaled(i, n, s) for i, (n, s) in enumerate(zip(x.shape, scales, strict=True))]
     return _resize(x, axes, _Mode(mode, "asymmetric", "floor"))
