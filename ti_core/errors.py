@@ -5,7 +5,8 @@
     TrojanInterpretError
     ├── ModelFileError            the file cannot be opened as a model
     │   ├── RefusedFileError      the file could run code, or exceeds the limits: it is not opened
-    │   └── UnknownArchitectureError   a bare state dict that matches no registered network
+    │   ├── UnknownArchitectureError   a bare state dict that matches no registered network
+    │   └── SketchError           the sketch of a network cannot be read, or does not fit the file
     ├── ModelBehaviourError       the network opened, but does not behave as a classifier of this pack's images
     ├── SettingsError             a setting is unknown or outside its range
     ├── PackError                 a reference pack is missing, altered or does not fit
@@ -34,6 +35,10 @@ class RefusedFileError(ModelFileError):
 
 class UnknownArchitectureError(ModelFileError):
     """A bare state dict whose keys and shapes match no registered architecture."""
+
+
+class SketchError(ModelFileError):
+    """The sketch of a network cannot be read, or its layers and the file's tensors do not fit together."""
 
 
 class ModelBehaviourError(TrojanInterpretError):

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ti_core.cli.bar import JobBar
-from ti_core.cli.options import CODES, ERROR, limits_of, request_of
+from ti_core.cli.options import CODES, ERROR, declared_network, limits_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.cli.terminal import complain
 from ti_core.errors import PackError, SettingsError
@@ -36,7 +36,7 @@ def inspect_one(options: argparse.Namespace) -> int:
     request = inspecting.for_model(request, options.model, digest).with_(
         case=bool(options.html),
         images=str(options.images.absolute()) if options.images is not None else None,
-        architecture=options.architecture,
+        **declared_network(options.architecture),
     )
     with Job.start("inspect", request.as_dict(), limits=limits) as job:
         bar = JobBar(options.model.name)

@@ -6,14 +6,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ti_core.errors import SettingsError
+from ti_core.errors import SettingsError, SketchError
 from ti_core.settings import Settings
 from ti_core.system.folders import default_folder
+from ti_core.system.plain_files import read_plain
 from ti_core.worker import Limits
 from ti_core.worker.limits import GIB
 from ti_core.worker.request import InspectionRequest
 
 CLEAN, BACKDOORED, ERROR, INCONCLUSIVE = 0, 1, 2, 3
+
+LONGEST_PATH = 250
+"""Characters of an argument that may be the path of a file."""
 
 CODES = {"clean": CLEAN, "backdoored": BACKDOORED, "inconclusive": INCONCLUSIVE}
 
@@ -74,6 +78,31 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
         device=options.device,
         cache=None if cache is None else str(cache.absolute()),
     )
+
+
+def declared_network(text: str | None) -> dict[str, str]:
+    """What ``--architecture`` declares, as fields of a request: a registered name, or a sketch.
+
+    A registered name comes first, then a file. Other text that is no single word is the sketch itself.
+
+    Raises
+    ------
+    SketchError : the file is no sketch, or the text is none.
+    """
+    if text is None:
+        return {}
+    from ti_core.architectures import ARCHITECTURES
+    from ti_core.reconstruction.grammar import LONGEST, parse_sketch
+
+    if text in ARCHITECTURES:
+        return {"architecture": text}
+    # The system cannot look for a file with a name of a sketch's length.
+    if len(text) < LONGEST_PATH and Path(text).exists():
+        content = read_plain(Path(text), 4 * LONGEST, SketchError, SketchError)
+        text = content.decode("utf-8", "replace")
+    elif len(text.split()) == 1 and ";" not in text:
+        return {"architecture": text}
+    return {"sketch": str(parse_sketch(text))}
 
 
 def inspected_pack(name: str | None) -> str | None:

@@ -77,6 +77,7 @@ def _inspected_again(options: argparse.Namespace, report: Report) -> Report:
         companions=tuple(str(path.absolute()) for path in options.model[1:]),
         pack=None if images else inspected_pack(options.pack or str(report.pack["name"])),
         images=str(options.images.absolute()) if images else None,
+        sketch=report.model.get("sketch"),
         settings=report.settings,
     )
     with Job.start("inspect", request.as_dict(), limits=limits_of(options)) as job:

@@ -76,6 +76,7 @@ def model_record(
         "clean_accuracy": round(found.accuracy, 4) if labelled else None,
         **({"remarks": list(model.remarks)} if model.remarks else {}),
         **({"notes": dict(model.metadata)} if model.metadata else {}),
+        **({"sketch": model.sketch} if model.sketch else {}),
     }
 
 

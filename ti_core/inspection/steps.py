@@ -77,7 +77,7 @@ class Steps:
     def _name(self) -> str:
         """A name that no other weights or preprocessing share, for cache keys."""
         assert self.result.classifier is not None
-        return f"{self._model.sha256}/{self.result.classifier.key}"
+        return f"{self._model.key}/{self.result.classifier.key}"
 
     def find_preprocessing(self) -> None:
         """Find out on the pack's labelled images how the suspect wants its images, and where its class scores are."""

@@ -161,7 +161,7 @@ def _evidence(
 
 
 def _key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
-    parts = ["evidence alone", stream.name, stream.version, f"{model.sha256}/{found.key}", own.sha256]
+    parts = ["evidence alone", stream.name, stream.version, f"{model.key}/{found.key}", own.sha256]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    path: str | Path, *, architecture: str | None = None, companions: Sequence[str | Path] = ()
+    path: str | Path,
+    *,
+    architecture: str | None = None,
+    companions: Sequence[str | Path] = (),
+    sketch: str | None = None,
 ) -> Model:
     """Open a model file without running anything that is in it.
 
@@ -25,6 +29,7 @@ def load_model(
         The format is recognised by the content.
     architecture : registered name that a bare state dict must fit; without it every architecture is tried.
     companions : the files with an ONNX graph's weights, if they do not lie beside the graph.
+    sketch : text that names the layers of a state dict's network (:mod:`ti_core.reconstruction.grammar`).
 
     Returns
     -------
@@ -34,11 +39,14 @@ def load_model(
     ------
     RefusedFileError : the file could run code, or exceeds the limits.
     UnknownArchitectureError : a bare state dict that fits no registered architecture.
+    SketchError : the sketch cannot be read, or does not fit the file.
     ModelFileError : the file is damaged, in no supported format, or holds NaN.
     """
     from ti_core.loading.opening import open_model
 
-    return open_model(read_model_file(Path(path)), architecture, [Path(other) for other in companions])
+    return open_model(
+        read_model_file(Path(path)), architecture, [Path(other) for other in companions], sketch
+    )
 
 
 __all__ = ["FileReport", "describe_file", "load_model", "sha256_of"]

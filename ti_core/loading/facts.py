@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 from ti_core.architectures import Architecture
+from ti_core.errors import SketchError
+from ti_core.reconstruction.modules import Sketched
+from ti_core.text import shown
 
 _SHAPELESS = (
     nn.BatchNorm1d,
@@ -34,6 +37,8 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
     images: its sizes follow from its weights, and each run takes milliseconds. Tensors without content would
     cost a second or two of imports.
     """
+    if isinstance(module, Sketched) and module.input_shape is not None:
+        return _facts_of_sketch(module, module.input_shape)
     own = isinstance(module, Architecture)
     hollow, device = (module, "cpu") if own else (_hollow(module), "meta")
     conv = next((m for m in module.modules() if isinstance(m, nn.Conv2d)), None)
@@ -62,6 +67,32 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
         return classes, found[0]
     same = {c for c, _, _ in found}
     return classes, (found[0][0], 0, 0) if len(same) == 1 else None
+
+
+def _facts_of_sketch(
+    module: Sketched, shape: tuple[int, int, int]
+) -> tuple[int | None, tuple[int, int, int] | None]:
+    """The class count of a network whose sketch says which images it takes.
+
+    Raises
+    ------
+    SketchError : such images do not go through it, or it returns no row of scores.
+    """
+    says = " x ".join(map(str, shape))
+    try:
+        with torch.no_grad():
+            scores = _hollow(module)(torch.zeros(1, *shape, device="meta"))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SketchError(
+            f"Images of {says} do not go through the network of the sketch: {shown(reason, 200)}."
+        ) from error
+    if scores.dim() != 2:
+        raise SketchError(
+            f"The network of the sketch returns a tensor of shape {tuple(scores.shape)} for one image of {says}; end it"
+            " with flatten and linear."
+        )
+    return scores.shape[1], shape
 
 
 def _hollow(module: nn.Module) -> nn.Module:

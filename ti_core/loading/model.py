@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from torch import nn
 
@@ -19,7 +20,7 @@ class Model:
     file : the file's name without its folder.
     sha256 : hexadecimal digest of the file.
     format : "safetensors", "torch state dict", "torch module" or "onnx".
-    architecture : the registered name, the class name, or "onnx graph".
+    architecture : the registered name, the class name, "onnx graph" or "sketch".
     parameters : number of weights.
     classes : class count K, if the file shows it.
     input_shape : (C, H, W), if the file shows it; H and W are 0 if they are unknown.
@@ -30,6 +31,7 @@ class Model:
         labelled images.
     declared : the normalisation that the file declares, if any (see
         :mod:`ti_core.classifier.normalisation`).
+    sketch : the text of the sketch that the network was built from, or "".
     """
 
     module: nn.Module
@@ -44,3 +46,9 @@ class Model:
     variants: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
     declared: str | None = None
     remarks: tuple[str, ...] = ()
+    sketch: str = ""
+
+    @property
+    def key(self) -> str:
+        """A name that no other weights or network share, for cache keys."""
+        return f"{self.sha256}/{sha256(self.sketch.encode()).hexdigest()}" if self.sketch else self.sha256

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from ti_core.errors import SketchError
 from ti_core.loading.facts import facts_of
-from ti_core.loading.match import match
+from ti_core.loading.match import converted_state, match
 from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.pickles.records import Record
@@ -19,10 +21,28 @@ from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import hint_of, read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import tensors_of, unwrapped
+from ti_core.reconstruction.file_layers import file_layers
+from ti_core.reconstruction.grammar import parse_sketch
+from ti_core.reconstruction.network import network_of
 
 
-def open_model(file: ModelFile, architecture: str | None = None, companions: Sequence[Path] = ()) -> Model:
+def open_model(
+    file: ModelFile,
+    architecture: str | None = None,
+    companions: Sequence[Path] = (),
+    sketch: str | None = None,
+) -> Model:
     """Open a file that has already been read. Otherwise the same as :func:`ti_core.loading.load_model`."""
+    model = _opened(file, architecture, companions, sketch)
+    if sketch is not None and not model.sketch:
+        raise SketchError(
+            f"A sketch is for a state dict, whose layers it names; this file is of the kind {model.format} and says"
+            " itself what its network is."
+        )
+    return model
+
+
+def _opened(file: ModelFile, architecture: str | None, companions: Sequence[Path], sketch: str | None) -> Model:
     data, name, digest = file.content, file.path.name, file.sha256
     kind = sniff(data, name)
     if kind is FileFormat.ONNX:
@@ -35,13 +55,13 @@ def open_model(file: ModelFile, architecture: str | None = None, companions: Seq
         header = read_header(data)
         hint = hint_of(header.metadata)
         return _from_state(
-            read_tensors(data), header.metadata, hint, architecture, name, digest, "safetensors"
+            read_tensors(data), header.metadata, hint, architecture, name, digest, "safetensors", sketch
         )
     content, notes = unwrapped(read_checkpoint(data))
     if isinstance(content, Record):
         kept, module = module_of(content)
         return _model(module, kept, name, digest, "torch module", notes, {})
-    return _from_state(content, notes, {}, architecture, name, digest, "torch state dict")
+    return _from_state(content, notes, {}, architecture, name, digest, "torch state dict", sketch)
 
 
 def _from_state(
@@ -52,7 +72,12 @@ def _from_state(
     file: str,
     digest: str,
     kind: str,
+    sketch: str | None,
 ) -> Model:
+    if sketch is not None:
+        drawn = parse_sketch(sketch)
+        module = network_of(drawn, file_layers(converted_state(tensors_of(content))))
+        return replace(_model(module, "sketch", file, digest, kind, metadata, {}), sketch=str(drawn))
     matched = match(tensors_of(content), architecture, hint)
     model = _model(matched.module, matched.architecture, file, digest, kind, metadata, matched.variants)
     return model

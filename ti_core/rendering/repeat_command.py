@@ -23,7 +23,9 @@ def command(report: Report) -> str:
     beside = (
         f"--images {_quoted(images['file'])}" if images else f"--pack {_quoted(str(report.pack['name']))}"
     )
-    return f"python -m ti_core inspect {file} {beside}" + "".join(changed)
+    sketch = report.model.get("sketch")
+    drawn = f" --architecture {_quoted(sketch)}" if sketch else ""
+    return f"python -m ti_core inspect {file} {beside}{drawn}" + "".join(changed)
 
 
 def _joined(value: Any) -> str:

@@ -124,6 +124,7 @@ class Inspected(Group):
     format: Text = Field(description='"safetensors", "torch state dict", "torch module" or "onnx".')
     architecture: Text = Field(description="The network's architecture, as recognised.")
     parameters: Whole = Field(description="Number of weights.")
+    sketch: Text = absent("The layers in order, where the network was built from a sketch.")
     classes: Whole = Field(ge=1, description="Number of classes.")
     input_shape: list[Whole] = Field(
         min_length=3, max_length=3, description="Channels, height and width of an image."

@@ -18,6 +18,7 @@ class InspectionRequest:
         opened. Empty if the caller did not look.
     companions : paths of the files that belong to the model, such as the weights of an ONNX graph.
     architecture : the user's declaration of a bare state dict's architecture; None to try every architecture.
+    sketch : text of a sketch of the network (:mod:`ti_core.reconstruction.grammar`); None for none.
     pack : a bundled pack's name, or the folder of another pack; None to choose one by the model.
     images : path of the user's own clean images, which replace a pack.
     settings : the requested settings by name. The other settings are the pack's own.
@@ -33,6 +34,7 @@ class InspectionRequest:
     digest: str = ""
     companions: tuple[str, ...] = ()
     architecture: str | None = None
+    sketch: str | None = None
     pack: str | None = None
     images: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -80,6 +82,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "digest": (_TEXT,),
     "companions": (tuple,),
     "architecture": (_TEXT, _NONE),
+    "sketch": (_TEXT, _NONE),
     "pack": (_TEXT, _NONE),
     "images": (_TEXT, _NONE),
     "settings": (dict,),

@@ -116,7 +116,8 @@ def _opened(asked: InspectionRequest) -> tuple[Model, dict[str, Any]]:
         raise ModelFileError(
             f"The file {shown(file.path.name)} changed after its digest was computed; inspect it once it is complete."
         )
-    model = open_model(file, asked.architecture, [Path(other) for other in asked.companions])
+    companions = [Path(other) for other in asked.companions]
+    model = open_model(file, asked.architecture, companions, asked.sketch)
     return model, describe(file, asked.companions).as_dict() if asked.case else {}
 
 
