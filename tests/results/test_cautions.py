@@ -79,3 +79,10 @@ def test_the_command_names_what_differs_from_the_pack(tiny_cases: dict[str, Case
     report = replace(turned_report(tiny_cases["clean"]), settings=Settings(bins=5).as_dict())
     line = command(report)
     assert "--set bins=5" in line and "--set images=64" in line and "quantiles" not in line
+
+
+def test_the_command_gives_the_sketch_that_the_network_was_built_from(tiny_cases: dict[str, Case]) -> None:
+    report = tiny_cases["clean"].report
+    drawn = replace(report, model=report.model | {"sketch": "block { relu }; flatten; linear 4"})
+    assert " --architecture 'block { relu }; flatten; linear 4'" in command(drawn)
+    assert "--architecture" not in command(report)

@@ -61,7 +61,7 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
         walk(record(case), "")
     turned = record(tiny_cases["clean"])
     turned["pack"] |= {"changed_settings": {"bins": 16}, "all_streams": turned["pack"]["detects"]}
-    turned["model"] |= {"remarks": ["Converted."], "notes": {"epoch": "7"}}
+    turned["model"] |= {"remarks": ["Converted."], "notes": {"epoch": "7"}, "sketch": "flatten"}
     assert SCHEMA.problems(turned) == []
     walk(turned, "")
     # Only a process of its own confines, and only images of one's own take a pack's place.

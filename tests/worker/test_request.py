@@ -14,6 +14,7 @@ WHOLE = InspectionRequest(
     digest="5e1f",
     companions=("/m.onnx.data",),
     architecture="lenet5",
+    sketch="flatten; linear 10",
     pack="mnist",
     images="/images",
     settings={"bins": 9, "quantiles": [0.5, 0.9]},

@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
         "--architecture",
         type=a_name,
         metavar="NAME_OR_SKETCH",
-        help="what a bare state dict is of: a registered name, a file with a sketch of the network, or the sketch itself"
-        " (default: every registered one is tried, then the network is reconstructed)",
+        help="what a bare state dict is of: a registered name, a file with a sketch of the network, or the sketch"
+        " itself (default: every registered one is tried, then the network is reconstructed)",
     )
     inspect.add_argument(
         "--file-only", action="store_true", help="describe the file without opening it as a model"

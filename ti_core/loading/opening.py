@@ -42,7 +42,9 @@ def open_model(
     return model
 
 
-def _opened(file: ModelFile, architecture: str | None, companions: Sequence[Path], sketch: str | None) -> Model:
+def _opened(
+    file: ModelFile, architecture: str | None, companions: Sequence[Path], sketch: str | None
+) -> Model:
     data, name, digest = file.content, file.path.name, file.sha256
     kind = sniff(data, name)
     if kind is FileFormat.ONNX:

@@ -97,7 +97,9 @@ def _kind(tensors: Mapping[str, torch.Tensor]) -> str:
     if "mean" in roles and "var" in roles:
         mean = tensors["mean"]
         same = all(t.shape == mean.shape for t in tensors.values())
-        return "batchnorm" if mean.ndim == 1 and same and roles <= {"weight", "bias", "mean", "var"} else "other"
+        return (
+            "batchnorm" if mean.ndim == 1 and same and roles <= {"weight", "bias", "mean", "var"} else "other"
+        )
     if roles == {"mean", "std"}:
         return "normalise" if tensors["mean"].numel() in (1, 3) else "other"
     if weight is None or not roles <= {"weight", "bias"}:
@@ -111,16 +113,20 @@ def _kind(tensors: Mapping[str, torch.Tensor]) -> str:
     return "prelu" if bias is None and weight.ndim == 1 else "other"
 
 
+def _lacks_bias(layer: FileLayer) -> bool:
+    """Whether it is a lone weight, whose bias may follow under a name of its own."""
+    return layer.kind in ("conv", "linear") and layer.keys == (layer.name,)
+
+
 def _joined(layers: list[FileLayer]) -> list[FileLayer]:
     """A lone vector behind a layer without a bias is its bias, if no names say otherwise (``W1``, ``b1``)."""
     found: list[FileLayer] = []
     for layer in layers:
         last = found[-1] if found else None
         lone = layer.kind == "prelu" and layer.keys == (layer.name,)
-        if lone and last is not None and last.kind in ("conv", "linear") and not last.bias:
-            if last.keys == (last.name,) and layer.shape == (last.out,):
-                both = {**last.tensors, "bias": layer.tensors["weight"]}
-                found[-1] = FileLayer(last.name, last.kind, both, (*last.keys, *layer.keys))
-                continue
+        if lone and last is not None and _lacks_bias(last) and layer.shape == (last.out,):
+            both = {**last.tensors, "bias": layer.tensors["weight"]}
+            found[-1] = FileLayer(last.name, last.kind, both, (*last.keys, *layer.keys))
+            continue
         found.append(layer)
     return found

@@ -93,7 +93,11 @@ class _Reader:
     def _take(self, what: str) -> None:
         self._skip("\n")
         if self._peek() != what:
-            found = f"not {shown(self._peek(), 40)!r}" if self._peek() not in ("", "\n") else "but the sketch ends"
+            found = (
+                f"not {shown(self._peek(), 40)!r}"
+                if self._peek() not in ("", "\n")
+                else "but the sketch ends"
+            )
             raise self.error(f'a "{what}" is expected here, {found}')
         self._at += 1
 
@@ -107,7 +111,9 @@ class _Reader:
             found.append(self._item(depth))
             if not self.at_end and self._peek() not in (*_ENDS, "}"):
                 word = shown(self._peek(), 40)
-                raise self.error(f"{word!r} does not belong here; separate layers by a semicolon or a new line")
+                raise self.error(
+                    f"{word!r} does not belong here; separate layers by a semicolon or a new line"
+                )
             self._skip(*_ENDS)
         return tuple(found)
 
@@ -224,5 +230,3 @@ class _Reader:
             raise self.error(f"the {what} of {name} is {number.says()}, not {shown(text, 40)}")
         self._at += 1
         return value
-
-

@@ -151,7 +151,10 @@ class _Builder:
                 wide = layer.word in ("conv", "linear")
                 return [], int(layer.sizes[0]) if wide else channels
             self._made.used.append((layer, taken))
-            return [_filled(layer, taken, channels)], taken.out if layer.word in ("conv", "linear") else channels
+            return [_filled(layer, taken, channels)], taken.out if layer.word in (
+                "conv",
+                "linear",
+            ) else channels
         if layer.word == "flatten":
             return [nn.Flatten()], None
         if layer.word == "pad":
@@ -182,7 +185,9 @@ def _fits(layer: Layer, found: FileLayer, channels: int | None) -> bool:
         groups = layer.option("groups")
         if groups and channels is not None and shape[1] * groups[0] != channels:
             return False
-        return (channels is None or channels % shape[1] == 0) and shape[0] % _groups(layer, found, channels) == 0
+        return (channels is None or channels % shape[1] == 0) and shape[0] % _groups(
+            layer, found, channels
+        ) == 0
     if layer.word == "layernorm":
         return len(shape) == 3 or channels in (None, shape[0])
     if layer.word == "groupnorm":
@@ -232,9 +237,13 @@ def _filled(layer: Layer, found: FileLayer, channels: int | None) -> nn.Module:
 
 def _convolution(layer: Layer, found: FileLayer, channels: int | None) -> nn.Conv2d:
     groups = _groups(layer, found, channels)
-    kwargs = {name: _pair(layer.option(name), default) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))}
-    out, inner, *kernel = found.shape
-    return nn.Conv2d(inner * groups, out, (kernel[0], kernel[1]), groups=groups, bias=found.bias, **kwargs)
+    stride, padding, dilation = (
+        _pair(layer.option(name), least) for name, least in (("stride", 1), ("padding", 0), ("dilation", 1))
+    )
+    out, inner, height, width = found.shape
+    return nn.Conv2d(
+        inner * groups, out, (height, width), stride, padding, dilation, groups=groups, bias=found.bias
+    )
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):

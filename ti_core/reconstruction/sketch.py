@@ -107,7 +107,7 @@ class Sketch:
         if not isinstance(first, Layer) or first.word != "input":
             return None
         channels, height, *width = (int(n) for n in first.sizes)
-        return channels, height, *(width or [height])[:1]
+        return channels, height, width[0] if width else height
 
     def layers(self) -> Iterator[Layer]:
         """Every layer, repeated ones as often as they are repeated."""
@@ -156,7 +156,8 @@ def _folded(items: Items) -> Items:
         length, count = 1, 1
         if not isinstance(items[at], (Layer, Repeat)):
             length, count = max(
-                ((n, _runs(items, at, n)) for n in (1, 2, 3, 4)), key=lambda run: (run[0] * run[1] if run[1] > 1 else 1)
+                ((n, _runs(items, at, n)) for n in (1, 2, 3, 4)),
+                key=lambda run: run[0] * run[1] if run[1] > 1 else 1,
             )
         if count > 1:
             found.append(Repeat(count, items[at : at + length]))

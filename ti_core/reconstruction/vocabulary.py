@@ -61,7 +61,19 @@ _EPS = {"eps": Number(0, 1, whole=False)}
 _WINDOW = {"size": _KERNEL, "width": _KERNEL_WIDTH}
 _POOL = {"stride": _STEP, "padding": _EDGE}
 
-PLAIN = ("relu", "relu6", "gelu", "silu", "mish", "selu", "tanh", "sigmoid", "softplus", "hardswish", "hardtanh")
+PLAIN = (
+    "relu",
+    "relu6",
+    "gelu",
+    "silu",
+    "mish",
+    "selu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "hardswish",
+    "hardtanh",
+)
 """Activations without a number."""
 
 WEIGHTED = ("conv", "linear", "batchnorm", "groupnorm", "layernorm", "prelu", "normalise")
