@@ -74,8 +74,11 @@ def test_a_page_needs_no_home(
         assert "The cache folder cannot be used" in printed.err and printed.err.count("\n") == 1
 
 
-def test_a_user_without_a_home_on_a_read_only_disk() -> None:
-    """A user in no list of users, as a container may run it: only /tmp can be written to."""
+def without_a_home() -> list[str]:
+    """What is put before a command of a user in no list of users, as a container may run it.
+
+    Only /tmp can be written to. The test is skipped where there is no such user, or where it cannot see the program.
+    """
     homeless = (
         "env",
         "-u",
@@ -98,6 +101,28 @@ def test_a_user_without_a_home_on_a_read_only_disk() -> None:
     seen = ["sh", "-c", 'test -x "$1" && test -r "$2"', "sh", sys.executable, str(ROOT / SAMPLE)]
     if subprocess.run([*confined, *seen], check=False).returncode != 0:
         pytest.skip("the program lies where that user cannot see it, as below /tmp or in a private home")
+    return confined
+
+
+def test_streamlit_needs_a_name_for_the_home_and_no_folder() -> None:
+    """docs/troubleshooting.md quotes the error; the Makefile gives the name."""
+    confined = without_a_home()
+    command = [sys.executable, "-m", "streamlit", "config", "show"]
+    for name, words in (("", "RuntimeError: Could not determine home directory"), ("HOME=/nonexistent", "")):
+        done = subprocess.run(
+            [*confined, "env", *([name] if name else []), *command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode == 0) == bool(name) and words in done.stderr, done.stderr
+    assert 'HOME="$${HOME:-/nonexistent}"' in (ROOT / "Makefile").read_text()
+
+
+def test_a_user_without_a_home_on_a_read_only_disk() -> None:
+    confined = without_a_home()
     command = [sys.executable, "-m", "ti_core", "inspect", SAMPLE, "--set", "streams=saliency"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
     done = subprocess.run(
