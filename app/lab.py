@@ -72,7 +72,7 @@ def pair(pack_name: str, kind: str) -> Pair:
     ------
     TrojanInterpretError : the pack, a sample or its record is missing or damaged.
     """
-    pack = state.pack(pack_name)
+    pack = state.opened(state.pack(pack_name))
     kinds = offered()[pack_name]
     record = read_demonstration(
         kinds[kind].path.with_suffix(".json"), pack.input_shape, len(pack.class_names)

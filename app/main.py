@@ -27,21 +27,25 @@ from app.views import attack_lab, cases, compare, inspect, packs  # noqa: E402
 
 @st.cache_resource(show_spinner=False)
 def warm() -> None:
-    """Start the processes that open model files and read the packs, once per server, before the first request."""
+    """Once per server, before the first request: start the processes that open model files, and read the packs.
+
+    A pack that does not come with the program is not read.
+    """
     import threading
 
     def work() -> None:
         from contextlib import suppress
 
         from ti_core.errors import TrojanInterpretError
+        from ti_core.reference.known import is_known
         from ti_core.worker import warm_up
 
         with suppress(OSError, TrojanInterpretError):
             warm_up(2)
             import ti_core.streams.saliency  # noqa: F401
 
-            for name in state.packs():
-                _ = state.pack(name).baseline
+            for pack in map(state.pack, state.packs()):
+                _ = pack.baseline if is_known(pack) else None
 
     threading.Thread(target=work, daemon=True, name="warm-up").start()
 

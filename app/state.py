@@ -14,6 +14,7 @@ from app.store.cases import CaseStore, OpenCases, home
 from app.store.sources import ModelShelf
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results.case import Case
+from ti_core.worker.pack_jobs import open_apart
 
 
 @st.cache_resource(show_spinner=False)
@@ -75,6 +76,23 @@ def pack(name: str) -> Pack:
     from ti_core.reference.pack import PACKS
 
     return _pack(name, (PACKS / name / "pack.json").stat().st_mtime_ns)
+
+
+@st.cache_resource(show_spinner="Opening the pack in a confined process", max_entries=16)
+def _opened(sha256: str, _pack: Pack) -> bool:
+    open_apart(_pack)
+    return True
+
+
+def opened(pack: Pack) -> Pack:
+    """A pack whose images, triggers and weights this process may read: one that the confined process could open.
+
+    Raises
+    ------
+    PackError : something in it cannot be used.
+    """
+    _opened(pack.sha256, pack)
+    return pack
 
 
 def packs() -> list[str]:

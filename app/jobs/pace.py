@@ -10,6 +10,7 @@ from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
+from ti_core.worker.pack_jobs import open_apart
 
 MEASURED = 3
 """Number of a pack's reference models that are measured, evenly spread over its list."""
@@ -23,7 +24,12 @@ class Pace:
         self._lock = threading.Lock()
 
     def reference_seconds(self, pack: Pack, settings: Settings) -> float:
-        """Seconds to compute the reference models' evidence at these settings; 0 if the pack contains it."""
+        """Seconds to compute the reference models' evidence at these settings; 0 if the pack contains it.
+
+        Raises
+        ------
+        PackError : the pack's networks have to be run, and something in the pack cannot be used.
+        """
         reference = Reference(pack, settings, Cache(None))
         missing = [stream for stream in make_streams(settings) if not reference.serves_baseline(stream)]
         total = 0.0
@@ -37,6 +43,7 @@ class Pace:
         pack, members = reference.pack, reference.fitted
         with self._lock:
             if pack.sha256 not in self._seen:
+                open_apart(pack)
                 chosen = members[:: max(1, len(members) // MEASURED)][:MEASURED]
                 found = [measure(pack.scores(member), pack.images, 0.0) for member in chosen]
                 self._seen[pack.sha256] = FirstPass(

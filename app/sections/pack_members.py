@@ -110,7 +110,7 @@ def accuracies(pack: Pack) -> None:
 def images(pack: Pack) -> None:
     """One image of each class, with its name."""
     st.subheader("Images and classes")
-    labels = pack.labels
+    labels = state.opened(pack).labels
     st.markdown(
         f"{len(labels)} clean, labelled images that no member was trained on: probes are made from them, and the"
         " suspect's accuracy is measured on them."
@@ -150,6 +150,7 @@ def triggers(pack: Pack) -> None:
     if not kinds:
         return
     st.subheader("Triggers")
+    state.opened(pack)
     st.caption(
         "Of some members: the trigger, and the same image with it. A patch covers pixels, and grey lets the image"
         " through; a blend trigger is mixed into the whole image."

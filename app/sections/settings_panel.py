@@ -113,10 +113,10 @@ def cost() -> None:
     for name in [st.session_state.get("pack") or ""] if st.session_state.get("pack") else state.packs():
         try:
             pack = state.pack(name)
-            settings = wanted(pack)
+            seconds = state.desk().pace.reference_seconds(pack, wanted(pack))
         except PackError:
+            # The page of the packs says what is wrong with it.
             continue
-        seconds = state.desk().pace.reference_seconds(pack, settings)
         if seconds:
             members = sum(not m.held_out for m in pack.members)
             st.info(

@@ -19,9 +19,11 @@ from app.charts.lab import Entropies, answer_bars, entropy_chart, shares
 from app.charts.packs import spread, table_forest
 from app.charts.theme import DARK, LIGHT
 from app.charts.verdict import MOST_POINTS, points
+from app.jobs.pace import Pace
 from app.sections import composer, run_time
 from app.store.sources import Source
 from app.views import attack_lab
+from tests.worker import hostile
 from ti_core.errors import PackError
 from ti_core.evaluation.curves import Roc, calibration_bins, curves
 from ti_core.evaluation.pack_summary import Group
@@ -30,6 +32,8 @@ from ti_core.lab.effect import Flip
 from ti_core.paper.triggers import TriggerSpec
 from ti_core.reference import known
 from ti_core.reference.pack import Pack, load_pack
+from ti_core.settings import Settings
+from ti_core.worker.tasks import TASKS, Task
 
 TARGETS = {"blend": 1, "patch": 2}
 
@@ -204,6 +208,22 @@ def test_the_server_draws_no_curves_of_a_strangers_pack(bench: Path, monkeypatch
     app = page("packs").run()
     assert not app.exception, app.exception
     assert "evaluate --pack bars" in texts(app) and "are called backdoored" not in texts(app)
+
+
+def test_the_server_opens_a_strangers_pack_only_after_the_worker(
+    bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(known.KNOWN, "bars")
+    monkeypatch.setitem(TASKS, "open pack", Task(hostile.crash))
+    for reader in ("PackFiles", "Weights"):
+        monkeypatch.setattr(f"ti_core.reference.pack.{reader}", pytest.fail)
+    for name in ("packs", "lab"):
+        app = page(name).run()
+        assert not app.exception, app.exception
+        assert any("cannot be used" in warning.value for warning in app.warning)
+    settings = Settings(images=7)
+    with pytest.raises(PackError, match="cannot be used"):
+        Pace().reference_seconds(state.pack("bars"), settings)
 
 
 def test_the_check_of_digests_says_what_it_found(bench: Path, pack_folder: Path) -> None:

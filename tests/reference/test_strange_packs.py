@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.loading.test_fuzz import damaged
 from tests.worker import hostile
@@ -24,10 +25,11 @@ from ti_core.reference.known import KNOWN, is_known
 from ti_core.reference.pack import Pack, file_digest, load_pack, pack_names
 from ti_core.reference.reference import Reference
 from ti_core.reference.verify import verify_pack
+from ti_core.reference.whole import open_whole
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
 from ti_core.worker import Job, inspection_job
-from ti_core.worker.pack_jobs import cache_of, evaluate_apart
+from ti_core.worker.pack_jobs import cache_of, evaluate_apart, open_apart
 from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import read_json
 from ti_core.worker.tasks import TASKS, Task
@@ -54,17 +56,7 @@ def with_right_digests(folder: Path) -> Path:
 
 
 def open_everything(folder: Path) -> None:
-    """Read all that a pack holds but CatBoost's files, which this process must not open."""
-    pack = load_pack(folder)
-    assert len(pack.images) == len(pack.labels)
-    reference = Reference(pack, pack.settings, Cache(None))
-    for stream in make_streams(pack.settings):
-        stacked = reference.evidence(stream, None)
-        reference.matrix(stream, stacked)
-        reference.class_scores([stream], {stream.name: stacked})
-    pack.scores(reference.maker())
-    for member in pack.members:
-        pack.trigger(member)
+    open_whole(load_pack(folder))
 
 
 def refused(work: Callable[[], object]) -> str:
@@ -99,6 +91,12 @@ RECORDS: dict[str, Callable[[Record], object]] = {
         m.update(trigger={"kind": "patch", "pattern": "x", "alpha": 1.0})
         for m in r["members"]
         if m["label"] == "patch"
+    ],
+    "a patch outside the images": lambda r: [
+        m["trigger"].update(left=11) for m in r["members"] if m["label"] == "patch"
+    ],
+    "a patch without pixels": lambda r: [
+        m["trigger"].update(height=0) for m in r["members"] if m["label"] == "patch"
     ],
     "a huge option": lambda r: r["members"][0]["options"].update(hidden=[10**9]),
     "a huge depth": lambda r: r["members"][0]["options"].update(depth=10**4),
@@ -211,6 +209,14 @@ def other_architecture(name: str, **options: object) -> Callable[[Path], None]:
     return change
 
 
+def stored_patches(folder: Path) -> None:
+    record = record_of(folder)
+    for member in record["members"]:
+        if member["label"] == "patch":
+            member["trigger"].update(pattern="stored")
+    (folder / "pack.json").write_text(json.dumps(record))
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     "16 TiB of images": declares_16_tib,
     "objects": objects,
@@ -237,6 +243,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "an unknown architecture": other_architecture("alexnet"),
     "unknown options": other_architecture("mlp", width=3),
     "wider networks than the weights": other_architecture("mlp", hidden=[60_000, 60_000]),
+    "a trigger that is not stored": stored_patches,
 }
 
 
@@ -320,26 +327,84 @@ def written(folder: Path, name: str, text: str) -> Path:
     return folder
 
 
+def that_open(pack: Path, data: Path, model: Path) -> list[list[str]]:
+    """Every command that opens more of a pack than its record."""
+    new = ["--zoo", str(pack.parent / "more"), "--out", str(pack.parent / "out")]
+    train = ["zoo", "train", "--data", str(data), "--out", str(pack.parent / "zoo"), "--count", "8"]
+    return [
+        ["pack", "verify", str(pack)],
+        ["pack", "renew", str(pack)],
+        ["pack", "extend", str(pack), *new],
+        [*train, "--way", "kinds", "--bases", f"pack:{pack}"],
+        ["evaluate", "--pack", str(pack)],
+        ["inspect", str(model), "--pack", str(pack)],
+        ["scan", str(model), "--pack", str(pack)],
+    ]
+
+
 def test_every_command_that_takes_a_pack_answers_in_a_sentence(
-    copy: Path, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    copy: Path, tiny_data: Path, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     objects(copy)
     shutil.copyfile(copy / "images.npz", copy / "baseline.npz")
     with_right_digests(copy)
-    model, pack = str(tiny_models["clean"]), str(copy)
-    for command in (
-        ["pack", "verify", pack],
-        ["evaluate", "--pack", pack],
-        ["inspect", model, "--pack", pack],
-        ["scan", model, "--pack", pack],
-    ):
+    commands = that_open(copy, tiny_data, tiny_models["clean"])
+    for command in commands:
         assert main(command) == 2, command
         said = capsys.readouterr()
         assert ".npz of pack 'bars' cannot be used" in said.err + said.out and "Traceback" not in said.err
     (copy / "pack.json").write_text("[" * 100_000)
-    for command in (["pack", "info", pack], ["pack", "verify", pack], ["inspect", model, "--pack", pack]):
+    for command in (["pack", "info", str(copy)], *commands[:-1]):
         assert main(command) == 2, command
         assert "nested too deeply" in capsys.readouterr().err
+    assert not (copy.parent / "out").exists() and not (copy.parent / "zoo").exists()
+
+
+def test_no_command_opens_a_strangers_pack_before_the_worker_did(
+    copy: Path,
+    tiny_data: Path,
+    tiny_models: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The worker crashes, and this process has read nothing but the record."""
+    before = record_of(copy)
+    for task in ("open pack", "verify pack", "evaluate pack"):
+        monkeypatch.setitem(TASKS, task, Task(hostile.crash))
+    for reader in ("PackFiles", "Weights"):
+        monkeypatch.setattr(f"ti_core.reference.pack.{reader}", pytest.fail)
+    for command in that_open(copy, tiny_data, tiny_models["clean"])[:5]:
+        assert main(command) == 2, command
+        error = capsys.readouterr().err
+        assert error.startswith("trojaninterpret: Pack 'bars' cannot be used: ") and error.count("\n") == 1
+    assert record_of(copy) == before
+
+
+def test_a_sound_pack_of_a_stranger_is_renewed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pack", "renew", str(copy)]) == 0
+    assert "Nothing has changed" in capsys.readouterr().out
+
+
+def test_a_pack_that_changes_while_it_is_opened_is_refused(copy: Path) -> None:
+    pack = load_pack(copy)
+    record = record_of(copy)
+    (copy / "pack.json").write_text(json.dumps(record | {"data_set": "others"}))
+    assert "changed while it was opened" in refused(lambda: open_apart(pack))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x: x.reshape(3), "does not take the pack's images"),
+        (lambda x: torch.zeros(len(x), 3), "one score for each class"),
+        (lambda x: torch.full((len(x), 4), torch.nan), "not finite"),
+    ],
+)
+def test_a_network_that_is_none_of_these_images_is_refused(
+    answer: Callable[[torch.Tensor], torch.Tensor], words: str, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pack, "scores", lambda *_: answer)
+    assert words in refused(lambda: open_everything(copy))
 
 
 def test_a_sound_pack_is_verified_and_evaluated_in_the_worker(

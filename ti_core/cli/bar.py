@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ti_core.system.terminal import progress_bar, standard_error
 from ti_core.system.time_left import TimeLeft, duration
 from ti_core.text import shown
+
+if TYPE_CHECKING:
+    from ti_core.reference.pack import Pack
 
 
 class Bar:
@@ -35,6 +39,17 @@ class Bar:
 
     def close(self) -> None:
         self._bar.close()
+
+
+def opened(pack: Pack) -> Pack:
+    """The pack, after :func:`ti_core.worker.pack_jobs.open_apart` with a progress bar."""
+    from ti_core.worker.pack_jobs import open_apart
+
+    bar = Bar(pack.name)
+    try:
+        return open_apart(pack, bar)
+    finally:
+        bar.close()
 
 
 SETTLED = 3.0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def pack(options: argparse.Namespace) -> int:
     """``pack list``, ``info``, ``verify``, ``renew``, ``extend`` and ``build``."""
+    from ti_core.cli.bar import opened
     from ti_core.reference.pack import load_pack, pack_names
 
     if options.verb == "list":
@@ -40,14 +41,14 @@ def pack(options: argparse.Namespace) -> int:
     if options.verb == "renew":
         from ti_core.zoo.packs.build import renew_pack
 
-        stale = renew_pack(load_pack(options.name), options.jobs, options.engine)
+        stale = renew_pack(opened(load_pack(options.name)), options.jobs, options.engine)
         print(f"Computed anew: {', '.join(stale)}." if stale else "Nothing has changed since it was made.")
         return 0
     if options.verb == "extend":
         from ti_core.zoo.packs.extend import extend_pack
 
         rest = options.without, options.jobs, options.engine
-        _told(extend_pack(load_pack(options.name), options.zoo, options.out, *rest), options.out)
+        _told(extend_pack(opened(load_pack(options.name)), options.zoo, options.out, *rest), options.out)
         return 0
     _build(options)
     return 0

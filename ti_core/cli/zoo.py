@@ -130,9 +130,10 @@ def _bases_folder(options: argparse.Namespace) -> Path | None:
     from_pack, _, name = options.bases.partition("pack:")
     if from_pack or not name:
         return Path(options.bases)
+    from ti_core.cli.bar import opened
     from ti_core.reference.pack import load_pack
     from ti_core.zoo.packs.bases import write_bases
 
     folder: Path = options.out / f"bases-of-{name}"
-    write_bases(load_pack(name), folder)
+    write_bases(opened(load_pack(name)), folder)
     return folder

@@ -102,6 +102,17 @@ class TriggerRecord(Group):
     left: Pixels = 0
     seed: Seed = 0
 
+    def within(self, height: int, width: int) -> bool:
+        """Whether a patch has pixels, all of them within images of this size."""
+        if self.kind != "patch" or self.pattern == "stored":
+            return True
+        return (
+            self.height > 0
+            and self.top + self.height <= height
+            and self.width > 0
+            and self.left + self.width <= width
+        )
+
 
 class MemberRecord(Group):
     """One reference model."""
@@ -188,6 +199,9 @@ class PackRecord(Group):
             raise ValueError("two members have the same id")
         if any((m.target_class or 0) >= len(self.class_names) for m in self.members):
             raise ValueError("a member's target class is none of the classes")
+        _, height, width = self.input_shape
+        if any(not m.trigger.within(height, width) for m in self.members if m.trigger):
+            raise ValueError("a member's patch is not within the images")
         fitted = [m for m in self.members if not m.held_out]
         if len({m.label == "clean" for m in fitted}) != 2:
             raise ValueError("of the fitted members, some must be clean and some trojaned")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -157,7 +157,6 @@ class Pack:
         return self._files.baseline(len(self.members))
 
     def evidence_of(self, stream: str) -> dict[str, NDArray[np.float32]]:
-        """The baseline of one stream by array name."""
         if stream not in self.baseline:
             raise PackError(f"Pack {self.name!r} has no evidence of the stream {shown(stream)}.")
         return self.baseline[stream]
@@ -203,6 +202,16 @@ class Pack:
             return TriggerSpec(**member.trigger).render(self.input_shape)
         mask, pattern = self._files.trigger(member.id, self.input_shape)
         return Trigger(member.trigger["kind"], mask, pattern, float(member.trigger["alpha"]))
+
+    def stored_weights(self, member: Member) -> dict[str, torch.Tensor]:
+        """The member's tensors as they are stored, floating-point numbers in half precision."""
+        return self._weights.stored(member.id)
+
+    def stored_triggers(self, members: Collection[str]) -> dict[str, NDArray[Any]]:
+        """Masks and patterns in ``triggers.npz`` of the members with these ids, as they are stored."""
+        own = (m.trigger for m in self.members if m.id in members)
+        stored = any(trigger and trigger["pattern"] == STORED for trigger in own)
+        return self._files.stored_triggers(members) if stored else {}
 
     def performance(self, which: str) -> dict[str, Any]:
         """By kind of trigger, how well the detector "saliency" or "joint" does on held-out members."""

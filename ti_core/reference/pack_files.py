@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -109,6 +109,14 @@ class PackFiles:
 
         return self._of("triggers.npz", read)
 
+    def stored_triggers(self, members: Collection[str]) -> dict[str, NDArray[Any]]:
+        """The arrays of these members as they are stored, by ``<member id>/<array>``."""
+
+        def read(file: ArraysFile) -> dict[str, NDArray[Any]]:
+            return {name: file[name] for name in file.names if name.split("/")[0] in members}
+
+        return self._of("triggers.npz", read)
+
 
 class Weights:
     """The members' weights, a safetensors file whose header was checked.
@@ -166,6 +174,23 @@ class Weights:
             raise self._fault(f"the weights of {shown(member)} are damaged") from error
         network.load_state_dict({k: self._settled(v, member) for k, v in state.items()})
         return network
+
+    def stored(self, member: str) -> dict[str, torch.Tensor]:
+        """The tensors of that member as they are stored, by their names in its network.
+
+        Raises
+        ------
+        PackError : the file is damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        before = f"{member}/"
+        names = [name for name in self._tensors if name.startswith(before)]
+        try:
+            with safe_open(self._path, framework="pt") as zoo:
+                return {name.removeprefix(before): zoo.get_tensor(name) for name in names}
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise self._fault(f"the weights of {shown(member)} are damaged") from error
 
     def _compare(self, member: str, expected: Mapping[str, tuple[int, ...]]) -> None:
         """The tensors of a network that is not made yet: nothing is allocated for one that the file cannot hold."""

@@ -1,4 +1,4 @@
-"""Work on a pack that does not come with the program, seen from the command line: it opens only the pack's record."""
+"""Work on a pack that does not come with the program, seen from the process that asks: it opens the record only."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import PackError
+from ti_core.reference.known import is_known
 from ti_core.system.folders import default_folder
+from ti_core.system.progress import silent_stage
 from ti_core.worker import Event, Job, Limits
-from ti_core.worker.pack_tasks import EVALUATED, VERIFIED
+from ti_core.worker.pack_tasks import EVALUATED, OPENED, VERIFIED
 
 if TYPE_CHECKING:
     from ti_core.evaluation.measure import Measured, Measurement
@@ -19,6 +21,24 @@ if TYPE_CHECKING:
 LARGEST_RESULT = 20_000_000
 DAY = 24 * 3600
 Tell = Callable[[str, float], None]
+
+
+def open_apart(pack: Pack, tell: Tell = silent_stage) -> Pack:
+    """Open everything but the detectors of a pack in the worker, before this process opens it.
+
+    A pack that comes with the program is not opened.
+
+    Returns
+    -------
+    The pack. Each of its files is read only if it has the recorded digest, so it is the one that was opened.
+
+    Raises
+    ------
+    PackError : something in it cannot be used, or the process that opened it ended early.
+    """
+    if not is_known(pack):
+        _done(pack, "open pack", {"sha256": pack.sha256}, OPENED, tell, Limits())
+    return pack
 
 
 def verify_apart(pack: Pack, members: int | None, say: Callable[[str], None], tell: Tell) -> list[str]:

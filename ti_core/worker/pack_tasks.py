@@ -14,7 +14,25 @@ from ti_core.system.progress import StageProgress
 
 Partial = Callable[[str], None]
 
-VERIFIED, EVALUATED = "verified.json", "evaluated.json"
+OPENED, VERIFIED, EVALUATED = "opened.json", "verified.json", "evaluated.json"
+
+
+def open_pack(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+    """Open a whole pack (:func:`ti_core.reference.whole.open_whole`). Writes ``opened.json`` if it is sound.
+
+    The request: "pack" (folder), "sha256" (of its record).
+    """
+    from ti_core.errors import PackError
+    from ti_core.reference.pack import load_pack
+    from ti_core.reference.whole import open_whole
+    from ti_core.system.memory import keep_freed_memory
+
+    keep_freed_memory()
+    pack = load_pack(Path(request["pack"]))
+    if pack.sha256 != request["sha256"]:
+        raise PackError("Its record changed while it was opened; use it once it is complete.")
+    open_whole(pack, progress)
+    (folder / OPENED).write_text(json.dumps({"sha256": pack.sha256}), encoding="utf-8")
 
 
 def verify(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:

@@ -166,6 +166,7 @@ TASKS: dict[str, Task] = {
         inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening"), ("captum.attr",)
     ),
     "describe": Task(describe, ("ti_core.loading",)),
+    "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
     "verify pack": Task(pack_tasks.verify, ("torch", "ti_core.reference.verify")),
     "evaluate pack": Task(pack_tasks.evaluate, ("torch", "ti_core.evaluation.measure")),
 }

@@ -27,7 +27,6 @@ def write_bases(pack: Pack, out: Path) -> list[Recipe]:
     ------
     PackError : the pack has no such members, or does not say how they were trained.
     """
-    from safetensors import safe_open
     from safetensors.torch import save_file
 
     records = {record["id"]: record for record in pack.record["members"]}
@@ -41,19 +40,16 @@ def write_bases(pack: Pack, out: Path) -> list[Recipe]:
         raise PackError(f"Pack {pack.name!r} has no ordinary clean members.")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    with safe_open(pack.checked("zoo.safetensors"), framework="pt") as zoo:
-        for member in chosen.values():
-            base = _recipe(pack, records[member.id])
-            before = f"{member.id}/"
-            state = {k.removeprefix(before): zoo.get_tensor(k) for k in zoo.keys() if k.startswith(before)}  # noqa: SIM118
-            save_file(state, out / f"{base.id}.safetensors")
-            more = {
-                "clean_accuracy": member.clean_accuracy,
-                "attack_success": None,
-                "plan_digest": recipe_digest(base),
-            }
-            keep_record(base.as_dict() | more, out / f"{base.id}.json")
-            written.append(base)
+    for member in chosen.values():
+        base = _recipe(pack, records[member.id])
+        save_file(pack.stored_weights(member), out / f"{base.id}.safetensors")
+        more = {
+            "clean_accuracy": member.clean_accuracy,
+            "attack_success": None,
+            "plan_digest": recipe_digest(base),
+        }
+        keep_record(base.as_dict() | more, out / f"{base.id}.json")
+        written.append(base)
     return written
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import PackError
-from ti_core.reference.pack import STORED, Pack, load_pack
+from ti_core.reference.pack import Pack, load_pack
 from ti_core.reference.verify import stale_streams
 from ti_core.streams import make_streams
 from ti_core.streams.base import Array
@@ -59,7 +59,7 @@ def extend_pack(
     cleared(out)
     shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
     _write_weights(pack, members, zoo, added, out)
-    triggers = _kept_triggers(pack, {m["id"] for m in members}) | trigger_arrays(zoo, added)
+    triggers: dict[str, Any] = pack.stored_triggers({m["id"] for m in members}) | trigger_arrays(zoo, added)
     if triggers:
         np.savez_compressed(out / "triggers.npz", **triggers)
     record = dict(pack.record) | {
@@ -112,24 +112,12 @@ def _write_weights(
     out: Path,
 ) -> None:
     """Write ``zoo.safetensors``: the weights of the pack's ``members``, then those of the networks ``added``."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    old = load_file(pack.checked("zoo.safetensors"))
-    tensors = {f"{m['id']}/{k}": v for m in members for k, v in _own(old, m["id"]).items()}
+    kept = {m["id"] for m in members}
+    old = [m for m in pack.members if m.id in kept]
+    tensors = {f"{m.id}/{key}": value for m in old for key, value in pack.stored_weights(m).items()}
     for record in added:
         own = read_weights(zoo, record["id"])
         tensors |= {f"{record['id']}/{key}": value for key, value in own.items()}
     save_file(tensors, out / "zoo.safetensors")
-
-
-def _own(tensors: Mapping[str, Any], id: str) -> dict[str, Any]:
-    start = f"{id}/"
-    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-
-
-def _kept_triggers(pack: Pack, ids: Collection[str]) -> dict[str, Any]:
-    """Stored masks and patterns of those members."""
-    if not any(m.trigger and m.trigger["pattern"] == STORED for m in pack.members if m.id in ids):
-        return {}
-    with np.load(pack.checked("triggers.npz"), allow_pickle=False) as z:
-        return {key: z[key] for key in z.files if key.split("/")[0] in ids}
