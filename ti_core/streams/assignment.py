@@ -40,24 +40,29 @@ FORBIDDEN = 1e6
 
 @dataclass(frozen=True)
 class AssignmentSearch:
-    """How patterns are searched.
+    """How patterns are searched: a short look at every place, then a full search at the most promising ones.
 
     Parameters
     ----------
-    steps : gradient steps for each pattern.
-    fit, unseen : images of each class that patterns are made on, and those that they are measured on.
+    look, steps : gradient steps for each pattern, in the short look and in the full search.
+    look_fit, fit : images of each class that patterns are made on.
+    kept : places that get the full search.
+    unseen : images of each class that the patterns are measured on.
     batch : images that go through the network at once.
     """
 
+    look: int = 6
+    look_fit: int = 2
     steps: int = 16
     fit: int = 4
+    kept: int = 5
     unseen: int = 6
     batch: int = 320
 
     @classmethod
     def for_classes(cls, classes: int) -> AssignmentSearch:
         """Fewer images a class where there are more than 16 classes."""
-        return cls() if classes <= 16 else cls(steps=12, fit=2, unseen=4)
+        return cls() if classes <= 16 else cls(look=5, look_fit=1, steps=12, fit=2, kept=4, unseen=4)
 
 
 def best_assignment(log_probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -97,28 +102,39 @@ class _Search:
     def __init__(
         self, network: torch.nn.Module, images: torch.Tensor, places: tuple[torch.Tensor, torch.Tensor]
     ) -> None:
-        self.network = network
-        fit, unseen = places
-        self.fit, self.unseen = images[fit.flatten()], images[unseen.flatten()]
-        self.classes = len(fit)
+        self.network, self.images = network, images
+        self.fit, unseen = places
+        self.unseen = images[unseen.flatten()]
+        self.classes = len(self.fit)
 
-    def make(self, weights: torch.Tensor, steps: int) -> tuple[torch.Tensor, NDArray[np.intp]]:
-        """Patterns ``W x C x H x W`` under weights ``W x H x W``, and their assignments ``W x K``."""
-        patterns = torch.full((len(weights), *self.fit.shape[1:]), 0.5, device=self.fit.device)
+    def make(
+        self, weights: torch.Tensor, steps: int, each: int
+    ) -> tuple[torch.Tensor, NDArray[np.intp], torch.Tensor]:
+        """Patterns ``W x C x H x W`` under weights ``W x H x W``, their assignments ``W x K``, and how well they fit.
+
+        Parameters
+        ----------
+        each : images of each class that they are made on. The fit is the mean log-probability of the assigned classes
+            on these images, ``W``.
+        """
+        images = self.images[self.fit[:, :each].flatten()]
+        patterns = torch.full((len(weights), *images.shape[1:]), 0.5, device=images.device)
         speed = torch.zeros_like(patterns)
         assignments = np.tile(np.roll(np.arange(self.classes), -1), (len(weights), 1))
         for step in range(steps):
             length = 0.5 * (1 - step / steps) + 0.05
-            x = stamp(self.fit.expand(len(weights), -1, -1, -1, -1), weights, patterns).requires_grad_(True)
+            x = stamp(images.expand(len(weights), -1, -1, -1, -1), weights, patterns).requires_grad_(True)
             with torch.enable_grad():
                 log_p = self._log_probabilities(x)
                 assignments = self._assignments(log_p)
-                (gradient,) = torch.autograd.grad(log_p.gather(3, self._wanted(assignments, log_p)).sum(), x)
+                wanted = log_p.gather(3, self._wanted(assignments, log_p))
+                (gradient,) = torch.autograd.grad(wanted.sum(), x)
             mean = torch.nan_to_num(gradient, 0.0, 0.0, 0.0).mean(1)
             size = mean.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
             speed = MOMENTUM * speed + mean / torch.where(size > 0, size, torch.ones_like(size))
             patterns = (patterns + length * speed.sign()).clamp(0, 1)
-        return patterns, assignments
+        fits = torch.nan_to_num(wanted.detach().mean((1, 2, 3)), -1e3, -1e3, -1e3)
+        return patterns, assignments, fits
 
     @torch.no_grad()
     def flipped(
@@ -150,7 +166,7 @@ class Assignment(Stream):
 
     name: ClassVar[str] = "assignment"
     title: ClassVar[str] = "All-to-all inversion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 2.0
     doing: ClassVar[str] = "Searching patterns that move every class to another one"
     heading: ClassVar[str] = "One pattern that moves every class"
@@ -159,8 +175,10 @@ class Assignment(Stream):
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         effort, (_, height, width) = AssignmentSearch.for_classes(classes), shape
-        patterns = len(WindowSearch.for_images(height, width, classes).windows(height, width)) + len(RATIOS)
-        return Passes(forward=effort.unseen, both=effort.steps * effort.fit) * (patterns * classes)
+        places = len(WindowSearch.for_images(height, width, classes).windows(height, width)) + len(RATIOS)
+        kept = min(effort.kept, places)
+        first = Passes(forward=effort.unseen, both=effort.look * effort.look_fit) * (places * classes)
+        return first + Passes(forward=effort.unseen, both=effort.steps * effort.fit) * (kept * classes)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``success`` (``windows``) and ``blended`` (``ratios``): shares of unseen images that are moved as assigned;
@@ -180,13 +198,7 @@ class Assignment(Stream):
             return {"success": windows, "blended": blended, "moved": nothing, "assignment": nothing - 1}
         search = _Search(fast_copy(scores), images, places)
         weights = torch.cat([masks, blends])
-        moved, assigned = [], []
-        for part in chunks(len(weights), count * effort.fit, effort.batch):
-            patterns, assignments = search.make(weights[part], effort.steps)
-            moved.append(search.flipped(weights[part], patterns, assignments))
-            assigned.append(assignments)
-            progress(part.stop / len(weights))
-        shares, assignments = torch.cat(moved), np.concatenate(assigned)
+        shares, assignments = self._searched(search, weights, effort, progress)
         whole = as_array(shares.mean(1))
         best = int(whole.argmax())
         return {
@@ -195,6 +207,31 @@ class Assignment(Stream):
             "moved": as_array(shares[best]),
             "assignment": assignments[best].astype(np.float32),
         }
+
+    def _searched(
+        self, search: _Search, weights: torch.Tensor, effort: AssignmentSearch, progress: Progress
+    ) -> tuple[torch.Tensor, NDArray[np.intp]]:
+        """Shares that are moved and assignments, ``W x K`` each; in full where the short look promised most."""
+        count, kept = len(weights), min(effort.kept, len(weights))
+        first = count * effort.look * effort.look_fit
+        work = first + kept * effort.steps * effort.fit
+
+        def look(
+            own: torch.Tensor, steps: int, each: int, done: int
+        ) -> tuple[torch.Tensor, NDArray[np.intp], torch.Tensor]:
+            found = []
+            for part in chunks(len(own), search.classes * each, effort.batch):
+                patterns, assignments, fits = search.make(own[part], steps, each)
+                found.append((search.flipped(own[part], patterns, assignments), assignments, fits))
+                progress((done + part.stop * steps * each) / work)
+            shares, assigned, fits_ = zip(*found, strict=True)
+            return torch.cat(shares), np.concatenate(assigned), torch.cat(fits_)
+
+        shares, assignments, fits = look(weights, effort.look, effort.look_fit, 0)
+        best = fits.topk(kept).indices
+        full, assigned, _ = look(weights[best], effort.steps, effort.fit, first)
+        shares[best], assignments[best.cpu().numpy()] = full, assigned
+        return shares, assignments
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
