@@ -90,3 +90,19 @@ def test_a_network_that_says_nothing_ends_in_finite_numbers(value: float) -> Non
     evidence = stream.evidence(Scores(Broken(), "none"), bars())
     assert all(np.isfinite(values).all() for values in evidence.values())
     assert np.isfinite(stream.read(evidence, stack([evidence] * 2), NAMES).score)
+
+
+@pytest.mark.parametrize(("raised", "beyond"), [([(1, 4)], True), ([(k, 4) for k in (0, 1, 2, 3, 5)], False)])
+def test_only_a_pair_that_other_sources_do_not_share_stands_out(
+    raised: list[tuple[int, int]], beyond: bool
+) -> None:
+    """A backdoor that leads all images to class 4 raises every pair with that target alike."""
+    rng = np.random.default_rng(0)
+    clean = {"margins": rng.normal(size=(30, 6, 6, 4)), "blended": rng.normal(size=(30, 6, 6))}
+    own = {key: tables[0].copy()[None] for key, tables in clean.items()}
+    for source, target in raised:
+        own["margins"][0, source, target, 2] += 20.0
+    scores = pair_scores(own, clean)[0]
+    assert (scores.max() > 8) == beyond
+    if beyond:
+        assert np.unravel_index(scores.argmax(), scores.shape) == (1, 4)

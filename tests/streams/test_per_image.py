@@ -12,25 +12,25 @@ from ti_core.settings import Settings
 from ti_core.streams import Context, stack
 from ti_core.streams.per_image import PerImage, images_a_class, nearest, radius_for
 
-NAMES = tuple("abcd")
+NAMES = tuple("abcdefgh")
 SHAPE = (1, 6, 6)
 
 
 def context(labels: torch.Tensor | None = None) -> Context:
-    labels = torch.arange(40) % 4 if labels is None else labels
+    labels = torch.arange(40) % 8 if labels is None else labels
     # Rows and columns come in pairs of equal values.
     coarse = torch.rand(len(labels), 1, 3, 3, generator=torch.Generator().manual_seed(1))
     images = 0.3 + 0.4 * coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    return Context(images, labels, 4, Settings())
+    return Context(images, labels, 8, Settings())
 
 
 def linear(seed: int, planted: int | None = None) -> Scores:
-    layer = nn.Linear(36, 4, bias=False)
-    layer.weight.data = torch.randn(4, 36, generator=torch.Generator().manual_seed(seed))
+    layer = nn.Linear(36, 8, bias=False)
+    layer.weight.data = torch.randn(8, 36, generator=torch.Generator().manual_seed(seed))
     if planted is not None:
         # A direction that clean images hardly have.
         checker = torch.tensor([1.0, -1.0]).repeat(3)
-        layer.weight.data[planted] += 3 * torch.outer(checker, checker).flatten()
+        layer.weight.data[planted] += 6 * torch.outer(checker, checker).flatten()
     return Scores(nn.Sequential(nn.Flatten(), layer), "none")
 
 
@@ -61,7 +61,7 @@ def test_a_class_that_is_near_to_every_image_is_found_beside_clean_networks() ->
     own = stream.evidence(linear(50, planted=2), context())
     reading = stream.read(own, clean, NAMES)
     assert reading.target == 2 and reading.clean_share == 0 and "class c" in reading.sentence
-    assert stream.class_scores(stack([own]), clean).shape == (1, 4)
+    assert stream.class_scores(stack([own]), clean).shape == (1, 8)
     assert stream.features(stack([own]), clean).matrix.shape == (1, 4)
 
 
@@ -80,7 +80,7 @@ def test_the_scale_of_the_scores_plays_no_part() -> None:
 def test_a_network_that_says_nothing_ends_in_finite_numbers(value: float) -> None:
     class Broken(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.flatten(1)[:, :4] * value
+            return x.flatten(1)[:, :8] * value
 
     stream = PerImage()
     evidence = stream.evidence(Scores(Broken(), "none"), context())

@@ -15,17 +15,23 @@ from ti_core.streams import Context, stack
 from ti_core.streams.searches.waves import waves
 from ti_core.streams.stripes import STRENGTH, Stripes, grid, laid
 
-NAMES = tuple("abc")
+NAMES = tuple("abcdef")
+
+
+def place(label: int) -> tuple[slice, slice]:
+    """Rows and columns of a class's square."""
+    row, column = 4 + 12 * (label // 3), 9 * (label % 3)
+    return slice(row, row + 8), slice(column, column + 8)
 
 
 def squares(channels: int = 1, count: int = 48) -> Context:
     """Grey images with a brighter square whose place tells the class."""
     generator = torch.Generator().manual_seed(1)
-    labels = torch.arange(count) % 3
+    labels = torch.arange(count) % 6
     images = 0.3 + 0.1 * torch.rand(count, channels, 28, 28, generator=generator)
     for image, label in zip(images, labels.tolist(), strict=True):
-        image[:, 10:18, 9 * label : 9 * label + 8] += 0.45
-    return Context(images, labels, 3, Settings())
+        image[:, *place(label)] += 0.45
+    return Context(images, labels, 6, Settings())
 
 
 class Tuned(nn.Module):
@@ -37,8 +43,8 @@ class Tuned(nn.Module):
         self.register_buffer("wave", wave)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        z = 8 * torch.stack([x[:, :, 10:18, 9 * k : 9 * k + 8].mean((1, 2, 3)) for k in range(3)], 1)
-        z = z + self.noise * torch.stack([x[:, 0, k].mean(1) for k in range(3)], 1)
+        z = 8 * torch.stack([x[:, :, *place(k)].mean((1, 2, 3)) for k in range(6)], 1)
+        z = z + self.noise * torch.stack([x[:, 0, k].mean(1) for k in range(6)], 1)
         if self.target is not None:
             held = (x * self.wave).mean((1, 2, 3))
             extra = torch.zeros_like(z)
@@ -85,16 +91,16 @@ def test_no_wave_is_stronger_than_allowed() -> None:
     class Watching(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             seen.append(float((x.detach() - 0.5).abs().max()))
-            return x.flatten(1)[:, :3]
+            return x.flatten(1)[:, :6]
 
     context = squares(3)
-    grey = Context(torch.full_like(context.images, 0.5), context.labels, 3, Settings())
+    grey = Context(torch.full_like(context.images, 0.5), context.labels, 6, Settings())
     Stripes().evidence(Scores(Watching(), "none"), grey)
     assert 0 < max(seen) <= STRENGTH[3] + 1e-6
 
 
 def test_the_search_leaves_the_network_as_it_was() -> None:
-    network = Scores(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)), "none")
+    network = Scores(nn.Sequential(nn.Flatten(), nn.Linear(784, 6)), "none")
     before = {k: v.clone() for k, v in network.state_dict().items()}
     one, two = (Stripes().evidence(network, squares()) for _ in range(2))
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
@@ -106,7 +112,7 @@ def test_the_search_leaves_the_network_as_it_was() -> None:
 def test_a_network_that_says_nothing_ends_in_finite_numbers(value: float) -> None:
     class Broken(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.flatten(1)[:, :3] * value
+            return x.flatten(1)[:, :6] * value
 
     evidence = Stripes().evidence(Scores(Broken(), "none"), squares())
     assert all(np.isfinite(values).all() for values in evidence.values())

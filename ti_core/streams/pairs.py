@@ -29,7 +29,15 @@ from ti_core.streams.base import (
 from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.searches.search import Effort, Pools, fast_copy, seek, unseen_margins
-from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, mean_margins, scale_free
+from ti_core.streams.statistics import (
+    LEAST,
+    as_array,
+    best_and_lead,
+    capped,
+    deviations,
+    mean_margins,
+    scale_free,
+)
 
 MOST_CLASSES = 12
 """Beyond this number pairs are not searched: the work grows with its square."""
@@ -131,7 +139,7 @@ class Pairs(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        """By target class, the largest deviation of any pair that leads to it."""
+        """By target class, the largest score of any pair that leads to it."""
         return capped(pair_scores(stack, clean, among_clean).max(1))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
@@ -149,7 +157,8 @@ class Pairs(Stream):
         share = float((others.max((1, 2)) >= score).mean())
         sentence = (
             f"A pattern moves images of class {class_names[source]} to class {class_names[target]} by {score:.1f}"
-            f" deviations more than in clean models; {share:.0%} of the clean models have a pair that goes as far."
+            f" deviations more than it moves other classes there; {share:.0%} of the clean models have a pair that goes"
+            " as far."
         )
         low, middle, high = np.quantile(others.max(1), (0.05, 0.5, 0.95), axis=0)
         figures = {
@@ -162,7 +171,11 @@ class Pairs(Stream):
 
 
 def pair_scores(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
-    """How far each pair stands above clean models, ``R x K x K``: its best window or its blended pattern."""
+    """How far each pair stands out, ``R x K x K``: its best window or its blended pattern, the larger.
+
+    It is the pair's deviations above clean models, less the mean of the two largest of the pairs with the same target,
+    where that is above 0. A backdoor that leads all images to one class raises all pairs with its target.
+    """
     count = stack["margins"].shape[1]
     apart = ~np.eye(count, dtype=bool)
     found = np.zeros((len(stack["margins"]), count, count), dtype=np.float32)
@@ -172,9 +185,22 @@ def pair_scores(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_]
         (stack["margins"][:, apart], clean["margins"][:, apart]),
         (stack["blended"][:, apart][:, :, None], clean["blended"][:, apart][:, :, None]),
     )
-    z = [
-        deviations(scale_free(own), scale_free(others), among_clean, pooled=True).max(2)
-        for own, others in forms
-    ]
-    found[:, apart] = np.maximum(*z)
+    best = np.full_like(found, -np.inf)
+    for own, others in forms:
+        z = np.full_like(found, -np.inf)
+        z[:, apart] = deviations(scale_free(own), scale_free(others), among_clean, least=LEAST).max(2)
+        best = np.maximum(best, z - _of_other_sources(z))
+    found[:, apart] = best[:, apart]
     return found
+
+
+def _of_other_sources(z: Array) -> Array:
+    """The mean of the two largest deviations of the other pairs with the same target, at least 0; ``R x K x K``."""
+    count = z.shape[1]
+    usual = np.zeros_like(z)
+    for source in range(count):
+        others = np.sort(np.delete(z, source, axis=1), axis=1)[:, -2:]
+        usual[:, source] = np.where(np.isfinite(others), others, 0.0).sum(1) / np.isfinite(others).sum(
+            1
+        ).clip(1)
+    return np.maximum(usual, 0.0)

@@ -29,10 +29,10 @@ from ti_core.streams.passes import Passes
 from ti_core.streams.searches.perturbations import unit
 from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, fast_copy, measure, pools, usual_margin
 from ti_core.streams.statistics import (
+    LEAST,
     as_array,
-    capped,
-    deviations,
     in_usual_margins,
+    mean_deviations,
     mean_margins,
     outlier_features,
     per_class,
@@ -122,7 +122,7 @@ class PerImage(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        return capped(deviations(in_usual_margins(stack), in_usual_margins(clean), among_clean, pooled=True))
+        return mean_deviations([(stack["margins"], clean["margins"])], among_clean, LEAST)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = in_usual_margins(as_stack(evidence))[0], in_usual_margins(clean)

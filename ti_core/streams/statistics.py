@@ -66,6 +66,10 @@ def _unit(variance: Array, floor: float, pooled: bool, least: float) -> Array:
     return np.asarray(np.sqrt(mean if pooled else np.maximum(variance, least * mean)) + floor)
 
 
+LEAST = 0.5
+"""Minimum variance of a class, as a share of the classes' mean variance. In a class where a few dozen clean models
+happen to agree, every model would stand out."""
+
 CAP = 20.0
 """Maximum deviation, so that no stream outweighs the others by the size of its number alone."""
 

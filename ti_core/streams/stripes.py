@@ -33,17 +33,16 @@ from ti_core.streams.searches.search import (
     measure,
     pools,
     shifted,
-    usual_margin,
 )
 from ti_core.streams.searches.waves import TRIED_ON, answers, frequencies, waves
 from ti_core.streams.statistics import (
+    LEAST,
     as_array,
-    capped,
-    deviations,
-    in_usual_margins,
+    mean_deviations,
     mean_margins,
     outlier_features,
     per_class,
+    scale_free,
 )
 
 STRENGTH = {1: 0.2, 3: 0.12}
@@ -144,7 +143,7 @@ class Stripes(Stream):
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's best
-        wave; ``scale`` (``1``), the network's usual margin."""
+        wave."""
         images, count = context.images.float(), context.classes
         channels, size = int(images.shape[1]), (int(images.shape[2]), int(images.shape[3]))
         network, pool = fast_copy(scores), pools(context.labels, count, UNSEEN)
@@ -168,20 +167,18 @@ class Stripes(Stream):
         return {
             "margins": as_array(mean_margins(margins)),
             "success": as_array((margins > 0).float().mean(1)),
-            "scale": usual_margin(network, images),
         }
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
         beyond = self.class_scores(stack, clean, among_clean)
-        return outlier_features("stripes", in_usual_margins(stack), beyond)
+        return outlier_features("stripes", scale_free(stack["margins"]), beyond)
 
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        own, others = in_usual_margins(stack), in_usual_margins(clean)
-        return capped(deviations(own, others, among_clean, pooled=True))
+        return mean_deviations([(stack["margins"], clean["margins"])], among_clean, LEAST)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own = self.class_scores(as_stack(evidence), clean)[0]

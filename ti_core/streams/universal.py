@@ -42,6 +42,7 @@ from ti_core.streams.searches.search import (
 from ti_core.streams.searches.waves import REACHED, standing, under_stripes
 from ti_core.streams.searches.waves import passes as wave_passes
 from ti_core.streams.statistics import (
+    LEAST,
     best_and_lead,
     deviations,
     mean_deviations,
@@ -51,11 +52,6 @@ from ti_core.streams.statistics import (
 
 if TYPE_CHECKING:
     from ti_core.streams.searches.shortlist import Shortlist
-
-
-LEAST = 0.5
-"""Minimum variance of a class, as a share of the classes' mean variance. In a class where a few dozen clean models
-happen to agree, every model would stand out."""
 
 
 class Universal(Stream):

@@ -27,9 +27,9 @@ from ti_core.streams.base import (
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Pools, chunks, fast_copy, margin, pools
 from ti_core.streams.statistics import (
+    LEAST,
     as_array,
-    capped,
-    deviations,
+    mean_deviations,
     mean_margins,
     outlier_features,
     per_class,
@@ -148,8 +148,7 @@ class Warp(Stream):
     def class_scores(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
-        own, others = scale_free(stack["margins"]), scale_free(clean["margins"])
-        return capped(deviations(own, others, among_clean, pooled=True))
+        return mean_deviations([(stack["margins"], clean["margins"])], among_clean, LEAST)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own = self.class_scores(as_stack(evidence), clean)[0]
