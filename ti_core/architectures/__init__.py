@@ -14,6 +14,7 @@ from ti_core.architectures.preact_resnet import PreActResNet
 from ti_core.architectures.resnet import CifarResNet, ResNet
 from ti_core.architectures.resnet_small import SmallResNet
 from ti_core.architectures.simple_vit import SimpleViT
+from ti_core.architectures.torchvision_names import TORCHVISION_NAMES
 from ti_core.architectures.vgg import VGG
 from ti_core.architectures.wide_resnet import WideResNet
 
@@ -33,6 +34,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
         VGG,
         MobileNetV2,
         CifarMobileNetV2,
+        *TORCHVISION_NAMES,
     )
 }
 

@@ -29,6 +29,8 @@ class Architecture(nn.Module):
     name: ClassVar[str]
     VARIANTS: ClassVar[tuple[Options, ...]] = ({},)
     """Options that the shapes do not show (activation, pooling). The usual choice comes first."""
+    side: int = 0
+    """Side of the images, where the network takes one size only; otherwise 0."""
 
     @classmethod
     def infer(cls, shapes: Shapes) -> Options | None:

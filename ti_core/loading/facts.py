@@ -47,7 +47,7 @@ def facts_of(module: nn.Module) -> tuple[int | None, tuple[int, int, int] | None
     found: list[tuple[int, int, int]] = []
     classes: int | None = None
     for c in channels:
-        sides = list(_SIDES)
+        sides = [module.side] if isinstance(module, Architecture) and module.side else list(_SIDES)
         if conv is None and linear is not None:
             sides.insert(0, math.isqrt(linear.in_features // c))
         for side in dict.fromkeys(sides):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,7 @@ def _choose(state: State, fitting: list[tuple[str, Options]], hint: Mapping[str,
         for variant in ARCHITECTURES[name].VARIANTS
     ]
     choices.sort(key=lambda choice: not _hinted(choice[0], choice[2], hint))
-    converted = converted_state(state)
+    converted = converted_state(state, _tables(*fitting[0]))
     several = len(fitting) > 1
     (name, options, _), others = choices[0], choices[1:]
     return Matched(
@@ -193,10 +193,22 @@ def _factory(cls: type[Architecture], options: Options, state: State) -> Callabl
     return lambda: assemble(cls, options, {key: value.clone() for key, value in state.items()})
 
 
-def converted_state(state: State) -> State:
-    """The tensors converted for computation; see :mod:`ti_core.loading.weights`."""
+def _tables(name: str, options: Options) -> frozenset[str]:
+    """Names of an architecture's buffers that hold whole numbers, such as tables of positions."""
+    with torch.device("meta"):
+        net = ARCHITECTURES[name](**options)
+    return frozenset(key for key, value in net.state_dict().items() if not value.is_floating_point())
+
+
+def converted_state(state: State, tables: Collection[str] = ()) -> State:
+    """The tensors converted for computation; see :mod:`ti_core.loading.weights`.
+
+    Parameters
+    ----------
+    tables : names of the tensors that hold whole numbers, beside the batch counters.
+    """
     return {
-        key: as_buffer(value, key) if key.endswith(_OPTIONAL) else as_weight(value, key)
+        key: as_buffer(value, key) if key.endswith(_OPTIONAL) or key in tables else as_weight(value, key)
         for key, value in state.items()
     }
 
