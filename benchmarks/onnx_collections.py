@@ -43,22 +43,22 @@ TIMM = """
 vit_tiny_patch16_224 deit_tiny_patch16_224 convit_tiny:224 xcit_nano_12_p16_224:224 levit_128s:224
 swin_tiny_patch4_window7_224:224 botnet26t_256:256 efficientnet_lite0 nf_resnet26 nf_regnet_b0 eca_nfnet_l0
 mixer_s32_224:224 convnext_atto convnextv2_atto resnetv2_18 resnetv2_50x1_bit legacy_seresnet18 ecaresnet26t
-gcresnet33ts skresnet18 resnest14d res2net50_26w_4s dla34 dla46_c hrnet_w18_small ese_vovnet19b_dw cspresnet50
-cs3darknet_s regnetz_b16 mobilenetv1_100 mobilenetv3_small_050 mobilenetv4_conv_small fbnetc_100 fbnetv3_b
-mixnet_s lcnet_050 tinynet_e ghostnet_050 ghostnetv2_100 tf_efficientnet_b0 tf_efficientnetv2_b0 hardcorenas_a
-rexnet_100 repvgg_a0 repghostnet_050 mobileone_s0 fastvit_t8:128 edgenext_xx_small mobilevit_xxs:128
-mobilevitv2_050:128 convmixer_768_32 coat_lite_tiny:224 coatnet_nano_rw_224:224 crossvit_tiny_240:240
-cait_xxs24_224:224 deit3_small_patch16_224 vit_relpos_small_patch16_224:224 eva02_tiny_patch14_224:224
-flexivit_small:240 gmlp_ti16_224:224 resmlp_12_224:224 efficientformer_l1:224 efficientformerv2_s0:224
-efficientvit_b0 efficientvit_m0:224 poolformer_s12 poolformerv2_s12 caformer_s18 convformer_s18 pvt_v2_b0
-twins_svt_small:224 pit_ti_224:224 tnt_s_patch16_224:224 visformer_tiny:224 swin_s3_tiny_224:224
-swinv2_cr_tiny_ns_224:224 swinv2_tiny_window8_256:256 maxvit_pico_rw_256:256 maxxvitv2_nano_rw_256:256
-nest_tiny:224 volo_d1_224:224 focalnet_tiny_srf:224 davit_tiny:224 gcvit_xxtiny:224 inception_next_tiny
-hgnet_tiny hgnetv2_b0 starnet_s1 rdnet_tiny mambaout_femto repvit_m1 shvit_s1 swiftformer_xs:224
-tiny_vit_5m_224:224 hiera_tiny_224:224 vitamin_small_224:224 lambda_resnet26t:256 halonet26t:256
-sebotnet33ts_256:256 bat_resnext26ts:256 gernet_s xception41:128 xception65p:128 dpn68 densenet121 darknet53
-spnasnet_100 semnasnet_075 tresnet_m pvt_v2_b1 sequencer2d_s:224 mobilenetv4_hybrid_medium:128 resnet26d
-seresnext26d_32x4d levit_conv_128s:224 vit_small_patch32_224 efficientnet_es vovnet39a selecsls42b
+gcresnet33ts skresnet18 resnest14d dla34 dla46_c lcnet_050 tinynet_e mobilenetv1_100 mobilenetv3_small_050
+repvgg_a0 mobilenetv4_conv_small ese_vovnet19b_dw cs3darknet_s gernet_s spnasnet_100 starnet_s1 hgnetv2_b0
+vit_small_patch32_224 resnet26d efficientvit_b0 ghostnet_050 repghostnet_050 fbnetc_100 semnasnet_075
+hardcorenas_a efficientnet_es repvit_m1 poolformer_s12 mobileone_s0 darknet53 cspresnet50 rexnet_100
+tf_efficientnet_b0 tf_efficientnetv2_b0 poolformerv2_s12 convmixer_768_32 hgnet_tiny mambaout_femto shvit_s1
+visformer_tiny:224 pit_ti_224:224 mobilevit_xxs:128 mobilevitv2_050:128 edgenext_xx_small regnetz_b16
+selecsls42b vovnet39a inception_next_tiny pvt_v2_b0 resmlp_12_224:224 efficientvit_m0:224 mixnet_s fbnetv3_b
+dpn68 xception41:128 xception65p:128 tresnet_m res2net50_26w_4s hrnet_w18_small ghostnetv2_100 fastvit_t8:128
+coat_lite_tiny:224 coatnet_nano_rw_224:224 crossvit_tiny_240:240 cait_xxs24_224:224 deit3_small_patch16_224
+vit_relpos_small_patch16_224:224 eva02_tiny_patch14_224:224 flexivit_small:240 gmlp_ti16_224:224
+efficientformer_l1:224 efficientformerv2_s0:224 caformer_s18 convformer_s18 twins_svt_small:224
+tnt_s_patch16_224:224 swin_s3_tiny_224:224 swinv2_cr_tiny_ns_224:224 swinv2_tiny_window8_256:256
+maxvit_pico_rw_256:256 maxxvitv2_nano_rw_256:256 nest_tiny:224 volo_d1_224:224 focalnet_tiny_srf:224
+davit_tiny:224 gcvit_xxtiny:224 rdnet_tiny swiftformer_xs:224 tiny_vit_5m_224:224 hiera_tiny_224:224
+vitamin_small_224:224 lambda_resnet26t:256 halonet26t:256 sebotnet33ts_256:256 bat_resnext26ts:256 densenet121
+pvt_v2_b1 sequencer2d_s:224 mobilenetv4_hybrid_medium:128 seresnext26d_32x4d levit_conv_128s:224
 """
 
 

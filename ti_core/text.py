@@ -9,8 +9,13 @@ Three functions make untrusted text safe to show. They differ in what they put f
 
 from __future__ import annotations
 
+import json
+import shlex
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import PurePath
 
 
 def shown(text: str, limit: int = 100) -> str:
@@ -50,18 +55,69 @@ def few(names: Iterable[str], limit: int = 3) -> str:
     return text if len(listed) <= limit else f"{text} and {len(listed) - limit} more"
 
 
-EXPORT_TO_ONNX = (
-    'torch.onnx.export(model.eval(), torch.rand(1, C, H, W), "model.onnx", dynamo=True, external_data=False)'
-)
-SAVE_STATE_DICT = 'torch.save(model.state_dict(), "model.pt")'
 COMMAND = "    "
 """Beginning of a line of a message that holds a command to copy, and no prose."""
+_FILE: ContextVar[str] = ContextVar("file", default="model")
+
+
+@contextmanager
+def about_file(name: str) -> Iterator[None]:
+    """Messages that are made inside name this file in the commands that they give."""
+    token = _FILE.set(shown(name, 300))
+    try:
+        yield
+    finally:
+        _FILE.reset(token)
+
+
+def this_file() -> str:
+    """Name of the file that is being opened, fit to show; "model" where none is."""
+    return _FILE.get()
+
+
+def quoted(text: str) -> str:
+    """The text as a string of Python, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def export_to_onnx(channels: int | str = "C") -> str:
+    """The line of Python that exports ``model`` to ONNX, named as this file is."""
+    onnx = quoted(f"{PurePath(this_file()).stem}.onnx")
+    return f"torch.onnx.export(model.eval(), torch.rand(1, {channels}, H, W), {onnx}, dynamo=True, external_data=False)"
+
+
+def save_state_dict() -> str:
+    """The line of Python that saves the weights of ``model`` beside this file."""
+    name = PurePath(this_file())
+    return (
+        f"torch.save(model.state_dict(), {quoted(f'{name.stem}-weights.pt' if name.suffix else 'model.pt')})"
+    )
 
 
 def ways_out() -> str:
     """What the owner of a refused model can do instead, with commands to copy on lines of their own."""
     return (
         "Where the model can be trusted to run, export it to ONNX, with the channels C, the height H and the width W of"
-        f" its images:\n{COMMAND}{EXPORT_TO_ONNX}\n"
-        f"Or, for a network of a registered architecture, save its state dict:\n{COMMAND}{SAVE_STATE_DICT}"
+        f" its images:\n{COMMAND}{export_to_onnx()}\n"
+        f"Or, for a network of a registered architecture, save its state dict:\n{COMMAND}{save_state_dict()}"
+    )
+
+
+def ways_without_architecture(channels: int | str) -> str:
+    """What the owner of a state dict of an unknown network can do, and who cannot run the author's code.
+
+    Parameters
+    ----------
+    channels : of the network's images, or "C" if they are unknown.
+    """
+    name = this_file()
+    load = f"model.load_state_dict(torch.load({quoted(name)})); "
+    if name.lower().endswith(".safetensors"):
+        load = f"safetensors.torch.load_model(model, {quoted(name)}); "
+    sketch = shlex.join(["python", "-m", "ti_core", "inspect", name, "--architecture", "net.sketch"])
+    return (
+        "Where the author's code can be trusted to run, export its network to ONNX, with the height H and the width W"
+        f" of its images:\n{COMMAND}{load}{export_to_onnx(channels)}\n"
+        "If you cannot run the author's code, write the layers into a sketch, as docs/how-to-open-my-model.md, section"
+        f" on sketches, says:\n{COMMAND}{sketch}"
     )

@@ -20,7 +20,7 @@ from tests.app.conftest import Worker
 from tests.app.waiting import until
 from ti_core.results.case import Case
 from ti_core.settings import Settings
-from ti_core.text import EXPORT_TO_ONNX, SAVE_STATE_DICT, ways_out
+from ti_core.text import export_to_onnx, save_state_dict, ways_out
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,7 +146,7 @@ def test_the_boxes_of_a_refusal_hold_commands_and_no_prose(dashboard: Worker, na
     else:
         app.selectbox(key="compare.left").set_value("sample:bars:patch").run()
     app = settled(app, dashboard)
-    assert [c.value for c in app.code] == [EXPORT_TO_ONNX, SAVE_STATE_DICT]
+    assert [c.value for c in app.code] == [export_to_onnx(), save_state_dict()]
     for code in app.code:
         ast.parse(code.value)
     prose = "\n".join(m.value for m in app.markdown)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.foreign.refusals import refuse_folder
 from ti_core.loading.limits import LIMITS, check_weight_bytes
 from ti_core.loading.model_file import ModelFile
 from ti_core.system.plain_files import hash_plain
@@ -53,6 +54,7 @@ def digest_of_all(paths: Sequence[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in paths[:1]:
+        refuse_folder(path)
         hash_plain(digest, path, LIMITS.file_bytes, ModelFileError, RefusedFileError)
     _add_weights(digest, paths[1:])
     return digest.hexdigest()

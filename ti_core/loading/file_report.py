@@ -20,7 +20,7 @@ from ti_core.loading.pickles.torch_file import examine
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import read_header
 from ti_core.loading.sniff import FileFormat, holds_archive, looks_like_pickle, sniff
-from ti_core.text import shown
+from ti_core.text import about_file, shown
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FileReport:
 
     def sentences(self) -> list[str]:
         """The report in sentences. The verdict comes last."""
-        article = "an" if self.format[0] in "aeiou" else "a"
+        article = "an" if self.format[0].lower() in "aeiou" else "a"
         lines = [
             f"{shown(self.file)} is {article} {self.format} of {_bytes(self.size)}, SHA-256 {self.sha256}."
         ]
@@ -140,7 +140,8 @@ def describe_file(path: str | Path, companions: Sequence[str | Path] = ()) -> Fi
 def describe(file: ModelFile, companions: Sequence[str | Path] = ()) -> FileReport:
     """Report on a model file that has been read; the arguments are those of :func:`describe_file`."""
     kind = sniff(file.content, file.path.name)
-    content = _content(kind, file.content, file.path, [Path(other) for other in companions])
+    with about_file(file.path.name):
+        content = _content(kind, file.content, file.path, [Path(other) for other in companions])
     return FileReport(file.path.name, kind.value, file.sha256, len(file.content), **content)
 
 
@@ -154,8 +155,7 @@ def _content(kind: FileFormat, data: bytes, path: Path, companions: list[Path]) 
             return _graph(data, path, companions)
     except ModelFileError as error:
         return {"findings": (_finding(error),), **_inside(data)}
-    refusal = REFUSED_FORMATS[kind]
-    return {"findings": (Finding(refusal.severity, refusal.sentence),), **_inside(data)}
+    return {"findings": (REFUSED_FORMATS[kind].finding(data),), **_inside(data)}
 
 
 def _graph(data: bytes, path: Path, companions: list[Path]) -> dict[str, Any]:

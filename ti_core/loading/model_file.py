@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.loading.foreign.refusals import refuse_folder
 from ti_core.loading.limits import LIMITS
 from ti_core.system.plain_files import read_plain
 
@@ -28,6 +29,7 @@ def read_model_file(path: Path) -> ModelFile:
     ModelFileError : the file cannot be read.
     RefusedFileError : ``path`` is no plain file, or the file exceeds the limit.
     """
+    refuse_folder(path)
     content = read_file(path)
     return ModelFile(path, content, hashlib.sha256(content).hexdigest())
 

@@ -24,6 +24,7 @@ from ti_core.loading.state_dict import tensors_of, unwrapped
 from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
+from ti_core.text import about_file
 
 
 def open_model(
@@ -33,7 +34,8 @@ def open_model(
     sketch: str | None = None,
 ) -> Model:
     """Open a file that has already been read. Otherwise the same as :func:`ti_core.loading.load_model`."""
-    model = _opened(file, architecture, companions, sketch)
+    with about_file(file.path.name):
+        model = _opened(file, architecture, companions, sketch)
     if sketch is not None and not model.sketch:
         raise SketchError(
             f"A sketch is for a state dict, whose layers it names; this file is of the kind {model.format} and says"
@@ -52,7 +54,7 @@ def _opened(
 
         return open_onnx(file, companions)
     if kind in REFUSED_FORMATS:
-        raise REFUSED_FORMATS[kind].error()
+        raise REFUSED_FORMATS[kind].error(data)
     if kind is FileFormat.SAFETENSORS:
         header = read_header(data)
         hint = hint_of(header.metadata)

@@ -6,7 +6,17 @@ import enum
 import io
 import struct
 import zipfile
+from collections.abc import Callable
 
+from ti_core.loading.foreign.recognise import (
+    is_core_ml,
+    is_openvino,
+    is_paddle_pickle,
+    is_paddle_program,
+    is_paddle_store,
+    is_saved_model,
+    is_tensorflow_graph,
+)
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.outline import outline_of
 
@@ -29,6 +39,16 @@ class FileFormat(enum.Enum):
     HDF5 = "Keras or other HDF5 file"
     KERAS = "Keras archive"
     TFLITE = "TensorFlow Lite model"
+    SAVED_MODEL = "TensorFlow SavedModel's graph"
+    FROZEN_GRAPH = "TensorFlow frozen graph"
+    CORE_ML = "Core ML model"
+    PADDLE_PROGRAM = "PaddlePaddle program"
+    PADDLE_STORE = "PaddlePaddle weights file"
+    PADDLE_PICKLE = "PaddlePaddle pickle"
+    MXNET = "file of MXNet weights"
+    OPENVINO = "OpenVINO network"
+    ONNX_RUNTIME = "ONNX Runtime model"
+    GGUF = "GGUF file"
     COMPRESSED = "compressed file"
     ZIP = "zip archive of another kind"
     TWO_FORMATS = "file of two formats"
@@ -52,6 +72,9 @@ _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", FileFormat.HDF5),
     (0, b"\x93NUMPY", FileFormat.NUMPY),
     (4, b"TFL3", FileFormat.TFLITE),
+    (4, b"ORTM", FileFormat.ONNX_RUNTIME),
+    (0, b"GGUF", FileFormat.GGUF),
+    (0, b"\x12\x01\0\0\0\0\0\0", FileFormat.MXNET),
     (0, LEGACY_TORCH, FileFormat.LEGACY_TORCH),
     (257, b"ustar", FileFormat.LEGACY_TAR),
     (0, b"\x1f\x8b", FileFormat.COMPRESSED),
@@ -61,6 +84,15 @@ _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (0, b"\xfd7zXZ\x00", FileFormat.COMPRESSED),
     (0, b"7z\xbc\xaf\x27\x1c", FileFormat.COMPRESSED),
     (0, b"\x28\xb5\x2f\xfd", FileFormat.COMPRESSED),
+)
+
+_FOREIGN: tuple[tuple[Callable[[bytes], bool], FileFormat], ...] = (
+    (is_saved_model, FileFormat.SAVED_MODEL),
+    (is_core_ml, FileFormat.CORE_ML),
+    (is_tensorflow_graph, FileFormat.FROZEN_GRAPH),
+    (is_paddle_program, FileFormat.PADDLE_PROGRAM),
+    (is_paddle_store, FileFormat.PADDLE_STORE),
+    (is_openvino, FileFormat.OPENVINO),
 )
 
 
@@ -75,14 +107,18 @@ def sniff(data: bytes, name: str = "") -> FileFormat:
         return _sniff_zip(data)
     kind = _sniff_content(data, name)
     # A pickle is refused for what it can run, which says more.
-    return FileFormat.TWO_FORMATS if kind is not FileFormat.PICKLE and holds_archive(data) else kind
+    pickled = kind in (FileFormat.PICKLE, FileFormat.PADDLE_PICKLE)
+    return FileFormat.TWO_FORMATS if not pickled and holds_archive(data) else kind
 
 
 def _sniff_content(data: bytes, name: str) -> FileFormat:
     if _looks_like_safetensors(data) or name.lower().endswith(".safetensors"):
         return FileFormat.SAFETENSORS
     if looks_like_pickle(data):
-        return FileFormat.PICKLE
+        return FileFormat.PADDLE_PICKLE if is_paddle_pickle(data) else FileFormat.PICKLE
+    for recognised, kind in _FOREIGN:
+        if recognised(data):
+            return kind
     if name.lower().endswith(".onnx") or _looks_like_onnx(data):
         return FileFormat.ONNX
     return FileFormat.UNKNOWN
