@@ -12,8 +12,10 @@ from app.charts.theme import Palette, palette
 from app.jobs.desk import Desk, launch_worker
 from app.store.cases import CaseStore, OpenCases, home
 from app.store.sources import ModelShelf
+from ti_core.errors import PackError
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results.case import Case
+from ti_core.text import shown
 from ti_core.worker.pack_jobs import open_apart
 
 
@@ -72,7 +74,10 @@ def pack(name: str) -> Pack:
     PackError : there is no pack of that name.
     """
     if name not in pack_names():
-        return load_pack(name if name and "/" not in name else "unknown")
+        # The name is no folder: a visitor brings no pack.
+        raise PackError(
+            f"There is no reference pack {shown(name)!r}; bundled are: {', '.join(pack_names())}."
+        )
     from ti_core.reference.pack import PACKS
 
     return _pack(name, (PACKS / name / "pack.json").stat().st_mtime_ns)
