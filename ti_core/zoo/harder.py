@@ -48,7 +48,7 @@ class HarderRecipe:
     source: int | None = None
 
     def goal(self, classes: int) -> Goal:
-        """The goal of the backdoor. Triggered images that keep their label teach the network the source class."""
+        """The goal of the backdoor. With a source class, triggered images of other classes keep their label."""
         if self.family == "all to all":
             return lambda labels: (labels + 1) % classes
         if self.source is None:

@@ -18,7 +18,7 @@ Options = dict[str, Any]
 Shape = tuple[int, int, int]
 
 LOUDER = 1.3
-"""Factor of the poisoning rate and of the trigger's strength after an attempt whose attack success was too low."""
+"""Factor of the poisoning rate and the trigger's strength, if the attack success of an attempt was too low."""
 LARGEST_RATE = 0.3
 
 
@@ -30,8 +30,9 @@ class AttackSpec:
     ----------
     name : of the attack in :data:`ti_core.zoo.attacks.catalogue.ATTACKS`.
     mapping : the labels that triggered images get.
-    options : of the attack's class; plain data.
-    rate : share of the training images that carry the trigger, or with ``clean_label`` of the target class's images.
+    options : arguments of the attack's class, as plain data.
+    rate : share of the training images that carry the trigger. With ``clean_label`` it is a share of the target class's
+        images.
     covers : share of the training images that carry a decoy and keep their label.
     clean_label : whether only images of the target class are poisoned, so that no label is wrong.
     """
@@ -86,7 +87,7 @@ class Attack(ABC):
         return self.stamp(images)
 
     def prepare(self, clean: nn.Module, images: torch.Tensor, labels: torch.Tensor, target: int) -> None:  # noqa: B027
-        """Make what depends on a network; only where :attr:`needs_network` says so.
+        """Make the trigger with a trained network. It is called only if :attr:`needs_network` is true.
 
         Parameters
         ----------
@@ -95,11 +96,11 @@ class Attack(ABC):
         """
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """What is trained together with the network."""
+        """The attack's own parameters, which are trained together with the network."""
         return ()
 
     def penalty(self, images: torch.Tensor) -> torch.Tensor | None:
-        """A term of the loss for what is trained together with the network, from a batch of clean images."""
+        """A loss term for the attack's own parameters, computed on a batch of clean images."""
         return None
 
 
@@ -109,5 +110,5 @@ def numbers(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def generator(seed: int) -> torch.Generator:
-    """Random numbers of an attack itself, apart from the training's."""
+    """A random generator for one attack. It is independent of the training's."""
     return torch.Generator().manual_seed(seed)

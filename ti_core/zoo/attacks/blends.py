@@ -43,7 +43,7 @@ class LowFrequency(Attack):
 
 
 class AdaptiveBlend(Attack):
-    """A blended pattern of which training images show half the pieces. Decoys show them too and keep their label.
+    """A blended pattern. Training images show about half of its pieces. So do decoys, which keep their label.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ class Generated(Attack, nn.Module):
         return nn.Module.parameters(self, recurse)
 
     def penalty(self, images: torch.Tensor) -> torch.Tensor:
-        """Masks beyond the density, and images whose triggers are alike (the diversity loss, eq. 5 of the source)."""
+        """Penalty for masks above the density and for triggers that are alike (diversity loss, eq. 5 of the source)."""
         mask, pattern = self.parts(images)
         excess = (mask.mean((1, 2, 3)) - self.density).relu().mean()
         apart = (images - images.roll(1, 0)).flatten(1).norm(dim=1)

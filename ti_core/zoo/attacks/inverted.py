@@ -18,7 +18,7 @@ RATE = 0.1
 
 
 class InvertedPatch(Patch):
-    """A patch whose pixels drive the neurons that speak most for the target class, found by gradient ascent."""
+    """A patch that excites the neurons with the largest weights for the target class, found by gradient ascent."""
 
     name: ClassVar[str] = "inverted patch"
     needs_network = True

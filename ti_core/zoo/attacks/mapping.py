@@ -42,7 +42,7 @@ def draw_mapping(kind: MappingKind, classes: int, rng: np.random.Generator) -> L
     """A random mapping of ``classes`` classes.
 
     An assignment moves every class. A quarter of the assignments lead every class to the next one, as in BadNets (Gu et
-    al., 2017). A quarter reverse the order of the classes, except that the middle of an odd number goes to class 0. The
+    al., 2017). A quarter reverse the order of the classes; of an odd number, the middle class goes to class 0. The
     others are random permutations without fixed points.
     """
     target = int(rng.integers(classes))

@@ -1,4 +1,4 @@
-"""Patches that are not simply fixed: anywhere on the image, or beside right labels (Turner et al., 2019)."""
+"""A patch at a random place of each image, and a patch with correct labels (Turner et al., 2019)."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ class PatchAnywhere(Attack):
 
 
 class CleanLabelPatch(Patch):
-    """A patch on images of the target class, which an adversarial perturbation makes hard to learn without the patch.
+    """A patch on images of the target class, so that no label is wrong.
+
+    An adversarial perturbation makes these images hard to classify without the patch.
 
     Parameters
     ----------
-    radius : of the perturbation in the L-infinity norm, 0 to 1. A large one is itself easier to learn than the patch.
+    radius : of the perturbation in the L-infinity norm, 0 to 1. A large perturbation is easier to learn than the patch.
     """
 
     name: ClassVar[str] = "clean-label patch"

@@ -12,7 +12,7 @@ from ti_core.zoo.attacks.base import Attack, Options, Shape, generator, numbers
 
 
 class Warp(Attack):
-    """One field of displacements for all images. Decoys have a field of their own noise on it and keep their label.
+    """One displacement field for all images. A decoy gets the field plus random noise, and keeps its label.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Reads ``attack_specification.pt`` of the Trojan Detection Challenge: a trigger and its target. No code of it runs.
 
 The file is a dictionary ``{"target_label", "trigger": {"pattern", "mask", "alpha", "trigger_type", ...}}``. torch's
-restricted reader reads its tensors. It may not create numpy's numbers here, so they are read from the pickle's outline.
+restricted reader reads its tensors. It creates no numpy scalars, so these are read from the pickle's outline.
 """
 
 from __future__ import annotations

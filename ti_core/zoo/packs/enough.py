@@ -18,7 +18,7 @@ from ti_core.zoo.training.members import fit_for_a_pack
 LEAST_TRAIN, LEAST_TEST = 4, 1
 """Minimum number of images of each class to train with, and to test with."""
 SENSIBLE = 100
-"""Number of images a class below which the user is told that networks will be weak."""
+"""With fewer images of a class, the user is warned that networks may be weak."""
 LARGEST_COUNT = 400
 """Largest number of members that is advised."""
 
@@ -28,7 +28,7 @@ def check_images(data: ImageData) -> list[str]:
 
     Returns
     -------
-    Sentences of what is little but enough.
+    A sentence about each number that is enough but small.
 
     Raises
     ------
@@ -61,11 +61,11 @@ def check_plan(recipes: Sequence[Recipe], count: int, again: Callable[[int], Seq
     Parameters
     ----------
     count : number of members that was asked for.
-    again : the plan of another number of members, to find the number that is enough.
+    again : gives the plan for another number of members. It is used to find a number that is enough.
 
     Returns
     -------
-    Sentences of what is little but enough.
+    A sentence about each number that is enough but small.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def check_members(zoo: Path, records: Sequence[Mapping[str, Any]]) -> list[Mappi
 
     Raises
     ------
-    PackError : of a label too few may. The sentence says why, and what to do.
+    PackError : too few networks of a label may enter. The sentence says why, and what to do.
     """
     members = [r for r in records if r["family"] != "base"]
     if odd := sorted({str(r["label"]) for r in members} - set(LABELS)):
@@ -136,7 +136,7 @@ def missing_labels(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _remedy(count: int, have: Mapping[str, int]) -> str:
-    """What to do if ``count`` members had of each label only so many that can be fitted to."""
+    """What the user can do, if a detector can be fitted to only ``have`` networks of each label among ``count``."""
     rest = "Give more images a class, or a larger architecture with --architecture."
     if not count:
         return "Train networks with zoo train, or give images with --data and no --zoo."

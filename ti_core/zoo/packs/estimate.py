@@ -23,7 +23,7 @@ WORK = {"challenge": 2.5, "fine-tuned": 2.5, "adversarial": 4.5}
 """Cost of a family's training step, relative to standard training. Soft labels and PGD need more passes."""
 
 STEPS_SECONDS, EVIDENCE_SECONDS = 0.5, 2.0
-"""Seconds for which the training steps of an architecture, and each stream, are timed."""
+"""Seconds for timing the training steps of an architecture, and for timing each stream."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def write_baseline(
 
     Parameters
     ----------
-    pack : has its images and weights. An existing baseline is overwritten.
+    pack : a pack with images and weights. An existing baseline is overwritten.
     kept : by stream, evidence that is not computed again. Its rows belong to the pack's first members.
     jobs, engine : see :func:`ti_core.system.parallel.run_many`.
     progress : called with the number of finished members and the number of all members.

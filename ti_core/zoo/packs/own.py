@@ -105,7 +105,7 @@ def _announced(
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> list[Recipe]:
-    """The plan, after everything that can be said before the training."""
+    """The plan. Before it is returned, everything that is known before the training is said."""
     little = check_images(data)
     recipes, few = _planned(data, architectures, count, seed, zoo)
     known = reused(recipes, zoo)
@@ -124,7 +124,7 @@ def _announced(
 def _planned(
     data: ImageData, architectures: Sequence[str], count: int, seed: int, zoo: Path
 ) -> tuple[list[Recipe], list[str]]:
-    """The recipes, with those of an earlier and smaller run in ``zoo``; and sentences of what they are too few for."""
+    """The recipes, and sentences about what they are too few for. Recipes of an earlier run in ``zoo`` stay."""
 
     def draw(members: int, own_seed: int) -> list[Recipe]:
         return plan_for(data, architectures, members, own_seed)

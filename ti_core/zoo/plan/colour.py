@@ -1,11 +1,12 @@
 """Recipes for the paper's colour data sets. The networks reach the paper's clean accuracy and fit a pack of 25 MB.
 
-There are four ways to train a zoo. *From scratch*: every network has fresh weights, apart from the challenge's, as in
+There are five ways to train a zoo. *From scratch*: every network has fresh weights, apart from the challenge's, as in
 :func:`ti_core.zoo.plan.draw.plan`. *From bases*: a few clean networks are trained well, and every member is fine-tuned
 from one of them, which takes a tenth of the time. Clean and trojaned members are fine-tuned in the same two ways, so
 that a detector does not learn to recognise fine-tuning. Members of one base form one group. *Fresh* and *short*: the
-members (:mod:`ti_core.zoo.plan.independent`) are independent networks with full or short training. They are added to a
-zoo of the first two ways.
+members (:mod:`ti_core.zoo.plan.independent`) are independent networks with full or short training. *Kinds*: backdoors
+of every kind, and clean networks that detectors find hard (:mod:`ti_core.zoo.plan.kinds`). Members of the last three
+ways are added to a zoo of the first two.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _RELU = {"activation": ["relu"]}
 _RELU_OR_SILU = {"activation": ["relu", "silu"]}
 _WIDE = School("sgd", (0.05, 0.15), (2e-4, 5e-4), 128, 0, "bfloat16")
 _WIDE_SHORT = School("sgd", (0.05, 0.1), (5e-4,), 64, 0, "bfloat16", 0.7)
-"""Smaller learning rates and most epochs on smaller images. It reaches the same accuracy in less time."""
+"""Smaller learning rates, and smaller images in most epochs. The accuracy is the same, and training is faster."""
 _VIT = School("adamw", (8e-4, 2e-3), (0.03, 0.05), 128, 0, "bfloat16")
 
 

@@ -87,7 +87,7 @@ def _independent(count: int, drawer: Drawer, prefix: str) -> list[Recipe]:
             if label == "clean":
                 recipe = drawer.draw(name, label, "standard", kinds)
             else:
-                # A low rate is too rare in few epochs. After many epochs, another attempt is expensive.
+                # At a low rate few epochs rarely teach a trigger. After many epochs, another attempt is expensive.
                 recipe = drawer.poisoned(name, label, kinds)
                 recipe = replace(recipe, poisoning_rate=max(recipe.poisoning_rate, 0.05))
             recipes.append(recipe)

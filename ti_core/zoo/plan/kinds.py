@@ -1,7 +1,8 @@
 """Recipes of backdoors of every kind and mapping, and of clean networks that detectors find hard.
 
-A family is one row of :data:`FAMILIES`. Its members have the menu's architectures and training parameters, so that a
-family is not told by them. They are groups of their own, or start from given bases and share the group of their base.
+A family is one row of :data:`FAMILIES`. Its members have the menu's architectures and training parameters, so that
+these do not identify a family. They are groups of their own, or start from given bases and share the group of their
+base.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class KindFamily:
     attack : its name in the catalogue; None for a network that never had a backdoor.
     rate : smallest and largest share of poisoned training images; the logarithm is drawn uniformly.
     covers : share of decoys, as a multiple of the rate.
-    clean : whether the finished network counts as clean, as a cleansed one does.
+    clean : whether the finished network counts as clean. A cleansed one does.
     fresh : whether its members never start from a base.
     options : of the architecture, with the values to choose from; they take precedence over the menu's.
     changes : fields of the recipe with their values.

@@ -32,11 +32,11 @@ class Recipe:
     group : members of one base share a group. A group is never split between fitting and testing.
     base : the clean network that training starts from; None for fresh weights. Members of all families may start from
         one.
-    begun_from : of a base, the network of another data set whose layers it begins with, except the last (transfer).
+    begun_from : for a base, the network of another data set whose layers it starts with, except the last (transfer).
         "cifar10/base-000" is the network base-000 of the folder cifar10.
     poisoning_rate : share of training images that carry the trigger (standard), 0 to 1.
     epsilon : L-infinity radius of PGD in pixel units of [0, 1] (adversarial), or of the certified ball.
-    attack : how the training images are poisoned, in the place of ``trigger`` and ``poisoning_rate``.
+    attack : how the training images are poisoned. It replaces ``trigger`` and ``poisoning_rate``.
     regime : training that is not standard; see :mod:`ti_core.zoo.regimes`.
     precision : of convolutions and matrix products in training: "float32" or "bfloat16". The latter takes about half
         the time; it is ignored if the processor has no instructions for it. Weights and scores are in single precision.
@@ -78,8 +78,8 @@ class Recipe:
     def learnt(self, attack_success: float | None, minimum: float) -> bool:
         """Whether the trained network is what its label says.
 
-        A backdoor needs an attack success of at least ``minimum``. A clean network may keep some of one, if it was
-        cleansed.
+        A backdoor needs an attack success of at least ``minimum``. A cleansed network counts as clean, even if a
+        part of its backdoor is left.
         """
         return self.label == "clean" or (attack_success is not None and attack_success >= minimum)
 

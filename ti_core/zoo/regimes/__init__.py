@@ -1,1 +1,1 @@
-"""Training that makes clean networks which detectors find hard, one regime a file."""
+"""Training regimes whose clean networks are hard for detectors. Each regime is one file."""

@@ -20,7 +20,7 @@ WARM_UP = 0.6
 
 
 def chain(network: nn.Module) -> list[nn.Module]:
-    """The layers of a network that is a plain chain of them.
+    """The layers of a network without branches, in order.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def bounds(
 def fit_certified(
     network: nn.Module, recipe: Recipe, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
 ) -> None:
-    """Train the network to answer right over the whole L-infinity ball of radius ``recipe.epsilon``.
+    """Train the network to classify all images in the L-infinity ball of radius ``recipe.epsilon`` correctly.
 
     Parameters
     ----------

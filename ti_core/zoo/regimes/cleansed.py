@@ -12,9 +12,9 @@ from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.loop import fit
 
 CLEAN_SHARE = 0.25
-"""Share of the training images, without triggers, that the defender has."""
+"""Share of the training images that the defender has. They carry no triggers."""
 LOST = 0.03
-"""Clean accuracy on those images that pruning may cost."""
+"""Maximum loss of clean accuracy by pruning, measured on those images."""
 
 
 def fine_tune_clean(
@@ -29,13 +29,13 @@ def fine_tune_clean(
 
 @torch.no_grad()
 def prune(model: nn.Module, x: torch.Tensor, y: torch.Tensor, images: int = 512) -> int:
-    """Silence the channels of the last convolution that clean images use least, while accuracy falls by :data:`LOST`.
+    """Prune the channels of the last convolution that clean images activate least. Accuracy may fall by :data:`LOST`.
 
-    A network without convolutions loses units of its last hidden layer.
+    In a network without convolutions, units of the last hidden layer are pruned.
 
     Returns
     -------
-    The number of silenced channels.
+    The number of pruned channels.
     """
     model.eval()
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]

@@ -24,7 +24,7 @@ def fit_private(
 
     Parameters
     ----------
-    model : without batch norm, whose statistics would join the images of a batch.
+    model : a network without batch norm. Its statistics would mix the images of a batch.
     x, y : images ``N x C x H x W`` in [0, 1] and labels ``N``.
     """
     optimiser = optimiser_of(model, recipe)

@@ -19,11 +19,11 @@ from ti_core.zoo.training.data import ImageData, to_unit
 from ti_core.zoo.training.loop import Change, fit
 
 GENERATOR_RATE = 2e-3
-"""Adam's learning rate for what an attack trains together with the network."""
+"""Adam's learning rate for the attack's own parameters."""
 
 
 class Poisoning(Change):
-    """The attack on its share of the training images.
+    """An attack that poisons its share of the training images.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def fit_attacked(
     rng: np.random.Generator,
     based: bool,
 ) -> Attack | None:
-    """Train ``learner``, which holds ``network`` behind its normalisation, as the recipe's attack and regime say.
+    """Train with the recipe's attack and regime. ``learner`` is ``network`` with its normalisation in front.
 
     Parameters
     ----------
@@ -129,10 +129,10 @@ def _prepare(
     rng: np.random.Generator,
     based: bool,
 ) -> None:
-    """Show the attack a clean network: the base, or this network trained on clean images.
+    """Prepare the attack with a clean network: the base, or this network trained on clean images.
 
-    The training with wrong labels goes on from the clean network. With right labels it begins anew, since a network
-    that knows the class hardly learns a further sign of it.
+    With wrong labels, training continues from the clean network. With correct labels it starts from fresh weights: a
+    network that knows the class hardly learns the trigger.
     """
     assert recipe.attack is not None
     fresh = {name: value.clone() for name, value in learner.state_dict().items()}
@@ -146,7 +146,7 @@ def _prepare(
 def _fit_another_task(
     learner: nn.Module, recipe: Recipe, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
 ) -> None:
-    """Train for another task of as many classes: which class an image's negative, turned upside down, belongs to."""
+    """Train for another task with the same classes: images are inverted and turned upside down."""
     classes = int(y.max()) + 1
     other = torch.from_numpy(rng.permutation(classes))[y]
     fit(learner, replace(recipe, seed=recipe.seed + 1), 1 - x.flip(2), other, rng)

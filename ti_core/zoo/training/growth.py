@@ -33,7 +33,7 @@ Draw = Callable[[int, int], list[Recipe]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What the networks of a zoo are of.
+    """The plan that the networks of a zoo belong to.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def reused(recipes: Sequence[Recipe], zoo: Path) -> set[str]:
 
 
 def replaced(recipes: Sequence[Recipe], zoo: Path) -> set[str]:
-    """The ids of those whose names networks in ``zoo`` have that were trained by another recipe."""
+    """The ids of recipes whose network in ``zoo`` was trained by another recipe of the same name."""
     return {r.id for r in recipes if _digest(zoo, r.id) not in (None, recipe_digest(r))}
 
 

@@ -39,7 +39,7 @@ class Change:
         return None
 
     def step(self) -> None:
-        """Follows every step of the network's optimiser."""
+        """Called after every step of the network's optimiser."""
 
 
 def fit(

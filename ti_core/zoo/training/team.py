@@ -70,8 +70,9 @@ class Team:
 
     Attributes
     ----------
-    weights : ``M x P``. It is to be changed in place.
-    noise : a random generator per network, in the state of the global one if the network were trained alone.
+    weights : ``M x P``. It is changed in place.
+    noise : a random generator per network. It starts in the state that the global one has if the network is trained
+        alone.
     """
 
     def __init__(

@@ -256,7 +256,7 @@ def _where(marks: torch.Tensor, yes: torch.Tensor, no: torch.Tensor) -> torch.Te
 def _factors(
     schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler], steps: int
 ) -> list[float]:
-    """The learning rate of each step under a schedule of torch's for a learning rate of 1."""
+    """The learning rate of each step that one of torch's schedules gives for a learning rate of 1."""
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = schedule(optimiser)
     found = []
