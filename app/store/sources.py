@@ -16,6 +16,7 @@ from typing import Protocol
 from app.words import plain, size
 from ti_core.errors import ModelFileError
 from ti_core.loading.digest import sha256_of
+from ti_core.loading.hub.files import CONFIG
 from ti_core.reference.pack import PACKS
 
 SAMPLES = PACKS.parent / "samples"
@@ -28,6 +29,8 @@ MOST_SHELF = 2 * SHELF_BYTES
 """Maximum size of the shelf in bytes. Models that were uploaded a moment ago stay, because they will be opened."""
 JUST_NOW = 3600.0
 """Seconds after an upload during which its model is not removed."""
+FOLDER = "model-folder"
+"""Name of a model whose files were handed in one by one, as model hubs offer them."""
 KIND_ORDER = ("clean", "blend", "patch")
 PACK_ORDER = ("mnist", "gtsrb", "cifar10", "cifar100")
 """Packs in order of inspection time, the quickest first. Other packs follow by name."""
@@ -109,25 +112,30 @@ class ModelShelf:
                 f"The files have {size(total)}, more than the {size(MOST_BYTES)} that this page takes; use the command"
                 " line for larger models."
             )
-        main = _main(names)
+        whole = is_model_folder(names)
+        main = 0 if whole else _main(names)
         digest = hashlib.sha256()
         for content, _ in sorted(zip(contents, names, strict=True), key=lambda pair: pair[1] != names[main]):
             digest.update(content)
         folder = self.folder / digest.hexdigest()
         if self._tidy(keep=folder) + total > MOST_SHELF:
             raise ModelFileError("This server was handed very many models just now; try again in an hour.")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place = folder / FOLDER if whole else folder
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
         for content, name in zip(contents, names, strict=True):
-            part = folder / f".{name}.part"
+            part = place / f".{name}.part"
             try:
                 part.write_bytes(content)
-                part.replace(folder / name)
+                part.replace(place / name)
             except OSError:
                 part.unlink(missing_ok=True)
                 with suppress(OSError):
+                    place.rmdir()
                     folder.rmdir()
                 raise
         folder.touch()
+        if whole:
+            return Source(FOLDER, place)
         paths = [folder / name for name in names]
         return Source(
             plain(names[main], 120), paths[main], tuple(p for i, p in enumerate(paths) if i != main)
@@ -158,7 +166,7 @@ class ModelShelf:
             # Another tab may delete the model at the same time.
             with suppress(OSError):
                 if path != keep:
-                    held[path] = path.stat().st_mtime, sum(f.stat().st_size for f in path.iterdir())
+                    held[path] = path.stat().st_mtime, sum(f.stat().st_size for f in path.rglob("*"))
         total = sum(count for _, count in held.values())
         for path, (when, count) in sorted(held.items(), key=lambda item: item[1]):
             # A model that was uploaded a moment ago may be opened next.
@@ -197,10 +205,15 @@ def _main(names: Sequence[str]) -> int:
     graphs = [i for i, name in enumerate(names) if name.lower().endswith(".onnx")]
     if len(graphs) != 1:
         raise ModelFileError(
-            "Several files are one model only if one of them is an .onnx file and the others hold its outside data;"
-            " hand in one model at a time."
+            "Several files are one model only if one of them is an .onnx file and the others hold its outside data, or"
+            " if they are a model folder with its config.json; hand in one model at a time."
         )
     return graphs[0]
+
+
+def is_model_folder(names: Sequence[str]) -> bool:
+    """Whether files of these names are those of one model folder."""
+    return len(names) > 1 and CONFIG in names and not any(n.lower().endswith(".onnx") for n in names)
 
 
 def _has(path: Path, sha256: str) -> bool:

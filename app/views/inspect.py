@@ -106,7 +106,7 @@ def _ended(ticket: Ticket) -> None:
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )
     unfit = ticket.fault == NoPackFitsError.__name__ or bool(ticket.request.get("images"))
-    if unfit and source.path.is_file():
+    if unfit and source.path.exists():
         own_images.offer(source, f"ended.{ticket.id}", start_alone)
 
 
@@ -137,10 +137,12 @@ def chooser() -> None:
             "Model file",
             accept_multiple_files=True,
             key="upload",
-            help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files.",
+            help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files; of a model"
+            " hub's folder, all files, or a zip archive of it.",
         )
         st.caption(
-            "safetensors, PyTorch .pt and .pth, ONNX, up to 128 MB together. The file stays on this machine."
+            "safetensors, PyTorch .pt and .pth, ONNX, a model hub's folder, up to 128 MB together. The file stays on"
+            " this machine."
         )
         ground = st.segmented_control(
             "Compare it with",

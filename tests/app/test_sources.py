@@ -148,3 +148,37 @@ def test_what_is_handed_in_is_not_copied(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000 and source.path.stat().st_size == len(data)
+
+
+def test_the_files_of_a_model_folder_are_one_model(tmp_path: Path) -> None:
+    shelf = ModelShelf(tmp_path / "models")
+    files = [
+        File("model.safetensors", b"w"),
+        File("config.json", b"{}"),
+        File("preprocessor_config.json", b"{}"),
+    ]
+    source = shelf.put(files)
+    assert source.path.is_dir() and source.name == source.path.name and not source.companions
+    assert sorted(p.name for p in source.path.iterdir()) == sorted(f.name for f in files)
+    again = shelf.find(source.digest, source.name)
+    assert again is not None and again.path == source.path
+    shelf.drop(source.digest)
+    assert not source.path.exists()
+
+
+def test_files_of_a_model_folder_without_its_configuration_are_several_models(tmp_path: Path) -> None:
+    files = [File("model.safetensors"), File("preprocessor_config.json")]
+    with pytest.raises(ModelFileError, match=r"with its config\.json"):
+        ModelShelf(tmp_path / "models").put(files)
+    graph = [File("m.onnx"), File("m.onnx.data"), File("config.json")]
+    assert ModelShelf(tmp_path / "models").put(graph).path.name == "m.onnx"
+
+
+def test_the_shelf_counts_the_files_of_a_model_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = ModelShelf(tmp_path / "models")
+    shelf.put([File("config.json", b"{}"), File("model.safetensors", bytes(1000))])
+    monkeypatch.setattr(sources, "MOST_SHELF", 1500)
+    with pytest.raises(ModelFileError, match="very many models"):
+        shelf.put([File("m.pt", bytes(600))])

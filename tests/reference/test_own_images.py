@@ -13,7 +13,7 @@ from PIL import Image
 
 from ti_core.errors import DataError
 from ti_core.reference import picture_files as own_pictures
-from ti_core.reference.own_images import FEWEST, MOST, load_own_images
+from ti_core.reference.own_images import FEWEST, MOST, OwnImages, load_own_images
 
 
 def pixels(count: int, *shape: int) -> np.ndarray:
@@ -230,3 +230,29 @@ def test_a_damaged_or_mislabelled_npz_ends_in_a_sentence(tmp_path: Path) -> None
     path.write_bytes(data)
     with pytest.raises(DataError, match="cannot be read"):
         load_own_images(path)
+
+
+def test_labels_are_numbered_as_the_model_numbers_its_classes() -> None:
+    x, y = pixels(6, 3, 4, 4), np.array([0, 1, 2, 0, 1, 2])
+    given = OwnImages("mine", x, y, ("cat", "Cow", "dog"))
+    found = given.in_terms_of(("hen", "dog", "cow", "cat"))
+    assert found.labels is not None and found.labels.tolist() == [3, 2, 1, 3, 2, 1]
+    assert found.class_names == ("hen", "dog", "cow", "cat") and found.sha256 == given.sha256
+    assert OwnImages("mine", x, y, found.class_names).sha256 == given.sha256
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(), ("cat", "dog"), ("cat", "dog", "dog", "cow"), ("a", "b", "c")],
+    ids=["none", "fewer", "twice", "other"],
+)
+def test_labels_keep_their_numbers_where_names_do_not_agree(names: tuple[str, ...]) -> None:
+    given = OwnImages("mine", pixels(3, 3, 4, 4), np.array([0, 1, 2]), ("cat", "cow", "dog"))
+    assert given.in_terms_of(names) is given
+
+
+def test_images_without_names_take_those_of_the_model() -> None:
+    given = OwnImages("mine", pixels(3, 3, 4, 4))
+    assert given.in_terms_of(("cat", "dog")).names_of(2) == ("cat", "dog")
+    numbered = OwnImages("mine", pixels(3, 3, 4, 4), np.array([0, 1, 1]))
+    assert numbered.in_terms_of(("cat", "dog")).names_of(2) == ("cat", "dog")

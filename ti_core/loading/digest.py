@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.foreign.refusals import refuse_folder
+from ti_core.loading.hub.files import digest_of_folder
 from ti_core.loading.limits import LIMITS, check_weight_bytes
 from ti_core.loading.model_file import ModelFile
 from ti_core.system.plain_files import hash_plain
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of the model file at ``path``.
+    """Hexadecimal SHA-256 of the model file at ``path``; for a model folder that of :mod:`ti_core.loading.hub.files`.
 
     Raises
     ------
@@ -40,13 +41,15 @@ def digest_of(path: Path) -> str:
 
 def digest_of_file(file: ModelFile) -> str:
     """:func:`digest_of` for a file that has been read."""
+    if file.folder is not None:
+        return file.sha256
     digest = hashlib.sha256(file.content)
     _add_weights(digest, _beside(file.path))
     return digest.hexdigest()
 
 
 def digest_of_all(paths: Sequence[Path]) -> str:
-    """SHA-256 of a model file and of the files with its weights, one after the other.
+    """SHA-256 of a model file and of the files with its weights, one after the other; or that of a model folder.
 
     Raises
     ------
@@ -55,6 +58,8 @@ def digest_of_all(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths[:1]:
         refuse_folder(path)
+        if path.is_dir():
+            return digest_of_folder(path)
         hash_plain(digest, path, LIMITS.file_bytes, ModelFileError, RefusedFileError)
     _add_weights(digest, paths[1:])
     return digest.hexdigest()

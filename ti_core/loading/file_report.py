@@ -9,6 +9,8 @@ from typing import Any
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.findings import Finding, Severity
+from ti_core.loading.hub.configuration import settings_in
+from ti_core.loading.hub.files import FOLDER, HubFiles, read_archive
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.model_file import ModelFile, read_model_file
 from ti_core.loading.pickles.allowed import ALLOWED, runs_code
@@ -139,6 +141,10 @@ def describe_file(path: str | Path, companions: Sequence[str | Path] = ()) -> Fi
 
 def describe(file: ModelFile, companions: Sequence[str | Path] = ()) -> FileReport:
     """Report on a model file that has been read; the arguments are those of :func:`describe_file`."""
+    if file.folder is not None:
+        size = sum(map(len, file.folder.contents.values()))
+        with about_file(file.path.name):
+            return FileReport(file.path.name, FOLDER, file.sha256, size, **_folder(file.folder))
     kind = sniff(file.content, file.path.name)
     with about_file(file.path.name):
         content = _content(kind, file.content, file.path, [Path(other) for other in companions])
@@ -151,6 +157,8 @@ def _content(kind: FileFormat, data: bytes, path: Path, companions: list[Path]) 
             return {"tensors": read_header(data).tensors}
         if kind is FileFormat.TORCH:
             return _checkpoint(data)
+        if kind is FileFormat.HUB:
+            return _folder(read_archive(data))
         if kind is FileFormat.ONNX:
             return _graph(data, path, companions)
     except ModelFileError as error:
@@ -163,6 +171,27 @@ def _graph(data: bytes, path: Path, companions: list[Path]) -> dict[str, Any]:
 
     members, tensors, findings = outline(data, path, companions)
     return {"members": members, "tensors": tensors, "findings": findings}
+
+
+def _folder(files: HubFiles) -> dict[str, Any]:
+    """The weight files of a model folder, each as a file of its own, and what is wrong with its settings."""
+    found: dict[str, Any] = {
+        "members": tuple(Member(name, len(held), len(held)) for name, held in files.contents.items()),
+        "tensors": (),
+        "globals": (),
+        "findings": tuple(Finding(Severity.UNUSUAL, remark) for remark in files.choice.remarks()),
+    }
+    for name in files.choice.settings:
+        try:
+            settings_in(files.contents[name], name)
+        except ModelFileError as error:
+            found["findings"] += (_finding(error),)
+    for name in files.weight_files:
+        held = files.contents[name]
+        content = _content(sniff(held, name), held, Path(name), [])
+        for part in ("tensors", "globals", "findings"):
+            found[part] += tuple(content.get(part, ()))
+    return found
 
 
 def _finding(error: ModelFileError) -> Finding:

@@ -19,7 +19,7 @@ class Model:
         ``N x C x H x W`` to one row of scores per image, and expects pixels scaled as in its training.
     file : the file's name without its folder.
     sha256 : hexadecimal digest of the file.
-    format : "safetensors", "torch state dict", "torch module" or "onnx".
+    format : "safetensors", "torch state dict", "torch module", "onnx" or "model folder".
     architecture : the registered name, the class name, "onnx graph" or "sketch".
     parameters : number of weights.
     classes : class count K, if the file shows it.
@@ -31,6 +31,7 @@ class Model:
         labelled images.
     declared : the normalisation that the file declares, if any (see
         :mod:`ti_core.classifier.normalisation`).
+    class_names : names of the classes in their order, if the file gives them; untrusted text.
     sketch : the text of the sketch that the network was built from, or "".
     """
 
@@ -47,6 +48,7 @@ class Model:
     declared: str | None = None
     remarks: tuple[str, ...] = ()
     sketch: str = ""
+    class_names: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -8,21 +8,26 @@ from pathlib import Path
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.foreign.refusals import refuse_folder
+from ti_core.loading.hub.files import HubFiles, read_folder
 from ti_core.loading.limits import LIMITS
 from ti_core.system.plain_files import read_plain
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The bytes of a model file, their SHA-256, and the path that they were read from."""
+    """The bytes of a model file, their SHA-256, and the path that they were read from.
+
+    A model folder has ``folder``, the files that were read in it, instead of ``content``.
+    """
 
     path: Path
     content: bytes
     sha256: str
+    folder: HubFiles | None = None
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model file.
+    """Read a model file, or the files of a model folder.
 
     Raises
     ------
@@ -30,6 +35,9 @@ def read_model_file(path: Path) -> ModelFile:
     RefusedFileError : ``path`` is no plain file, or the file exceeds the limit.
     """
     refuse_folder(path)
+    if path.is_dir():
+        files, digest = read_folder(path)
+        return ModelFile(path.resolve(), b"", digest, files)
     content = read_file(path)
     return ModelFile(path, content, hashlib.sha256(content).hexdigest())
 

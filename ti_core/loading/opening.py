@@ -11,6 +11,8 @@ from torch import nn
 
 from ti_core.errors import SketchError
 from ti_core.loading.facts import facts_of
+from ti_core.loading.hub.files import read_archive
+from ti_core.loading.hub.opening import open_hub
 from ti_core.loading.match import converted_state, match
 from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
@@ -48,7 +50,11 @@ def _opened(
     file: ModelFile, architecture: str | None, companions: Sequence[Path], sketch: str | None
 ) -> Model:
     data, name, digest = file.content, file.path.name, file.sha256
+    if file.folder is not None:
+        return open_hub(file.folder, name, digest, architecture)
     kind = sniff(data, name)
+    if kind is FileFormat.HUB:
+        return open_hub(read_archive(data), name, digest, architecture)
     if kind is FileFormat.ONNX:
         from ti_core.loading.onnx import open_onnx
 

@@ -17,6 +17,7 @@ from ti_core.loading.foreign.recognise import (
     is_saved_model,
     is_tensorflow_graph,
 )
+from ti_core.loading.hub.files import in_archive
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.outline import outline_of
 
@@ -50,6 +51,7 @@ class FileFormat(enum.Enum):
     ONNX_RUNTIME = "ONNX Runtime model"
     GGUF = "GGUF file"
     COMPRESSED = "compressed file"
+    HUB = "model folder in a zip archive"
     ZIP = "zip archive of another kind"
     TWO_FORMATS = "file of two formats"
     EMPTY = "empty file"
@@ -155,7 +157,7 @@ def _sniff_zip(data: bytes) -> FileFormat:
         return FileFormat.NUMPY
     if any(name.endswith(".weights.h5") for name in names):
         return FileFormat.KERAS
-    return FileFormat.ZIP
+    return FileFormat.HUB if in_archive(names) is not None else FileFormat.ZIP
 
 
 def _looks_like_safetensors(data: bytes) -> bool:

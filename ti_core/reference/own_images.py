@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -47,6 +47,8 @@ class OwnImages:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] | None = None
+    given: str = ""
+    """SHA-256 of pixels and labels as they were given, where the labels were numbered anew."""
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -60,9 +62,29 @@ class OwnImages:
         own = self.class_names or ()
         return own if len(own) == classes else tuple(str(i) for i in range(classes))
 
+    def in_terms_of(self, names: tuple[str, ...]) -> OwnImages:
+        """The images with the class names of a model, if it has any.
+
+        Labelled images keep their own names and numbers unless each of their classes is one of the model's. Their
+        labels then count as the model does.
+        """
+        own = self.class_names
+        if not names or len(set(names)) < len(names):
+            return self
+        if self.labels is None or own is None:
+            return replace(self, class_names=names)
+        place = {name.strip().casefold(): number for number, name in enumerate(names)}
+        numbers = [place.get(name.strip().casefold(), -1) for name in own]
+        if -1 in numbers or len(set(numbers)) < len(numbers) or int(self.labels.max()) >= len(numbers):
+            return self
+        labels = np.array(numbers, dtype=np.int64)[self.labels]
+        return replace(self, labels=labels, class_names=names, given=self.sha256)
+
     @property
     def sha256(self) -> str:
-        """SHA-256 of pixels and labels, which the evidence depends on."""
+        """SHA-256 of pixels and labels as they were given, which the evidence depends on."""
+        if self.given:
+            return self.given
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(np.ascontiguousarray(self.pixels).tobytes())
         digest.update(b"" if self.labels is None else self.labels.tobytes())

@@ -12,6 +12,7 @@ from typing import Any
 
 from ti_core.errors import ModelFileError, TrojanInterpretError
 from ti_core.loading.digest import digest_of
+from ti_core.loading.hub.files import is_model_folder
 from ti_core.scan.ledger import Ledger, outcome
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker.inspection_job import for_model, report_of
@@ -24,12 +25,20 @@ LOOK = 0.02
 
 
 def model_files(paths: Iterable[Path]) -> list[Path]:
-    """The named files, and all model files in the named folders, without duplicates."""
+    """The named files, and all model files and model folders in the named folders, without duplicates.
+
+    A model folder is one model: its own files are not taken one by one.
+    """
     found: dict[Path, None] = {}
     for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in inside:
-            if file == path or (file.suffix.lower() in MODEL_ENDINGS and file.is_file()):
+        if not path.is_dir():
+            found.setdefault(path)
+            continue
+        inside = sorted(path.rglob("*"))
+        folders = {folder for folder in (path, *inside) if is_model_folder(folder)}
+        for file in (path, *inside):
+            is_file = file.suffix.lower() in MODEL_ENDINGS and file.parent not in folders and file.is_file()
+            if file in folders or is_file:
                 found.setdefault(file)
     return list(found)
 

@@ -139,6 +139,7 @@ def _inspect_alone(
     from ti_core.results.case_files import save_case
 
     own = load_own_images(Path(asked.images or ""), model.input_shape, settings.seed)
+    own = own.in_terms_of(model.class_names)
     inspection = inspect_alone(model, own, settings, progress, cache, where, forecast)
     cache.close()
     inspection.report = replace(inspection.report, isolation=dict(asked.isolation))
