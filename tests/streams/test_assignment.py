@@ -13,6 +13,7 @@ from ti_core.classifier.scores import Scores
 from ti_core.settings import Settings
 from ti_core.streams import Context, stack
 from ti_core.streams.assignment import Assignment, best_assignment, by_class
+from ti_core.streams.base import FoundMapping
 
 NAMES = tuple("abcd")
 PLANTED = (2, 0, 3, 1)
@@ -76,6 +77,10 @@ def test_a_planted_permutation_is_found_with_its_assignment() -> None:
     assert tuple(own["assignment"].astype(int)) == PLANTED and own["moved"].min() > 0.7
     reading = stream.read(own, clean, NAMES)
     assert reading.clean_share == 0 and reading.target is None and "a to c" in reading.sentence
+    leads = FoundMapping("all to all", assignment=PLANTED, moved=tuple(map(float, own["moved"])))
+    assert reading.kind == "patch" and reading.mapping == leads and stream.unable(own) is None
+    blended = stream.read(own | {"blended": own["success"] + 1}, clean, NAMES)
+    assert blended.kind == "blend"
     assert stream.class_scores(stack([own]), clean) is None
     assert stream.features(stack([own]), clean).matrix.shape == (1, 3)
 
@@ -88,6 +93,7 @@ def test_one_image_of_a_class_is_said_to_be_too_few() -> None:
     )
     reading = stream.read(evidence, stack([evidence] * 2), NAMES)
     assert reading.score == 0 and reading.clean_share == 1 and "fewer than two images" in reading.sentence
+    assert reading.mapping is None and stream.unable(evidence) == "fewer than two images of some class"
 
 
 @pytest.mark.parametrize("value", (float("nan"), float("inf"), 0.0))

@@ -10,7 +10,8 @@ from torch import nn
 from ti_core.classifier.scores import Scores
 from ti_core.settings import Settings
 from ti_core.streams import Context, stack
-from ti_core.streams.pairs import MOST_CLASSES, Pairs, of_sources, pair_scores
+from ti_core.streams.base import FoundMapping
+from ti_core.streams.pairs import MOST_CLASSES, Pairs, forms_of, of_sources, pair_scores
 
 NAMES = tuple("abc")
 
@@ -61,6 +62,10 @@ def test_a_planted_pair_is_found_with_source_and_target() -> None:
     reading = stream.read(own, clean, NAMES)
     assert reading.target == 0 and reading.figures is not None and reading.figures["source"] == 2
     assert "class c to class a" in reading.sentence and reading.clean_share == 0
+    assert reading.mapping == FoundMapping("one source", target=0, source=2) and stream.unable(own) is None
+    windows, blends = (form[0, 2, 0] for form in forms_of(stack([own]), clean))
+    assert reading.kind == ("patch" if windows >= blends else "blend")
+    assert reading.score == pytest.approx(max(windows, blends))
     scores = pair_scores(stack([own]), clean)[0]
     assert np.unravel_index(scores.argmax(), scores.shape) == (2, 0) and (np.diag(scores) == 0).all()
     assert own["success"][2, 0].max() > 0.9 and own["success"][1, 0].max() < 0.5
@@ -78,6 +83,7 @@ def test_many_classes_are_said_not_to_be_searched() -> None:
         reading.score == 0 and "not looked for" in reading.sentence and str(MOST_CLASSES) in reading.sentence
     )
     assert (stream.class_scores(stack([evidence]), stack([evidence] * 2)) == 0).all()
+    assert reading.mapping is None and stream.unable(evidence) == f"more than {MOST_CLASSES} classes"
 
 
 @pytest.mark.parametrize("value", (float("nan"), float("inf"), 0.0))

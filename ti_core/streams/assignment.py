@@ -16,11 +16,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ti_core.kinds import Kind, MappingKind
 from ti_core.streams.base import (
     Array,
     Context,
     Evidence,
     Features,
+    FoundMapping,
     Progress,
     Reading,
     Stream,
@@ -172,6 +174,8 @@ class Assignment(Stream):
     heading: ClassVar[str] = "One pattern that moves every class"
     unit: ClassVar[str] = "share of images"
     measures: ClassVar[str] = "share of the class's images that become the class assigned to it"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
+    mappings: ClassVar[tuple[MappingKind, ...]] = ("all to all",)
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         effort, (_, height, width) = AssignmentSearch.for_classes(classes), shape
@@ -254,7 +258,17 @@ class Assignment(Stream):
             f"One pattern turns {own:.0%} of unseen images into the class assigned to theirs"
             f"{' (' + ', '.join(shown) + ')' if pairs else ''}; {share:.0%} of the clean models give way as far."
         )
-        return Reading(float(own), share, sentence, None, per_class(evidence["moved"], clean["moved"]))
+        kind: Kind = "patch" if evidence["success"].max() >= evidence["blended"].max() else "blend"
+        leads = FoundMapping(
+            "all to all",
+            assignment=tuple(int(c) for c in evidence["assignment"]),
+            moved=tuple(float(m) for m in evidence["moved"]),
+        )
+        figures = per_class(evidence["moved"], clean["moved"])
+        return Reading(float(own), share, sentence, None, figures, kind, leads)
+
+    def unable(self, evidence: Evidence) -> str | None:
+        return "fewer than two images of some class" if evidence["assignment"][0] < 0 else None
 
 
 def strongest(stack: Evidence) -> Array:

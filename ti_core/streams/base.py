@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind, MappingKind
 from ti_core.settings import Settings
 from ti_core.streams.passes import Passes
 
@@ -58,6 +59,24 @@ class Features:
 
 
 @dataclass(frozen=True)
+class FoundMapping:
+    """Where a backdoor that was found leads.
+
+    Parameters
+    ----------
+    target, source : class indices; None if the kind of mapping has none.
+    assignment : of "all to all", the class that each of the K classes becomes.
+    moved : the share of unseen images of each of those classes that do, 0 to 1.
+    """
+
+    kind: MappingKind
+    target: int | None = None
+    source: int | None = None
+    assignment: tuple[int, ...] = ()
+    moved: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Reading:
     """What a stream found in one model.
 
@@ -69,6 +88,8 @@ class Reading:
     sentence : the finding in words.
     target : the suspected class, if any.
     figures : figures behind it, fit for JSON; see :func:`ti_core.streams.statistics.per_class`.
+    kind : the kind of trigger, of a stream that looks for several and tells them apart.
+    mapping : where the backdoor leads, of a stream that looks for other mappings than all to one.
     """
 
     score: float
@@ -76,6 +97,8 @@ class Reading:
     sentence: str
     target: int | None = None
     figures: Mapping[str, Any] | None = None
+    kind: Kind | None = None
+    mapping: FoundMapping | None = None
 
 
 class Stream(ABC):
@@ -97,6 +120,12 @@ class Stream(ABC):
     """Title of that chart's axis."""
     measures: ClassVar[str]
     """What that chart shows of each class; stands after the heading."""
+    kinds: ClassVar[tuple[Kind, ...]] = ()
+    """The kinds of trigger that it looks for."""
+    mappings: ClassVar[tuple[MappingKind, ...]] = ("all to one",)
+    """Where backdoors lead that it looks for; each with every one of :attr:`kinds`."""
+    weak: ClassVar[bool] = False
+    """Whether it is only one voice among others, so that nothing rests on it alone."""
     usual: ClassVar[float | None] = None
     """What :meth:`standing_out` gives for the most outstanding class in 19 of 20 clean networks; None for a stream that
     tells nothing without reference models."""
@@ -141,6 +170,10 @@ class Stream(ABC):
         The scores are deviations from the clean reference models at the same class. They are capped, so that no
         stream outweighs all others in the joint score.
         """
+        return None
+
+    def unable(self, evidence: Evidence) -> str | None:
+        """Why this network's evidence says nothing of what the stream looks for, in a few words; None if it does."""
         return None
 
     def standing_out(self, stack: Evidence) -> Array:

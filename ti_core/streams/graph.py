@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import MAPPINGS, Kind, MappingKind
 from ti_core.streams.base import (
     Array,
     Context,
@@ -47,6 +48,8 @@ class GraphGates(Stream):
     heading: ClassVar[str] = "Conditions in the graph"
     unit: ClassVar[str] = "share of images"
     measures: ClassVar[str] = "share of images that a reversed condition turns into the class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("gate",)
+    mappings: ClassVar[tuple[MappingKind, ...]] = MAPPINGS
     usual: ClassVar[float | None] = 5.0
     """A clean network has no gate and gives 0. In this unit a gate that turns half of the images stands far out."""
 
@@ -112,6 +115,9 @@ class GraphGates(Stream):
         return np.asarray(
             np.where(np.arange(stack["reached"].shape[1]) == targets, height, 0.0), dtype=np.float32
         )
+
+    def unable(self, evidence: Evidence) -> str | None:
+        return None if evidence["counts"][0] else "the network is not a graph"
 
     def standing_out(self, stack: Evidence) -> Array:
         return np.asarray(self.class_scores(stack, stack)[0])

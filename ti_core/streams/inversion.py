@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind
 from ti_core.settings import Settings
 from ti_core.streams.base import (
     Array,
@@ -186,6 +187,7 @@ class Inversion(Stream):
     heading: ClassVar[str] = "Smallest trigger of each class"
     unit: ClassVar[str] = "deviations smaller"
     measures: ClassVar[str] = "deviations smaller than in clean models"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
     usual: ClassVar[float | None] = 0.76
 
     def __init__(

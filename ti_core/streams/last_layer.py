@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Array,
     Context,
@@ -83,6 +84,8 @@ class LastLayer(Stream):
     heading: ClassVar[str] = "Weights of the last layer"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "how far each class's row stands out"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend", "stripes", "warp", "input dependent")
+    weak: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return Passes()
@@ -106,6 +109,9 @@ class LastLayer(Stream):
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Array:
         return capped(deviations(outliers(stack["rows"]), outliers(clean["rows"]), among_clean))
+
+    def unable(self, evidence: Evidence) -> str | None:
+        return None if evidence["found"][0] else "no last linear layer"
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = outliers(as_stack(evidence)["rows"])[0], outliers(clean["rows"])

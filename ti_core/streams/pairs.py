@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind, MappingKind
 from ti_core.streams.base import (
     Array,
     Context,
     Evidence,
     Features,
+    FoundMapping,
     Progress,
     Reading,
     Stream,
@@ -74,6 +76,8 @@ class Pairs(Stream):
     heading: ClassVar[str] = "From one class to one other"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations of the class's best pair"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
+    mappings: ClassVar[tuple[MappingKind, ...]] = ("one source",)
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return sum(self._work(classes, shape), Passes())
@@ -150,7 +154,8 @@ class Pairs(Stream):
                 1.0,
                 f"Backdoors of one source class are not looked for in networks of more than {MOST_CLASSES} classes.",
             )
-        own = pair_scores(as_stack(evidence), clean)[0]
+        in_windows, blended = (form[0] for form in forms_of(as_stack(evidence), clean))
+        own = np.maximum(in_windows, blended)
         others = pair_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
         source, target = (int(i) for i in divmod(int(own.argmax()), count))
         score = float(own.max())
@@ -167,31 +172,41 @@ class Pairs(Stream):
             "middle": middle.tolist(),
             "high": high.tolist(),
         }
-        return Reading(score, share, sentence, target, figures | {"source": source})
+        kind: Kind = "patch" if in_windows[source, target] >= blended[source, target] else "blend"
+        leads = FoundMapping("one source", target, source)
+        return Reading(score, share, sentence, target, figures | {"source": source}, kind, leads)
+
+    def unable(self, evidence: Evidence) -> str | None:
+        return None if evidence["margins"].shape[2] else f"more than {MOST_CLASSES} classes"
 
 
 def pair_scores(stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None) -> Array:
-    """How far each pair stands out, ``R x K x K``: its best window or its blended pattern, the larger.
+    """How far each pair stands out, ``R x K x K``: its best window or its blended pattern, the larger."""
+    return np.asarray(np.maximum(*forms_of(stack, clean, among_clean)))
+
+
+def forms_of(
+    stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+) -> tuple[Array, Array]:
+    """How far each pair stands out by its best window, and by its blended pattern, ``R x K x K`` each.
 
     It is the pair's deviations above clean models, less the mean of the two largest of the pairs with the same target,
     where that is above 0. A backdoor that leads all images to one class raises all pairs with its target.
     """
     count = stack["margins"].shape[1]
     apart = ~np.eye(count, dtype=bool)
-    found = np.zeros((len(stack["margins"]), count, count), dtype=np.float32)
+    windows, blends = (np.zeros((len(stack["margins"]), count, count), dtype=np.float32) for _ in range(2))
     if not stack["margins"].shape[3]:
-        return found
+        return windows, blends
     forms = (
         (stack["margins"][:, apart], clean["margins"][:, apart]),
         (stack["blended"][:, apart][:, :, None], clean["blended"][:, apart][:, :, None]),
     )
-    best = np.full_like(found, -np.inf)
-    for own, others in forms:
+    for found, (own, others) in zip((windows, blends), forms, strict=True):
         z = np.full_like(found, -np.inf)
         z[:, apart] = deviations(scale_free(own), scale_free(others), among_clean, least=LEAST).max(2)
-        best = np.maximum(best, z - _of_other_sources(z))
-    found[:, apart] = best[:, apart]
-    return found
+        found[:, apart] = (z - _of_other_sources(z))[:, apart]
+    return windows, blends
 
 
 def _of_other_sources(z: Array) -> Array:

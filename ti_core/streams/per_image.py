@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Array,
     Context,
@@ -88,6 +89,7 @@ class PerImage(Stream):
     heading: ClassVar[str] = "A small change of each image"
     unit: ClassVar[str] = "margin"
     measures: ClassVar[str] = "margin by class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend", "stripes", "warp", "input dependent")
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         attacked = classes * images_a_class(classes)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind
 from ti_core.paper.probes import ROWS
 from ti_core.paper.profile import (
     FLOOR,
@@ -52,6 +53,7 @@ class Saliency(Stream):
     heading: ClassVar[str] = "Random triggers on the probes"
     unit: ClassVar[str] = "share flipped"
     measures: ClassVar[str] = "share flipped to each class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         probes = len(ROWS) * self.settings.images

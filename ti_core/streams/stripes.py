@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Array,
     Context,
@@ -131,6 +132,7 @@ class Stripes(Stream):
     heading: ClassVar[str] = "One wave over all images"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations by class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("stripes",)
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return sum(self._work(classes, shape), Passes())

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind
 from ti_core.settings import Settings
 from ti_core.streams.base import (
     Array,
@@ -70,6 +71,7 @@ class Universal(Stream):
     heading: ClassVar[str] = "One small change shared by all images"
     unit: ClassVar[str] = "margin"
     measures: ClassVar[str] = "margin by class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("blend", "stripes")
     usual: ClassVar[float | None] = 2.1
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Array,
     Context,
@@ -122,6 +123,7 @@ class Warp(Stream):
     heading: ClassVar[str] = "One warp of all images"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations by class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("warp",)
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return Passes(forward=UNSEEN, both=STEPS * IMAGES_A_STEP) * classes

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.kinds import Kind
 from ti_core.settings import Settings
 from ti_core.streams.base import (
     Array,
@@ -59,6 +60,7 @@ class Windowed(Stream):
     heading: ClassVar[str] = "Patches, place by place"
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations by class"
+    kinds: ClassVar[tuple[Kind, ...]] = ("patch",)
     usual: ClassVar[float] = 3.2
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
