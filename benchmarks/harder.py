@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import score_held_out
 from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
+from ti_core.reference.families import share_interval
 from ti_core.reference.pack import Pack, load_pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from benchmarks.screening_networks import NEVER, Models, of_pack, of_zoo, sampled, streams_of
 from ti_core.detector.joint import combined
-from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.rates import auc, auc_interval
+from ti_core.reference.families import share_interval
 from ti_core.reference.pack import Member
 from ti_core.settings import Settings
 from ti_core.streams import Context, Stream, stack

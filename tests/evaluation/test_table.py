@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from ti_core.cli.tables import evaluation_text, few_networks
 from ti_core.errors import PackError
-from ti_core.evaluation import auc, auc_interval, evaluate
-from ti_core.reference.pack import Pack, load_pack
+from ti_core.evaluation import Scored, auc, auc_interval, evaluate, table
+from ti_core.reference.pack import Member, Pack, load_pack
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
 
@@ -110,3 +110,52 @@ def test_a_table_says_where_it_rests_on_few_networks(tiny_pack: Pack) -> None:
     assert few_networks([enough, enough]) == ""
     assert few_networks([enough, few]).startswith("1 of the 2 rows rest on fewer than 5 clean or 5 trojaned")
     assert few_networks([few]).startswith("The row rests on fewer than 5")
+
+
+def scored(*members: tuple[str, str, float]) -> Scored:
+    """Members by label, family and probability. All target class 1 but for those that lead everywhere."""
+    like = Member("m", "clean", "standard", "g", "mlp", {}, "none", 0, 0.9, True)
+    made = tuple(
+        replace(
+            like,
+            id=f"m{i}",
+            label=label,
+            family=family,
+            target_class=None if label == "clean" or family.startswith("all-to-all") else 1,
+        )
+        for i, (label, family, _) in enumerate(members)
+    )
+    p = np.array([probability for _, _, probability in members])
+    return Scored(made, p, np.ones(len(p), dtype=int), np.full(len(p), 0.6), np.full(len(p), 0.3))
+
+
+def test_backdoors_that_lead_elsewhere_have_rows_of_their_own() -> None:
+    found = scored(
+        *[("clean", "standard", 0.1)] * 4,
+        *[("patch", "standard", 0.9)] * 3,
+        ("patch", "low-rate patch", 0.2),
+        *[("patch", "all-to-all patch", 0.2)] * 2,
+        ("blend", "challenge", 0.9),
+        ("input dependent", "generated", 0.7),
+        ("blend", "one-source blend", 0.8),
+    )
+    rows = table("joint", found)
+    cells = {(r.kind, r.mapping, r.family): (r.trojaned, r.found) for r in rows}
+    assert list(cells) == [
+        ("blend", "all to one", "challenge"),
+        ("blend", "all to one", "all"),
+        ("patch", "all to one", "standard"),
+        ("patch", "all to one", "low-rate patch"),
+        ("patch", "all to one", "all"),
+        ("input dependent", "all to one", "generated"),
+        ("input dependent", "all to one", "all"),
+        ("blend", "one source", "one-source blend"),
+        ("blend", "one source", "all"),
+        ("patch", "all to all", "all-to-all patch"),
+        ("patch", "all to all", "all"),
+    ]
+    assert cells["patch", "all to one", "all"] == (4, 0.75)
+    assert cells["patch", "all to all", "all"] == (2, 0.0)
+    everywhere = next(r for r in rows if r.mapping == "all to all")
+    assert everywhere.target is None and everywhere.as_dict()["mapping"] == "all to all"
+    assert "mapping" not in rows[0].as_dict()

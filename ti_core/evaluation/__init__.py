@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
 from ti_core.evaluation.table import Row, evaluate, table
+from ti_core.reference.families import share_interval
 
 __all__ = ["Row", "Scored", "auc", "auc_interval", "evaluate", "score_held_out", "share_interval", "table"]

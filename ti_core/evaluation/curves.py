@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import PackError
-from ti_core.evaluation.rates import auc, auc_interval, share_interval
+from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
+from ti_core.reference.families import share_interval
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings

@@ -1,4 +1,4 @@
-"""Areas under the ROC curve and shares, each with its 95 % interval.
+"""Areas under the ROC curve, each with its 95 % interval.
 
 scikit-learn and scipy are imported inside the functions, because their import takes about a second.
 """
@@ -52,11 +52,3 @@ def _end(value: float, bound: float, clean: int, trojaned: int) -> float:
         return bound
     # At an AUC of 0 or 1 the standard error is 0, so the AUC itself is a root. The search must not begin there.
     return float(brentq(beyond, value + INSIDE * (bound - value), bound, xtol=1e-15))
-
-
-def share_interval(share: float, count: int) -> tuple[float, float]:
-    """95 % interval of a share of ``count`` cases (E. Wilson, JASA 1927)."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(share * count), count).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)

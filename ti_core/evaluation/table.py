@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from ti_core.errors import PackError
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
+from ti_core.kinds import MAPPINGS, MappingKind
+from ti_core.reference.families import mapping_of
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
 
-FAMILIES = {"standard": ("standard",), "challenge": ("challenge",)}
-"""Families of trojans by the name of their row. The row "all" combines every family."""
+FAMILIES = ("standard", "challenge")
+"""Families of trojans whose rows come first. The row "all" combines every family."""
+FIRST_KINDS = ("blend", "patch")
+"""Kinds of trigger whose rows come first."""
 
 HANDFUL = 5
 """Fewer networks of a side than these make figures that say little."""
@@ -27,10 +31,11 @@ HANDFUL = 5
 class Row:
     """One cell of Table 1.
 
-    ``low`` and ``high`` are the ends of the 95 % interval of ``auc``. At the pack's upper threshold, ``found`` is the
-    true positive rate, ``false_alarms`` the false positive rate and ``accuracy`` the balanced accuracy.
-    ``clean_called`` is the share of clean models that are called clean. ``target`` is the share of right target classes
-    among the trojaned models that were found; it is None if the streams name no target class.
+    ``kind`` is that of the trigger, and ``mapping`` says where the backdoors lead. ``low`` and ``high`` are the ends of
+    the 95 % interval of ``auc``. At the pack's upper threshold, ``found`` is the true positive rate, ``false_alarms``
+    the false positive rate and ``accuracy`` the balanced accuracy. ``clean_called`` is the share of clean models that
+    are called clean. ``target`` is the share of right target classes among the trojaned models that were found; it is
+    None if the streams name no target class.
     """
 
     streams: str
@@ -46,9 +51,14 @@ class Row:
     false_alarms: float
     clean_called: float
     target: float | None = None
+    mapping: MappingKind = "all to one"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The row for a pack's record, which names no mapping that is all to one."""
+        found = asdict(self)
+        if self.mapping == "all to one":
+            del found["mapping"]
+        return found
 
 
 def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None = None) -> list[Row]:
@@ -69,26 +79,44 @@ def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None =
 
 
 def table(which: str, scored: Scored) -> list[Row]:
-    """The rows of both kinds of trigger, for every family with a member and for all families together."""
+    """The rows of every kind of trigger and mapping, for every family with a member and for all families together."""
     rows = []
-    for kind in ("blend", "patch"):
-        for family in (*FAMILIES, "all"):
-            row = row_of(which, kind, scored, family)
+    for kind, mapping in _kinds_of(scored):
+        own = {m.family for m in scored.members if (m.label, mapping_of(m.family)) == (kind, mapping)}
+        for family in (*_first(own, FAMILIES), "all"):
+            row = row_of(which, kind, scored, family, mapping)
             if row is not None:
                 rows.append(row)
     return rows
 
 
-def row_of(which: str, kind: str, scored: Scored, family: str = "all") -> Row | None:
-    """The row of one kind and family against all clean members; None if either side is empty."""
-    names = FAMILIES.get(family)
+def _kinds_of(scored: Scored) -> list[tuple[str, MappingKind]]:
+    """The kinds and mappings of the trojaned members."""
+    found = {(m.label, mapping_of(m.family)) for m in scored.members if m.trojaned}
+    kinds = _first({kind for kind, _ in found}, FIRST_KINDS)
+    return sorted(found, key=lambda pair: (MAPPINGS.index(pair[1]), kinds.index(pair[0])))
+
+
+def _first(names: set[str], first: tuple[str, ...]) -> list[str]:
+    """The names, those in ``first`` before the others."""
+    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+def row_of(
+    which: str, kind: str, scored: Scored, family: str = "all", mapping: MappingKind = "all to one"
+) -> Row | None:
+    """The row of one kind, mapping and family against all clean members; None if either side is empty."""
     clean = np.array([m.label == "clean" for m in scored.members], dtype=bool)
     bad = np.array(
-        [m.label == kind and (names is None or m.family in names) for m in scored.members], dtype=bool
+        [
+            (m.label, mapping_of(m.family)) == (kind, mapping) and family in ("all", m.family)
+            for m in scored.members
+        ],
+        dtype=bool,
     )
     if not bad.any() or not clean.any():
         return None
-    return _row(which, kind, family, scored, clean, bad)
+    return replace(_row(which, kind, family, scored, clean, bad), mapping=mapping)
 
 
 def _row(
@@ -101,7 +129,8 @@ def _row(
     hit = bad & called
     found, alarms = float(called[bad].mean()), float(called[clean].mean())
     truth = np.array([m.target_class if m.target_class is not None else -2 for m in scored.members])
-    names_targets = bool((scored.target >= 0).any())
+    # Where every class is led to another one, there is no target to be right about.
+    names_targets = bool((scored.target >= 0).any()) and bool((truth[bad] >= 0).any())
     return Row(
         streams=which,
         kind=kind,

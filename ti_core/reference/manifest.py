@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ti_core.errors import PackError, SettingsError
+from ti_core.kinds import Kind, MappingKind
+from ti_core.reference.families import mapping_of
 from ti_core.settings import Settings
-from ti_core.system.records import Digest, Group, Name, Number, Text, Whole, matching
+from ti_core.system.records import Digest, Group, Name, Number, Text, Whole, absent, matching
 from ti_core.system.schema import Schema
 from ti_core.text import shown
 
@@ -73,7 +75,7 @@ Side = Annotated[Whole, Field(ge=1, le=1024)]
 
 
 class Performance(Group):
-    """Performance for one kind of trigger, "blend" or "patch"."""
+    """Performance for one kind of trigger and one mapping."""
 
     streams: Text = Field(description='"joint", or "saliency" where no deep stream took part.')
     kind: Text = Field(description="The kind of trigger.")
@@ -88,6 +90,9 @@ class Performance(Group):
     false_alarms: Number = Field(description="Share of the clean models called backdoored.")
     clean_called: Number = Field(description="Share of the clean models called clean.")
     target: Number | None = Field(description="Of those found, the share whose target class is right.")
+    mapping: MappingKind = absent(
+        'Where the backdoors lead: "one source" or "all to all"; where it is missing, all images to one class.'
+    )
 
 
 class TriggerRecord(Group):
@@ -118,7 +123,7 @@ class MemberRecord(Group):
     """One reference model."""
 
     id: Id
-    label: Name
+    label: Name | Kind
     family: Short
     group: Short
     architecture: Short
@@ -138,7 +143,8 @@ class MemberRecord(Group):
         clean = self.label == "clean"
         if clean and (self.trigger or self.target_class is not None or self.attack_success is not None):
             raise ValueError("a clean member has no trigger, target class or attack success")
-        if not clean and (self.target_class is None or self.attack_success is None):
+        aimed = self.target_class is not None or mapping_of(self.family) == "all to all"
+        if not clean and (not aimed or self.attack_success is None):
             raise ValueError("a trojaned member has a target class and an attack success")
         return self
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 
-MappingKind = Literal["all to one", "one source", "all to all"]
+from ti_core.kinds import MappingKind
 
 
 @dataclass(frozen=True)

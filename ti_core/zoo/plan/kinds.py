@@ -15,9 +15,10 @@ from typing import Any
 
 from ti_core.architectures import ARCHITECTURES
 from ti_core.errors import SettingsError
+from ti_core.kinds import Kind, MappingKind
 from ti_core.zoo.attacks.base import AttackSpec
 from ti_core.zoo.attacks.catalogue import ATTACKS
-from ti_core.zoo.attacks.mapping import MappingKind, draw_mapping
+from ti_core.zoo.attacks.mapping import draw_mapping
 from ti_core.zoo.plan.draw import Drawer, Kinds, hold_out
 from ti_core.zoo.plan.from_bases import check_base, continued
 from ti_core.zoo.plan.menu import Menu
@@ -50,6 +51,11 @@ class KindFamily:
     architectures: tuple[str, ...] = ()
     options: dict[str, list[Any]] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def leads(self) -> tuple[Kind, MappingKind] | None:
+        """The kind of its trigger and where its backdoor leads; None where the finished network counts as clean."""
+        return None if self.attack is None or self.clean else (ATTACKS[self.attack].kind, self.mapping)
 
 
 CALM: dict[str, Any] = {
