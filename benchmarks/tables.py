@@ -1,7 +1,8 @@
 """Write the tables that the documentation quotes between their markers.
 
 ``python -m benchmarks.tables`` rewrites README.md and pages of docs/ from the packs' records, the settings schema and
-the report's. It also writes docs/report-schema.json. With ``--check`` it changes nothing and fails if they differ.
+the report's. It also writes the published schemas of the report. With ``--check`` it changes nothing and fails if they
+differ.
 ``--shift`` (half a minute a pack) and ``--ablations`` (minutes, and FLAML) also make those tables anew.
 """
 
@@ -17,8 +18,9 @@ from typing import Any
 
 from ti_core.cli.tables import STREAM_TITLES
 from ti_core.evaluation.table import PAPER_AUC
+from ti_core.reference.families import performance_key
 from ti_core.reference.pack import Pack, load_pack, pack_names
-from ti_core.results.report import report_schema
+from ti_core.results.report import FIRST_VERSION, SCHEMA_VERSION, report_schema
 from ti_core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,8 +35,9 @@ def detection() -> str:
     for pack in map(load_pack, pack_names()):
         for r in pack.record["table"]:
             if r["streams"] == "joint" and r["family"] == "all":
+                what = performance_key(r["kind"], r.get("mapping", "all to one"))
                 lines.append(
-                    f"| {pack.name} | {r['kind']} | {r['trojaned']}, {r['clean']} | {r['found']:.0%} |"
+                    f"| {pack.name} | {what} | {r['trojaned']}, {r['clean']} | {r['found']:.0%} |"
                     f" {r['false_alarms']:.0%} | {r['auc']:.3f} ({r['low']:.3f} to {r['high']:.3f}) |"
                 )
     return "\n".join(lines)
@@ -154,8 +157,11 @@ TABLES: dict[str, Callable[[], str]] = {
 SLOW: dict[str, Callable[[], str]] = {"shift": shift_table, "ablations": ablation_table}
 """Made anew only when they are asked for."""
 PAGES = ("README.md", "docs/detection.md", "docs/table-1.md", "docs/settings.md", "docs/report-schema.md")
-PUBLISHED_SCHEMA = "docs/report-schema.json"
-"""The schema of the JSON report as JSON Schema."""
+PUBLISHED_SCHEMAS = {
+    "docs/report-schema.json": SCHEMA_VERSION,
+    "docs/report-schema-1.json": FIRST_VERSION,
+}
+"""The schemas of the JSON report as JSON Schema, by file, with their versions."""
 
 
 def filled(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
@@ -168,9 +174,9 @@ def filled(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     return text
 
 
-def published_schema() -> str:
-    """The text of :data:`PUBLISHED_SCHEMA`."""
-    return json.dumps(report_schema().json, indent=2) + "\n"
+def published_schema(version: int) -> str:
+    """The text of one of :data:`PUBLISHED_SCHEMAS`."""
+    return json.dumps(report_schema(version).json, indent=2) + "\n"
 
 
 def main() -> int:
@@ -183,10 +189,11 @@ def main() -> int:
     chosen = options.parse_args()
     tables = TABLES | {name: make for name, make in SLOW.items() if getattr(chosen, name)}
     stale = []
-    for name in (*PAGES, PUBLISHED_SCHEMA):
+    for name in (*PAGES, *PUBLISHED_SCHEMAS):
         path = ROOT / name
         text = path.read_text() if path.exists() else ""
-        made = published_schema() if name == PUBLISHED_SCHEMA else filled(text, tables)
+        version = PUBLISHED_SCHEMAS.get(name)
+        made = published_schema(version) if version else filled(text, tables)
         if made != text:
             stale.append(name)
             if not chosen.check:

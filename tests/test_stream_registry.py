@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
+from ti_core.inspection.findings.looked_for import seekers
+from ti_core.kinds import KINDS, MAPPINGS
 from ti_core.settings import Settings
 from ti_core.stream_registry import DEFAULT, STREAMS
 from ti_core.streams import Stream, known_stream, make_streams, stream_class
@@ -28,6 +31,31 @@ def test_streams_are_made_in_the_order_of_the_registry() -> None:
 
 def test_an_unknown_stream_of_a_strangers_report_is_none() -> None:
     assert known_stream("no_such_stream") is None
+
+
+LOOK_FOR = {
+    ("patch", "all to one"): "saliency windowed inversion per_image last_layer",
+    ("blend", "all to one"): "saliency universal inversion per_image last_layer",
+    ("stripes", "all to one"): "universal per_image stripes last_layer",
+    ("warp", "all to one"): "per_image warp last_layer",
+    ("input dependent", "all to one"): "per_image last_layer",
+    ("gate", "all to one"): "graph",
+    ("patch", "one source"): "pairs",
+    ("blend", "one source"): "pairs",
+    ("gate", "one source"): "graph",
+    ("patch", "all to all"): "assignment",
+    ("blend", "all to all"): "assignment",
+    ("gate", "all to all"): "graph",
+}
+
+
+def test_every_kind_and_mapping_has_the_streams_that_look_for_it() -> None:
+    for kind, mapping in product(KINDS, MAPPINGS):
+        assert seekers(kind, mapping) == LOOK_FOR.get((kind, mapping), "").split()
+    for name in STREAMS:
+        stream = stream_class(name)
+        assert set(stream.kinds) <= set(KINDS) and set(stream.mappings) <= set(MAPPINGS) and stream.mappings
+    assert [name for name in STREAMS if stream_class(name).weak] == ["last_layer"]
 
 
 def test_settings_load_no_network_library() -> None:

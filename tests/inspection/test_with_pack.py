@@ -30,7 +30,9 @@ KEYS = {
     "trigger_kind",
     "target_class",
     "target_class_name",
+    "mapping",
     "reasons",
+    "coverage",
     "streams",
     "model",
     "pack",
@@ -100,7 +102,7 @@ def test_what_opening_the_file_did_reaches_the_report_the_page_and_the_terminal(
     assert record["remarks"] == list(said) and record["notes"] == notes
     report = dataclasses.replace(trojaned.report, model=record)
     assert Report.from_dict(json.loads(report.as_json())).model == record
-    assert printed(report).endswith("- The weights were converted.")
+    assert "  - The weights were converted." in printed(report).splitlines()
     page = document(report, "", {})
     assert "The weights were converted." in page and "<script>" not in page
     plain = model_record(

@@ -158,7 +158,7 @@ def test_a_changed_picture_is_noticed(page: str, tmp_path: Path) -> None:
 def test_a_changed_json_is_noticed(page: str, tmp_path: Path) -> None:
     path = tmp_path / "edited.html"
     path.write_text(
-        page.replace(str(escape('"schema_version": 1')), str(escape('"schema_version":  1'))),
+        page.replace(str(escape('"schema_version": 2')), str(escape('"schema_version":  2'))),
         encoding="utf-8",
     )
     assert {states(verify_report(path))[name] for name in ("json", "page", "text")} == {DIFFERS}
@@ -462,4 +462,16 @@ def test_verdicts_are_compared_in_all_they_state(tiny_cases: dict[str, Case]) ->
     far = compare_verdicts(report, replace(report, probability=report.probability - 0.03))
     assert far.state == DIFFERS and far.sentence.endswith("another probability.")
     assert compare_verdicts(report, replace(report, reasons=("None.",))).state == NOT_COMPARED
+    assert report.mapping is not None
+    led = compare_verdicts(report, replace(report, mapping=report.mapping | {"kind": "one source"}))
+    assert led.state == DIFFERS and led.sentence.endswith("another mapping.")
+    pairs = [{"source": k, "target": 1 - k, "moved": 0.9} for k in range(2)]
+    one, two, three = (
+        replace(report, mapping=report.mapping | {"assignment": [pairs[0] | {"moved": moved}, pairs[1]]})
+        for moved in (0.9, 0.91, 0.1)
+    )
+    assert compare_verdicts(one, two).state == HOLDS, "rounding changes a share"
+    assert compare_verdicts(one, three).state == DIFFERS, "a class is led away or it is not"
+    covered = compare_verdicts(report, replace(report, coverage=report.coverage[1:]))
+    assert covered.state == DIFFERS and covered.sentence.endswith("another coverage.")
     assert compare_verdicts(report, replace(report, streams={})).state == NOT_COMPARED

@@ -63,6 +63,8 @@ def named(case: Case, name: str) -> Case:
         reasons=(name,),
         streams=streams,
         target_class_name=name,
+        mapping=case.report.mapping and case.report.mapping | {"target_name": name},
+        coverage=[row | {"why": name} for row in case.report.coverage],
         versions=case.report.versions | {"torch": name},
         isolation={"network": name},
     )

@@ -10,12 +10,17 @@ from ti_core.classifier.classifier import Classifier
 from ti_core.classifier.unlabelled import Guessed
 from ti_core.detector.detector import Assessment
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.findings.finding import finding_of, mapping_record
+from ti_core.inspection.findings.looked_for import coverage
 from ti_core.inspection.reasons import trigger_sentence
 from ti_core.inspection.result import Inspection
 from ti_core.loading.model import Model
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
+
+GRAPH = "onnx"
+"""The format of model files that hold a graph."""
 
 
 def make_report(
@@ -41,13 +46,19 @@ def make_report(
     pack : what the report says of the reference pack, or of the images that took its place.
     """
     assert result.classifier is not None
+    found = finding_of(result, assessment, target)
+    if found is not None:
+        target = found.target
+    looked_for = coverage(result, found, pack, settings, model.format == GRAPH)
     return Report(
         verdict=assessment.verdict if assessment else "inconclusive",
         probability=assessment.probability if assessment else 0.5,
-        trigger_kind=assessment.trigger_kind if assessment else None,
+        trigger_kind=found.kind if found else None,
         target_class=target,
         target_class_name=class_names[target] if target is not None else None,
+        mapping=mapping_record(found.mapping if found else None, class_names),
         reasons=reasons,
+        coverage=[row.as_dict() for row in looked_for],
         streams=stream_records(result, class_names),
         model=model_record(model, result.classifier, len(class_names), input_shape),
         pack=pack,

@@ -22,7 +22,7 @@ _SECTION = re.compile(
     rf"(?:{_PICTURE})*</section>"
 )
 _TIME = re.compile(rf"<time>({ISO.pattern})</time>")
-_VERDICT = re.compile(r'<p class="verdict (\w+)"><strong>\S+ (\w+)\.</strong>([^<]*)</p>')
+_VERDICT = re.compile(r'<p class="verdict (\w+)"><strong>\S+ (\w+)[^<]*\.</strong>([^<]*)</p>')
 
 
 def own_checks(held: ReportFile, digest: str | None, same_program: bool) -> list[Check]:

@@ -17,6 +17,7 @@ from ti_core.rendering.check import DIFFERS, HOLDS, NOT_COMPARED, Check
 from ti_core.rendering.page_checks import own_checks
 from ti_core.results.reading import read_report
 from ti_core.results.report import Report, percent
+from ti_core.results.wording import MOVED
 from ti_core.settings import Settings
 from ti_core.system.code_digest import code_digest
 from ti_core.system.records import DIGEST
@@ -165,6 +166,15 @@ def _images(report: Report, path: Path | None) -> Check:
     )
 
 
+def _leads(report: Report) -> object:
+    """Where the backdoor leads, without the shares of images, which rounding can change."""
+    m = report.mapping
+    if m is None:
+        return None
+    moved = [(pair["source"], pair["target"]) for pair in m["assignment"] if pair["moved"] >= MOVED]
+    return m["kind"], m["source"], m["target"], moved
+
+
 NEAR = 0.02
 """Difference of two probabilities that rounding on another processor can make."""
 
@@ -178,6 +188,11 @@ def compare_verdicts(report: Report, fresh: Report) -> Check:
     """
     stated = ("verdict", "trigger_kind", "target_class", "target_class_name")
     differing = [name.replace("_", " ") for name in stated if getattr(report, name) != getattr(fresh, name)]
+    if report.schema_version == fresh.schema_version:
+        if _leads(report) != _leads(fresh):
+            differing.append("mapping")
+        if report.coverage != fresh.coverage:
+            differing.append("coverage")
     if abs(report.probability - fresh.probability) > NEAR:
         differing.append("probability")
     found = f"{fresh.verdict}, probability {percent(fresh.probability)}"

@@ -86,9 +86,8 @@ def read_case_json(folder: Path, stem: str = "case", alone: bool = False) -> dic
 
 def case_from(values: Mapping[str, Any]) -> Case:
     """The case, without its arrays, that a checked record describes."""
-    report = values["report"]
     return Case(
-        report=Report(**report | {"reasons": tuple(report["reasons"])}),
+        report=Report.of(values["report"]),
         finished=values["finished"],
         class_names=tuple(values["class_names"]),
         kinds=tuple(values["kinds"]),

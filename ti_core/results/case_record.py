@@ -12,7 +12,7 @@ from ti_core.results.case import CASE_VERSION
 from ti_core.results.file_record import as_card
 from ti_core.results.groups import ISO
 from ti_core.results.limits import check_plain
-from ti_core.results.report import report_record
+from ti_core.results.report import SCHEMA_VERSION, report_record, version_of
 from ti_core.system.records import Digest, Group, Name, Number, Text, matching
 from ti_core.system.schema import Schema
 
@@ -51,9 +51,9 @@ class CaseRecord(Group):
 
 
 @cache
-def case_schema() -> Schema:
-    """The schema of a case's record, its report included."""
-    whole: Any = {"report": (report_record(), ...)}
+def case_schema(version: int = SCHEMA_VERSION) -> Schema:
+    """The schema of a case's record, with a report of that schema version."""
+    whole: Any = {"report": (report_record(version), ...)}
     return Schema(create_model("Case", __base__=CaseRecord, **whole), "TrojanInterpret's case")
 
 
@@ -77,7 +77,8 @@ def check_record(values: Any, alone: bool = False) -> None:
         raise CaseError(
             f"The case has version {version}, this program reads {CASE_VERSION}; inspect the model again."
         )
-    found = case_schema().problems(values)
+    held = values.get("report") if isinstance(values, dict) else None
+    found = case_schema(version_of(held if isinstance(held, dict) else {})).problems(values)
     if found:
         raise _invalid(found[0])
     report, classes = values["report"], len(values["class_names"])

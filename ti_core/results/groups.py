@@ -15,10 +15,13 @@ from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, mo
 from pydantic_core import CoreSchema
 
 from ti_core.errors import SettingsError
-from ti_core.reference.manifest import Performance
+from ti_core.kinds import Kind, MappingKind
+from ti_core.reference.manifest import Performance, Share
+from ti_core.results.coverage import Status
 from ti_core.settings import Settings
 from ti_core.system.records import NAME, Digest, Group, Name, Number, Text, Whole, absent
 
+Class = Annotated[int, Field(strict=True, ge=0)]
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+\d\d:\d\d|Z)?|")
 
 
@@ -98,6 +101,73 @@ class Streams(Group):
         if not all(map(NAME.fullmatch, self.__pydantic_extra__)):
             raise ValueError("a stream has no proper name")
         return self
+
+
+class Pair(Group):
+    """One class, and the class that it is led to."""
+
+    source: Class = Field(description="The class of the images, counted from 0.")
+    source_name: Text = Field(description="Its name in the pack.")
+    target: Class = Field(description="The class that they become.")
+    target_name: Text = Field(description="Its name in the pack.")
+    moved: Share = Field(description="Share of unseen images of the class that do, 0 to 1.")
+
+
+class LabelMapping(Group):
+    """Where a backdoor leads."""
+
+    kind: MappingKind = Field(
+        description='"all to one": every class is led to one; "one source": one class is led to one other; "all to'
+        ' all": every class is led to another one.'
+    )
+    source: Class | None = Field(description='Of "one source", the class that is led away, counted from 0.')
+    source_name: Text | None = Field(description="Its name in the pack.")
+    target: Class | None = Field(description='The class that it is led to; null for "all to all".')
+    target_name: Text | None = Field(description="Its name in the pack.")
+    assignment: list[Pair] = Field(description='Of "all to all", each class and the class it is led to.')
+
+    @model_validator(mode="after")
+    def _as_its_kind(self) -> Self:
+        if (self.target is None or self.target_name is None) != (self.kind == "all to all"):
+            raise ValueError('a mapping names a target unless it is "all to all"')
+        if (self.source is None) != (self.source_name is None):
+            raise ValueError("a class has a number and a name")
+        return self
+
+    @property
+    def largest(self) -> int:
+        """The largest class index."""
+        pairs = [index for pair in self.assignment for index in (pair.source, pair.target)]
+        return max([i for i in (self.source, self.target) if i is not None] + pairs, default=0)
+
+
+class CoveredRates(Group):
+    """How often the pack finds such backdoors, on models held out from fitting."""
+
+    found: Share = Field(description="Share of the trojaned models called backdoored.")
+    low: Share = Field(description="Lower end of its 95 % interval.")
+    high: Share = Field(description="Upper end of its 95 % interval.")
+    trojaned: Whole = Field(description="Number of trojaned models tested.")
+    false_alarms: Share = Field(description="Share of the clean models called backdoored.")
+    alarms_low: Share = Field(description="Lower end of its 95 % interval.")
+    alarms_high: Share = Field(description="Upper end of its 95 % interval.")
+    clean: Whole = Field(description="Number of clean models tested.")
+
+
+class Covered(Group):
+    """One kind of trigger with one mapping."""
+
+    kind: Kind = Field(description="The kind of trigger, as in `trigger_kind`.")
+    mapping: MappingKind = Field(description="Where it leads, as in `mapping.kind`.")
+    status: Status = Field(description='"found", "looked for, not found" or "not looked for".')
+    streams: list[Name] = Field(description="The streams that looked for it.")
+    why: Text | None = Field(description="Why it was not looked for, or why the search is weak.")
+    figures: CoveredRates | None = Field(
+        description="How often the pack finds it; null where that was not measured or it was not looked for."
+    )
+    weak: bool = Field(
+        description="Whether fewer than four of five are found, or it was not measured, or not looked for."
+    )
 
 
 class Preprocessing(Group):

@@ -8,7 +8,7 @@ from html import unescape
 from pathlib import Path
 
 from ti_core.errors import ReportError
-from ti_core.results.report import SCHEMA_VERSION, Report
+from ti_core.results.report import FIRST_VERSION, SCHEMA_VERSION, Report
 from ti_core.system.plain_files import read_plain
 from ti_core.system.strict_json import TwiceError, parse
 from ti_core.text import shown
@@ -74,10 +74,10 @@ def _parsed(text: str, name: str) -> Report:
     if not isinstance(record, dict):
         raise _foreign(name)
     version = record.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if version not in (FIRST_VERSION, SCHEMA_VERSION):
         raise ReportError(
             f"{shown(name)} is a report of schema version {shown(str(version), 20)}; this program reads"
-            f" {SCHEMA_VERSION}."
+            f" {FIRST_VERSION} and {SCHEMA_VERSION}."
         )
     try:
         return Report.from_dict(record)

@@ -1,4 +1,4 @@
-"""The report of an inspection: the JSON report of schema version 1."""
+"""The report of an inspection: the JSON report of schema version 2. Version 1 can still be read."""
 
 from __future__ import annotations
 
@@ -13,18 +13,31 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import AfterValidator, create_model, model_validator
 from pydantic import Field as Described
 
-from ti_core.results.groups import Inspected, ReferencePack, Shaped, Streams, as_settings
+from ti_core.kinds import KINDS, Kind
+from ti_core.results.coverage import remarks, rows_of
+from ti_core.results.groups import (
+    Covered,
+    Inspected,
+    LabelMapping,
+    ReferencePack,
+    Shaped,
+    Streams,
+    as_settings,
+)
 from ti_core.results.limits import check_plain
 from ti_core.results.sealed import seal_of
+from ti_core.results.wording import LONGEST_NAME, about, finding
 from ti_core.system.code_digest import code_digest
 from ti_core.system.records import Digest, Group, Number, Text
 from ti_core.system.schema import Schema
 from ti_core.text import shown
 from ti_core.version import __version__
 
-SCHEMA_VERSION = 1
-LONGEST_NAME = 120
-"""Characters of a file's or a class's name that a sentence shows."""
+SCHEMA_VERSION = 2
+FIRST_VERSION = 1
+"""The earliest schema version that is still read."""
+SINCE_2 = ("mapping", "coverage")
+"""Fields that reports of schema version 1 do not have."""
 
 Second = Annotated[Number, Described(ge=0, description="Seconds.")]
 Source = Annotated[
@@ -59,8 +72,12 @@ class Report:
     ]
     trigger_kind: Annotated[
         str | None,
-        Shaped(Literal["blend", "patch"] | None),
-        Described(description='The suspected kind of trigger, "blend" or "patch".'),
+        Shaped(Kind | None),
+        Described(
+            description="The suspected kind of trigger: "
+            + ", ".join(f'"{kind}"' for kind in KINDS[:-1])
+            + f' or "{KINDS[-1]}".'
+        ),
     ]
     target_class: Annotated[
         int | None,
@@ -70,9 +87,19 @@ class Report:
     target_class_name: Annotated[
         str | None, Shaped(Text | None), Described(description="Its name in the pack.")
     ]
+    mapping: Annotated[
+        dict[str, Any] | None,
+        Shaped(LabelMapping | None),
+        Described(description="Where the backdoor leads; null where the verdict names no class."),
+    ] = field(default=None, kw_only=True)
     reasons: Annotated[
         tuple[str, ...], Shaped(list[Text]), Described(description="Sentences, the weightiest first.")
     ]
+    coverage: Annotated[
+        list[dict[str, Any]],
+        Shaped(list[Covered]),
+        Described(description="What the verdict is about: one entry for each kind of trigger and mapping."),
+    ] = field(default_factory=list, kw_only=True)
     streams: Annotated[
         dict[str, dict[str, Any]],
         Shaped(Streams),
@@ -108,7 +135,7 @@ class Report:
         ),
     ] = field(default_factory=dict)
     schema_version: Annotated[
-        int, Shaped(Annotated[int, Described(ge=1, le=1)]), Described(description="1.")
+        int, Shaped(Annotated[int, Described(ge=2, le=2)]), Described(description="2.")
     ] = field(default=SCHEMA_VERSION)
     seal: Annotated[
         str,
@@ -124,6 +151,9 @@ class Report:
     def _content(self) -> dict[str, Any]:
         content = {"schema_version": self.schema_version} | asdict(self)
         del content["seal"]
+        if self.schema_version == FIRST_VERSION:
+            for name in SINCE_2:
+                del content[name]
         return content
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,7 +163,7 @@ class Report:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Report:
-        """The report of a record that was read from JSON.
+        """The report of a record that was read from JSON, of this schema version or an earlier one.
 
         The record is checked, since it may come from a process that a model file has taken over.
 
@@ -142,9 +172,14 @@ class Report:
         ValueError : the record is no report. The message is one sentence.
         """
         check_plain(record, 1)
-        found = report_schema().problems(record)
+        found = report_schema(version_of(record)).problems(record)
         if found:
             raise ValueError(found[0])
+        return cls.of(record)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Report:
+        """The report of a record that was checked."""
         values = {f.name: record[f.name] for f in fields(cls) if f.name in record}
         return cls(
             **values | {"reasons": tuple(values["reasons"]), "probability": float(values["probability"])}
@@ -154,27 +189,67 @@ class Report:
         return json.dumps(self.as_dict(), indent=indent, allow_nan=False)
 
     def sentence(self) -> str:
-        """The verdict as one sentence."""
-        file = shown(self.model["file"], LONGEST_NAME)
+        """The verdict as one sentence. A clean one says of what."""
+        file, sure = shown(self.model["file"], LONGEST_NAME), percent(self.probability)
         if self.verdict == "backdoored":
-            kind = f" with a {self.trigger_kind} trigger" if self.trigger_kind else ""
-            name = shown(str(self.target_class_name), LONGEST_NAME)
-            target = f" for class {name}" if self.target_class is not None else ""
-            return f"{file} is backdoored{kind}{target}: probability {percent(self.probability)}."
+            return f"{file} is backdoored{self._finding()}; probability {sure}."
+        about = self._about()
         if self.verdict == "clean":
-            return f"{file} looks clean: probability of a backdoor {percent(self.probability)}."
-        return f"{file}: inconclusive, probability of a backdoor {percent(self.probability)}."
+            return f"{file} looks clean{about}: probability of a backdoor {sure}."
+        return f"{file}: inconclusive{about}, probability of a backdoor {sure}."
+
+    def heading(self) -> str:
+        """The verdict in a few words, without a full stop, for a page that names the file beside it."""
+        if self.verdict == "backdoored":
+            return f"Backdoored{self._finding()}"
+        return f"{self.verdict.capitalize()}{self._about()}"
+
+    def odds(self) -> str:
+        """What stands beside the heading: the file and the probability."""
+        return f"{shown(self.model['file'], LONGEST_NAME)}: probability of a backdoor {percent(self.probability)}."
+
+    def limits(self) -> list[str]:
+        """Sentences on what a verdict that is not "backdoored" says little or nothing of."""
+        return [] if self.verdict == "backdoored" else remarks(rows_of(self.coverage))
+
+    def _about(self) -> str:
+        return about(self.verdict, rows_of(self.coverage))
+
+    def _finding(self) -> str:
+        mapping = self.mapping
+        if mapping is None and self.target_class is not None:
+            # A report of schema version 1 knows no other mapping.
+            mapping = {"kind": "all to one", "target_name": self.target_class_name}
+        return finding(self.trigger_kind, mapping)
+
+
+def version_of(record: Mapping[str, Any]) -> int:
+    """The schema version of a record that was read from JSON, which is not checked yet."""
+    version = record.get("schema_version")
+    return FIRST_VERSION if type(version) is int and version == FIRST_VERSION else SCHEMA_VERSION
 
 
 @cache
-def report_record() -> type[Group]:
+def report_record(version: int = SCHEMA_VERSION) -> type[Group]:
     """The model that checks a report's JSON record; its fields are those of :class:`Report`. Only the seal may lack."""
     hints = get_type_hints(Report, include_extras=True)
+    if version == FIRST_VERSION:
+        hints = {name: hint for name, hint in hints.items() if name not in SINCE_2} | _FIRST
     names = ["schema_version", *(name for name in hints if name != "schema_version")]
     whole: Any = {name: (hints[name], ...) for name in names if name != "seal"}
     whole["seal"] = (hints["seal"], None)
     rules: Any = {"consistent": model_validator(mode="after")(_consistent)}
     return create_model("Report", __base__=Group, __validators__=rules, **whole)
+
+
+_FIRST: dict[str, Any] = {
+    "schema_version": Annotated[int, Described(ge=1, le=1, description="1.")],
+    "trigger_kind": Annotated[
+        Literal["blend", "patch"] | None,
+        Described(description='The suspected kind of trigger, "blend" or "patch".'),
+    ],
+}
+"""The fields that were others in schema version 1."""
 
 
 def _consistent(record: Any) -> Any:
@@ -183,13 +258,16 @@ def _consistent(record: Any) -> Any:
         raise ValueError("the target class is none of the model's classes")
     if record.model.clean_accuracy is None and record.pack.name is not None:
         raise ValueError("model.clean_accuracy is missing")
+    mapping: LabelMapping | None = getattr(record, "mapping", None)
+    if mapping is not None and mapping.largest >= record.model.classes:
+        raise ValueError("the mapping names a class that is none of the model's classes")
     return record
 
 
 @cache
-def report_schema() -> Schema:
-    """The schema of the JSON report."""
-    return Schema(report_record(), "TrojanInterpret's JSON report")
+def report_schema(version: int = SCHEMA_VERSION) -> Schema:
+    """The schema of the JSON report of a schema version."""
+    return Schema(report_record(version), "TrojanInterpret's JSON report")
 
 
 def percent(probability: float) -> str:
