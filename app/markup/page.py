@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.charts.theme import SYMBOLS, WORDS, Palette
 from app.markup.templating import render
+from ti_core.results.coverage import Line
 
 STYLE = """
 <style>
@@ -15,8 +16,20 @@ STYLE = """
   border-radius: .3rem; }
 .ti-verdict .mark { font-size: 1.5rem; line-height: 1; font-weight: 700; width: 2.6rem; height: 2.6rem;
   border: 3px solid currentColor; border-radius: 50%; display: grid; place-items: center; flex: none; }
-.ti-verdict .word { font-size: 1.45rem; font-weight: 700; line-height: 1.2; }
+.ti-verdict .headline { font-size: 1.3rem; font-weight: 600; line-height: 1.25; overflow-wrap: anywhere; }
+.ti-verdict .word { display: inline; font-size: 1.45rem; font-weight: 700; }
 .ti-verdict .says { font-size: 1.02rem; overflow-wrap: anywhere; }
+.ti-verdict .says { margin-top: .2rem; }
+.ti-covered { width: 100%; border-collapse: collapse; font-size: .9rem; }
+.ti-covered th, .ti-covered td { text-align: left; vertical-align: top; padding: .2rem .9rem .2rem 0; }
+.ti-covered td.rate { white-space: nowrap; }
+.ti-covered th { font-weight: 500; opacity: .75; } .ti-covered tr { border-bottom: 1px solid #8884; }
+.ti-covered tr.hit td { font-weight: 700; } .ti-covered tr.gap td { opacity: .75; }
+.ti-covered-box { container-type: inline-size; }
+@container (max-width: 700px) { .ti-covered thead, .ti-covered td.none { display: none; }
+  .ti-covered tr { display: block; padding: .45rem 0; } .ti-covered td { display: block; padding: 0; }
+  .ti-covered td.rate { white-space: normal; } .ti-covered td:first-child { font-weight: 600; }
+  .ti-covered td[data-name]::before { content: attr(data-name) ": "; opacity: .75; } }
 .ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem;
   margin: .2rem 0 .4rem !important; padding: 0 !important; }
 .ti-facts div, .ti-facts dt, .ti-facts dd { margin: 0 !important; padding: 0; }
@@ -48,9 +61,17 @@ def style(colours: Palette) -> str:
     return f"{STYLE}<style>{button}, {button} * {{ color: {colours.page}; }}</style>"
 
 
-def verdict(word: str, sentence: str, colours: Palette) -> str:
-    """The verdict's box: a symbol, a word and a sentence of at most 600 characters."""
-    return render("page", "verdict", SYMBOLS[word], WORDS[word], sentence, colours.verdicts[word], colours)
+def verdict(word: str, heading: str, lines: Sequence[str], colours: Palette) -> str:
+    """The verdict's box: a symbol, a heading that begins with the verdict's word, and sentences below it."""
+    about = heading.removeprefix(WORDS[word])
+    return render(
+        "page", "verdict", SYMBOLS[word], WORDS[word], about, lines, colours.verdicts[word], colours
+    )
+
+
+def covered(lines: Sequence[Line]) -> str:
+    """The table of what was looked for. On a narrow screen each line is a block."""
+    return render("page", "covered", lines)
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:

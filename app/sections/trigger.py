@@ -22,7 +22,7 @@ def show(case: Case) -> None:
     if isinstance(covered, dict) and covered.get("sentence"):
         st.markdown(words.safe(covered["sentence"], 600))
     left, right = st.columns([1, 4], gap="medium")
-    kind = case.report.trigger_kind or "recovered"
+    kind = str(stream.get("kind") or "recovered")
     with left:
         picture = pictures.trigger_picture(arrays["trigger/mask"], arrays["trigger/pattern"])
         own = [

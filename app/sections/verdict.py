@@ -13,13 +13,15 @@ from ti_core.inspection.reasons import detection_sentences
 from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
 from ti_core.results.cautions import cautions
+from ti_core.results.coverage import lines_of, rows_of
 from ti_core.results.report import percent
+from ti_core.results.wording import leads_in_words
 
 
 def show(case: Case, key: str) -> None:
-    report, colours = case.report, state.colours()
+    report = case.report
     caution(case)
-    st.html(page.verdict(report.verdict, words.for_the_page(report.sentence()), colours))
+    st.html(box(case))
     if not case.finished:
         st.caption(
             "So far from saliency alone. The deep streams are still at work; the joint verdict follows."
@@ -29,10 +31,7 @@ def show(case: Case, key: str) -> None:
             [
                 ("Probability of a backdoor", percent(report.probability)),
                 ("Suspected trigger", report.trigger_kind or "none suspected"),
-                (
-                    "Suspected target class",
-                    report.target_class_name if report.target_class is not None else "none",
-                ),
+                leads(case),
                 ("Compared with", ground(case)),
                 ("Inspected", f"{words.when(case.created)} UTC"),
                 ("Took", words.seconds(sum(report.timings.values()))),
@@ -41,6 +40,9 @@ def show(case: Case, key: str) -> None:
     )
     if case.alone:
         st.info(WEAKER, icon=":material/info:")
+    if report.coverage:
+        st.markdown("**What was looked for**")
+        coverage(case)
     left, right = st.columns([1, 1], gap="large")
     with left:
         gauge(case, key)
@@ -52,6 +54,35 @@ def show(case: Case, key: str) -> None:
         elsewhere |= set(cautions(report.pack, report.settings))
         lines = [line for line in report.reasons if line not in elsewhere]
         st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
+
+
+def box(case: Case) -> str:
+    """The verdict's box: what the verdict is, what it is about, and what it says little or nothing of."""
+    report = case.report
+    return page.verdict(report.verdict, report.heading(), [report.odds(), *report.limits()], state.colours())
+
+
+def leads(case: Case) -> tuple[str, str]:
+    """The suspected target class; or, where not all images are led to one, which classes are led where."""
+    mapping, name = case.report.mapping, case.report.target_class_name
+    if mapping is not None and mapping["kind"] != "all to one":
+        return "It leads", leads_in_words(mapping)
+    named = case.report.target_class is not None and name is not None
+    return "Suspected target class", str(name) if named else "none"
+
+
+def coverage(case: Case) -> None:
+    """What was looked for, and how often this pack finds it."""
+    lines = lines_of(rows_of(case.report.coverage))
+    if not lines:
+        st.caption(
+            "An earlier version of the program wrote this report, which does not say what was looked for."
+        )
+        return
+    st.html(page.covered(lines))
+    st.caption(
+        "Found by this pack, and false alarms: shares of the models held out from fitting, with 95 % intervals."
+    )
 
 
 def caution(case: Case) -> None:

@@ -14,11 +14,13 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ti_core.errors import CaseError
 from ti_core.results.case import Case
 from ti_core.results.case_files import load_case, read_case_json, save_case
 from ti_core.results.cautions import as_words
+from ti_core.results.wording import leads_in_words
 from ti_core.settings import Settings
 from ti_core.system.folders import is_writable, private_folder, temporary_folder, user_folder
 
@@ -215,6 +217,14 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def _target(report: dict[str, Any]) -> str:
+    """Where the suspected backdoor leads, for one column."""
+    mapping, target = report.get("mapping"), report["target_class_name"] or ""
+    if mapping is not None and mapping["kind"] != "all to one":
+        return leads_in_words(mapping)
+    return f"class {target}" if target else ""
+
+
 def _entry_of(name: str, record: dict[str, object]) -> Entry:
     report = record["report"]
     assert isinstance(report, dict)
@@ -230,7 +240,7 @@ def _entry_of(name: str, record: dict[str, object]) -> Entry:
         verdict=report["verdict"],
         probability=float(report["probability"]),
         trigger_kind=report["trigger_kind"] or "",
-        target=report["target_class_name"] or "",
+        target=_target(report),
         pack=report["pack"]["name"] or "none: own images",
         seconds=float(sum(report["timings"].values())),
         changed="; ".join(changed),

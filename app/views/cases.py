@@ -62,11 +62,10 @@ def _row(entry: Entry) -> dict[str, str]:
             "Time (UTC)": "",
             "SHA-256": "",
         }
-    target = f"class {entry.target}" if entry.target else ""
     return {
         "Verdict": f"{SYMBOLS[entry.verdict]} {WORDS[entry.verdict]}, {percent(entry.probability)}",
         "Model": words.plain(entry.file, 80),
-        "Suspected": words.plain(", ".join(w for w in (entry.trigger_kind, target) if w), 60),
+        "Suspected": words.plain(", ".join(w for w in (entry.trigger_kind, entry.target) if w), 80),
         "Time (UTC)": words.when(entry.created),
         "Took": words.seconds(entry.seconds),
         "Pack": entry.pack,

@@ -10,11 +10,11 @@ from app.charts import pictures
 from app.charts.histograms import highest, histograms
 from app.charts.verdict import CONFIG, kind_word
 from app.jobs.desk import FullError
-from app.markup.page import Picture, scale, verdict
+from app.markup.page import Picture, scale
 from app.sections import gallery
 from app.sections.histograms import panels_of
 from app.sections.settings_panel import notice
-from app.sections.verdict import caution, gauge
+from app.sections.verdict import box, caution, coverage, gauge
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
@@ -156,8 +156,10 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
     for column, case, side in zip(st.columns(2, gap="large"), cases, SIDES, strict=True):
         with column:
             caution(case)
-            st.html(verdict(case.report.verdict, case.report.sentence(), state.colours()))
+            st.html(box(case))
             gauge(case, f"compare.{side}")
+            with st.expander("What was looked for"):
+                coverage(case)
     if one.alone or two.alone:
         st.info(
             "Without reference models there are no saliency pictures to compare; the page Inspect shows what was found"

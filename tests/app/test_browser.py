@@ -156,7 +156,8 @@ def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
     report, asked = context.new_page(), []
     report.on("request", lambda r: asked.append(r.url))
     report.goto(path.as_uri())
-    assert "is backdoored" in report.locator(".verdict").inner_text()
+    assert "Backdoored: a patch leads all images to class 6" in report.locator(".verdict").inner_text()
+    assert "patches" in report.locator("table.covered tr.hit").inner_text()
     assert report.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
     assert [u for u in asked if not u.startswith(("data:", "file:"))] == []
     context.close()
@@ -168,6 +169,11 @@ def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
 def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor, server: str) -> None:
     visitor.upload(SAMPLES / "mnist-clean.safetensors")
     assert visitor.verdict() == "Clean"
+    box = visitor.page.locator(".ti-verdict").inner_text()
+    assert "patches and blends that lead all images to one class" in box and "Not looked for: " in box
+    visitor.page.set_viewport_size({"width": 390, "height": 900})
+    table = visitor.page.locator("table.ti-covered")
+    assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
     with urllib.request.urlopen(f"{server}/_stcore/metrics", timeout=60) as answer:
         assert "UploadedFileManager" not in answer.read().decode()
 

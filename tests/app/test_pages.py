@@ -75,6 +75,7 @@ def test_one_click_on_a_sample_leads_to_a_verdict(
     said = texts(app)
     expected = tiny_cases[kind].report
     assert '<div class="word"' in said and expected.verdict.capitalize() in said
+    assert '<table class="ti-covered">' in said and "the stream pairs is off" in said
     assert expected.model["sha256"] in said
     headings = [s.value for s in app.subheader]
     order = [

@@ -62,7 +62,7 @@ def test_inspect_writes_the_report_and_exits_by_the_verdict(
         ]
     )
     report = json.loads(out.read_text())
-    assert set(report) == KEYS | {"seal"} and report["schema_version"] == 1
+    assert set(report) == KEYS | {"seal"} and report["schema_version"] == 2
     assert code == {"clean": 0, "backdoored": 1, "inconclusive": 3}[report["verdict"]]
     assert report["settings"]["images"] == 8 and report["settings"]["streams"] == ["saliency"]
     assert page.read_text().startswith("<!doctype html>")
@@ -183,7 +183,7 @@ def test_scan_goes_on_past_broken_files_and_passes_over_others(
     verdicts = {r["verdict"] for r in reports if "verdict" in r}
     assert code == (1 if "backdoored" in verdicts else 2)
     assert main(["scan", str(good[0]), "--pack", str(tiny_pack.folder), *QUICK]) in (0, 1, 3)
-    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["schema_version"] == 1
+    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["schema_version"] == 2
 
 
 def test_pack_info_verify_and_evaluate(

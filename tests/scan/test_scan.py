@@ -49,6 +49,7 @@ def test_what_is_in_the_file_already_is_passed_over(folder: Path, tiny_pack: Pac
     out = tmp_path / "out.jsonl"
     code, first = scan(folder, out, tiny_pack)
     assert len(first) == 3 and code in (1, 2)
+    assert {line.get("looked_for") for line in first} == {None, "patch, blend: all to one"}
     again_code, again = scan(folder, out, tiny_pack)
     assert again == first and again_code == code
     kept = first[0]["file"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from ti_core.cli.bar import JobBar
@@ -11,7 +13,9 @@ from ti_core.cli.options import CODES, ERROR, declared_network, limits_of, reque
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.cli.terminal import complain
 from ti_core.errors import PackError, SettingsError
+from ti_core.kinds import MAPPINGS, MappingKind
 from ti_core.loading.digest import digest_of
+from ti_core.results.coverage import ANYWHERE, FOUND, NOT_LOOKED, Line, Row, lines_of, rows_of
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.text import plain
@@ -20,6 +24,15 @@ from ti_core.worker import inspection_job as inspecting
 
 if TYPE_CHECKING:
     from ti_core.results.case import Case
+
+WIDTH = 80
+"""Columns of the table of what was looked for."""
+SHORT: Mapping[MappingKind, str] = {
+    "all to one": "to one class",
+    "one source": "from one class",
+    "all to all": "every class",
+}
+"""Where a backdoor leads, as that table says it."""
 
 
 def inspect_one(options: argparse.Namespace) -> int:
@@ -99,7 +112,39 @@ def page_of(case: Case, pack: str | None) -> str:
 
 
 def printed(report: Report) -> str:
-    """The verdict, its reasons, and what opening the file did, for a terminal."""
+    """The verdict, its reasons, what opening the file did, and what was looked for, for a terminal."""
     told = (*report.reasons, *report.model.get("remarks", ()))
-    lines = [report.sentence(), *(f"  - {reason}" for reason in told)]
+    lines = [report.sentence(), *report.limits(), *(f"  - {reason}" for reason in told)]
+    lines += coverage_table(rows_of(report.coverage))
     return "\n".join(plain(line, 2000) for line in lines)
+
+
+def coverage_table(rows: Sequence[Row]) -> list[str]:
+    """What was looked for, and what was not and why, in lines of at most :data:`WIDTH` columns."""
+    table = lines_of(rows)
+    looked = [line for line in table if line.status != NOT_LOOKED]
+    if not looked:
+        return []
+    cells = [("  Looked for", "result", "found", "false alarms")]
+    cells += [(f"  {_what(line)}", _result(line), line.found_short, line.alarms_short) for line in looked]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+    for note in dict.fromkeys(line.note for line in looked if line.note):
+        lines += _wrapped(f"  * {note}: {'; '.join(_what(line) for line in looked if line.note == note)}")
+    lines += ["  Not looked for"] if len(looked) < len(table) else []
+    for line in table[len(looked) :]:
+        lines += _wrapped(f"  {_what(line)}: {line.note}")
+    return lines
+
+
+def _what(line: Line) -> str:
+    leads = ANYWHERE if line.mappings == MAPPINGS else " or ".join(SHORT[m] for m in line.mappings)
+    return f"{line.what}, {leads}"
+
+
+def _result(line: Line) -> str:
+    return f"{'FOUND' if line.status == FOUND else 'not found'}{' *' if line.note else ''}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return wrap(text, WIDTH, subsequent_indent="    ")

@@ -31,7 +31,9 @@ from ti_core.rendering.seal import UNSEALED, json_digest, seal
 from ti_core.rendering.templating import escaping_templates
 from ti_core.results.case import Case
 from ti_core.results.cautions import cautions
-from ti_core.results.report import LONGEST_NAME, Report
+from ti_core.results.coverage import lines_of, rows_of
+from ti_core.results.report import Report
+from ti_core.results.wording import LONGEST_NAME
 from ti_core.text import shown
 
 LONGEST = 4000
@@ -50,18 +52,15 @@ RATES = {
 }
 """The figures of a pack's performance that the page shows, and their headings."""
 LIMITS = (
-    "A verdict of “clean” says that no trigger of the kinds this pack was measured on was found, at the rates above.",
-    "Triggers of other kinds may pass: those that warp the image, that depend on the image, that are part of the scene,"
-    " or that act on images of one class only.",
+    "A verdict of “clean” is about what the table “What was looked for” says was looked for, at the rates there.",
+    "Other backdoors may pass: what the table says was not looked for, and triggers that are part of the scene.",
     "An attacker who knows this program can train a model against its evidence.",
     "A verdict of “backdoored” can be a false alarm, at the rate above; the recovered trigger and the share of images"
     " that it flips are what to check first.",
 )
 LIMITS_ALONE = (
     "A verdict of “clean” says that none of the model's classes stands apart from its others, and no more.",
-    "Triggers may pass that lead to every class, that warp the image, that depend on the image, that are part of the"
-    " scene, or that act on images of one class only.",
-    *LIMITS[2:3],
+    *LIMITS[1:3],
     "A verdict of “backdoored” can be a false alarm, since some clean models have one easy class; the recovered trigger"
     " and the share of images that it flips are what to check first.",
 )
@@ -126,6 +125,7 @@ def _values(report: Report) -> dict[str, Any]:
         "title": f"Inspection of {shown(report.model['file'], LONGEST_NAME)}",
         "report": report,
         "symbol": SYMBOLS[report.verdict],
+        "covered": lines_of(rows_of(report.coverage)),
         "streams": {name: str(stream.get("sentence", "")) for name, stream in report.streams.items()},
         "model": _flat(report.model),
         "images": images,

@@ -13,6 +13,7 @@ from typing import Any
 from ti_core.errors import ModelFileError, TrojanInterpretError
 from ti_core.loading.digest import digest_of
 from ti_core.loading.hub.files import is_model_folder
+from ti_core.results.coverage import rows_of, short
 from ti_core.scan.ledger import Ledger, outcome
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker.inspection_job import for_model, report_of
@@ -85,10 +86,11 @@ class Work:
         try:
             if job.state != "done":
                 raise ModelFileError(job.error or "The work ended without a result.")
-            report = report_of(job).as_dict()
+            report = report_of(job)
         except TrojanInterpretError as error:
             return self._failed(path, digest, str(error))
-        return {"file": str(path), "sha256": digest} | report
+        about = {"looked_for": short(rows_of(report.coverage))}
+        return {"file": str(path), "sha256": digest} | about | report.as_dict()
 
     def _failed(self, path: Path, digest: str, error: str) -> dict[str, Any]:
         asked = {"settings": dict(self.request.settings), "asked_pack": self.request.pack}
