@@ -236,6 +236,17 @@ def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) ->
     assert request["cache"].endswith(Path(request["cache"]).name) and len(Path(request["cache"]).name) == 64
 
 
+def test_the_files_of_a_model_folder_are_inspected_as_one_model(dashboard: Worker) -> None:
+    app = page().run()
+    files = [("model.safetensors", b"w"), ("config.json", b"{}"), ("preprocessor_config.json", b"{}")]
+    app.get("file_uploader")[0].set_value([(n, d, "application/octet-stream") for n, d in files]).run()
+    app.button(key="inspect").click().run()
+    settled(app, dashboard)
+    request = dashboard.requests[0]
+    assert sorted(p.name for p in Path(request["model"]).iterdir()) == sorted(name for name, _ in files)
+    assert not request["companions"]
+
+
 def test_an_inspection_that_would_take_too_long_says_which_control_allows_more(dashboard: Worker) -> None:
     dashboard.fails = (
         "The inspection would take about 3.0 hours on this machine, longer than the 2.0 hours it may take; it was not"

@@ -52,7 +52,7 @@ def open_hub(files: HubFiles, name: str, digest: str, architecture: str | None =
     state = _state(files)
     remarks: tuple[str, ...] = ()
     if "model_type" in config and architecture is None:
-        module, kind, remarks = build(config, converted_state(state, _whole_numbers(state)))
+        module, kind, remarks = build(config, _converted(state))
         channels = _channels(module)
         preparation = preparation_of(prepared, channels)
         variants: Mapping[str, Any] = {}
@@ -140,9 +140,14 @@ def _check_index(content: bytes, name: str, files: HubFiles, state: State) -> No
         raise ModelFileError(f"The weight files and {name} disagree on the tensor {few(apart, 1)}.")
 
 
-def _whole_numbers(state: State) -> frozenset[str]:
-    """Tables of positions, which hold whole numbers."""
-    return frozenset(key for key, value in state.items() if value.dtype == torch.int64)
+def _converted(state: State) -> State:
+    """The tensors converted for computation. Those of ``state`` are released one by one, which takes less memory."""
+    made: State = {}
+    for key in list(state):
+        tensor = state.pop(key)
+        # Tables of positions hold whole numbers.
+        made |= converted_state({key: tensor}, (key,) if tensor.dtype == torch.int64 else ())
+    return made
 
 
 def _channels(module: nn.Module) -> int:
