@@ -57,6 +57,17 @@ def checkpoint(pickle: bytes, storages: Mapping[str, bytes] | None = None, **mem
     return out.getvalue()
 
 
+def legacy(pickle: bytes, storages: Mapping[str, bytes] | None = None, width: int = 4) -> bytes:
+    """The file that torch before 1.6 would write around ``pickle``; a number of a storage has ``width`` bytes."""
+    version = b"M\xe9\x03"
+    machine = dictionary({"protocol_version": version, "little_endian": b"\x88", "type_sizes": b"}"})
+    found = storages or {}
+    keys = b"](" + b"".join(text(key) for key in found) + b"e"
+    head = program(b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19") + program(version) + program(machine)
+    numbers = b"".join(struct.pack("<q", len(value) // width) + value for value in found.values())
+    return head + pickle + program(keys) + numbers
+
+
 def shell(canary: Path) -> bytes:
     """The argument that makes a command interpreter leave a trace."""
     return text(f"touch {canary}")

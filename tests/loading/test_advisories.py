@@ -94,7 +94,7 @@ def refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("module", "name", "argument"), [n[1:] for n in NAMES], ids=[n[0] for n in NAMES])
-@pytest.mark.parametrize("form", ["GLOBAL", "STACK_GLOBAL", "popped", "in a state"])
+@pytest.mark.parametrize("form", ["GLOBAL", "STACK_GLOBAL", "popped", "in a state", "beside the weights"])
 def test_a_name(
     form: str, module: str, name: str, argument: Callable[[Path], bytes], write: Write, canary: Path
 ) -> None:
@@ -107,10 +107,19 @@ def test_a_name(
         "in a state": p.program(
             p.empty_dictionary() + p.dictionary({"__setstate__": p.name(module, name)}) + b"b"
         ),
+        "beside the weights": p.program(
+            p.dictionary(
+                {
+                    "state_dict": p.dictionary({"w.weight": p.tensor()}),
+                    "args": p.name(module, name) + given + b"R",
+                }
+            )
+        ),
     }[form]
-    path = write(p.checkpoint(pickle))
-    refused(path)
-    assert f"{module}.{name}" in [use.name for use in describe_file(path).globals]
+    for wrap in (p.checkpoint, p.legacy):
+        path = write(wrap(pickle, {"0": bytes(16)} if form == "beside the weights" else None))
+        refused(path)
+        assert f"{module}.{name}" in [use.name for use in describe_file(path).globals]
 
 
 def test_the_legacy_tar_of_pytorch_cve_2025_32434(write: Write, canary: Path) -> None:

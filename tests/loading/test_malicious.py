@@ -215,6 +215,18 @@ def test_a_technique_is_refused(build: Callable[[Path], bytes], write: Write, ca
     refused(path)
 
 
+DAMAGE = {"a second pickle after the first", "bytes after the end"}
+"""Techniques that in a legacy file shift what follows, so that it is damaged rather than refused."""
+
+
+@pytest.mark.parametrize("name", list(TECHNIQUES))
+def test_a_technique_is_refused_in_a_legacy_file(name: str, write: Write, canary: Path) -> None:
+    path = write(p.legacy(TECHNIQUES[name](canary), {"0": b"\0" * 16}))
+    assert not describe_file(path).opens
+    with pytest.raises(ModelFileError if name in DAMAGE else RefusedFileError):
+        load_model(path)
+
+
 @pytest.mark.parametrize(
     "ending", ["model.pt", "model.bin", "model.safetensors", "model.onnx", "model.weights", "model"]
 )

@@ -14,7 +14,8 @@ from ti_core.loading.hub.files import FOLDER, HubFiles, read_archive
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.model_file import ModelFile, read_model_file
 from ti_core.loading.pickles.allowed import ALLOWED, runs_code
-from ti_core.loading.pickles.archive import Member, open_zip, read_member
+from ti_core.loading.pickles.files.archive import open_zip, read_member
+from ti_core.loading.pickles.files.container import Member
 from ti_core.loading.pickles.machine import Outline
 from ti_core.loading.pickles.outline import outlines_of
 from ti_core.loading.pickles.tensors import TensorInfo, tensors_in
@@ -155,7 +156,7 @@ def _content(kind: FileFormat, data: bytes, path: Path, companions: list[Path]) 
     try:
         if kind is FileFormat.SAFETENSORS:
             return {"tensors": read_header(data).tensors}
-        if kind is FileFormat.TORCH:
+        if kind in (FileFormat.TORCH, FileFormat.LEGACY_TORCH):
             return _checkpoint(data)
         if kind is FileFormat.HUB:
             return _folder(read_archive(data))
@@ -203,13 +204,13 @@ def _checkpoint(data: bytes) -> dict[str, Any]:
     examined = examine(data)
     damage: tuple[Finding, ...] = ()
     try:
-        examined.archive.check()
+        examined.container.check()
     except ModelFileError as error:
         damage = (_finding(error),)
-    uses = _uses([examined.outline])
+    uses = _uses([examined.outline], examined.ignored)
     spoken = {use.sentence for use in uses}
     return {
-        "members": examined.archive.members,
+        "members": examined.container.members,
         "tensors": tuple(tensors_in(examined.outline.root)),
         "globals": uses,
         "findings": (*(f for f in examined.findings if f.sentence not in spoken), *damage),
@@ -239,13 +240,19 @@ def _inside(data: bytes) -> dict[str, Any]:
     return {"members": members, "globals": _uses(outlines)}
 
 
-def _uses(outlines: Iterable[Outline]) -> tuple[GlobalUse, ...]:
+def _uses(outlines: Iterable[Outline], ignored: Sequence[str] = ()) -> tuple[GlobalUse, ...]:
     names = dict.fromkeys(path for outline in outlines for path in outline.refs)
-    return tuple(_use(path) for path in names)
+    return tuple(_use(path, path in ignored) for path in names)
 
 
-def _use(path: str) -> GlobalUse:
+def _use(path: str, ignored: bool) -> GlobalUse:
     name = shown(path)
+    if ignored:
+        return GlobalUse(
+            name,
+            Severity.UNUSUAL,
+            f"{name} stands beside the weights. It is ignored here; a program that loads the whole file imports it.",
+        )
     if path in ALLOWED:
         return GlobalUse(name, Severity.FINE, f"{name} is {ALLOWED[path].value}.")
     if runs_code(path):

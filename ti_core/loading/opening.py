@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from ti_core.loading.match import converted_state, match
 from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.pickles.records import Record
-from ti_core.loading.pickles.torch_file import read_checkpoint
+from ti_core.loading.pickles.tensors import precision_remarks
+from ti_core.loading.pickles.torch_file import open_checkpoint
 from ti_core.loading.pickles.whole_network import module_of
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import hint_of, read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
-from ti_core.loading.state_dict import tensors_of, unwrapped
+from ti_core.loading.state_dict import tensors_of
 from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
@@ -49,70 +50,64 @@ def open_model(
 def _opened(
     file: ModelFile, architecture: str | None, companions: Sequence[Path], sketch: str | None
 ) -> Model:
-    data, name, digest = file.content, file.path.name, file.sha256
+    name, digest = file.path.name, file.sha256
     if file.folder is not None:
         return open_hub(file.folder, name, digest, architecture)
-    kind = sniff(data, name)
+    kind = sniff(file.content, name)
     if kind is FileFormat.HUB:
-        return open_hub(read_archive(data), name, digest, architecture)
+        return open_hub(read_archive(file.content), name, digest, architecture)
     if kind is FileFormat.ONNX:
         from ti_core.loading.onnx import open_onnx
 
         return open_onnx(file, companions)
     if kind in REFUSED_FORMATS:
-        raise REFUSED_FORMATS[kind].error(data)
+        raise REFUSED_FORMATS[kind].error(file.content)
     if kind is FileFormat.SAFETENSORS:
-        header = read_header(data)
-        hint = hint_of(header.metadata)
-        return _from_state(
-            read_tensors(data), header.metadata, hint, architecture, name, digest, "safetensors", sketch
-        )
-    content, notes = unwrapped(read_checkpoint(data))
-    if isinstance(content, Record):
-        kept, module = module_of(content)
-        return _model(module, kept, name, digest, "torch module", notes, {})
-    return _from_state(content, notes, {}, architecture, name, digest, "torch state dict", sketch)
+        header = read_header(file.content)
+        remarks = precision_remarks(tensor.dtype for tensor in header.tensors)
+        source = _Source(file, "safetensors", header.metadata, tuple(remarks))
+        return _from_state(read_tensors(file.content), source, hint_of(header.metadata), architecture, sketch)
+    found = open_checkpoint(file.content)
+    if isinstance(found.content, Record):
+        kept, module = module_of(found.content)
+        return _model(module, kept, _Source(file, "torch module", found.notes, found.remarks))
+    source = _Source(file, "torch state dict", found.notes, found.remarks)
+    return _from_state(found.content, source, {}, architecture, sketch)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The file, and what is known of it beside its weights; the fields are those of :class:`Model`."""
+
+    file: ModelFile
+    format: str
+    metadata: Mapping[str, str]
+    remarks: tuple[str, ...]
 
 
 def _from_state(
-    content: Any,
-    metadata: dict[str, str],
-    hint: Mapping[str, Any],
-    architecture: str | None,
-    file: str,
-    digest: str,
-    kind: str,
-    sketch: str | None,
+    content: Any, source: _Source, hint: Mapping[str, Any], architecture: str | None, sketch: str | None
 ) -> Model:
     if sketch is not None:
         drawn = parse_sketch(sketch)
         module = network_of(drawn, file_layers(converted_state(tensors_of(content))))
-        return replace(_model(module, "sketch", file, digest, kind, metadata, {}), sketch=str(drawn))
+        return replace(_model(module, "sketch", source), sketch=str(drawn))
     matched = match(tensors_of(content), architecture, hint)
-    model = _model(matched.module, matched.architecture, file, digest, kind, metadata, matched.variants)
-    return model
+    return replace(_model(matched.module, matched.architecture, source), variants=matched.variants)
 
 
-def _model(
-    module: nn.Module,
-    architecture: str,
-    file: str,
-    digest: str,
-    kind: str,
-    metadata: dict[str, str],
-    variants: Mapping[str, Any],
-) -> Model:
+def _model(module: nn.Module, architecture: str, source: _Source) -> Model:
     classes, input_shape = facts_of(module)
     return Model(
         module=module,
-        file=file,
-        sha256=digest,
-        format=kind,
+        file=source.file.path.name,
+        sha256=source.file.sha256,
+        format=source.format,
         architecture=architecture,
         parameters=sum(p.numel() for p in module.parameters()),
         classes=classes,
         input_shape=input_shape,
-        metadata=metadata,
-        variants=variants,
-        declared=metadata.get("normalisation"),
+        metadata=source.metadata,
+        declared=source.metadata.get("normalisation"),
+        remarks=source.remarks,
     )

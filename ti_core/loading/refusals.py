@@ -85,12 +85,6 @@ def _archive(data: bytes) -> str:
 REFUSED_FORMATS: dict[FileFormat, Refusal] = {
     FileFormat.TORCHSCRIPT: _refused(_torchscript),
     FileFormat.EXPORTED: _refused(_exported),
-    FileFormat.LEGACY_TORCH: _refused(
-        lambda: (
-            "The file was written by torch before 1.6 or without its zip format, as a bare pickle that is not "
-            f"opened; load it where it can be trusted and save it again:\n{COMMAND}{save_state_dict()}"
-        )
-    ),
     FileFormat.LEGACY_TAR: _refused(
         lambda: (
             "The file is a tar archive such as torch wrote before 0.1.10, which is not opened; load it where it "

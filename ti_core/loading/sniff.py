@@ -21,8 +21,8 @@ from ti_core.loading.hub.files import in_archive
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.outline import outline_of
 
-LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""The pickled magic number with which ``torch.save`` began its files before version 1.6."""
+LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number with which ``torch.save`` began its files before version 1.6, as it stands in its first pickle."""
 
 
 class FileFormat(enum.Enum):
@@ -77,7 +77,6 @@ _MAGIC: tuple[tuple[int, bytes, FileFormat], ...] = (
     (4, b"ORTM", FileFormat.ONNX_RUNTIME),
     (0, b"GGUF", FileFormat.GGUF),
     (0, b"\x12\x01\0\0\0\0\0\0", FileFormat.MXNET),
-    (0, LEGACY_TORCH, FileFormat.LEGACY_TORCH),
     (257, b"ustar", FileFormat.LEGACY_TAR),
     (0, b"\x1f\x8b", FileFormat.COMPRESSED),
     (0, b"BZh", FileFormat.COMPRESSED),
@@ -114,6 +113,8 @@ def sniff(data: bytes, name: str = "") -> FileFormat:
 
 
 def _sniff_content(data: bytes, name: str) -> FileFormat:
+    if data[:1] == b"\x80" and LEGACY_MAGIC in data[2:24]:
+        return FileFormat.LEGACY_TORCH
     if _looks_like_safetensors(data) or name.lower().endswith(".safetensors"):
         return FileFormat.SAFETENSORS
     if looks_like_pickle(data):

@@ -1,4 +1,4 @@
-"""Finds the state dict inside a checkpoint, whatever else a training script saved with it."""
+"""The state dict that a file holds: its tensors by name, and the names without what wrappers put before them."""
 
 from __future__ import annotations
 
@@ -8,52 +8,12 @@ from typing import Any
 import torch
 
 from ti_core.errors import ModelFileError
-from ti_core.loading.limits import LIMITS
 from ti_core.loading.names import check_name
 from ti_core.text import few, shown
 
-WRAPPERS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "net_state_dict",
-    "model",
-    "net",
-    "network",
-    "netC",
-    "classifier",
-    "weights",
-    "params",
-    "state",
-    "module",
-)
-"""Keys under which training scripts save the weights or the whole module."""
-
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "classifier.")
-"""Prefixes that wrappers such as DataParallel and torch.compile put before every name."""
-
 State = dict[str, torch.Tensor]
 
-
-def unwrapped(content: Any) -> tuple[Any, dict[str, str]]:
-    """The content inside a checkpoint's outer dictionaries, and the short notes stored beside it."""
-    notes: dict[str, str] = {}
-    for _ in range(4):
-        if not isinstance(content, Mapping) or any(isinstance(v, torch.Tensor) for v in content.values()):
-            break
-        inner = next(
-            (key for key in WRAPPERS if key in content and not isinstance(content[key], _NOTES)), None
-        )
-        if inner is None:
-            break
-        for key, value in content.items():
-            if isinstance(key, str) and isinstance(value, _NOTES) and len(notes) < LIMITS.texts:
-                notes.setdefault(shown(key), shown(str(value)[: LIMITS.text], LIMITS.text))
-        content = content[inner]
-    return content, notes
-
-
-_NOTES = (str, int, float)
+_COUNTER = "n_averaged"
 
 
 def tensors_of(content: Any) -> State:
@@ -71,24 +31,28 @@ def tensors_of(content: Any) -> State:
     if not state:
         keys = few([str(key) for key in content])
         raise ModelFileError(f"The file holds no state dict: its keys are {keys or 'none at all'}.")
-    rest = [
-        str(key)
-        for key, value in content.items()
-        if not isinstance(value, (torch.Tensor, *_NOTES, type(None)))
-    ]
-    if rest:
-        raise ModelFileError(f"The file's state dict holds entries that are no tensors: {few(rest)}.")
     for key in state:
         check_name(key)
-    return state
+    # torch's average of a network's weights counts the steps beside them.
+    others = state.keys() - {_COUNTER}
+    return {key: state[key] for key in state if key in others} if _averaged(state, others) else state
+
+
+def _averaged(state: State, others: set[str]) -> bool:
+    return _COUNTER in state and bool(others) and all(key.startswith("module.") for key in others)
 
 
 def spellings(state: State) -> Iterator[State]:
-    """The state dict with its own names, then with common prefixes removed one after the other."""
+    """The state dict with its own names, then without the first part of every name, as long as all names share it.
+
+    Wrappers such as DataParallel (``module.``) and torch.compile (``_orig_mod.``) put such a part there, and so does
+    every class that holds the whole network under one name (``model.``, ``net.``, ``backbone.``).
+    """
     yield state
     for _ in range(4):
-        prefix = next((p for p in PREFIXES if all(key.startswith(p) and key != p for key in state)), None)
-        if prefix is None:
+        first, dot, _ = next(iter(state)).partition(".")
+        prefix = first + dot
+        if not dot or not all(key.startswith(prefix) and key != prefix for key in state):
             return
         state = {key.removeprefix(prefix): value for key, value in state.items()}
         yield state

@@ -9,7 +9,10 @@ import torch
 from ti_core.errors import ModelFileError
 from ti_core.text import shown
 
-_REAL = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_REAL = (
+    *(torch.float32, torch.float16, torch.bfloat16, torch.float64),
+    *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
+)
 
 
 def as_tensor(value: Any, name: str) -> torch.Tensor:

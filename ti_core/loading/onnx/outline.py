@@ -11,7 +11,7 @@ from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.onnx import limits
 from ti_core.loading.onnx.limits import shown
-from ti_core.loading.pickles.archive import Member
+from ti_core.loading.pickles.files.container import Member
 from ti_core.loading.pickles.tensors import TensorInfo
 
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})

@@ -1,35 +1,60 @@
-"""The checks that a pickle must pass before torch may read it.
+"""The checks that a pickle must pass before anything is built from it.
 
-Each check is a small function over the outline of the pickle; the tuple at the end lists them. Together they
-ensure that torch's restricted reader does only what ``torch.save`` asks of it: it rebuilds tensors inside
-existing storages, fills plain containers, and creates inert records in place of layers.
+Each check is a small function over the outline of the pickle; the tuple at the end lists them. Together they ensure
+that what is built is what ``torch.save`` wrote: tensors inside existing storages, plain containers, and inert records
+in place of layers. What stands beside the weights is not built. It may name classes of the training program, but none
+that is known as a means of running code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
-from ti_core.loading.pickles.allowed import ALLOWED, STORAGES, Kind, runs_code
+from ti_core.loading.pickles.allowed import ALLOWED, Kind, may_stand_beside, runs_code
+from ti_core.loading.pickles.contents import Contents, is_module, tensor_items
 from ti_core.loading.pickles.machine import Outline
-from ti_core.loading.pickles.nodes import Call, Pairs, Ref, Stored, depth_of
-from ti_core.loading.pickles.tensors import UnfitError, tensor_of
+from ti_core.loading.pickles.nodes import Call, Pairs, Ref, Stored, depth_of, items_of
+from ti_core.loading.pickles.tensors import is_tensor, tensor_of
+from ti_core.loading.pickles.values.storages import UnfitError, stored_of
 from ti_core.text import few, shown, ways_out
 
-Storages = Mapping[str, int]
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked.
+
+    Parameters
+    ----------
+    outline, contents : of the pickle.
+    storages : by key, the size of each storage in bytes.
+    has_checksums : whether an accident to the pickle would have been noticed before.
+    """
+
+    outline: Outline
+    contents: Contents
+    storages: Mapping[str, int]
+    has_checksums: bool = True
 
 
-def imports(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """Every imported name is on the allow-list."""
+def ignored_names(subject: Subject) -> list[str]:
+    """Names that are not allowed, but stand beside the weights only, where nothing is built."""
+    beside = subject.contents.ignored_names
+    return [path for path in beside if path not in ALLOWED and may_stand_beside(path)]
+
+
+def imports(subject: Subject) -> Iterator[Finding]:
+    """Every imported name is on the allow-list, or stands beside the weights and is harmless there."""
+    outline = subject.outline
+    ignored = set(ignored_names(subject))
     modules = {
-        node.function.path
-        for node in outline.nodes
-        if isinstance(node, Call) and isinstance(node.function, Ref) and _looks_like_module(node)
+        node.function.path for node in outline.nodes if is_module(node) and isinstance(node.function, Ref)
     }
     for path in outline.refs:
-        if path in ALLOWED:
+        if path in ALLOWED or path in ignored:
             continue
         if runs_code(path):
             yield Finding(
@@ -57,19 +82,16 @@ def imports(outline: Outline, storages: Storages) -> Iterator[Finding]:
         )
 
 
-def _looks_like_module(call: Call) -> bool:
-    return any(isinstance(state, Pairs) and state.get("_modules") is not None for state in call.states)
-
-
-def instructions(outline: Outline, storages: Storages) -> Iterator[Finding]:
+def instructions(subject: Subject) -> Iterator[Finding]:
     """The program runs to its end, uses only instructions that torch.save writes, and nothing follows it."""
+    outline = subject.outline
     if outline.unusual:
         yield Finding(
             Severity.REFUSED,
             f"The file's pickle uses what torch.save never writes ({few(outline.unusual)}); "
             "save it again with torch.save and its default protocol.",
         )
-    elif outline.protocol != 2 and not outline.broken:
+    elif outline.protocol not in (2, 3, 4, 5) and not outline.broken:
         yield Finding(
             Severity.REFUSED,
             f"The file's pickle has protocol {outline.protocol or 'none'}; save it again with torch.save "
@@ -82,13 +104,18 @@ def instructions(outline: Outline, storages: Storages) -> Iterator[Finding]:
             f"never writes.",
         )
     if outline.broken:
-        # The archive's checksums are right, so this is no accident. Another reader may run the pickle further.
-        yield Finding(Severity.REFUSED, f"The file's pickle cannot be followed to its end: {outline.broken}.")
+        # Another reader may run the pickle further. Where checksums are right, this is no accident.
+        again = "" if subject.has_checksums else " It may be incomplete: copy or download it again."
+        yield Finding(
+            Severity.REFUSED, f"The file's pickle cannot be followed to its end: {outline.broken}.{again}"
+        )
 
 
-def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """No value contains itself or is nested too deeply, and dictionary keys are text or numbers."""
-    depth = depth_of(outline.root)
+def shape(subject: Subject) -> Iterator[Finding]:
+    """In the weights no value contains itself or is nested too deeply, and dictionary keys are text or numbers."""
+    contents = subject.contents
+    built = [v for _, v in tensor_items(contents.weights)] if contents.is_state else contents.weights
+    depth = depth_of(built)
     if depth is None:
         yield Finding(
             Severity.REFUSED, "The file's pickle holds a value that contains itself, as no model does."
@@ -97,25 +124,31 @@ def shape(outline: Outline, storages: Storages) -> Iterator[Finding]:
         yield Finding(
             Severity.REFUSED, f"The file's pickle nests {depth} values; the limit is {LIMITS.depth}."
         )
-    for node in outline.nodes:
-        items = node.items if isinstance(node, (Pairs, Call)) else ()
-        if any(not isinstance(key, (str, int, float)) for key, _ in items):
+    for node in (*contents.needed, *contents.around):
+        if any(not isinstance(key, (str, int, float)) for key, _ in items_of(node)):
             yield Finding(
                 Severity.REFUSED, "The file's pickle holds a dictionary whose keys are not text or numbers."
             )
             return
 
 
-def calls(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """Every call has a form that torch.save writes, and so do its arguments."""
-    for node in outline.nodes:
-        if not isinstance(node, Call):
+def choice(subject: Subject) -> Iterator[Finding]:
+    """There is one set of weights."""
+    if several := subject.contents.several:
+        yield Finding(
+            Severity.UNREADABLE,
+            f"The file holds the weights of {len(several)} networks ({few(several)}); save the one to inspect alone.",
+        )
+
+
+def calls(subject: Subject) -> Iterator[Finding]:
+    """Nothing is called that is not named. In the weights every call has a form that torch.save writes."""
+    if any(isinstance(node, Call) and not isinstance(node.function, Ref) for node in subject.outline.nodes):
+        yield Finding(Severity.MALICIOUS, "The file calls something that it does not name, as no model does.")
+    for node in (*subject.contents.needed, *subject.contents.around):
+        if not isinstance(node, Call) or not isinstance(node.function, Ref):
             continue
-        if not isinstance(node.function, Ref):
-            yield Finding(
-                Severity.MALICIOUS, "The file calls something that it does not name, as no model does."
-            )
-        elif node.function.path in ALLOWED and not _fits(node, node.function.path):
+        if node.function.path in ALLOWED and not _fits(node, node.function.path):
             yield Finding(
                 Severity.REFUSED,
                 f"The file uses {shown(node.function.path)} in a way that torch.save never writes.",
@@ -133,16 +166,16 @@ def _fits(call: Call, path: str) -> bool:
             and all(map(_is_state, call.states))
         )
     if kind is Kind.INERT:
-        return not call.items and (path != "_codecs.encode" or _is_text_as_bytes(call))
+        return path != "_codecs.encode" or _is_text_as_bytes(call)
     if kind is not Kind.CONTAINER:
-        # The check ``tensors`` looks at the arguments of tensors. Types and functions are never called.
-        return kind is Kind.TENSOR and not (call.new or call.items or call.states)
+        # The check ``tensors`` looks at the arguments and states of tensors. Types and functions are never called.
+        return kind is Kind.TENSOR and not (call.new or call.items)
     args = call.args
     if call.new or not isinstance(args, tuple):
         return False
     if path == "collections.OrderedDict":
         # Attributes of a dictionary could hide its methods. torch sets only ``_metadata``, its version notes.
-        return args == () and all(
+        return _are_pairs(args) and all(
             isinstance(s, Pairs) and all(key == "_metadata" for key, _ in s.items) for s in call.states
         )
     if call.items or call.states:
@@ -154,6 +187,16 @@ def _fits(call: Call, path: str) -> bool:
     if path == "torch.Size":
         return len(args) == 1 and isinstance(args[0], tuple) and all(type(n) is int for n in args[0])
     return 1 <= len(args) <= 2 and isinstance(args[0], str) and all(type(n) is int for n in args[1:])
+
+
+def _are_pairs(args: tuple[Any, ...]) -> bool:
+    """No arguments, or as Python 2 wrote them, one list of pairs."""
+    match args:
+        case ():
+            return True
+        case ([*pairs],):
+            return all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs)
+    return False
 
 
 def _is_state(state: Any) -> bool:
@@ -171,45 +214,54 @@ def _is_text_as_bytes(call: Call) -> bool:
     )
 
 
-def storage_ids(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """Every persistent id names a storage in the archive, and declares no more numbers than it holds.
+def storage_ids(subject: Subject) -> Iterator[Finding]:
+    """Every persistent id is one of a storage. Those of the weights are in the file and as large as declared.
 
-    torch trusts the declared number: ``get_storage_from_record`` does not compare it with the member's size.
-    With a false number torch would read memory beyond the storage.
+    The numbers are read from the file by what the outline declares, so with a false count a tensor would be made of
+    bytes that are not its own.
     """
-    for node in outline.nodes:
+    needed = {id(node) for node in subject.contents.needed if isinstance(node, Stored)}
+    kinds: dict[str, tuple[str, int]] = {}
+    for node in subject.outline.nodes:
         if not isinstance(node, Stored):
             continue
         match node.pid:
-            case ("storage", Ref(path=path), str(key), str(), int(count)) if (
-                path in STORAGES and key in storages
-            ):
-                if not 0 <= count * STORAGES[path][1] <= storages[key]:
-                    yield Finding(
-                        Severity.REFUSED,
-                        f"The file declares {count} numbers in its storage {shown(key)}, which holds "
-                        f"{storages[key]} bytes.",
-                    )
-            case ("storage", _, str(key), *_) if key not in storages:
-                yield Finding(
-                    Severity.UNREADABLE,
-                    f"The archive is incomplete: the tensor storage {shown(key)} is missing.",
-                )
+            case ("storage", Ref(), str(key), str(), int(), *_):
+                if id(node) in needed:
+                    yield from _storage(node, key, subject.storages, kinds)
             case _:
                 yield Finding(
                     Severity.REFUSED, "The file refers to something outside itself that is no tensor storage."
                 )
 
 
-def tensors(outline: Outline, storages: Storages) -> Iterator[Finding]:
-    """Every tensor lies inside its storage, and together they stay within the limits."""
+def _storage(
+    node: Stored, key: str, storages: Mapping[str, int], kinds: dict[str, tuple[str, int]]
+) -> Iterator[Finding]:
+    try:
+        stored = stored_of(node)
+    except UnfitError as error:
+        yield Finding(Severity.REFUSED, f"The file holds a tensor that {error}; its storage is {shown(key)}.")
+        return
+    if key not in storages:
+        yield Finding(
+            Severity.UNREADABLE, f"The archive is incomplete: the tensor storage {shown(key)} is missing."
+        )
+    elif stored.total * stored.width > storages[key]:
+        yield Finding(
+            Severity.REFUSED,
+            f"The file declares {stored.total} numbers in its storage {shown(key)}, which holds {storages[key]} "
+            "bytes.",
+        )
+    elif kinds.setdefault(key, (stored.dtype, stored.total)) != (stored.dtype, stored.total):
+        yield Finding(Severity.REFUSED, f"The file declares its storage {shown(key)} in two different ways.")
+
+
+def tensors(subject: Subject) -> Iterator[Finding]:
+    """Every tensor of the weights lies inside its storage, and together they stay within the limits."""
     count = elements = 0
-    for node in outline.nodes:
-        if (
-            isinstance(node, Call)
-            and isinstance(node.function, Ref)
-            and ALLOWED.get(node.function.path) is Kind.TENSOR
-        ):
+    for node in subject.contents.needed:
+        if is_tensor(node):
             try:
                 info = tensor_of(node)
             except UnfitError as error:
@@ -225,16 +277,17 @@ def tensors(outline: Outline, storages: Storages) -> Iterator[Finding]:
         )
 
 
-CHECKS: tuple[Callable[[Outline, Storages], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     imports,
     instructions,
     shape,
+    choice,
     calls,
     storage_ids,
     tensors,
 )
 
 
-def check(outline: Outline, storages: Storages) -> list[Finding]:
-    """All findings about a pickle, given the sizes of its storages in bytes. Without any, it may be read."""
-    return [finding for each in CHECKS for finding in each(outline, storages)]
+def check(subject: Subject) -> list[Finding]:
+    """All findings about a pickle. Without any, it may be read."""
+    return [finding for each in CHECKS for finding in each(subject)]

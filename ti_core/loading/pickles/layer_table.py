@@ -106,5 +106,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 INNER_LAYERS = frozenset({"torch.nn.modules.linear.NonDynamicallyQuantizableLinear"})
 """Layers that occur only inside another; ``MultiheadAttention`` holds one."""
 
-WRAPPERS = frozenset({"torch.nn.parallel.data_parallel.DataParallel"})
+WRAPPERS = frozenset(
+    {"torch.nn.parallel.data_parallel.DataParallel", "torch.nn.parallel.distributed.DistributedDataParallel"}
+)
 """Modules that only call the module inside them."""

@@ -201,7 +201,7 @@ class Machine:
                 else:
                     self.outline.unusual.append("BUILD of a plain value")
             case "BINPERSID":
-                stack.append(Stored(self.pop()))
+                stack.append(_persistent(self.pop()))
             case "PERSID":
                 stack.append(Stored(arg))
             case "EXT1" | "EXT2" | "EXT4":
@@ -237,3 +237,11 @@ class Machine:
             target.items.extend(pairs)
         else:
             self.outline.unusual.append("SETITEM on something other than a dictionary")
+
+
+def _persistent(pid: Any) -> Any:
+    """What a persistent id stands for: a storage, or in legacy files a class, whose source code is left aside."""
+    match pid:
+        case ("module", Ref() as cls, str(), str()):
+            return cls
+    return Stored(pid)

@@ -52,6 +52,19 @@ class Opaque:
     opcode: str
 
 
+def items_of(node: Any) -> list[tuple[Any, Any]]:
+    """The items of a dictionary, ordinary or ordered. Python 2 hands an ordered one its items as a list of pairs."""
+    if isinstance(node, Pairs):
+        return node.items
+    if not isinstance(node, Call):
+        return []
+    match node:
+        case Call(function=Ref("collections.OrderedDict"), args=([*pairs],)):
+            given = [tuple(pair) for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]
+            return [*given, *node.items]
+    return node.items
+
+
 def children(node: Any) -> Iterator[Any]:
     """The values directly inside ``node``."""
     if isinstance(node, (list, tuple)):

@@ -1,12 +1,11 @@
 """Reads ``attack_specification.pt`` of the Trojan Detection Challenge: a trigger and its target. No code of it runs.
 
-The file is a dictionary ``{"target_label", "trigger": {"pattern", "mask", "alpha", "trigger_type", ...}}``. torch's
-restricted reader reads its tensors. It creates no numpy scalars, so these are read from the pickle's outline.
+The file is a dictionary ``{"target_label", "trigger": {"pattern", "mask", "alpha", "trigger_type", ...}}``. Its
+tensors are built from the pickle's outline, and numpy's numbers are read from there.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,10 @@ from numpy.typing import NDArray
 
 from ti_core.errors import ModelFileError
 from ti_core.loading.model_file import read_file
-from ti_core.loading.pickles.nodes import Call, Pairs, Ref
+from ti_core.loading.pickles.nodes import Pairs
 from ti_core.loading.pickles.torch_file import examine, read_checkpoint
+from ti_core.loading.pickles.values.arrays import scalar_of
 from ti_core.paper.triggers import Trigger, TriggerKind
-
-_SCALARS = {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
-_CODES = {
-    **{f"i{size}": code for size, code in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))},
-    **{f"u{size}": code for size, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))},
-    **{"f2": "e", "f4": "f", "f8": "d"},
-}
-"""Number types: the name in numpy and the format in struct."""
 
 KIND_NAMES: dict[str, TriggerKind] = {"patch": "patch", "blended": "blend", "blend": "blend"}
 
@@ -77,7 +69,7 @@ def _array(value: Any, shape: tuple[int, int, int]) -> NDArray[np.float32] | Non
         return None
     if tuple(value.shape) not in (shape, (1, *shape), shape[1:]):
         return None
-    array: NDArray[np.float32] = value.detach().to(torch.float32).reshape(shape).numpy()
+    array: NDArray[np.float32] = value.detach().to(torch.float32, copy=True).reshape(shape).numpy()
     return array if np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 else None
 
 
@@ -87,23 +79,4 @@ def _number(value: Any, outline: Any, key: str) -> float | None:
         return float(value)
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return float(value)
-    return _numpy_scalar(outline.get(key)) if isinstance(outline, Pairs) else None
-
-
-def _numpy_scalar(node: Any) -> float | None:
-    """The value of a numpy scalar in a pickle, from the name of its type and its bytes as Latin-1 text."""
-    match node:
-        case Call(
-            function=Ref(path=scalar),
-            args=(
-                Call(function=Ref(path="numpy.dtype"), args=(str(name), *_)),
-                Call(function=Ref(path="_codecs.encode"), args=(str(text), str(coding))),
-            ),
-        ) if scalar in _SCALARS and coding.replace("-", "") == "latin1" and name in _CODES:
-            layout = f"<{_CODES[name]}"
-            try:
-                raw = text.encode("latin-1")
-                return float(struct.unpack(layout, raw)[0]) if len(raw) == struct.calcsize(layout) else None
-            except (UnicodeEncodeError, struct.error):
-                return None
-    return None
+    return scalar_of(outline.get(key)) if isinstance(outline, Pairs) else None

@@ -1,8 +1,8 @@
 """The zip archive that ``torch.save`` writes, walked without trusting what it declares.
 
 Readers of zip files disagree about damaged or ambiguous archives, and scanners have been deceived that way
-(CVE-2025-1944, CVE-2025-1945, CVE-2025-10156). So an archive with anything unusual is refused. torch never
-reads the file itself. It reads a new archive, written from the members that were read and checked here.
+(CVE-2025-1944, CVE-2025-1945, CVE-2025-10156). So an archive with anything unusual is refused. A member that is not
+compressed, as torch writes it, is not copied: its bytes are those of the file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from dataclasses import dataclass
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.limits import LIMITS
+from ti_core.loading.pickles.files.container import Member
+from ti_core.loading.pickles.machine import Outline
+from ti_core.loading.pickles.outline import outline_of
+from ti_core.text import shown
 
 _KNOWN = re.compile(
     r"data\.pkl|version|byteorder|\.format_version|\.storage_alignment|\.data/serialization_id|data/[0-9]+"
@@ -23,26 +27,21 @@ _KNOWN = re.compile(
 _STORAGE = re.compile(r"data/([0-9]+)")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _SIZES_FOLLOW = 0x8
+_UTF8 = 0x800
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error, OSError, NotImplementedError)
 
 
 @dataclass(frozen=True)
-class Member:
-    """One file in an archive: its name, the size it declares, and the bytes it takes in the archive."""
-
-    name: str
-    size: int
-    stored: int
-
-
-@dataclass(frozen=True)
 class TorchArchive:
-    """A checked archive: its members, named relative to their common folder, and the pickle ``data.pkl``."""
+    """A checked archive: its members, named relative to their common folder, and the outline of ``data.pkl``."""
 
     members: tuple[Member, ...]
-    pickle: bytes
+    outline: Outline
+    data: bytes
     zip: zipfile.ZipFile
     folder: str
+    big_endian: bool = False
+    has_checksums: bool = True
 
     @property
     def storage_bytes(self) -> dict[str, int]:
@@ -50,23 +49,14 @@ class TorchArchive:
         found = ((_STORAGE.fullmatch(m.name), m.size) for m in self.members)
         return {match[1]: size for match, size in found if match}
 
-    def rewritten(self) -> io.BytesIO:
-        """A new plain archive with the same members. Each is read in full, and its checksum is verified."""
-        copy = io.BytesIO()
-        with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as out:
-            for member in self.members:
-                # The fixed date keeps two copies of one file equal.
-                out.writestr(zipfile.ZipInfo(f"archive/{member.name}"), self._read(member))
-        copy.seek(0)
-        return copy
+    def storage(self, key: str) -> memoryview:
+        """The bytes of a storage, with its length and checksum verified."""
+        return content_of(self.data, self.zip, f"{self.folder}data/{key}")
 
     def check(self) -> None:
         """Read each member once, with its checksum; ModelFileError is raised if one is damaged."""
         for member in self.members:
-            self._read(member)
-
-    def _read(self, member: Member) -> bytes:
-        return self.pickle if member.name == "data.pkl" else read_member(self.zip, self.folder + member.name)
+            content_of(self.data, self.zip, self.folder + member.name)
 
 
 def open_zip(data: bytes) -> tuple[zipfile.ZipFile, tuple[Member, ...]]:
@@ -158,10 +148,7 @@ def _directory(data: bytes, end: int) -> tuple[tuple[int, int], int]:
 
 def _end_of(data: bytes, info: zipfile.ZipInfo) -> int:
     """Where a member ends: behind its own header, its content, and the checksum and sizes that may follow."""
-    header = data[info.header_offset : info.header_offset + 30]
-    if len(header) < 30:
-        raise ModelFileError("The archive is truncated or damaged: a member's header is missing.")
-    end: int = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:])) + info.compress_size
+    end = _begin_of(data, info) + info.compress_size
     for form in ("<4sIII", "<4sIQQ", "<0sIII", "<0sIQQ"):
         length = struct.calcsize(form)
         found = data[end : end + length]
@@ -172,10 +159,26 @@ def _end_of(data: bytes, info: zipfile.ZipInfo) -> int:
     return end
 
 
+def _begin_of(data: bytes, info: zipfile.ZipInfo) -> int:
+    """Where a member's content begins."""
+    header = data[info.header_offset : info.header_offset + 30]
+    if len(header) < 30:
+        raise ModelFileError("The archive is truncated or damaged: a member's header is missing.")
+    begin: int = info.header_offset + 30 + sum(struct.unpack("<HH", header[26:]))
+    return begin
+
+
 def _foreign_bytes(count: int, where: str) -> RefusedFileError:
     return RefusedFileError(
         f"The archive holds {count:,} bytes {where} that belong to no member, where torch.save writes none; save the "
         "state dict again and send that."
+    )
+
+
+def _damaged(name: str) -> ModelFileError:
+    return ModelFileError(
+        f"The archive is truncated or damaged: the member {name[:120]!r} does not have the content that its directory "
+        "declares."
     )
 
 
@@ -184,13 +187,41 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         content = archive.read(name)
     except (*_BROKEN, RuntimeError, KeyError) as error:
-        raise ModelFileError(
-            f"The archive is truncated or damaged: the member {name[:120]!r} does not have the content that "
-            "its directory declares."
-        ) from error
+        raise _damaged(name) from error
     if len(content) != archive.getinfo(name).file_size:
         raise ModelFileError(f"The archive is damaged: the member {name[:120]!r} is shorter than declared.")
     return content
+
+
+def content_of(data: bytes, archive: zipfile.ZipFile, name: str) -> memoryview:
+    """The content of a member as :func:`read_member`, without a copy where the archive does not compress it."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return memoryview(read_member(archive, name))
+    begin = _begin_of(data, info)
+    content = memoryview(data)[begin : begin + info.file_size]
+    # The header in front of the content must name the member too, as zipfile demands.
+    named = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+    if (
+        data[info.header_offset + 30 : begin][: len(named)] != named
+        or len(content) != info.compress_size
+        or zlib.crc32(content) != info.CRC
+    ):
+        raise _damaged(name)
+    return content
+
+
+def _byteorder(data: bytes, archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether numbers stand with their most significant byte first. Before torch 2.1 no file said; none did so."""
+    if name not in archive.namelist():
+        return False
+    order = content_of(data, archive, name).tobytes()[:20]
+    if order not in (b"little", b"big"):
+        raise RefusedFileError(
+            f"The archive says of the order of its bytes {shown(order.decode('latin-1'))!r}, which torch.save never "
+            "writes."
+        )
+    return order == b"big"
 
 
 def open_torch_archive(data: bytes) -> TorchArchive:
@@ -220,4 +251,7 @@ def open_torch_archive(data: bytes) -> TorchArchive:
             raise RefusedFileError(
                 f"The archive's pickle declares {member.size} bytes; the limit is {LIMITS.pickle_bytes}."
             )
-    return TorchArchive(tuple(inside), read_member(archive, pickles[0]), archive, folder)
+    outline = outline_of(read_member(archive, pickles[0]))
+    return TorchArchive(
+        tuple(inside), outline, data, archive, folder, _byteorder(data, archive, f"{folder}byteorder")
+    )
