@@ -16,11 +16,11 @@ from ti_core.loading.hub.network import HubNetwork, build
 from ti_core.loading.hub.preparation import preparation_of, timm_preparation
 from ti_core.loading.match import converted_state, match
 from ti_core.loading.model import Model
-from ti_core.loading.pickles.torch_file import read_checkpoint
+from ti_core.loading.pickles.torch_file import open_checkpoint
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
-from ti_core.loading.state_dict import State, tensors_of, unwrapped
+from ti_core.loading.state_dict import State, tensors_of
 from ti_core.system.strict_json import parse
 from ti_core.text import few, shown
 
@@ -115,8 +115,8 @@ def _tensors(data: bytes, name: str) -> State:
         return tensors_of(read_tensors(data))
     if kind in REFUSED_FORMATS:
         raise REFUSED_FORMATS[kind].error(data)
-    if kind is FileFormat.TORCH:
-        return tensors_of(unwrapped(read_checkpoint(data))[0])
+    if kind in (FileFormat.TORCH, FileFormat.LEGACY_TORCH):
+        return tensors_of(open_checkpoint(data).content)
     raise ModelFileError(f"The weight file {shown(name)} holds no weights: it is a {kind.value}.")
 
 
