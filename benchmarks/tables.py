@@ -35,12 +35,16 @@ def detection() -> str:
     for pack in map(load_pack, pack_names()):
         for r in pack.record["table"]:
             if r["streams"] == "joint" and r["family"] == "all":
-                what = performance_key(r["kind"], r.get("mapping", "all to one"))
+                what = _what(r)
                 lines.append(
                     f"| {pack.name} | {what} | {r['trojaned']}, {r['clean']} | {r['found']:.0%} |"
                     f" {r['false_alarms']:.0%} | {r['auc']:.3f} ({r['low']:.3f} to {r['high']:.3f}) |"
                 )
     return "\n".join(lines)
+
+
+def _what(row: dict[str, Any]) -> str:
+    return performance_key(row["kind"], row.get("mapping", "all to one"))
 
 
 def table_1() -> str:
@@ -65,7 +69,7 @@ def table_1() -> str:
 
 def _paper(pack: Pack, kind: str) -> str:
     published = PAPER_AUC.get(pack.record["data_set"])
-    return f"{published[kind]:.2f}" if published else ""
+    return f"{published[kind]:.2f}" if published and kind in published else ""
 
 
 def _auc(row: dict[str, Any] | None) -> str:
@@ -83,7 +87,7 @@ def table_1_whole() -> str:
         for r in pack.record["table"]:
             target = "" if r["target"] is None else f"{r['target']:.0%}"
             lines.append(
-                f"| {pack.name} | {STREAM_TITLES[r['streams']]} | {r['kind']}/clean | {r['family']} |"
+                f"| {pack.name} | {STREAM_TITLES[r['streams']]} | {_what(r)}/clean | {r['family']} |"
                 f" {r['trojaned']}, {r['clean']} | {r['auc']:.3f} ({r['low']:.3f} to {r['high']:.3f}) |"
                 f" {_paper(pack, r['kind'])} | {r['accuracy']:.2f} | {r['found']:.0%} | {r['false_alarms']:.0%} |"
                 f" {target} |"

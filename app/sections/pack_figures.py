@@ -23,7 +23,7 @@ def table(pack: Pack) -> None:
     st.subheader("How well it detects")
     try:
         rows = sorted(
-            pack_summary.table(pack), key=lambda r: (r.kind, r.family != "all", r.family, r.streams)
+            pack_summary.table(pack), key=lambda r: (r.what, r.family != "all", r.family, r.streams)
         )
     except PackError as error:
         st.info(words.safe(str(error)), icon=":material/info:")
@@ -63,13 +63,13 @@ def table(pack: Pack) -> None:
 
 
 def _name(row: Row) -> str:
-    return f"{row.kind.capitalize()}, {row.family} ({row.trojaned})"
+    return f"{row.what.capitalize()}, {row.family} ({row.trojaned})"
 
 
 def _line(row: Row) -> dict[str, str]:
     return {
         "Evidence": STREAM_WORDS.get(row.streams, row.streams),
-        "Trigger": row.kind.capitalize(),
+        "Trigger": row.what.capitalize(),
         "Family": row.family,
         "AUC": f"{row.auc:.3f}",
         "95 % interval": f"{row.low:.3f} to {row.high:.3f}",

@@ -159,3 +159,6 @@ def test_backdoors_that_lead_elsewhere_have_rows_of_their_own() -> None:
     everywhere = next(r for r in rows if r.mapping == "all to all")
     assert everywhere.target is None and everywhere.as_dict()["mapping"] == "all to all"
     assert "mapping" not in rows[0].as_dict()
+    assert [r.what for r in rows if r.family == "all"] == [
+        *("blend", "patch", "input dependent", "blend, one source", "patch, all to all")
+    ]

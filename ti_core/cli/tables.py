@@ -44,7 +44,7 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
     lines = [
         (
             STREAM_TITLES.get(r.streams, r.streams),
-            f"{r.kind}/clean",
+            f"{r.what}/clean",
             r.family,
             str(r.clean),
             str(r.trojaned),

@@ -12,7 +12,7 @@ from ti_core.errors import PackError
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
 from ti_core.kinds import MAPPINGS, MappingKind
-from ti_core.reference.families import mapping_of
+from ti_core.reference.families import mapping_of, performance_key
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
@@ -52,6 +52,11 @@ class Row:
     clean_called: float
     target: float | None = None
     mapping: MappingKind = "all to one"
+
+    @property
+    def what(self) -> str:
+        """The kind of trigger, and any mapping but all to one."""
+        return performance_key(self.kind, self.mapping)
 
     def as_dict(self) -> dict[str, Any]:
         """The row for a pack's record, which names no mapping that is all to one."""

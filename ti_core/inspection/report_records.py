@@ -15,12 +15,10 @@ from ti_core.inspection.findings.looked_for import coverage
 from ti_core.inspection.reasons import trigger_sentence
 from ti_core.inspection.result import Inspection
 from ti_core.loading.model import Model
+from ti_core.loading.onnx.network import OnnxNetwork
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
-
-GRAPH = "onnx"
-"""The format of model files that hold a graph."""
 
 
 def make_report(
@@ -49,7 +47,8 @@ def make_report(
     found = finding_of(result, assessment, target)
     if found is not None:
         target = found.target
-    looked_for = coverage(result, found, pack, settings, model.format == GRAPH)
+    graph = isinstance(result.classifier.scores.network, OnnxNetwork)
+    looked_for = coverage(result, found, pack, settings, graph)
     return Report(
         verdict=assessment.verdict if assessment else "inconclusive",
         probability=assessment.probability if assessment else 0.5,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
+from tests.streams.gates import graphs
 from ti_core.detector.detector import Assessment
 from ti_core.inspection.findings.finding import Finding, finding_of, leading, mapping_record
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.inspection.without_pack import inspect_alone
+from ti_core.loading import load_model
+from ti_core.reference.own_images import OwnImages
+from ti_core.results.coverage import FOUND, rows_of
+from ti_core.results.report import Report
+from ti_core.settings import Settings
 from ti_core.streams import Reading
 from ti_core.streams.base import FoundMapping
 
@@ -116,3 +126,19 @@ def test_without_reference_models_the_kind_is_that_of_the_recovered_trigger_or_u
     result = Inspection(class_scores=scores(windowed=(0, 0, 2)), readings=readings)
     untold = finding_of(result, replace(BACKDOORED, trigger_kind=None), 2)
     assert untold is not None and untold.kind is None and untold.found == {("patch", "all to one")}
+
+
+def test_a_gate_of_a_graph_file_is_found_as_a_gate_and_named_with_its_class(tmp_path: Path) -> None:
+    hit = helper.make_node("Greater", ["a", "f80"], ["hit"], name="/hit")
+    pixel = (graphs.node("Flatten", "x", "row"), graphs.node("Gather", "row p0", "a", axis=1))
+    scores = graphs.classifier((*pixel, hit, *graphs.REPLACED), tmp_path)
+    own = OwnImages(
+        "mine", (255 * graphs.images()).round().byte().numpy(), scores(graphs.images()).argmax(1).numpy()
+    )
+    settings = Settings(normalisation="none", streams=("graph",))
+    report = inspect_alone(load_model(tmp_path / "made.onnx"), own, settings).report
+    assert (report.verdict, report.trigger_kind, report.target_class) == ("backdoored", "gate", graphs.TARGET)
+    assert report.heading() == f"Backdoored: a gate in the graph leads all images to class {graphs.TARGET}"
+    found = [row for row in rows_of(report.coverage) if row.status == FOUND]
+    assert [(row.kind, row.mapping, row.streams) for row in found] == [("gate", "all to one", ("graph",))]
+    assert Report.from_dict(json.loads(report.as_json())).coverage == report.coverage

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ti_core.errors import SettingsError
 from ti_core.evaluation import evaluate
-from ti_core.reference.families import performance_key
 from ti_core.reference.judge import Judge
 from ti_core.reference.pack import SCHEMA_VERSION, STORED, Pack, file_digest, load_pack
 from ti_core.reference.reference import JOINT, PAPER, Reference
@@ -204,8 +203,7 @@ def fit_pack(out: Path, settings: Settings) -> None:
         record["table"] = [r.as_dict() for r in rows]
         for row in rows:
             if row.family == "all":
-                key = performance_key(row.kind, row.mapping)
-                record["performance"].setdefault(row.streams, {})[key] = row.as_dict()
+                record["performance"].setdefault(row.streams, {})[row.what] = row.as_dict()
         write_record(out, record)
 
 
