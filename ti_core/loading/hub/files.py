@@ -245,7 +245,7 @@ def read_archive(data: bytes) -> HubFiles:
     ------
     ModelFileError, RefusedFileError : as :func:`read_folder`, or the archive is damaged or beyond the limits.
     """
-    from ti_core.loading.pickles.archive import open_zip, read_member
+    from ti_core.loading.pickles.files.archive import open_zip, read_member
 
     archive, members = open_zip(data)
     names = [member.name for member in members]
