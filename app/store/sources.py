@@ -20,7 +20,7 @@ from ti_core.loading.hub.files import CONFIG
 from ti_core.reference.pack import PACKS
 
 SAMPLES = PACKS.parent / "samples"
-ENDINGS = (".safetensors", ".pt", ".pth", ".onnx")
+ENDINGS = (".safetensors", ".pt", ".pth", ".onnx", ".h5", ".hdf5", ".keras")
 MOST_BYTES = 128 * 1024**2
 """Maximum size of an upload in bytes. The server's own limit (``.streamlit/config.toml``) is the same."""
 SHELF_BYTES = 2 * 1024**3

@@ -137,12 +137,12 @@ def chooser() -> None:
             "Model file",
             accept_multiple_files=True,
             key="upload",
-            help="A state dict, a whole module, or ONNX; for ONNX with outside data hand in both files; of a model"
-            " hub's folder, all files, or a zip archive of it.",
+            help="A state dict, a whole module, ONNX, or a Keras model; for ONNX with outside data hand in both files;"
+            " of a model hub's folder, all files, or a zip archive of it.",
         )
         st.caption(
-            "safetensors, PyTorch .pt and .pth, ONNX, a model hub's folder, up to 128 MB together. The file stays on"
-            " this machine."
+            "safetensors, PyTorch .pt and .pth, ONNX, Keras .h5 and .keras, a model hub's folder, up to 128 MB"
+            " together. The file stays on this machine."
         )
         ground = st.segmented_control(
             "Compare it with",

@@ -26,7 +26,7 @@ def load_model(
     Parameters
     ----------
     path : a safetensors file, a torch file of any version (state dict, checkpoint or whole module), an ONNX file,
-        or a model folder as hubs hand it out, also in a zip archive.
+        a Keras model (``.h5`` or ``.keras``), or a model folder as hubs hand it out, also in a zip archive.
         The format is recognised by the content.
     architecture : registered name that a bare state dict must fit; without it every architecture is tried.
     companions : the files with an ONNX graph's weights, if they do not lie beside the graph.

@@ -162,6 +162,8 @@ def _content(kind: FileFormat, data: bytes, path: Path, companions: list[Path]) 
             return _folder(read_archive(data))
         if kind is FileFormat.ONNX:
             return _graph(data, path, companions)
+        if kind in (FileFormat.HDF5, FileFormat.KERAS):
+            return _keras(data)
     except ModelFileError as error:
         return {"findings": (_finding(error),), **_inside(data)}
     return {"findings": (REFUSED_FORMATS[kind].finding(data),), **_inside(data)}
@@ -193,6 +195,13 @@ def _folder(files: HubFiles) -> dict[str, Any]:
         for part in ("tensors", "globals", "findings"):
             found[part] += tuple(content.get(part, ()))
     return found
+
+
+def _keras(data: bytes) -> dict[str, Any]:
+    from ti_core.loading.keras.outline import outline
+
+    members, tensors, findings = outline(data)
+    return {"members": members, "tensors": tensors, "findings": findings}
 
 
 def _finding(error: ModelFileError) -> Finding:

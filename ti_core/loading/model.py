@@ -19,8 +19,10 @@ class Model:
         ``N x C x H x W`` to one row of scores per image, and expects pixels scaled as in its training.
     file : the file's name without its folder.
     sha256 : hexadecimal digest of the file.
-    format : "safetensors", "torch state dict", "torch module", "onnx" or "model folder".
-    architecture : the registered name, the class name, "onnx graph" or "sketch".
+    format : "safetensors", "torch state dict", "torch module", "onnx", "keras h5", "keras archive" or
+        "model folder".
+    architecture : the registered name, the class name, "onnx graph", "sketch", "keras sequential" or
+        "keras functional".
     parameters : number of weights.
     classes : class count K, if the file shows it.
     input_shape : (C, H, W), if the file shows it; H and W are 0 if they are unknown.

@@ -60,6 +60,10 @@ def _opened(
         from ti_core.loading.onnx import open_onnx
 
         return open_onnx(file, companions)
+    if kind in (FileFormat.HDF5, FileFormat.KERAS):
+        from ti_core.loading.keras import open_keras
+
+        return open_keras(file)
     if kind in REFUSED_FORMATS:
         raise REFUSED_FORMATS[kind].error(file.content)
     if kind is FileFormat.SAFETENSORS:

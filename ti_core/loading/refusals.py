@@ -38,12 +38,6 @@ class Refusal:
         return ModelFileError(self.says(data))
 
 
-def _unsupported(what: str) -> Refusal:
-    return _unreadable(
-        lambda: f"The file is {what}, which is not supported; convert the model to ONNX or PyTorch first."
-    )
-
-
 def _unreadable(says: Callable[[], str]) -> Refusal:
     return Refusal(Severity.UNREADABLE, lambda data: says())
 
@@ -98,8 +92,6 @@ REFUSED_FORMATS: dict[FileFormat, Refusal] = {
         )
     ),
     FileFormat.NUMPY: _unreadable(foreign.numpy_arrays),
-    FileFormat.HDF5: _unsupported("an HDF5 file, as Keras writes"),
-    FileFormat.KERAS: _unsupported("a Keras archive"),
     FileFormat.TFLITE: _unreadable(foreign.tflite),
     FileFormat.SAVED_MODEL: _unreadable(foreign.saved_model),
     FileFormat.FROZEN_GRAPH: _unreadable(foreign.frozen_graph),

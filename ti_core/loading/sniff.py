@@ -103,7 +103,7 @@ def sniff(data: bytes, name: str = "") -> FileFormat:
         return FileFormat.EMPTY
     for at, magic, kind in _MAGIC:
         if data[at : at + len(magic)] == magic:
-            return kind
+            return FileFormat.TWO_FORMATS if kind is FileFormat.HDF5 and holds_archive(data) else kind
     if data[:4] == b"PK\x03\x04":
         return _sniff_zip(data)
     kind = _sniff_content(data, name)
@@ -156,7 +156,7 @@ def _sniff_zip(data: bytes) -> FileFormat:
         return FileFormat.TORCH
     if names and all(name.endswith(".npy") for name in names):
         return FileFormat.NUMPY
-    if any(name.endswith(".weights.h5") for name in names):
+    if any(name.endswith((".weights.h5", ".weights.json")) for name in names):
         return FileFormat.KERAS
     return FileFormat.HUB if in_archive(names) is not None else FileFormat.ZIP
 

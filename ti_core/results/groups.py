@@ -191,7 +191,10 @@ class Inspected(Group):
     sha256: Digest = Field(
         description="Digest of the file; of an ONNX graph with its weight files, of all in order."
     )
-    format: Text = Field(description='"safetensors", "torch state dict", "torch module" or "onnx".')
+    format: Text = Field(
+        description='"safetensors", "torch state dict", "torch module", "onnx", "keras h5", "keras archive" or "model'
+        ' folder".'
+    )
     architecture: Text = Field(description="The network's architecture, as recognised.")
     parameters: Whole = Field(description="Number of weights.")
     sketch: Text = absent("The layers in order, where the network was built from a sketch.")

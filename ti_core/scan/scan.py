@@ -19,7 +19,19 @@ from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker.inspection_job import for_model, report_of
 from ti_core.worker.request import InspectionRequest
 
-MODEL_ENDINGS = {".safetensors", ".pt", ".pth", ".onnx", ".bin", ".ckpt", ".pt2", ".pkl"}
+MODEL_ENDINGS = {
+    ".safetensors",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".bin",
+    ".ckpt",
+    ".pt2",
+    ".pkl",
+    ".h5",
+    ".hdf5",
+    ".keras",
+}
 """Endings of model files. A scan passes over a folder's other files."""
 LOOK = 0.02
 """Seconds between two checks of the running jobs."""

@@ -95,7 +95,9 @@ def _check_member(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & _ENCRYPTED:
         raise RefusedFileError(f"The archive's member {name!r} is encrypted.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise RefusedFileError(f"The archive's member {name!r} is compressed in a way torch never uses.")
+        raise RefusedFileError(
+            f"The archive's member {name!r} is compressed in a way that model files never are."
+        )
     if info.file_size > (1 << 20) and info.file_size > LIMITS.ratio * max(info.compress_size, 1):
         raise RefusedFileError(
             f"The archive's member {name!r} would swell {info.file_size // max(info.compress_size, 1)}-fold "
@@ -170,8 +172,8 @@ def _begin_of(data: bytes, info: zipfile.ZipInfo) -> int:
 
 def _foreign_bytes(count: int, where: str) -> RefusedFileError:
     return RefusedFileError(
-        f"The archive holds {count:,} bytes {where} that belong to no member, where torch.save writes none; save the "
-        "state dict again and send that."
+        f"The archive holds {count:,} bytes {where} that belong to no member, where no program that saves models "
+        "writes any; save the model again and send that."
     )
 
 

@@ -1,0 +1,106 @@
+"""Opens damaged Keras files one after the other, in a process that the HDF5 library may end.
+
+``python -m tests.loading.keras.mutations WAY FIRST COUNT`` writes a line for each file: its number, and whether it was
+opened or refused. Ways: ``h5`` and ``keras`` (bytes of the file), ``inner`` (bytes of the weights in a sound archive),
+``config`` (bytes of the configuration in a sound archive), and ``all`` by turns.
+
+``python -m tests.loading.keras.mutations many COUNT`` opens so many of each way, starts again behind a file that ended
+the process, and prints the figures.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+
+from tests.loading.keras.files import archive_of, opened, stored
+from ti_core.errors import ModelFileError
+
+WAYS = ("h5", "keras", "inner", "config")
+H5, ARCHIVE = "nested-2.h5", "nested-3.keras"
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """One of: a few flipped bits, a changed byte, a cut, a run of zeros, a piece twice, a piece missing."""
+    changed = bytearray(data)
+    at, length = rng.randrange(len(data)), rng.randint(1, 24)
+    match rng.randrange(6):
+        case 0:
+            for _ in range(rng.randint(1, 3)):
+                changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        case 1:
+            changed[at] = rng.choice([0, 1, 127, 128, 254, 255, *b'0129"{}[]'])
+        case 2:
+            del changed[at:]
+        case 3:
+            changed[at : at + length] = bytes(min(length, len(data) - at))
+        case 4:
+            changed[at:at] = data[at : at + length]
+        case 5:
+            del changed[at : at + length]
+    return bytes(changed)
+
+
+def mutation(way: str, number: int) -> bytes:
+    """The damaged file of that number."""
+    rng = random.Random(f"{way} {number}")
+    way = WAYS[number % len(WAYS)] if way == "all" else way
+    if way == "h5":
+        return damaged(stored()[H5], rng)
+    whole = stored()[ARCHIVE]
+    if way == "keras":
+        return damaged(whole, rng)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        config, weights = archive.read("config.json"), archive.read("model.weights.h5")
+    if way == "inner":
+        return archive_of(config, damaged(weights, rng))
+    return archive_of(damaged(config, rng), weights)
+
+
+def outcome(data: bytes) -> str:
+    """ "opened" or "refused"; anything else is an error of this program."""
+    try:
+        model = opened(data)
+    except ModelFileError as error:
+        assert str(error) and len(str(error)) < 1500
+        return "refused"
+    assert all(bool(p.isfinite().all()) for p in model.module.parameters())
+    return "opened"
+
+
+def run(way: str, first: int, count: int) -> tuple[Counter[str], list[str]]:
+    """The outcomes of so many files, each process beginning behind the file that ended the one before, and faults."""
+    found: Counter[str] = Counter()
+    faults: list[str] = []
+    at, end = first, first + count
+    while at < end:
+        command = [sys.executable, "-m", "tests.loading.keras.mutations", way, str(at), str(end - at)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=3600)
+        lines = done.stdout.splitlines()
+        found.update(line.split()[1] for line in lines)
+        at += len(lines)
+        if done.returncode > 0:
+            faults.append(f"{way} {at}: {done.stderr.strip().splitlines()[-1:]}")
+        if done.returncode != 0:
+            found["ended the process" if done.returncode < 0 else "fault"] += 1
+            at += 1
+    return found, faults
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[0] == "many":
+        for way in WAYS:
+            found, faults = run(way, 0, int(arguments[1]))
+            print(way, dict(found), *faults[:5], flush=True)
+        return
+    way, first, count = arguments[0], int(arguments[1]), int(arguments[2])
+    for number in range(first, first + count):
+        print(number, outcome(mutation(way, number)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
