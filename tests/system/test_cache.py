@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
@@ -53,6 +54,20 @@ def test_it_outlives_the_process(tmp_path: Path) -> None:
     first.keep("key", arrays())
     first.close()
     assert Cache(tmp_path).find("key") is not None
+
+
+def test_a_cache_that_nobody_closes_closes_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    own = diskcache.Cache.close
+    monkeypatch.setattr(diskcache.Cache, "close", lambda store: (closed.append(store.directory), own(store)))
+    cache = Cache(tmp_path / "c")
+    cache.keep("key", arrays())
+    closed.clear()
+    del cache
+    gc.collect()
+    assert closed == [str(tmp_path / "c")]
 
 
 def test_only_the_owner_can_enter_the_folder(tmp_path: Path) -> None:
@@ -208,7 +223,7 @@ def test_a_read_only_database_does_not_stop_the_work(tmp_path: Path, monkeypatch
     def read_only(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("attempt to write a readonly database")
 
-    monkeypatch.setattr(diskcache, "Cache", read_only)
+    monkeypatch.setattr(diskcache.Cache, "__init__", read_only)
     cache = Cache(tmp_path)
     assert np.array_equal(cache.arrays("key", arrays)["a"], arrays()["a"])
     assert cache.problem is not None and "readonly" in cache.problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -56,6 +57,18 @@ class RefusedRowError(Exception):
     """A row of the cache has another form than the rows that this program stores."""
 
 
+class _Store(diskcache.Cache):  # type: ignore[misc]
+    """A store whose connection is closed if it cannot be opened."""
+
+    def __init__(self, *where: Any, **how: Any) -> None:
+        try:
+            super().__init__(*where, **how)
+        except BaseException:
+            with suppress(AttributeError, OSError, sqlite3.Error):
+                self.close()
+            raise
+
+
 class Cache:
     """Named arrays on disk under text keys. If the cache cannot be used, everything is computed.
 
@@ -81,13 +94,15 @@ class Cache:
             try:
                 private_folder(folder)
                 _begin(folder / "cache.db")
-                self._store = diskcache.Cache(
+                self._store = _Store(
                     str(folder),
                     disk=BytesDisk,
                     size_limit=SIZE_LIMIT,
                     eviction_policy="least-recently-stored",
                     timeout=5,
                 )
+                # SQLite warns of a connection that is collected while it is open (from Python 3.13 on).
+                weakref.finalize(self, self._store.close).atexit = False
                 return
             except UNUSABLE as error:
                 self._give_up(error)
