@@ -66,7 +66,10 @@ UNSUPPORTED: dict[str, tuple[bytes, str]] = {
     "npz": (zipped(**{"a.npy": b"\x93NUMPY"}), "numpy"),
     "npy": (b"\x93NUMPY\x01\x00" + bytes(80), "numpy"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(80), "HDF5"),
-    "Keras 3 with empty weights": (zipped(**{"config.json": b"{}", "model.weights.h5": b""}), "HDF5 file is truncated"),
+    "Keras 3 with empty weights": (
+        zipped(**{"config.json": b"{}", "model.weights.h5": b""}),
+        "HDF5 file is truncated",
+    ),
     "TensorFlow Lite": (b"\x1c\x00\x00\x00TFL3" + bytes(80), "TensorFlow Lite"),
     "gzip, as joblib compresses": (gzip.compress(b"x" * 100), "compressed"),
     "another zip": (zipped(**{"readme.txt": b"hello"}), "no torch checkpoint"),

@@ -1,0 +1,141 @@
+"""Saves networks in the layouts and forms of public repositories, and opens each file as anybody would.
+
+``python -m benchmarks.files --out FOLDER`` trains each network of ``benchmarks/file_networks.py`` for some seconds on a
+bundled pack's images, saves it in each form of ``benchmarks/file_forms.py``, and opens every file. Among the ways of
+preparing images the program's own search decides. The table says of each form how many files opened, how many have the
+accuracy of the network that was saved, and of how many another network was made. Trained networks are kept in the
+folder. ``--only WORD`` takes the networks whose name holds the word. ``--write`` puts the table into the documentation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from benchmarks.file_forms import FORMS
+from benchmarks.file_networks import ORIGINS, Origin
+from ti_core.classifier.understand import understand
+from ti_core.errors import TrojanInterpretError
+from ti_core.loading import load_model
+from ti_core.reference.pack import Pack, load_pack
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to-open-my-model.md"
+BEGIN, END = "<!-- files: begin -->", "<!-- files: end -->"
+NEAR = 0.004
+"""Accuracies that differ by less are equal: one image of 250."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One file: whether it opened, the accuracies before and after, and what was said."""
+
+    form: str
+    opened: bool
+    before: float
+    after: float
+    seconds: float
+    said: str
+
+    @property
+    def equal(self) -> bool:
+        return self.opened and abs(self.before - self.after) <= NEAR
+
+
+def trained(name: str, origin: Origin, pack: Pack, folder: Path, steps: int) -> nn.Module:
+    """The network, trained or as it was kept."""
+    torch.manual_seed(0)
+    net, kept = origin.build(), folder / f"{name.replace(' ', '-').replace(',', '')}.kept.safetensors"
+    if kept.exists():
+        net.load_state_dict(load_file(kept))
+        return net.eval()
+    optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
+    for _ in range(steps):
+        chosen = torch.randint(len(pack.images), (64,))
+        loss = nn.functional.cross_entropy(net(pack.images[chosen]), pack.labels[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, kept)
+    return net.eval()
+
+
+def accuracy(net: nn.Module, pack: Pack) -> float:
+    with torch.no_grad():
+        return float((net(pack.images).argmax(1) == pack.labels).float().mean())
+
+
+def tried(form: str, path: Path, before: float, pack: Pack) -> Tried:
+    """Open a file, and let the program find how its network wants the pack's images."""
+    begun = time.perf_counter()
+    try:
+        model = load_model(path)
+        seconds = time.perf_counter() - begun
+        found = understand(model, pack.images, pack.labels, 10)
+    except TrojanInterpretError as error:
+        return Tried(form, False, before, 0.0, time.perf_counter() - begun, str(error).partition("\n")[0])
+    said = "; ".join((model.architecture, *model.remarks))
+    return Tried(form, True, before, found.accuracy, seconds, said)
+
+
+def table(results: Iterable[Tried]) -> str:
+    """By form: files, opened, with equal accuracy, and with another network in its place."""
+    all_of, opened, equal = Counter[str](), Counter[str](), Counter[str]()
+    for result in results:
+        for counter, counts in ((all_of, True), (opened, result.opened), (equal, result.equal)):
+            counter.update({result.form: int(counts), "all": int(counts)})
+    lines = ["| form | files | open | with the same accuracy | as another network |", "| --- " * 5 + "|"]
+    for form in (*(f for f in all_of if f != "all"), "all"):
+        wrong = opened[form] - equal[form]
+        lines.append(f"| {form} | {all_of[form]} | {opened[form]} | {equal[form]} | {wrong} |")
+    return "\n".join(lines)
+
+
+def run(folder: Path, only: str, steps: int) -> list[Tried]:
+    results = []
+    for name, origin in ORIGINS.items():
+        if only not in name:
+            continue
+        pack = load_pack(origin.pack)
+        net = trained(name, origin, pack, folder, steps)
+        before = accuracy(net, pack)
+        for form, (ending, save) in FORMS.items():
+            path = folder / f"{name} {form}{ending}".replace(" ", "-").replace(",", "")
+            save(net, path)
+            result = tried(form, path, before, pack)
+            mark = "equal" if result.equal else "OTHER" if result.opened else "refused"
+            print(
+                f"{mark}  {origin.repository}, {name}, {form}: {result.before:.3f} and {result.after:.3f}, "
+                f"{result.seconds:.2f} s; {result.said}",
+                flush=True,
+            )
+            results.append(result)
+            path.unlink()
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", default="", help="networks whose name holds this")
+    parser.add_argument("--steps", type=int, default=60, help="of training each network")
+    parser.add_argument("--write", action="store_true", help="put the table into the documentation")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    found = table(run(options.out, options.only, options.steps))
+    print(found)
+    if options.write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{found}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
