@@ -185,3 +185,9 @@ def test_on_a_ray_cluster(folder: Path, tiny_pack: Pack, tmp_path: Path) -> None
     out.write_text(json.dumps(there[0]) + "\n" + '{"file": "half')
     _, again = scan(folder, out, tiny_pack, "--engine", "ray", "--jobs", "2")
     assert again[0] == there[0] and len(again) == len(there)
+
+
+def test_checkpoints_by_the_names_that_old_training_scripts_give_them(tmp_path: Path) -> None:
+    for name in ("model_best.pth.tar", "ckpt.t7", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in model_files([tmp_path])] == ["ckpt.t7", "model_best.pth.tar"]

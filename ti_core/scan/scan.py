@@ -28,6 +28,8 @@ MODEL_ENDINGS = {
     ".ckpt",
     ".pt2",
     ".pkl",
+    ".tar",
+    ".t7",
     ".h5",
     ".hdf5",
     ".keras",
