@@ -29,8 +29,8 @@ from ti_core.reference.pack import Pack, load_pack
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to-open-my-model.md"
 BEGIN, END = "<!-- files: begin -->", "<!-- files: end -->"
-NEAR = 0.004
-"""Accuracies that differ by less are equal: one image of 250."""
+NEAR = 0.006
+"""Accuracies that differ by less are equal: by one image of 250, as rounded weights may change."""
 
 
 @dataclass(frozen=True)
