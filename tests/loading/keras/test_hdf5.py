@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,23 @@ def test_large_attributes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ATTRIBUTE_ITEMS", 199)
     with pytest.raises(RefusedFileError, match="'layer_names' is too large"):
         found.texts("", "layer_names")
+
+
+@pytest.mark.parametrize(("number", "length"), [(0, 0), (0, 8), (1, 2**64 - 16), (1, 2**63), (0, 2**62)])
+def test_a_heap_in_which_the_library_would_go_round_is_damaged(number: int, length: int) -> None:
+    """The step from one text to the next is 0 or wraps round."""
+    data = bytearray(hdf5_of(lambda f: f.attrs.__setitem__("model_config", "x" * 40)))
+    heap = data.index(b"GCOL")
+    struct.pack_into("<HHIQ", data, heap + 16, number, 0, 0, length)
+    with pytest.raises(ModelFileError, match="truncated or damaged"):
+        Hdf5(bytes(data))
+
+
+def test_other_lengths_of_addresses_than_keras_writes_are_damaged() -> None:
+    data = bytearray(hdf5_of(lambda f: f.__setitem__("x", 1)))
+    data[14] = 4
+    with pytest.raises(ModelFileError, match="truncated or damaged"):
+        Hdf5(bytes(data))
 
 
 @pytest.mark.parametrize("cut", [8, 100, 600, 3000])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ti_core.errors import ModelFileError, RefusedFileError, TrojanInterpretError
 from ti_core.loading.keras import limits
+from ti_core.loading.keras.heaps import check_heaps
 from ti_core.text import shown
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -64,6 +65,7 @@ class Hdf5:
         self._stored = 0
         self.arrays: dict[str, Stored] = {}
         self.groups: set[str] = {""}
+        check_heaps(data)
         with _guarded():
             self._file = h5py.File(io.BytesIO(data), "r")
             self._walk()
