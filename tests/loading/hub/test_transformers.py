@@ -95,7 +95,9 @@ def test_sizes_that_no_classifier_has_are_refused_before_memory_is_taken(changed
     with pytest.raises(RefusedFileError, match="asks for a network of more than"):
         load_model(changed(hidden_size=100_000, intermediate_size=1_000_000, num_attention_heads=1))
     with pytest.raises(ModelFileError, match=r"it asks for [\d,]+ numbers, and the files hold"):
-        load_model(changed(intermediate_size=200_000))
+        load_model(changed(intermediate_size=40_000))
+    with pytest.raises(RefusedFileError, match="asks for a network of more than"):
+        load_model(changed(num_hidden_layers=1_000_000))
     with pytest.raises(RefusedFileError, match="the limit is 1,000,000"):
         load_model(changed(hidden_size=10**9))
 
@@ -134,6 +136,11 @@ def test_settings_that_name_other_code_or_files_have_no_effect(changed: Any, vit
     }
     x = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(load_model(changed(**strange)).module(x), load_model(vit).module(x))
+
+
+def test_images_have_a_limit(changed: Any) -> None:
+    with pytest.raises(ModelFileError, match=r"images of 4,000 x 4,000; the limit is 2,048"):
+        load_model(put(changed(), preprocessor_config={"size": 4_000}))
 
 
 def test_tensors_without_a_place_are_named(changed: Any) -> None:

@@ -74,11 +74,16 @@ class HubNetwork(nn.Module):
 
 
 class _Counted(TorchFunctionMode):
-    """Counts the tensors that are made, and their elements, and stops where a limit is passed."""
+    """Counts the tensors that are made, and their elements, and stops far above those that the files hold.
 
-    def __init__(self) -> None:
+    A network is built in a few passes over its tensors, so that some are made more than once.
+    """
+
+    def __init__(self, state: State) -> None:
         super().__init__()
         self.tensors = self.elements = 0
+        self.most_tensors = min(LIMITS.tensors, 4 * len(state) + 1_000)
+        self.most_elements = min(LIMITS.elements, 4 * _numbers(state) + 4_000_000)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -87,12 +92,16 @@ class _Counted(TorchFunctionMode):
         if isinstance(made, torch.Tensor) and getattr(function, "__name__", "") in _FACTORIES:
             self.tensors += 1
             self.elements += made.numel()
-            if self.elements > LIMITS.elements or self.tensors > 4 * LIMITS.tensors:
+            if self.elements > self.most_elements or self.tensors > self.most_tensors:
                 raise RefusedFileError(
-                    f"The file config.json asks for a network of more than {LIMITS.elements:,} weights, or of more than"
-                    f" {LIMITS.tensors:,} tensors, which is more than any image classifier has."
+                    f"The file config.json asks for a network of more than {self.most_elements:,} numbers, or of more"
+                    f" than {self.most_tensors:,} tensors, which is far more than the weight files hold."
                 )
         return made
+
+
+def _numbers(state: State) -> int:
+    return sum(tensor.numel() for tensor in state.values())
 
 
 def build(config: Mapping[str, Any], state: State) -> tuple[nn.Module, str, tuple[str, ...]]:
@@ -113,7 +122,7 @@ def build(config: Mapping[str, Any], state: State) -> tuple[nn.Module, str, tupl
     with _quiet():
         cls, made = _class_and_configuration(config)
         try:
-            with _Counted(), torch.device("meta"):
+            with _Counted(state), torch.device("meta"):
                 hollow = cls(made)
         except ModelFileError:
             raise
@@ -206,7 +215,7 @@ def _class_and_configuration(config: Mapping[str, Any]) -> tuple[Any, Any]:
 def _check_size(hollow: nn.Module, state: State) -> None:
     """The files hold about as many weights as the configuration asks for, so that no more memory is taken."""
     asked = sum(tensor.numel() for tensor in hollow.state_dict().values())
-    held = sum(tensor.numel() for tensor in state.values())
+    held = _numbers(state)
     if asked > 2 * held + 1_000_000:
         raise ModelFileError(
             f"The weights do not fit the configuration: it asks for {asked:,} numbers, and the files hold {held:,}."

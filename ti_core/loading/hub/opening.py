@@ -24,6 +24,9 @@ from ti_core.loading.state_dict import State, tensors_of
 from ti_core.system.strict_json import parse
 from ti_core.text import few, shown
 
+MOST_SIDE = 2_048
+"""Maximum side of a network's images."""
+
 Facts = tuple[int | None, tuple[int, int, int] | None]
 """Class count, and (C, H, W)."""
 
@@ -174,6 +177,8 @@ def _tried(module: HubNetwork | nn.Module, channels: int, side: int) -> Facts:
     ModelFileError : the network gives no class scores for it.
     """
     size = side or 224
+    if size > MOST_SIDE:
+        raise ModelFileError(f"The folder wants images of {size:,} x {size:,}; the limit is {MOST_SIDE:,}.")
     try:
         with torch.no_grad():
             scores = module(torch.zeros(1, channels, size, size))
