@@ -1,9 +1,9 @@
 """ASGI middleware in front of Streamlit: headers on every response, limits on tabs and uploads, no open metrics.
 
-Streamlit keeps an uploaded file in memory until the tab is closed. It limits neither the number of files nor the number
-of tabs. Before it refuses a page of another origin, it asks an outside host for this machine's address. It shows every
-visitor how many sessions there are and what they hold (``/_stcore/metrics``). The middleware decides all of this before
-Streamlit sees the request.
+Streamlit keeps an uploaded file in memory until the tab is closed; here it goes to the disk. It limits neither the
+number of files nor the number of tabs. Before it refuses a page of another origin, it asks an outside host for this
+machine's address. It shows every visitor how many sessions there are and what they hold (``/_stcore/metrics``). The
+middleware decides all of this before Streamlit sees the request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.server.arriving import arrive
 from app.server.index_page import for_a_page, replacing
+from app.store.arrivals import Arrivals
 from app.store.uploads import Held
 
 MOST_TABS = 64
@@ -44,7 +46,8 @@ class Guard:
     ----------
     app : Streamlit's application.
     headers : set on every response.
-    held : bytes of uploaded files in the server's memory.
+    held : bytes of uploaded files, and their limits.
+    arrivals : where uploaded files are written while they arrive; without it Streamlit takes them.
     origins : other origins that may connect, such as ``https://example.org``.
     metrics : whether this machine itself may read Streamlit's metrics. Nobody else may.
     page : a page of Streamlit's, and what is sent in its place (:mod:`app.server.index_page`).
@@ -58,6 +61,7 @@ class Guard:
         origins: frozenset[str] = frozenset(),
         metrics: bool = False,
         page: tuple[bytes, bytes] = (b"", b""),
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._app = app
         self._headers = dict(headers)
@@ -65,6 +69,7 @@ class Guard:
         self._origins = origins
         self._metrics = metrics
         self._page = page
+        self._arrivals = arrivals
         self._arriving: Counter[str] = Counter()
         self._tabs = 0
 
@@ -87,6 +92,8 @@ class Guard:
             await self._app(scope, receive, send)
         finally:
             self._tabs -= 1
+            if self._arrivals is not None:
+                self._arrivals.sweep()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -107,6 +114,8 @@ class Guard:
     async def _take(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Take an uploaded file. It is refused as soon as it exceeds a limit."""
         own = 0
+        if self._arrivals is not None:
+            self._arrivals.sweep()
 
         def refuse(size: int) -> str:
             """Why ``size`` more bytes cannot be taken. Empty if they can."""
@@ -131,7 +140,10 @@ class Guard:
             await PlainTextResponse(reason, 413)(scope, receive, send)
             return
         try:
-            await self._app(scope, counted, send)
+            if self._arrivals is not None:
+                await arrive(self._app, self._arrivals, scope, counted, send)
+            else:
+                await self._app(scope, counted, send)
         finally:
             self._arriving[session] -= own
             if self._arriving[session] <= 0:

@@ -14,7 +14,8 @@ from streamlit import config, file_util
 from app.server.guard import Guard
 from app.server.headers import security_headers
 from app.server.index_page import index_page
-from app.store.uploads import Held, most_held
+from app.store.arrivals import arrivals
+from app.store.uploads import Held
 
 METRICS = "TROJANINTERPRET_METRICS"
 """Set to 1, this machine itself may read Streamlit's metrics."""
@@ -31,7 +32,8 @@ def guard() -> Middleware:
     return Middleware(
         Guard,
         headers=security_headers(page[1].decode()),
-        held=Held(most=most_held()),
+        held=Held(),
+        arrivals=arrivals(),
         origins=origins,
         metrics=os.environ.get(METRICS) == "1",
         page=page,

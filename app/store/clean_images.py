@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.store.sources import MOST_BYTES, Upload, file_name
+from app.store.arrivals import Upload, size_of, store
+from app.store.sources import file_name
 from app.words import article, size
 from ti_core.errors import DataError
 from ti_core.reference.own_images import FEWEST
@@ -17,6 +18,8 @@ from ti_core.reference.picture_files import IMAGE_ENDINGS
 ARCHIVES = (".npz", ".zip")
 PICTURES = tuple(sorted(IMAGE_ENDINGS))
 MOST_PICTURES = 5000
+MOST_BYTES = 128 * 1024**2
+"""Maximum size of the images in bytes. They are decoded in the memory of the process that opens the model."""
 
 
 def put(uploads: Sequence[Upload], folder: Path) -> Path:
@@ -29,7 +32,7 @@ def put(uploads: Sequence[Upload], folder: Path) -> Path:
     """
     names = [file_name(u.name) for u in uploads]
     kinds = [Path(name).suffix.lower() for name in names]
-    total = sum(u.getbuffer().nbytes for u in uploads)
+    total = sum(map(size_of, uploads))
     if not uploads:
         raise DataError(f"No images were handed in; choose an .npz, a .zip, or {FEWEST} or more pictures.")
     if total > MOST_BYTES:
@@ -56,11 +59,11 @@ def put(uploads: Sequence[Upload], folder: Path) -> Path:
         )
     if archives:
         path = folder / names[0]
-        path.write_bytes(uploads[0].getbuffer())
+        store(uploads[0], path)
         return path
     pictures = folder / "pictures"
     pictures.mkdir(mode=0o700)
     for i, (upload, name) in enumerate(zip(uploads, names, strict=True)):
         # Pictures from two folders may have the same name.
-        (pictures / f"{i:04d}-{name}").write_bytes(upload.getbuffer())
+        store(upload, pictures / f"{i:04d}-{name}")
     return pictures

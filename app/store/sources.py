@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import shutil
 import time
@@ -11,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from app.store.arrivals import Upload, most_bytes, pieces, size_of, store
 from app.words import plain, size
 from ti_core.errors import ModelFileError
 from ti_core.loading.digest import sha256_of
@@ -21,8 +20,6 @@ from ti_core.reference.pack import PACKS
 
 SAMPLES = PACKS.parent / "samples"
 ENDINGS = (".safetensors", ".pt", ".pth", ".onnx", ".h5", ".hdf5", ".keras")
-MOST_BYTES = 128 * 1024**2
-"""Maximum size of an upload in bytes. The server's own limit (``.streamlit/config.toml``) is the same."""
 SHELF_BYTES = 2 * 1024**3
 """Size of the shelf in bytes above which models are removed. The models unused for longest are removed first."""
 MOST_SHELF = 2 * SHELF_BYTES
@@ -34,14 +31,6 @@ FOLDER = "model-folder"
 KIND_ORDER = ("clean", "blend", "patch")
 PACK_ORDER = ("mnist", "gtsrb", "cifar10", "cifar100")
 """Packs in order of inspection time, the quickest first. Other packs follow by name."""
-
-
-class Upload(Protocol):
-    """A file from the page's uploader."""
-
-    name: str
-
-    def getbuffer(self) -> memoryview: ...
 
 
 @dataclass(frozen=True)
@@ -105,27 +94,27 @@ class ModelShelf:
         names = [file_name(u.name) for u in uploads]
         if len(set(names)) != len(names):
             raise ModelFileError("Two of the files have the same name; hand in one model at a time.")
-        contents = [_content(u) for u in uploads]
-        total = sum(map(len, contents))
-        if total > MOST_BYTES:
+        total = sum(map(size_of, uploads))
+        if total > most_bytes():
             raise ModelFileError(
-                f"The files have {size(total)}, more than the {size(MOST_BYTES)} that this page takes; use the command"
-                " line for larger models."
+                f"The files have {size(total)}, more than the {size(most_bytes())} that this page takes; use the"
+                " command line for larger models."
             )
         whole = is_model_folder(names)
         main = 0 if whole else _main(names)
         digest = hashlib.sha256()
-        for content, _ in sorted(zip(contents, names, strict=True), key=lambda pair: pair[1] != names[main]):
-            digest.update(content)
+        for upload, _ in sorted(zip(uploads, names, strict=True), key=lambda pair: pair[1] != names[main]):
+            for piece in pieces(upload):
+                digest.update(piece)
         folder = self.folder / digest.hexdigest()
         if self._tidy(keep=folder) + total > MOST_SHELF:
             raise ModelFileError("This server was handed very many models just now; try again in an hour.")
         place = folder / FOLDER if whole else folder
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for content, name in zip(contents, names, strict=True):
+        for upload, name in zip(uploads, names, strict=True):
             part = place / f".{name}.part"
             try:
-                part.write_bytes(content)
+                store(upload, part)
                 part.replace(place / name)
             except OSError:
                 part.unlink(missing_ok=True)
@@ -176,11 +165,6 @@ class ModelShelf:
                 shutil.rmtree(path)
                 total -= count
         return total
-
-
-def _content(upload: Upload) -> bytes | memoryview:
-    """The bytes of an upload without a second copy. The buffer of a Streamlit file would be a copy."""
-    return upload.getvalue() if isinstance(upload, io.BytesIO) else upload.getbuffer()
 
 
 def file_name(name: str) -> str:

@@ -25,7 +25,8 @@ from app.sections import (
     verdict,
     why,
 )
-from app.store.sources import Source, Upload, samples
+from app.store.arrivals import Upload, most_bytes
+from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, DataError, ModelFileError, NoPackFitsError, PackError, SettingsError
 from ti_core.reference.pack import Pack
@@ -141,8 +142,8 @@ def chooser() -> None:
             " of a model hub's folder, all files, or a zip archive of it.",
         )
         st.caption(
-            "safetensors, PyTorch .pt and .pth, ONNX, Keras .h5 and .keras, a model hub's folder, up to 128 MB"
-            " together. The file stays on this machine."
+            "safetensors, PyTorch .pt and .pth, ONNX, Keras .h5 and .keras, a model hub's folder,"
+            f" up to {most_bytes() >> 20:,} MB together. The file stays on this machine."
         )
         ground = st.segmented_control(
             "Compare it with",

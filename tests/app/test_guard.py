@@ -6,8 +6,11 @@ import asyncio
 import base64
 import errno
 import hashlib
+import random
 import re
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ from app.server.guard import Guard, same_origin
 from app.server.headers import security_headers
 from app.server.index_page import PAGES, index_page, replacing
 from app.store import uploads
+from app.store.arrivals import SHORT, Arrivals
 
 HEADERS = {"X-Content-Type-Options": "nosniff"}
 PATH = "/_stcore/upload_file/tab/file"
@@ -250,7 +254,135 @@ def test_what_the_system_refuses_is_a_sentence(code: int) -> None:
     assert told.endswith(("try again.", "in a few minutes.")) and "Errno" not in told
 
 
-def test_all_uploads_together_take_a_part_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    for memory, most in ((64, 8 * 128), (4, 512), (0.5, 128)):
-        monkeypatch.setattr(uploads, "total_memory", lambda memory=memory: int(memory * 1024**3))
-        assert uploads.most_held() == most * 1024**2
+def test_all_uploads_together_take_a_part_of_the_free_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(uploads, "arrivals", lambda: Arrivals(tmp_path / "arriving"))
+    monkeypatch.setattr(uploads, "most_bytes", lambda: 1 << 30)
+    for free, most in ((64, 8), (8, 4), (0.5, 1)):
+        usage = SimpleNamespace(free=int(free * 1024**3))
+        monkeypatch.setattr(uploads.shutil, "disk_usage", lambda _, usage=usage: usage)
+        assert uploads.most_held() == most * 1024**3
+
+
+def form(content: bytes, name: bytes = b"m.pt", field: bytes = b"form-data; name=f") -> bytes:
+    """An upload as a browser sends it."""
+    head = b'Content-Disposition: %s; filename="%s"\r\nContent-Type: a/b\r\n\r\n' % (field, name)
+    return b"--here\r\n" + head + content + b"\r\n--here--\r\n"
+
+
+class Taken:
+    """Streamlit in a test: what its route was given, and the status of its answer."""
+
+    def __init__(self, status: int = 204) -> None:
+        self.status = status
+        self.files: list[tuple[str, bytes]] = []
+
+    async def answer(self, request: Request) -> PlainTextResponse:
+        assert request.headers["x-xsrftoken"] == "token", "Streamlit checks it"
+        async with request.form() as form:
+            for file in form.values():
+                self.files.append((file.filename, await file.read()))  # type: ignore[union-attr]
+        return PlainTextResponse("", self.status)
+
+
+def uploaded(
+    folder: Path, body: list[bytes], taken: Taken, held: Any = None, ends: bool = True
+) -> tuple[int, str, Arrivals]:
+    """Status and text of the answer to an upload in these pieces, and what the server then holds."""
+    arrivals = Arrivals(folder / "arriving")
+    inner = Starlette(routes=[Route("/{rest:path}", taken.answer, methods=["PUT"])])
+    app = Guard(inner, HEADERS, held or Holding(), arrivals=arrivals)
+    headers = [(b"content-type", b"multipart/form-data; boundary=here"), (b"x-xsrftoken", b"token")]
+    scope = {"type": "http", "method": "PUT", "path": PATH, "query_string": b"", "headers": headers}
+    pieces, sent = list(body), []
+
+    async def receive() -> dict[str, Any]:
+        if not pieces and not ends:
+            return {"type": "http.disconnect"}
+        data = pieces.pop(0) if pieces else b""
+        return {"type": "http.request", "body": data, "more_body": bool(pieces) or not ends}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:]).decode(), arrivals
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_000_000])
+def test_an_upload_goes_to_the_disk_and_streamlit_gets_a_word(size: int, tmp_path: Path) -> None:
+    class Wide(Holding):
+        most_of_one, most = 10_000_000, 10_000_000
+
+    content = random.Random(size).randbytes(size)
+    body, taken = form(content, 'a "b" é.pt'.replace('"', "%22").encode()), Taken()
+    arriving = [body[i : i + 65_536] for i in range(0, len(body), 65_536)]
+    tracemalloc.start()
+    status, _, arrivals = uploaded(tmp_path, arriving, taken, Wide())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000, "the file is never whole in the memory"
+    ((name, word),) = taken.files
+    assert status == 204 and name == "a %22b%22 é.pt" and len(word) < SHORT
+    file = arrivals.of(word)
+    assert file is not None and file.size == size and file.path.read_bytes() == content
+    assert file.path.stat().st_mode & 0o77 == 0 and arrivals.folder.stat().st_mode & 0o77 == 0
+    assert arrivals.of(b"arrived " + b"0" * 48) is None
+    arrivals.sweep()
+    assert not file.path.exists(), "Streamlit holds the word no longer"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ([form(b"x") + form(b"y")], 204),
+        ([form(b"x").replace(b"--here--", b"--here") + form(b"y").removeprefix(b"--here\r\n")], 400),
+        ([form(b"x", b"")], 400),
+        ([b"--here\r\nContent-Disposition: form-data; name=f\r\n\r\n" + b"x" * 9000], 400),
+        ([b"no form at all"], 400),
+        ([b""], 400),
+        ([b"--here\r\n" + b"a" * 100_000], 400),
+        ([form(b"x" * 600_000), b"y" * 600_000], 413),
+    ],
+    ids=[
+        "the end counts",
+        "two files",
+        "no name",
+        "a field",
+        "no form",
+        "nothing",
+        "endless header",
+        "too large",
+    ],
+)
+def test_what_is_no_upload_leaves_nothing_on_the_disk(body: list[bytes], status: int, tmp_path: Path) -> None:
+    taken = Taken()
+    found, _, arrivals = uploaded(tmp_path, body, taken)
+    assert found == status
+    if status != 204:
+        assert not taken.files and not list(arrivals.folder.iterdir())
+
+
+def test_an_upload_that_breaks_off_or_that_streamlit_refuses_leaves_nothing(tmp_path: Path) -> None:
+    for taken, ends, status in ((Taken(), False, 400), (Taken(403), True, 403)):
+        found, _, arrivals = uploaded(
+            tmp_path, [form(b"x" * 1000)[: 1000 if not ends else None]], taken, ends=ends
+        )
+        assert found == status and not list(arrivals.folder.iterdir())
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("app.server.arriving._Part", full)
+    status, text, _ = uploaded(tmp_path, [form(b"x")], Taken())
+    assert status == 507 and "the disk is full" in text
+
+
+def test_what_an_earlier_server_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "tmp1").write_bytes(b"left")
+    Arrivals(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -217,7 +217,7 @@ def test_a_full_disk_is_a_sentence(dashboard: Worker, sample: bool, monkeypatch:
 def test_an_upload_that_is_no_model_is_refused(
     dashboard: Worker, files: list[tuple[str, bytes]], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.sources.MOST_BYTES", 1000)
+    monkeypatch.setattr("app.store.sources.most_bytes", lambda: 1000)
     app = page().run()
     app.get("file_uploader")[0].set_value([(n, d, "application/octet-stream") for n, d in files]).run()
     app.button(key="inspect").click().run()

@@ -82,7 +82,7 @@ def test_what_is_no_single_model_is_refused(files: list[File], words: str, tmp_p
 
 
 def test_too_large_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MOST_BYTES", 10)
+    monkeypatch.setattr(sources, "most_bytes", lambda: 10)
     with pytest.raises(ModelFileError, match="more than the 10 bytes"):
         ModelShelf(tmp_path / "models").put([File("m.pt", b"x" * 11)])
 
