@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a stream's class is, as ``module:class``, and whether the stream is on by default."""
+    """Where a stream's class is, as ``module:class``, and whether the stream is on by default.
+
+    ``by_itself`` repeats the class's attribute of that name, which is known here without opening the module.
+    """
 
     place: str
     on: bool = True
+    by_itself: bool = False
 
     @property
     def module(self) -> str:
@@ -28,13 +32,16 @@ STREAMS: dict[str, Entry] = {
     "windowed": Entry("ti_core.streams.windowed:Windowed"),
     "inversion": Entry("ti_core.streams.inversion:Inversion"),
     "per_image": Entry("ti_core.streams.per_image:PerImage", on=False),
-    "assignment": Entry("ti_core.streams.assignment:Assignment", on=False),
+    "assignment": Entry("ti_core.streams.assignment:Assignment", by_itself=True),
     "pairs": Entry("ti_core.streams.pairs:Pairs", on=False),
     "warp": Entry("ti_core.streams.warp:Warp", on=False),
     "stripes": Entry("ti_core.streams.stripes:Stripes", on=False),
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
-    "graph": Entry("ti_core.streams.graph:GraphGates", on=False),
+    "graph": Entry("ti_core.streams.graph:GraphGates", by_itself=True),
 }
 
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
+
+BY_ITSELF = tuple(name for name, entry in STREAMS.items() if entry.on and entry.by_itself)
+"""Those of them that need no evidence of reference models."""

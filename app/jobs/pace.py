@@ -31,7 +31,7 @@ class Pace:
         PackError : the pack's networks have to be run, and something in the pack cannot be used.
         """
         reference = Reference(pack, settings, Cache(None))
-        missing = [stream for stream in make_streams(settings) if not reference.serves_baseline(stream)]
+        missing = [stream for stream in make_streams(settings) if reference.to_compute(stream)]
         total = 0.0
         for stream in missing:
             passes = stream.passes(len(pack.class_names), pack.input_shape)

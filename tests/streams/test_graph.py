@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from onnx import helper
 from tests.streams.gates.graphs import NAMES, REPLACED, TARGET, classifier, context, images, node
 from tests.streams.toys import Linear
 from tests.streams.toys import weights as toy_weights
-from ti_core.detector.own_classes import alone, read_alone
+from ti_core.detector.own_classes import read_alone
 from ti_core.streams import Evidence, stack
-from ti_core.streams.graph import LETTERS, GraphGates, pixels
+from ti_core.streams.graph import CERTAIN, LETTERS, GraphGates, pixels
 
 PIXEL = (node("Flatten", "x", "row"), node("Gather", "row p0", "a", axis=1))
 STREAM = GraphGates()
@@ -43,20 +44,19 @@ def test_a_gate_is_told_with_node_pixel_value_and_class(tmp_path: Path) -> None:
     assert (reading.score, reading.clean_share, reading.target) == (1.0, 0.0, TARGET)
 
 
-def test_a_solved_gate_outweighs_every_other_class(tmp_path: Path) -> None:
+def test_a_solved_gate_decides_by_itself(tmp_path: Path) -> None:
     evidence, others = gated(tmp_path), clean()
-    scores = STREAM.class_scores(stack([evidence]), others)
-    assert scores[0].tolist() == [0, 0, 0, 20, 0]
-    assert not STREAM.class_scores(others, others).any()
     half = {**evidence, "flipped": np.array([0.45], dtype=np.float32)}
-    assert STREAM.class_scores(stack([half]), others)[0, TARGET] == pytest.approx(10)
-    assert STREAM.features(stack([evidence]), others).matrix.tolist() == [[1, 1, 20, 20]]
+    assert STREAM.log_odds(stack([evidence, half])).tolist() == pytest.approx([CERTAIN, 0])
+    assert (STREAM.log_odds(others) == -CERTAIN).all()
+    assert STREAM.own_target(evidence) == TARGET and STREAM.class_scores(others, others) is None
+    assert STREAM.features(stack([evidence]), others).matrix.tolist() == [[1, 1]]
 
 
-def test_a_gate_decides_without_reference_models(tmp_path: Path) -> None:
+def test_a_gate_is_told_without_reference_models(tmp_path: Path) -> None:
     evidence = gated(tmp_path)
-    assert alone({"graph": evidence}).assess().verdict == "backdoored"
     reading = read_alone(STREAM, evidence, NAMES)
+    assert math.isnan(reading.clean_share)
     assert reading.target == TARGET and reading.sentence.endswith("into class c3.")
 
 

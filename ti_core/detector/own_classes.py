@@ -99,9 +99,11 @@ def alone(evidence: Mapping[str, Evidence]) -> Alone:
 
 def read_alone(stream: Stream, evidence: Evidence, class_names: tuple[str, ...]) -> Reading:
     """What a stream found in one network, without clean ones for comparison. Its ``clean_share`` is NaN."""
+    if stream.by_itself:
+        return stream.read(evidence, {}, class_names)
     own = standing_out(stream, evidence)
     target, score = int(own.argmax()), float(own.max())
-    sentence = stream.alone(evidence, class_names) or (
+    sentence = (
         f"{stream.title}: class {class_names[target]} stands out most among the model's own, {score:.2f} times as far"
         " as is usual for the most outstanding class of a clean network."
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Assessment, Detector
+from ti_core.detector.grounds import GROUND
 from ti_core.detector.joint import EASE, suspected
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH, RecoveredTrigger
 from ti_core.reference.pack import Pack
+from ti_core.streams import Reading, stream_class
 from ti_core.streams.base import Array
 
 TELLING = 0.25
@@ -23,6 +26,13 @@ SURE_AUC = 0.9
 def target_of(class_scores: Mapping[str, Array]) -> int | None:
     """The suspected target class: the largest joint class score. None if no stream gives class scores."""
     return int(suspected(dict(class_scores))[0]) if class_scores else None
+
+
+def suspected_class(result: Inspection) -> int | None:
+    """The suspected target class: that of the stream that found a backdoor by itself, else the joint score's."""
+    if result.leading is None:
+        return target_of(result.class_scores)
+    return stream_class(result.leading)().own_target(result.evidence[result.leading])
 
 
 def with_recovered(assessment: Assessment, trigger: RecoveredTrigger | None) -> Assessment:
@@ -66,6 +76,12 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         ]
     elif p < c.low:
         lines = [outside_sentence(assessment), "It is therefore not called clean."]
+    elif p >= c.high:
+        lines = [
+            f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}, but no stream"
+            f" finds the model unusual: in each, more than {GROUND:.0%} of the clean reference models go as far.",
+            "It is therefore not called backdoored.",
+        ]
     else:
         lines = [
             f"The probability of a backdoor, {p:.1%}, lies between this pack's thresholds"
@@ -77,14 +93,21 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         lines.insert(0, trigger_sentence(result.trigger, pack.class_names))
         if result.occlusion is not None:
             lines.insert(1, result.occlusion.sentence())
-    elif assessment.verdict == "backdoored" and target is None:
+    elif assessment.verdict == "backdoored" and target is None and result.leading is None:
         lines.append("The streams that were used do not name a target class.")
-    ranked = sorted(result.readings.values(), key=lambda r: r.clean_share)
-    lines += [r.sentence for r in ranked]
+    if result.leading is not None:
+        lines.insert(0, result.readings[result.leading].sentence)
+    lines += [r.sentence for r in ranked(result)]
     lines += mistakes(result.detectors[result.decided_by], result.rows[result.decided_by])
     lines += detection_sentences(pack.performance(result.decided_by))
     lines.append(result.classifier.says())
     return tuple(lines)
+
+
+def ranked(result: Inspection) -> list[Reading]:
+    """The readings, the most unusual first; those without clean models for comparison last, but for the leading one."""
+    others = [r for name, r in result.readings.items() if name != result.leading]
+    return sorted(others, key=lambda r: (math.isnan(r.clean_share), r.clean_share))
 
 
 def mistakes(detector: Detector, row: Array) -> list[str]:

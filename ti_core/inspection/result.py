@@ -26,6 +26,8 @@ class Inspection:
     detectors: dict[str, Detector] = field(default_factory=dict)
     rows: dict[str, Array] = field(default_factory=dict)
     class_scores: dict[str, Array] = field(default_factory=dict)
+    leading: str | None = None
+    """The stream that found a backdoor by itself, where that is likelier than what all streams together suspect."""
     trigger: RecoveredTrigger | None = None
     occlusion: Occlusion | None = None
     report: Report = field(init=False)

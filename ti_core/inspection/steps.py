@@ -11,15 +11,17 @@ from functools import cached_property
 
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.first_pass import measure
+from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment
+from ti_core.detector.grounds import grounded
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import not_understood, reasons, target_of, with_recovered
+from ti_core.inspection.reasons import not_understood, reasons, suspected_class, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_cache import Found, kept_trigger
 from ti_core.inspection.trigger_occlusion import occlude
-from ti_core.inspection.trigger_recovery import recover_trigger
+from ti_core.inspection.trigger_recovery import recover_trigger, solved_trigger
 from ti_core.loading.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.judge import Judge, Judgement
@@ -128,12 +130,14 @@ class Steps:
         with self._clock.stage(stage):
             stacked = self._reference.evidence(stream, self.result.probes, self._clock.share)
             ships = self._reference.serves_baseline(stream)
-            self._clock.source(stage, "baseline" if ships else "computed")
+            self._clock.source(stage, "baseline" if ships or not stacked else "computed")
         return stacked
 
     def read(self, stream: Stream, suspect: Evidence, reference: dict[str, Array]) -> None:
         """Keep both sides of a stream, and what the suspect's evidence says beside the clean reference models'."""
-        self.result.evidence[stream.name], self.result.reference[stream.name] = dict(suspect), reference
+        self.result.evidence[stream.name] = dict(suspect)
+        if reference:
+            self.result.reference[stream.name] = reference
         clean = self._reference.clean(reference)
         self.result.readings[stream.name] = stream.read(suspect, clean, self._pack.class_names)
 
@@ -145,15 +149,26 @@ class Steps:
         self._keep("saliency", self._paper)
 
     def judge_jointly(self) -> None:
-        """The meta-model over all streams; without a deep stream the paper's verdict stands."""
+        """The meta-model over all streams that compare classes; without one the paper's verdict stands."""
         if not self._judge.deep_streams:
             return
         assert self.result.classifier is not None
         with self._clock.stage("verdict"):
             found = self._judge.jointly(self._own, [self.result.classifier.accuracy], self._paper)
             self.result.class_scores = found.class_scores
-            self._assessment = found.assess()
+            self._assessment = grounded(found.assess(), self.result.readings)
         self._keep("joint", found)
+
+    def weigh_alternatives(self) -> None:
+        """Add the odds of the backdoors that streams find by themselves: all-to-all, and gates in the graph."""
+        if self._assessment is None:
+            return
+        calibration = self.result.detectors[self.result.decided_by].calibration
+        alternatives = Alternatives.of(self.streams, self._own)
+        before = self._assessment.probability
+        self._assessment = alternatives.assess(self._assessment, calibration.low, calibration.high)
+        if self.backdoored:
+            self.result.leading = alternatives.leading(before)
 
     def show(self, observe: Callable[[Inspection], None] | None) -> None:
         """Show the inspection as it stands, where further streams follow."""
@@ -188,10 +203,15 @@ class Steps:
         self.result.detectors[name], self.result.rows[name] = found.detector, found.rows[0]
 
     def _recovered(self) -> Found:
-        target, found = target_of(self.result.class_scores), self.result.classifier
+        target, found = suspected_class(self.result), self.result.classifier
         if target is None or found is None:
             return None, None
         shown, windowed = self._reference.context(None), self.result.evidence.get("windowed")
+        if self.result.leading is not None:
+            trigger = solved_trigger(
+                found.scores, shown.images, shown.labels, self.result.evidence[self.result.leading]
+            )
+            return trigger, None if trigger is None else occlude(found.scores, shown.images, trigger)
 
         def search() -> Found:
             trigger = recover_trigger(found.scores, shown.images, shown.labels, target, windowed)
@@ -204,13 +224,13 @@ class Steps:
 
     def _report(self) -> Report:
         pack, result = self._pack, self.result
-        target = target_of(result.class_scores) if self.backdoored else None
+        target = suspected_class(result) if self.backdoored else None
         settings = self._reference.settings
         record = {
             "name": pack.name,
             "sha256": pack.sha256,
             "detects": pack.performance(result.decided_by),
-            "changed_settings": own_values(settings, pack.settings),
+            "changed_settings": own_values(settings, pack.inspection_settings),
         }
         if result.detectors and not self._judge.deep_streams:
             record["all_streams"] = pack.performance("joint")

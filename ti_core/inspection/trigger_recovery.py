@@ -21,6 +21,8 @@ from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, see
 RATIOS = (0.05, 0.1, 0.15, 0.2)
 """Blend ratios that are tried, smallest first. At larger ones any network gives way."""
 
+UNSEEN = 60
+"""Images that a solved gate's trigger is tried on. The gate was solved on the first images, these are the last."""
 ENOUGH = 0.9
 """Flip share from which on the smallest trigger is kept; below it, the one with the largest flip share."""
 
@@ -107,6 +109,38 @@ def recover_trigger(
         alpha=alpha,
         flip_share=float((margins > 0).float().mean()),
         images_used=np.unique(pool.unseen[target][: effort.unseen].cpu().numpy()),
+    )
+
+
+def solved_trigger(
+    scores: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, solved: Evidence
+) -> RecoveredTrigger | None:
+    """The trigger of a gate that the stream ``graph`` solved, tried on clean images again; None if it solved none.
+
+    Parameters
+    ----------
+    scores, images, labels : as the streams get them.
+    solved : evidence of the stream ``graph``.
+    """
+    mask, target = np.asarray(solved["mask"]), int(solved["target"][0])
+    if not mask.any() or target < 0:
+        return None
+    pattern = np.asarray(solved["pattern"])
+    chosen = torch.nonzero(labels != target).flatten()[-UNSEEN:]
+    if not len(chosen):
+        return None
+    place = torch.from_numpy(mask).to(images)
+    stamped = (1 - place) * images[chosen] + place * torch.from_numpy(pattern).to(images)
+    with torch.no_grad():
+        turned = scores(stamped.float()).argmax(1) == target
+    return RecoveredTrigger(
+        kind="patch",
+        target=target,
+        mask=mask,
+        pattern=pattern * mask,
+        alpha=1.0,
+        flip_share=float(turned.float().mean()),
+        images_used=chosen.cpu().numpy(),
     )
 
 

@@ -17,16 +17,26 @@ from ti_core.classifier.classifier import Classifier, Declared
 from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
+from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment
-from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alone, alone, read_alone, telling
+from ti_core.detector.own_classes import (
+    BACKDOORED,
+    CLEAN,
+    FEWEST_CLASSES,
+    Alone,
+    alone,
+    probability_of,
+    read_alone,
+    telling,
+)
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import target_of, trigger_sentence, with_recovered
+from ti_core.inspection.reasons import suspected_class, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
-from ti_core.inspection.trigger_recovery import recover_trigger
+from ti_core.inspection.trigger_recovery import recover_trigger, solved_trigger
 from ti_core.loading.model import Model
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.results.cautions import cautions, own_values
@@ -34,7 +44,7 @@ from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, make_streams
-from ti_core.streams.base import Array
+from ti_core.streams.base import Array, as_stack
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
 
@@ -91,10 +101,13 @@ def inspect_alone(
         with clock.stage("verdict"):
             found = alone(result.evidence)
             result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
-            assessment = found.assess()
+            alternatives = Alternatives.of(streams, {k: as_stack(e) for k, e in result.evidence.items()})
+            of_classes = found.assess()
+            assessment = alternatives.assess(of_classes, probability_of(CLEAN), probability_of(BACKDOORED))
         if assessment.verdict == "backdoored":
+            result.leading = alternatives.leading(of_classes.probability)
             with clock.stage("trigger"):
-                _recover(result, context, found.target)
+                _recover(result, context)
                 assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, found, assessment, model, own, names, settings, cache, clock)
     return result
@@ -102,8 +115,8 @@ def inspect_alone(
 
 def _streams(settings: Settings) -> list[Stream]:
     """The streams that tell a network's own classes apart; an error if none is switched on."""
-    streams = [s for s in make_streams(settings) if s.usual is not None]
-    if not streams:
+    streams = [s for s in make_streams(settings) if s.usual is not None or s.by_itself]
+    if all(s.by_itself for s in streams):
         names = ", ".join(telling(STREAMS))
         raise SettingsError(
             f"Without a reference pack the verdict rests on {names}: switch at least one of them on."
@@ -111,11 +124,18 @@ def _streams(settings: Settings) -> list[Stream]:
     return streams
 
 
-def _recover(result: Inspection, context: Context, target: int) -> None:
+def _recover(result: Inspection, context: Context) -> None:
     """Make the trigger of the suspected class, and see where on stamped images the decision hangs."""
     assert result.classifier is not None
+    target = suspected_class(result)
+    if target is None:
+        return
     scores, windowed = result.classifier.scores, result.evidence.get("windowed")
-    result.trigger = recover_trigger(scores, context.images, context.labels, target, windowed)
+    if result.leading is not None:
+        solved = result.evidence[result.leading]
+        result.trigger = solved_trigger(scores, context.images, context.labels, solved)
+    else:
+        result.trigger = recover_trigger(scores, context.images, context.labels, target, windowed)
     if result.trigger is not None:
         result.occlusion = occlude(scores, context.images, result.trigger)
 
@@ -195,7 +215,7 @@ def _report(
     return make_report(
         result,
         assessment,
-        target_of(result.class_scores) if backdoored else None,
+        suspected_class(result) if backdoored else None,
         (*cautions(pack, settings.as_dict()), *why) if found else why,
         model=model,
         class_names=names,
@@ -218,25 +238,28 @@ def reasons_alone(
     assert result.classifier is not None
     if found is None or assessment is None:
         return (not_understood_alone(result.classifier, own), result.classifier.says())
-    lines = [trigger_sentence(result.trigger, names)] if result.trigger is not None else []
+    lines = [] if result.leading is None else [result.readings[result.leading].sentence]
+    lines += [trigger_sentence(result.trigger, names)] if result.trigger is not None else []
     if result.occlusion is not None:
         lines.append(result.occlusion.sentence())
     if len(names) < FEWEST_CLASSES:
         lines.append(
             f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."
         )
-    else:
+    elif result.leading is None:
         place = {
             "backdoored": f"at or above {BACKDOORED:g}, where a model is called backdoored",
             "clean": f"below {CLEAN:g}, where a model is called clean",
             "inconclusive": f"between {CLEAN:g} and {BACKDOORED:g}, where clean and backdoored models are both found",
-        }[assessment.verdict]
+        }[found.assess().verdict]
         lines.append(
             f"Class {names[found.target]} stands out {found.score:.2f} times as far as is usual in clean networks,"
             f" {place}."
         )
     lines.append(WEAKER)
-    ranked = sorted(result.readings.values(), key=lambda r: -r.score)
+    ranked = sorted(
+        (r for name, r in result.readings.items() if name != result.leading), key=lambda r: -r.score
+    )
     return (*lines, *(r.sentence for r in ranked), result.classifier.says())
 
 

@@ -72,7 +72,7 @@ class Judge:
     @property
     def deep_streams(self) -> list[Stream]:
         """The streams that the joint meta-model compares class by class."""
-        return [s for s in self.streams if not s.on_probes]
+        return [s for s in self.streams if not s.on_probes and not s.by_itself]
 
     @cached_property
     def paper(self) -> Detector | None:

@@ -22,7 +22,7 @@ from ti_core.detector.metamodels import Anchored, Boosting, Fitter, files_of
 from ti_core.errors import PackError
 from ti_core.reference.pack import Member, Pack
 from ti_core.settings import Settings
-from ti_core.streams import Context, Evidence, Stream, stack
+from ti_core.streams import Context, Evidence, Stream, make_streams, stack
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.system.cache import Cache
 
@@ -70,13 +70,16 @@ class Reference:
         return self._recorded("probes")
 
     def ships(self, streams: Sequence[Stream]) -> bool:
-        """Whether the pack's own joint detector was fitted to exactly these streams at these settings."""
-        recorded = Settings.parse(self.pack.record["settings"])
-        names = tuple(s.name for s in streams)
+        """Whether the pack's own joint detector was fitted to exactly these streams at these settings.
+
+        Streams that judge by themselves take no part in it.
+        """
+        compared = [s for s in streams if not s.by_itself]
+        fitted = make_streams(Settings.parse(self.pack.record["settings"]))
         return (
-            names == recorded.streams
+            [s.name for s in compared] == [s.name for s in fitted if not s.by_itself]
             and self._recorded("profile")
-            and all(map(self.serves_baseline, streams))
+            and all(map(self.serves_baseline, compared))
         )
 
     def _recorded(self, *stages: str) -> bool:
@@ -116,10 +119,15 @@ class Reference:
     def evidence(
         self, stream: Stream, probes: Probes | None, progress: Progress = silent, held_out: bool = False
     ) -> dict[str, Array]:
-        """The stacked evidence of the fitted members (or of those held out from fitting)."""
+        """The stacked evidence of the fitted members (or of those held out from fitting).
+
+        A stream that judges by itself has none where the pack does not hold it.
+        """
         if self.serves_baseline(stream):
             rows = self.pack.where(fitted=not held_out)
             return {k: v[rows] for k, v in self.pack.evidence_of(stream.name).items()}
+        if stream.by_itself:
+            return {}
         key = (stream.name, probes_digest(probes) if stream.on_probes else "", held_out)
         if key not in self._stacks:
             members = [m for m in self.pack.members if m.held_out == held_out]
@@ -131,7 +139,7 @@ class Reference:
 
         The evidence from probes is looked for in the pack alone, since its key is known only with the probes.
         """
-        if self.serves_baseline(stream):
+        if self.serves_baseline(stream) or stream.by_itself:
             return 0
         if stream.on_probes:
             return len(self.fitted)

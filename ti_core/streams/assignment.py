@@ -36,6 +36,11 @@ from ti_core.streams.statistics import as_array, per_class
 
 RATIOS = (0.1, 0.2)
 """Blend ratios of the patterns over the whole image."""
+EVEN = 0.6
+"""Share of moved images at which an all-to-all backdoor is as likely as none: halfway between the largest share of
+clean networks and the smallest of all-to-all backdoors (``python -m benchmarks.assignments``)."""
+STEEP = 20.0
+"""Log-odds for a difference of 1 in that share. At the largest share of a clean network they are about -5."""
 FORBIDDEN = 1e6
 """Cost of leaving a class where it is."""
 
@@ -176,6 +181,7 @@ class Assignment(Stream):
     measures: ClassVar[str] = "share of the class's images that become the class assigned to it"
     kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
     mappings: ClassVar[tuple[MappingKind, ...]] = ("all to all",)
+    by_itself: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         effort, (_, height, width) = AssignmentSearch.for_classes(classes), shape
@@ -237,6 +243,9 @@ class Assignment(Stream):
         shares[best], assignments[best.cpu().numpy()] = full, assigned
         return shares, assignments
 
+    def log_odds(self, stack: Evidence) -> NDArray[np.floating]:
+        return np.asarray(STEEP * (strongest(stack) - EVEN))
+
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
@@ -245,8 +254,7 @@ class Assignment(Stream):
         return Features(tuple(f"assignment: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        own, others = strongest(as_stack(evidence))[0], strongest(clean)
-        share = float((others >= own).mean())
+        own = float(strongest(as_stack(evidence))[0])
         if evidence["assignment"][0] < 0:
             sentence = (
                 "Whether one pattern moves every class cannot be told from fewer than two images a class."
@@ -256,7 +264,7 @@ class Assignment(Stream):
         shown = [f"{class_names[k]} to {class_names[c]}" for k, c in pairs[:4]] + ["..."] * (len(pairs) > 4)
         sentence = (
             f"One pattern turns {own:.0%} of unseen images into the class assigned to theirs"
-            f"{' (' + ', '.join(shown) + ')' if pairs else ''}; {share:.0%} of the clean models give way as far."
+            f"{' (' + ', '.join(shown) + ')' if pairs else ''}"
         )
         kind: Kind = "patch" if evidence["success"].max() >= evidence["blended"].max() else "blend"
         leads = FoundMapping(
@@ -264,8 +272,12 @@ class Assignment(Stream):
             assignment=tuple(int(c) for c in evidence["assignment"]),
             moved=tuple(float(m) for m in evidence["moved"]),
         )
-        figures = per_class(evidence["moved"], clean["moved"])
-        return Reading(float(own), share, sentence, None, figures, kind, leads)
+        share, figures = float("nan"), {"values": evidence["moved"].tolist()}
+        if clean:
+            share = float((strongest(clean) >= own).mean())
+            sentence += f"; {share:.0%} of the clean models give way as far"
+            figures = per_class(evidence["moved"], clean["moved"])
+        return Reading(own, share, f"{sentence}.", None, figures, kind, leads)
 
     def unable(self, evidence: Evidence) -> str | None:
         return "fewer than two images of some class" if evidence["assignment"][0] < 0 else None

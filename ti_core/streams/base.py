@@ -126,6 +126,8 @@ class Stream(ABC):
     """Where backdoors lead that it looks for; each with every one of :attr:`kinds`."""
     weak: ClassVar[bool] = False
     """Whether it is only one voice among others, so that nothing rests on it alone."""
+    by_itself: ClassVar[bool] = False
+    """Whether :meth:`log_odds` tells of a backdoor without reference models, beside the joint score of the classes."""
     usual: ClassVar[float | None] = None
     """What :meth:`standing_out` gives for the most outstanding class in 19 of 20 clean networks; None for a stream that
     tells nothing without reference models."""
@@ -176,6 +178,19 @@ class Stream(ABC):
         """Why this network's evidence says nothing of what the stream looks for, in a few words; None if it does."""
         return None
 
+    def log_odds(self, stack: Evidence) -> NDArray[np.floating]:
+        """Log-odds, ``R``, of a backdoor of the kind that only this stream looks for, from each network's own evidence.
+
+        Raises
+        ------
+        NotImplementedError : not :attr:`by_itself`.
+        """
+        raise NotImplementedError(f"The stream {self.name} tells nothing without reference models.")
+
+    def own_target(self, evidence: Evidence) -> int | None:
+        """The class that a backdoor found :attr:`by_itself` leads to; None if it leads to no single class."""
+        return None
+
     def standing_out(self, stack: Evidence) -> Array:
         """How far each class stands out among one network's own, ``K``, without reference models.
 
@@ -189,17 +204,16 @@ class Stream(ABC):
         """
         raise NotImplementedError(f"The stream {self.name} tells nothing without reference models.")
 
-    def alone(self, evidence: Evidence, class_names: tuple[str, ...]) -> str | None:
-        """What one network's evidence says without reference models; None for the sentence that fits every stream."""
-        return None
-
     def weights(self, names: tuple[str, ...]) -> tuple[float, ...] | None:
         """Weight of a split on each feature in the stream's own meta-model; None for equal weights."""
         return None
 
     @abstractmethod
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        """What the evidence of one model says, beside the clean reference models' stacked evidence."""
+        """What the evidence of one model says, beside the clean reference models' stacked evidence.
+
+        For a stream that judges :attr:`by_itself`, ``clean`` may be empty.
+        """
 
 
 def stack(many: list[Evidence]) -> dict[str, Array]:

@@ -28,11 +28,14 @@ from ti_core.streams.base import (
 from ti_core.streams.gates.search import SURE, Gates, find_gates, user_of
 from ti_core.streams.gates.trace import Graph
 from ti_core.streams.passes import Passes
-from ti_core.streams.statistics import CAP, as_array, best_and_lead, per_class
+from ti_core.streams.statistics import as_array, per_class
 from ti_core.text import masked
 
 LETTERS = 96
 """Length of a node's name in the evidence. Longer ones are cut."""
+CERTAIN = 10.0
+"""Log-odds of a backdoor where a solved gate turns nine of ten unseen images; its opposite without a solved gate. The
+pixels were tried and did what the gate says, so what is left is the chance of a mistake in the program."""
 SHOWN = 9
 """How many pixels of a trigger a sentence lists."""
 
@@ -50,8 +53,7 @@ class GraphGates(Stream):
     measures: ClassVar[str] = "share of images that a reversed condition turns into the class"
     kinds: ClassVar[tuple[Kind, ...]] = ("gate",)
     mappings: ClassVar[tuple[MappingKind, ...]] = MAPPINGS
-    usual: ClassVar[float | None] = 5.0
-    """A clean network has no gate and gives 0. In this unit a gate that turns half of the images stands far out."""
+    by_itself: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return Passes()
@@ -98,40 +100,33 @@ class GraphGates(Stream):
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> Features:
-        columns = (
-            stack["flipped"][:, 0],
-            stack["reached"].max(1),
-            *best_and_lead(self.class_scores(stack, clean, among_clean)),
-        )
-        names = ("flipped", "reached by force", "deviations", "lead in deviations")
-        return Features(tuple(f"graph: {n}" for n in names), np.stack(columns, 1).astype(np.float32))
+        columns = (stack["flipped"][:, 0], stack["reached"].max(1))
+        names = ("graph: flipped", "graph: reached by force")
+        return Features(names, np.stack(columns, 1).astype(np.float32))
 
-    def class_scores(
-        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
-    ) -> Array:
-        """A solved gate that turns nine of ten unseen images stands as high as any stream can go; 0 without one."""
-        targets = stack["target"].astype(int)
-        height = CAP * np.minimum(stack["flipped"] / SURE, 1.0)
-        return np.asarray(
-            np.where(np.arange(stack["reached"].shape[1]) == targets, height, 0.0), dtype=np.float32
-        )
+    def log_odds(self, stack: Evidence) -> NDArray[np.floating]:
+        """A solved gate that turns nine of ten unseen images decides; without one there is next to no chance.
+
+        A gate that is not solved weighs nothing, since exporters write comparisons too.
+        """
+        return np.asarray(CERTAIN * (2 * np.minimum(stack["flipped"][:, 0] / SURE, 1.0) - 1))
 
     def unable(self, evidence: Evidence) -> str | None:
         return None if evidence["counts"][0] else "the network is not a graph"
 
-    def standing_out(self, stack: Evidence) -> Array:
-        return np.asarray(self.class_scores(stack, stack)[0])
-
-    def alone(self, evidence: Evidence, class_names: tuple[str, ...]) -> str:
-        return self._sentence(evidence, class_names)
+    def own_target(self, evidence: Evidence) -> int | None:
+        target = int(evidence["target"][0])
+        return target if target >= 0 else None
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         target, score = int(evidence["target"][0]), float(evidence["flipped"][0])
-        share = float((clean["flipped"][:, 0] >= score).mean())
+        share, figures = float("nan"), {"values": evidence["reached"].tolist()}
         sentence = self._sentence(evidence, class_names)
-        if score:
-            sentence += f" {share:.0%} of the clean models hold a gate that turns as many."
-        figures = per_class(evidence["reached"], clean["reached"])
+        if clean:
+            share = float((clean["flipped"][:, 0] >= score).mean())
+            figures = per_class(evidence["reached"], clean["reached"])
+            if score:
+                sentence += f" {share:.0%} of the clean models hold a gate that turns as many."
         return Reading(score, share, sentence, target if target >= 0 else None, figures)
 
     def _sentence(self, evidence: Evidence, class_names: tuple[str, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH
 from ti_core.kinds import KINDS, Kind, MappingKind
 from ti_core.streams import Reading, stream_class
-from ti_core.streams.base import Array, FoundMapping
+from ti_core.streams.base import FoundMapping
 
 RECOVERABLE: tuple[Kind, ...] = ("patch", "blend")
 """Kinds of trigger that the meta-model and the recovered trigger tell apart."""
@@ -46,15 +45,18 @@ class Finding:
         return {(kind, mapping) for kind in kinds for mapping in mappings}
 
 
-def leading(readings: Mapping[str, Reading], class_scores: Mapping[str, Array]) -> str | None:
+def leading(result: Inspection) -> str | None:
     """The name of the stream whose finding the verdict rests on; None if no stream has reported.
 
-    It is the stream that finds the suspected class most suspicious. Where no stream scores classes, it is the first.
+    It is the stream that found a backdoor by itself, or the one that finds the suspected class most suspicious. Where
+    no stream scores classes, it is the first.
     """
-    target = target_of(class_scores)
+    if result.leading is not None:
+        return result.leading
+    scores, target = result.class_scores, target_of(result.class_scores)
     if target is None:
-        return next(iter(readings), None)
-    return max(class_scores, key=lambda name: float(class_scores[name][0, target]))
+        return next(iter(result.readings), None)
+    return max(scores, key=lambda name: float(scores[name][0, target]))
 
 
 def finding_of(result: Inspection, assessment: Assessment | None, target: int | None) -> Finding | None:
@@ -64,7 +66,7 @@ def finding_of(result: Inspection, assessment: Assessment | None, target: int | 
     ----------
     target : the suspected class, or None.
     """
-    name = leading(result.readings, result.class_scores)
+    name = leading(result)
     if name is None or assessment is None or assessment.verdict != "backdoored":
         return None
     reading = result.readings[name]
