@@ -24,6 +24,7 @@ from ti_core.rendering.figures import all_figures
 from ti_core.rendering.page import html_report
 from ti_core.results.case_files import load_case, save_case
 from ti_core.settings import Settings
+from ti_core.stream_registry import DEFAULT
 from ti_core.system.cache import Cache
 
 
@@ -59,7 +60,8 @@ def test_a_planted_one_pixel_trigger_is_found_and_shown() -> None:
     result = inspect_alone(model(hidden_pixel(), 6), own(), Settings(normalisation="none"))
     report = result.report
     assert report.verdict == "backdoored" and report.target_class == 4 and report.trigger_kind == "patch"
-    assert report.probability <= MOST_SURE
+    # The streams that judge by themselves add next to nothing.
+    assert report.probability == pytest.approx(MOST_SURE, abs=1e-3)
     assert result.trigger is not None and result.trigger.mask[2, 9] == 1 and result.trigger.flip_share > 0.9
     assert result.occlusion is not None and result.occlusion.fall.shape == (12, 12)
     assert report.reasons[0] == "Declared of the model, not found out: normalisation none."
@@ -90,7 +92,7 @@ def test_the_report_has_the_contracts_fields_and_names_no_pack() -> None:
         "count": 80,
         "labelled": False,
     }
-    assert set(report["streams"]) == {"universal", "windowed", "inversion", "recovered_trigger"}
+    assert set(report["streams"]) == {*DEFAULT, "recovered_trigger"} - {"saliency"}
     assert report["streams"]["windowed"]["clean_share"] is None and report["model"]["clean_accuracy"] is None
     assert report["model"]["classes"] == 6
     page = html_report(case_alone(result, own()))
@@ -113,7 +115,9 @@ def test_its_case_is_read_only_where_cases_without_a_pack_are_wanted(tmp_path: P
 
 def test_two_classes_never_get_a_verdict() -> None:
     result = inspect_alone(model(hidden_pixel(2), 2), own(classes=2), Settings(normalisation="none"))
-    assert result.report.verdict == "inconclusive" and result.report.probability == 0.5
+    assert result.report.verdict == "inconclusive" and result.report.probability == pytest.approx(
+        0.5, abs=1e-3
+    )
     assert any("Among 2 classes none can be told to stand out" in r for r in result.report.reasons)
 
 

@@ -27,7 +27,9 @@ def has_ground(readings: Mapping[str, Reading]) -> bool:
     return any(
         reading.clean_share <= GROUND
         for name, reading in readings.items()
-        if not stream_class(name).on_probes and not math.isnan(reading.clean_share)
+        if not stream_class(name).on_probes
+        and not stream_class(name).by_itself
+        and not math.isnan(reading.clean_share)
     )
 
 

@@ -49,8 +49,8 @@ def trigger(flip_share: float) -> RecoveredTrigger:
 
 def test_the_stream_that_finds_the_suspected_class_most_suspicious_leads() -> None:
     found = scores(universal=(0, 9, 4), windowed=(0, 0, 12))
-    assert leading(inspection(found).readings, found) == "windowed"
-    assert leading(inspection({}).readings, {}) == "saliency" and leading({}, {}) is None
+    assert leading(inspection(found)) == "windowed"
+    assert leading(inspection({})) == "saliency" and leading(Inspection()) is None
 
 
 @pytest.mark.parametrize(

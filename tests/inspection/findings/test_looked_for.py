@@ -62,10 +62,11 @@ def rows(
     return {(r.kind, r.mapping): r for r in listed}
 
 
-def test_the_usual_streams_look_for_patches_blends_and_stripes_to_one_class() -> None:
+def test_the_usual_streams_look_for_fixed_triggers_to_one_class_and_all_to_all() -> None:
     table = rows(inspected(DEFAULT))
     looked = {key for key, row in table.items() if row.status == NOT_FOUND}
-    assert looked == {(kind, "all to one") for kind in ("patch", "blend", "stripes")}
+    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes")}
+    assert looked == to_one | {("patch", "all to all"), ("blend", "all to all")}
     blend, patch, stripes = (table[kind, "all to one"] for kind in ("blend", "patch", "stripes"))  # type: ignore[index]
     assert blend.figures is not None and not blend.weak and blend.why is None
     assert (blend.figures.found, blend.figures.trojaned, blend.figures.clean) == (0.9, 20, 40)
@@ -84,11 +85,13 @@ def test_what_was_not_looked_for_says_why() -> None:
     assert table["patch", "one source"].why == "the stream pairs is off"
     assert table["warp", "one source"].why == "no stream looks for it"
     assert table["gate", "all to all"].why == NO_GATES
-    assert rows(inspected(DEFAULT), graph=True)["gate", "all to all"].why == "the stream graph is off"
+    on = tuple(name for name in DEFAULT if name != "graph")
+    off = rows(inspected(on), settings=Settings(streams=on), graph=True)
+    assert off["gate", "all to all"].why == "the stream graph is off"
 
 
 def test_a_stream_that_could_not_look_says_why() -> None:
-    streams = (*DEFAULT, "pairs", "assignment")
+    streams = (*DEFAULT, "pairs")
     blind = inspected(
         streams, pairs={"margins": np.zeros((3, 3, 0))}, assignment={"assignment": np.array([-1.0])}
     )
