@@ -20,14 +20,16 @@ def test_a_mutated_case_is_read_or_refused(name: str, tiny_cases: dict[str, Case
     save_case(tiny_cases["patch"], tmp_path)
     data, rng = (tmp_path / name).read_bytes(), random.Random(name)
     refused = 0
-    for _ in range(60):
-        (tmp_path / name).write_bytes(damaged(data, rng))
+    # A run of zeros within zeros changes nothing.
+    changed = [other for other in (damaged(data, rng) for _ in range(60)) if other != data]
+    for other in changed:
+        (tmp_path / name).write_bytes(other)
         try:
             load_case(tmp_path)
         except CaseError as error:
             assert 10 < len(str(error)) < 600
             refused += 1
-    assert refused == 60 if name == "case.safetensors" else refused > 30
+    assert refused == len(changed) if name == "case.safetensors" else refused > 30
 
 
 @pytest.mark.parametrize("ending", ["json", "html"])
