@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from ti_core.errors import SettingsError
-from ti_core.stream_registry import DEFAULT, STREAMS
+from ti_core.stream_registry import BY_ITSELF, DEFAULT, STREAMS
 
 ATTRIBUTIONS = (
     "saliency",
@@ -133,6 +133,15 @@ class Settings:
             settled = tuple(value) if isinstance(value, list) else value
             values[key] = _convert(key, value, known[key].default) if isinstance(value, str) else settled
         return cls(**values)
+
+    def for_inspection(self) -> Settings:
+        """These settings of a pack, with the default streams that need no reference models.
+
+        A pack of the paper's stream alone keeps to it.
+        """
+        if self.streams == self.PAPER["streams"]:
+            return self
+        return self.with_(streams=(*self.streams, *(s for s in BY_ITSELF if s not in self.streams)))
 
     def with_(self, **changes: Any) -> Settings:
         return replace(self, **changes)

@@ -230,7 +230,7 @@ class Steps:
             "name": pack.name,
             "sha256": pack.sha256,
             "detects": pack.performance(result.decided_by),
-            "changed_settings": own_values(settings, pack.inspection_settings),
+            "changed_settings": own_values(settings, pack.settings.for_inspection()),
         }
         if result.detectors and not self._judge.deep_streams:
             record["all_streams"] = pack.performance("joint")

@@ -39,7 +39,7 @@ def inspect(
     ----------
     model : from :func:`ti_core.load_model`.
     pack : the reference models it is compared with, from :func:`ti_core.load_pack`.
-    settings : by default :attr:`~ti_core.reference.pack.Pack.inspection_settings`.
+    settings : by default those that the pack was made with, and the streams that need no pack.
     progress : told the stage and its share that is done, 0 to 1; it may raise ``CancelledError`` to stop.
     cache : keeps evidence between inspections; by default nothing is kept.
     device : "cpu" or "cuda".
@@ -56,7 +56,7 @@ def inspect(
     CancelledError : from ``progress``.
     TooLongError : from ``forecast``.
     """
-    settings, cache = settings or pack.inspection_settings, cache or Cache(None)
+    settings, cache = settings or pack.settings.for_inspection(), cache or Cache(None)
     steps = Steps(model, pack, settings, Clock(progress), cache, device, forecast)
     steps.find_preprocessing()
     if not steps.understood:

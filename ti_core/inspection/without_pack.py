@@ -101,16 +101,22 @@ def inspect_alone(
         with clock.stage("verdict"):
             found = alone(result.evidence)
             result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
-            alternatives = Alternatives.of(streams, {k: as_stack(e) for k, e in result.evidence.items()})
-            of_classes = found.assess()
-            assessment = alternatives.assess(of_classes, probability_of(CLEAN), probability_of(BACKDOORED))
+            assessment = _with_alternatives(result, streams, found.assess())
         if assessment.verdict == "backdoored":
-            result.leading = alternatives.leading(of_classes.probability)
             with clock.stage("trigger"):
                 _recover(result, context)
                 assessment = with_recovered(assessment, result.trigger)
     result.report = _report(result, found, assessment, model, own, names, settings, cache, clock)
     return result
+
+
+def _with_alternatives(result: Inspection, streams: list[Stream], of_classes: Assessment) -> Assessment:
+    """Add the odds of the backdoors that streams find by themselves: all-to-all, and gates in the graph."""
+    alternatives = Alternatives.of(streams, {k: as_stack(e) for k, e in result.evidence.items()})
+    found = alternatives.assess(of_classes, probability_of(CLEAN), probability_of(BACKDOORED))
+    if found.verdict == "backdoored":
+        result.leading = alternatives.leading(of_classes.probability)
+    return found
 
 
 def _streams(settings: Settings) -> list[Stream]:

@@ -25,7 +25,6 @@ from ti_core.errors import PackError, SettingsError
 from ti_core.reference.manifest import SCHEMA_VERSION, check_pack_record
 from ti_core.reference.pack_files import MOST_BYTES, PackFiles, Weights
 from ti_core.settings import Settings
-from ti_core.stream_registry import BY_ITSELF
 from ti_core.system.plain_files import hash_plain, read_plain
 from ti_core.system.strict_json import parse
 from ti_core.text import shown
@@ -114,21 +113,6 @@ class Pack:
         except (KeyError, TypeError, AttributeError, SettingsError) as error:
             raise PackError(f"Pack {self.name!r} does not say how its evidence was made: {error}.") from error
 
-    @cached_property
-    def inspection_settings(self) -> Settings:
-        """The default settings of an inspection: its own, with the streams that need no evidence of a pack.
-
-        A pack of the paper's stream alone keeps to it.
-
-        Raises
-        ------
-        PackError : as :attr:`settings`.
-        """
-        own = self.settings.streams
-        if own == Settings.PAPER["streams"]:
-            return self.settings
-        return self.settings.with_(streams=(*own, *(name for name in BY_ITSELF if name not in own)))
-
     def settings_with(self, asked: Mapping[str, Any]) -> Settings:
         """The default settings of an inspection, with those in ``asked`` changed.
 
@@ -137,7 +121,7 @@ class Pack:
         SettingsError : one is unknown, or outside its range.
         PackError : as :attr:`settings`.
         """
-        return Settings.parse({**self.inspection_settings.as_dict(), **asked})
+        return Settings.parse({**self.settings.for_inspection().as_dict(), **asked})
 
     @cached_property
     def needed_accuracy(self) -> float:

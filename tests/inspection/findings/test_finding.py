@@ -135,7 +135,7 @@ def test_a_gate_of_a_graph_file_is_found_as_a_gate_and_named_with_its_class(tmp_
     own = OwnImages(
         "mine", (255 * graphs.images()).round().byte().numpy(), scores(graphs.images()).argmax(1).numpy()
     )
-    settings = Settings(normalisation="none", streams=("graph",))
+    settings = Settings(normalisation="none", streams=("universal", "graph"))
     report = inspect_alone(load_model(tmp_path / "made.onnx"), own, settings).report
     assert (report.verdict, report.trigger_kind, report.target_class) == ("backdoored", "gate", graphs.TARGET)
     assert report.heading() == f"Backdoored: a gate in the graph leads all images to class {graphs.TARGET}"
