@@ -151,7 +151,7 @@ def test_words_from_strangers_are_letters_only() -> None:
     text = words.safe("![x](http://evil) <script> `code` :red[x] $a$ \u202e\x00")
     assert "](" not in text and "<script" not in text.replace("\\<", "") and "\u202e" not in text
     assert words.plain("a\nb\tc") == "a b c" and len(words.plain("x" * 999, 10)) == 11
-    assert "&lt;" in verdict("clean", "<b>", LIGHT)
+    assert "&lt;" in verdict("clean", "<b>", (), LIGHT)
 
 
 def test_times_and_sizes_for_people() -> None:
