@@ -158,6 +158,10 @@ def read_tensors(data: bytes) -> dict[str, Any]:
         warnings.simplefilter("ignore", UserWarning)
         for name, entry in header.items():
             (begin, end), kind = entry["data_offsets"], getattr(torch, _DTYPES[entry["dtype"]])
-            flat = torch.frombuffer(content[begin:end], dtype=kind) if begin < end else torch.empty(0, dtype=kind)
+            flat = (
+                torch.frombuffer(content[begin:end], dtype=kind)
+                if begin < end
+                else torch.empty(0, dtype=kind)
+            )
             found[name] = flat.reshape(entry["shape"])
     return found
