@@ -54,7 +54,7 @@ def answer(address: str, method: str = "GET") -> tuple[int, dict[str, str]]:
         ("/_stcore/metrics", "GET", 404),
         ("/media/none", "GET", 404),
         ("/component/none/none", "GET", 404),
-        ("/_stcore/upload_file/none/none", "PUT", 403),
+        ("/_stcore/upload_file/none/none", "PUT", 400),
         ("//evil.example/..", "GET", 400),
     ],
 )

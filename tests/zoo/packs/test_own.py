@@ -85,7 +85,7 @@ def test_an_architecture_is_read(text: str, expected: tuple[str, dict[str, objec
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("alexnet", "Architecture 'alexnet' is unknown; known are"),
+        ("neocognitron", "Architecture 'neocognitron' is unknown; known are"),
         ("mlp:width=3", "takes option=value of hidden, norm, activation, not 'width=3'"),
         ("mlp:classes=3", "not 'classes=3'"),
         ("mlp:hidden", "not 'hidden'"),
