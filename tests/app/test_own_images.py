@@ -97,8 +97,8 @@ def test_the_verdict_says_aloud_that_it_is_the_weaker_one(answering: Worker, alo
     assert "its own classes only, on 80 images of yours" in said and "reference pack None" not in said
     headings = [s.value for s in app.subheader]
     assert headings == ["Recovered trigger", "Class by class", "Model file", "Download"]
-    # Gauge and five streams.
-    assert len(app.get("plotly_chart")) == 6
+    # Gauge and the three streams that compare classes.
+    assert len(app.get("plotly_chart")) == 4
     labelled = alone.report.pack["images"]["labelled"]
     assert ("not known without labels" in said) is not labelled
 

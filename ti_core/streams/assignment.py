@@ -272,7 +272,7 @@ class Assignment(Stream):
             assignment=tuple(int(c) for c in evidence["assignment"]),
             moved=tuple(float(m) for m in evidence["moved"]),
         )
-        share, figures = float("nan"), {"values": evidence["moved"].tolist()}
+        share, figures = float("nan"), {"moved": evidence["moved"].tolist()}
         if clean:
             share = float((strongest(clean) >= own).mean())
             sentence += f"; {share:.0%} of the clean models give way as far"

@@ -120,7 +120,7 @@ class GraphGates(Stream):
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         target, score = int(evidence["target"][0]), float(evidence["flipped"][0])
-        share, figures = float("nan"), {"values": evidence["reached"].tolist()}
+        share, figures = float("nan"), {"reached": evidence["reached"].tolist()}
         sentence = self._sentence(evidence, class_names)
         if clean:
             share = float((clean["flipped"][:, 0] >= score).mean())
