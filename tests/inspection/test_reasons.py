@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from ti_core.detector.detector import Detector, fit_detector
 from ti_core.detector.joint import EASE, STRENGTH, fewer_mistakes
 from ti_core.detector.metamodels import Anchored
-from ti_core.inspection.reasons import mistakes
+from ti_core.inspection.reasons import mistakes, trigger_sentence
+from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.paper.triggers import TriggerKind
 
 
 def fitted(loose: float) -> Detector:
@@ -38,3 +41,21 @@ def test_nothing_is_said_where_that_makes_no_difference() -> None:
     )
     saliency = fit_detector(("a", "b"), noise, labels, np.arange(40).astype(str))
     assert mistakes(saliency, np.zeros(2)) == [], "where the deep streams took no part"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixels", "alpha", "words"),
+    [
+        ("patch", 1, 1.0, "a patch of 1 pixel,"),
+        ("patch", 9, 1.0, "a patch of 9 pixels,"),
+        ("patch", 100, 1.0, "a patch on 25% of the image,"),
+        ("blend", 400, 0.1, "a pattern blended in at 10%,"),
+    ],
+)
+def test_the_trigger_is_told_by_its_size_or_its_strength(
+    kind: TriggerKind, pixels: int, alpha: float, words: str
+) -> None:
+    mask = (np.arange(400) < pixels).astype(np.float32).reshape(20, 20)
+    trigger = RecoveredTrigger(kind, 1, mask, mask[None], alpha, 0.97, np.arange(30))
+    sentence = trigger_sentence(trigger, ("a", "b"))
+    assert words in sentence and "turns 97% of 30 unseen clean images into class b" in sentence

@@ -19,6 +19,8 @@ from ti_core.streams.base import Array
 
 TELLING = 0.25
 """Minimum contribution to a verdict, in log-odds, that is given as a reason."""
+FEW_PIXELS = 9
+"""Up to this number the pixels of a patch are counted. Their share of the image would be next to nothing."""
 SURE_AUC = 0.9
 """Held-out AUC below which a kind of trigger is called poorly detected, in every report."""
 
@@ -124,9 +126,12 @@ def mistakes(detector: Detector, row: Array) -> list[str]:
 
 def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) -> str:
     """The recovered trigger and its flip share on unseen images, as a sentence."""
+    pixels = int((trigger.mask > 0).sum())
     what = (
         f"a pattern blended in at {trigger.alpha:.0%}"
         if trigger.kind == "blend"
+        else f"a patch of {pixels} pixel{'' if pixels == 1 else 's'}"
+        if pixels <= FEW_PIXELS
         else f"a patch on {trigger.change:.0%} of the image"
     )
     return (
