@@ -36,6 +36,9 @@ def test_the_likeliest_alternative_leads_if_it_is_likelier_than_the_classes() ->
         # Doubt that has other reasons, as evidence outside the reference, stays.
         (("inconclusive", 0.05), -9.0, "inconclusive"),
         (("backdoored", 0.9), -9.0, "backdoored"),
+        # An alarm that had no ground stays one, unless a stream finds a backdoor by itself.
+        (("inconclusive", 0.9), -9.0, "inconclusive"),
+        (("inconclusive", 0.9), 4.0, "backdoored"),
     ],
 )
 def test_an_alternative_never_makes_a_verdict_less_suspicious(

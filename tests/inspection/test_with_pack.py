@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ti_core.cli.inspect import printed
+from ti_core.detector.detector import Assessment
 from ti_core.errors import CancelledError, ModelBehaviourError
 from ti_core.inspection.report_records import model_record
 from ti_core.inspection.result import Inspection
@@ -239,3 +240,23 @@ def test_scores_that_turn_nan_are_a_clear_error(tiny_pack: Pack, tiny_settings: 
     model = Model(network, "nan.pt", "2" * 64, "torch module", "Sequential", 576)
     with pytest.raises(ModelBehaviourError, match="not finite"):
         inspect(model, tiny_pack, tiny_settings)
+
+
+@pytest.mark.parametrize(("ground", "verdict"), [(-1.0, "inconclusive"), (1.0, "backdoored")])
+def test_an_alarm_without_a_ground_is_inconclusive_and_says_why(
+    tiny_pack: Pack,
+    tiny_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ground: float,
+    verdict: str,
+) -> None:
+    alarm = Assessment("backdoored", 0.999, "patch", 0.2, 0.5)
+    monkeypatch.setattr("ti_core.reference.judge.Judgement.assess", lambda self: alarm)
+    monkeypatch.setattr("ti_core.detector.grounds.GROUND", ground)
+    model = load_model(as_file(tiny_pack, member(tiny_pack, "patch"), tmp_path))
+    report = inspect(model, tiny_pack, tiny_settings).report
+    assert report.verdict == verdict and report.probability == pytest.approx(0.999, abs=1e-3)
+    assert (report.target_class is None) == (verdict == "inconclusive")
+    said = any("no stream finds the model unusual" in reason for reason in report.reasons)
+    assert said == (verdict == "inconclusive")

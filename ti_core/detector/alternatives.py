@@ -47,11 +47,13 @@ class Alternatives:
     def assess(self, assessment: Assessment, low: float, high: float) -> Assessment:
         """The first model's assessment with these alternatives, by the thresholds ``low`` and ``high``.
 
-        An alternative never makes a verdict less suspicious.
+        An alternative never makes a verdict less suspicious. A doubt that was there before, such as an alarm without a
+        ground, goes only if the alternatives are enough by themselves.
         """
         probability = float(self.added(np.array([assessment.probability]))[0])
         verdict = assessment.verdict
-        if probability >= high:
+        crossed = assessment.probability < high <= probability
+        if crossed or float(self.added(np.zeros(1))[0]) >= high:
             verdict = "backdoored"
         elif probability >= low and verdict == "clean":
             verdict = "inconclusive"
