@@ -155,12 +155,11 @@ class _Builder:
                 "conv",
                 "linear",
             ) else channels
-        if layer.word == "flatten":
-            return [nn.Flatten()], None
         if layer.word == "pad":
-            (width,), stride = layer.sizes, layer.option("stride")
-            return [PadChannels(int(width), int(stride[0]) if stride else 1)], int(width)
-        return [_plain(layer)], channels
+            channels = int(layer.sizes[0])
+        elif layer.word == "flatten":
+            channels = None
+        return [layer_module(layer, None, 0)], channels
 
     def _take(self, layer: Layer, channels: int | None) -> FileLayer | None:
         for index, found in enumerate(self._free):
@@ -233,6 +232,16 @@ def _filled(layer: Layer, found: FileLayer, channels: int | None) -> nn.Module:
             made = _BatchNorm(shape[0], eps, affine=True)
     made.load_state_dict(state, assign=True)
     return made
+
+
+def layer_module(layer: Layer, found: FileLayer | None, channels: int) -> nn.Module:
+    """One layer as a module. ``channels`` arrive at it."""
+    if found is not None:
+        return _filled(layer, found, channels).eval()
+    if layer.word == "pad":
+        stride = layer.option("stride")
+        return PadChannels(int(layer.sizes[0]), int(stride[0]) if stride else 1)
+    return _plain(layer)
 
 
 def _convolution(layer: Layer, found: FileLayer, channels: int | None) -> nn.Conv2d:

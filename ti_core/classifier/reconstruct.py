@@ -1,0 +1,226 @@
+"""Which of the networks that names and shapes allow a file holds: decided by images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite, log
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ti_core.classifier.normalisation import Normalise, fitting
+from ti_core.classifier.outputs import form_of, loss
+from ti_core.reconstruction.candidates import Candidate, candidates, shortest
+from ti_core.reconstruction.drafts import WEIGHT
+from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.network import build
+from ti_core.reconstruction.sketch import Layer, Sketch
+from ti_core.reconstruction.statistics import drift, watched
+from ti_core.reconstruction.usual import ACTIVATIONS, POOLS
+
+FOLLOWED = 16
+"""Images that drafts are compared on by the statistics of their batch normalisations."""
+SAMPLE = 48
+"""Images that every candidate is tried on."""
+MOST_IMAGES = 256
+"""Images that the finalists are tried on."""
+FIRST, FINALISTS = 16, 3
+"""Candidates that are tried first, and that see all images."""
+FORCE, AT_REST = 8.0, 1.3
+"""Cost of the drift beyond what chance makes of it in a trained network."""
+GOOD = 0.6
+"""Accuracy on the sample from which on no further candidate is tried."""
+USUAL_NORMS = {"none": 0.0, "half": 0.4, "mnist": 0.4, "cifar10": 0.4, "imagenet": 0.4}
+OTHER_NORM = 0.8
+OPERATIONS = 3e9
+"""Multiplications of the whole network on the images that the drafts are compared on."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate that images have gone through.
+
+    Parameters
+    ----------
+    merit : accuracy; without labels, how much the answers tell of the images.
+    cost : of the candidate, and of what its answers show; the lowest is kept.
+    answers : class of each image.
+    prior : the candidate's own cost, with its normalisation's.
+    """
+
+    candidate: Candidate
+    norm: str
+    merit: float
+    cost: float
+    answers: torch.Tensor
+    prior: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The network that was chosen, and the next one that is another.
+
+    Parameters
+    ----------
+    sketch : of the chosen network.
+    module : the network itself, which takes images of ``input_shape``.
+    first, second : the merit of both; ``second`` is None if there is no other.
+    agreement : share of the images that both give the same answer.
+    runner_up : sketch of the second, or None.
+    """
+
+    sketch: Sketch
+    module: nn.Module
+    input_shape: tuple[int, int, int]
+    norm: str
+    first: float
+    second: float | None
+    agreement: float
+    runner_up: Sketch | None
+    images: int
+
+
+class Reconstructor:
+    """See :func:`reconstruct`."""
+
+    def __init__(self, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None) -> None:
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:MOST_IMAGES]
+        self.layers, self.images = layers, images[order]
+        self.labels = None if labels is None else labels[order]
+        self._scaled: dict[int, torch.Tensor] = {}
+        self.norms = {name: USUAL_NORMS.get(name, OTHER_NORM) for name in fitting(int(images.shape[1]))}
+
+    def look(self, norm: str, side: int, count: int | None = None) -> torch.Tensor:
+        """Images under a normalisation and of a side."""
+        if side not in self._scaled:
+            x = self.images
+            if x.shape[2:] != (side, side):
+                x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
+            self._scaled[side] = x
+        found: torch.Tensor = Normalise(norm)(self._scaled[side][:count])
+        return found
+
+    @torch.no_grad()
+    def best(self) -> list[Tried]:
+        """Candidates that have seen all images, the best first."""
+        count = self._followed()
+        _, channels, height, width = self.images.shape
+        found = candidates(
+            self.layers, (channels, height, width), lambda norm, side: self.look(norm, side, count), self.norms
+        )
+        found = [candidate for candidate in found if candidate.input_shape[0] == channels]
+        sample: list[Tried] = []
+        for portion, acts in ((found[:FIRST], ("relu",)), (found, ("relu", "tanh"))):
+            sample = self._ranked(self._opened(portion, acts), SAMPLE, 3)
+            if sample and sample[0].merit >= GOOD:
+                break
+        # Under a wrong activation the right layers may look worse than others, so the most usual are tried again.
+        again = [tried.candidate for tried in sample[:FINALISTS]]
+        again += [one for usual in found[:2] for one in self._opened([usual], ("relu",))]
+        sample = self._ranked(self._every(_distinct(again)), SAMPLE, 3, sample)
+        for tried in sample[:2]:
+            best = tried.candidate
+            others = [one.with_(best.act, best.pool) for one in found if one.norm in (None, tried.norm)]
+            others = [replace(one, norm=tried.norm) for one in others]
+            sample = self._ranked(_distinct(others), SAMPLE, 1, sample)
+        finalists = _distinct([replace(t.candidate, norm=t.norm, cost=t.prior) for t in sample])
+        last = self._ranked(finalists[: 3 * FINALISTS], None, 1)
+        if not last:
+            return last
+        return self._ranked(self._every([last[0].candidate]), None, 1, last)
+
+    def _followed(self) -> int:
+        """The number of images for the statistics: fewer for a large network."""
+        side = int(self.images.shape[2])
+        convs = [layer for layer in self.layers if layer.kind == "conv"]
+        if not convs:
+            return 4 * FOLLOWED
+        first = convs[0].out
+        # Where there are twice as many channels, the image mostly has half the side.
+        each = sum(
+            layer.tensors["weight"].numel() * (side * min(1.0, first / layer.out)) ** 2 for layer in convs
+        )
+        return int(max(6, min(FOLLOWED, OPERATIONS / max(1.0, each))))
+
+    def _opened(self, found: Iterable[Candidate], acts: Sequence[str]) -> list[Candidate]:
+        """Candidates with their open choices made in the most usual ways."""
+        made = []
+        for candidate in found:
+            for act in acts if candidate.acts else ("",):
+                for pool in POOLS if candidate.pools else ("",):
+                    made.append(candidate.with_(Layer(act) if act else None, pool or None))
+        return made
+
+    def _every(self, found: Iterable[Candidate]) -> list[Candidate]:
+        """Candidates with every activation, and where it was open every pooling."""
+        made = []
+        for candidate in found:
+            for act, cost in ACTIVATIONS.items():
+                if act != candidate.act:
+                    own = ACTIVATIONS.get(candidate.act or Layer("relu"), 0.0)
+                    made.append(replace(candidate, act=act, cost=candidate.cost + cost - own))
+        return made
+
+    def _ranked(
+        self, found: Iterable[Candidate], count: int | None, norms: int, before: Sequence[Tried] = ()
+    ) -> list[Tried]:
+        tried = list(before)
+        for candidate in found:
+            try:
+                tried += self._tried(candidate, count, norms)
+            except (RuntimeError, ValueError):
+                # A size that does not go through the network.
+                continue
+        return sorted(tried, key=lambda one: one.cost)
+
+    def _tried(self, candidate: Candidate, count: int | None, most: int) -> list[Tried]:
+        """The candidate under its own normalisation, or under the usual ones."""
+        built = build(candidate.sketch(), self.layers)
+        if built.module is None or built.left:
+            return []
+        names = [candidate.norm] if candidate.norm else sorted(self.norms, key=self.norms.__getitem__)[:most]
+        labels = None if self.labels is None else self.labels[:count]
+        found = []
+        for norm in names:
+            x = self.look(norm, candidate.input_shape[1], count)
+            prior = candidate.cost + (0.0 if candidate.norm else self.norms[norm])
+            with watched(built.module) as departed:
+                z = torch.cat([built.module(part) for part in x.split(64)])
+            cost = prior + len(x) * self._loss(z, labels)
+            if count is None:
+                cost += WEIGHT * sum(departed)
+                if labels is not None and int(labels.max()) < z.shape[1]:
+                    cost += FORCE * max(0.0, drift(built.module, x, labels) - AT_REST)
+            found.append(Tried(candidate, norm, self._merit(z, labels), cost, z.argmax(1), prior))
+        return found
+
+    def _loss(self, z: torch.Tensor, labels: torch.Tensor | None) -> float:
+        z = z.clamp_min(1e-12).log() if form_of(z) == "probabilities" else z
+        if labels is not None:
+            if int(labels.max()) >= z.shape[1]:
+                return log(z.shape[1])
+            # Networks were trained at temperature 1, but one that fits its training images too well is overconfident.
+            found = (loss(z, labels) + float(F.cross_entropy(z, labels))) / 2
+            return found if isfinite(found) else 1e3
+        return -self._told(z) * log(max(2, z.shape[1]))
+
+    def _merit(self, z: torch.Tensor, labels: torch.Tensor | None) -> float:
+        return self._told(z) if labels is None else float((z.argmax(1) == labels).float().mean())
+
+    def _told(self, z: torch.Tensor) -> float:
+        """Mutual information of image and answer, as a share of the maximum."""
+        p = z.softmax(1)
+        if not bool(torch.isfinite(p).all()):
+            return 0.0
+        entropies = torch.special.entr(torch.cat([p, p.mean(0, keepdim=True)])).sum(1)
+        return float((entropies[-1] - entropies[:-1].mean()) / log(max(2, p.shape[1])))
+
+
+def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates without those that are the same network under the same normalisation."""
+    kept: dict[tuple[str, str | None], Candidate] = {}
+    for candidate in found:
+        kept.setdefault((str(candidate.sketch()), candidate.norm), candidate)
+    return list(kept.values())

@@ -1,0 +1,140 @@
+"""Candidates for a file's network: complete sketches, with what images have shown of them so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ti_core.reconstruction.chain import BrokenError, Chain, chains
+from ti_core.reconstruction.drafts import Draft, Drafting, Look, settled_items
+from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.network import build
+from ti_core.reconstruction.sketch import Block, Items, Layer, Sketch
+from ti_core.reconstruction.usual import ACT, ACTIVATIONS, POOL, POOLS
+
+SIDES = {1: (28, 32), 3: (32, 64, 224, 28, 48, 96, 128)}
+"""Sides of images to try where no images say which, by channels; the usual one first."""
+OTHER_SIDE = 1.5
+"""Cost of another side than the images have."""
+MOST = 60
+"""Candidates that are kept of one file."""
+ORDERS = 2
+"""Orders of the layers that are followed."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that names and shapes allow.
+
+    Parameters
+    ----------
+    items : its layers, with the names of the file's layers; stand-ins where a choice is open.
+    input_shape : (C, H, W) of its images.
+    cost : how unusual it is, with what stored statistics showed.
+    act, pool, norm : the activation, the pooling and the normalisation, as far as they are known.
+    """
+
+    items: Items
+    input_shape: tuple[int, int, int]
+    cost: float
+    act: Layer | None = None
+    pool: str | None = None
+    norm: str | None = None
+
+    @property
+    def pools(self) -> bool:
+        """Whether it has a pooling whose kind is open."""
+        return self.pool is None and _has(self.items, POOL)
+
+    @property
+    def acts(self) -> bool:
+        """Whether it has an activation whose kind is open."""
+        return self.act is None and _has(self.items, ACT)
+
+    def with_(self, act: Layer | None = None, pool: str | None = None) -> Candidate:
+        """The same with an open choice made, at its cost."""
+        cost = self.cost
+        cost += ACTIVATIONS.get(act, 0.0) if act is not None and self.act is None and _has(self.items, ACT) else 0.0
+        cost += POOLS.get(pool, 0.0) if pool is not None and self.pools else 0.0
+        return replace(self, act=act or self.act, pool=pool or self.pool, cost=cost)
+
+    def sketch(self) -> Sketch:
+        """The whole network. An open choice is the usual one."""
+        items = settled_items(self.items, self.act or Layer("relu"), self.pool or "maxpool")
+        channels, height, width = self.input_shape
+        return Sketch((Layer("input", (channels, height) if height == width else self.input_shape), *items))
+
+
+def _has(items: Items, layer: Layer) -> bool:
+    return any(
+        item == layer or (isinstance(item, Block) and (_has(item.main, layer) or _has(item.shortcut, layer)))
+        for item in items
+    )
+
+
+def candidates(
+    layers: Sequence[FileLayer],
+    shape: tuple[int, int, int] | None = None,
+    look: Look | None = None,
+    norms: dict[str, float] | None = None,
+) -> list[Candidate]:
+    """Networks that have exactly these layers, the likeliest first.
+
+    Parameters
+    ----------
+    shape : (C, H, W) of the images that there are; None for none.
+    look : gives images under a normalisation and of a side.
+    norms : normalisations with their costs.
+
+    Raises
+    ------
+    BrokenError : the layers are no plain or residual network.
+    """
+    found: list[Candidate] = []
+    problem: BrokenError | None = None
+    for chain in chains(layers)[:ORDERS]:
+        sides = _sides(chain, layers, shape)
+        stored = any(layer.kind == "normalise" for layer in layers)
+        for draft in Drafting(chain, sides, look, {"none": 0.0} if stored else dict(norms or {})).drafts()[:MOST]:
+            found.append(_candidate(draft, chain, layers))
+    if not found:
+        raise problem or BrokenError("no image size leads to the size of the linear layer")
+    return sorted(found, key=lambda candidate: candidate.cost)[:MOST]
+
+
+def _candidate(draft: Draft, chain: Chain, layers: Sequence[FileLayer]) -> Candidate:
+    side = draft.input_side
+    channels = chain.channels or _first_width(layers) // (side * side)
+    cost = draft.cost + chain.usual
+    return Candidate(draft.items, (channels, side, side), cost, draft.act, draft.pool, draft.norm)
+
+
+def _first_width(layers: Sequence[FileLayer]) -> int:
+    return next(layer.shape[1] for layer in layers if layer.kind == "linear")
+
+
+def _sides(chain: Chain, layers: Sequence[FileLayer], shape: tuple[int, int, int] | None) -> dict[int, float]:
+    """Sides of the images to try, with their costs."""
+    if not chain.channels:
+        inner = _first_width([s.layer for s in chain.steps if s.layer is not None])
+        roots = [math.isqrt(inner // channels) for channels in (1, 3) if inner % channels == 0]
+        return {side: 0.0 for side in roots if side and inner in (side * side, 3 * side * side)}
+    usual = SIDES.get(chain.channels, SIDES[3])
+    if shape is not None:
+        usual = (shape[1], *(side for side in usual if side != shape[1]))
+    return {side: OTHER_SIDE * bool(index) + 0.2 * index for index, side in enumerate(usual)}
+
+
+def shortest(sketch: Sketch, layers: Sequence[FileLayer]) -> Sketch:
+    """The same network without the names of the file's layers, if every layer takes the same tensors then."""
+    plain = sketch.without_sources()
+    for short in (plain.folded(), plain):
+        if _takes(short, layers) == _takes(sketch, layers):
+            return short
+    return sketch
+
+
+def _takes(sketch: Sketch, layers: Sequence[FileLayer]) -> list[str]:
+    built = build(sketch, layers)
+    return [found.name for _, found in built.used] if built.module is not None else []

@@ -1,0 +1,284 @@
+"""The order of a file's layers, and the blocks with a shortcut among them, from names and shapes alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.orders import Part, orders, tree
+
+_SHORTCUT = re.compile(
+    r"down_?sample|short_?cut|skip|proj(ection)?|residual|identity|bypass|adjust|match|res_?conv|conv_?(res|skip|id)|short|side",
+    re.IGNORECASE,
+)
+_RESIDUAL = re.compile(r"res|block|layer|stage|unit|bottleneck|group|basic", re.IGNORECASE)
+_NAMED_RESIDUAL = re.compile(r"res", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """A block whose result may be added to its input.
+
+    Parameters
+    ----------
+    main, shortcut : the layers of the two ways.
+    channels, out : that enter and that leave.
+    sure : whether a layer of the shortcut shows that there is one.
+    likely : whether the block is built as others that surely have one, or is named after it.
+    """
+
+    main: tuple[FileLayer, ...]
+    shortcut: tuple[FileLayer, ...]
+    channels: int
+    out: int
+    sure: bool = False
+    likely: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a chain.
+
+    Parameters
+    ----------
+    kind : the kind of the file's layer, or "enter" and "exit" of a block.
+    gap : number of layers without weights between the last layer and this one, where their numbers show it.
+    channels : that arrive here; of a linear layer behind convolutions, the channels of the image.
+    flat : whether features arrive, and no image.
+    """
+
+    kind: str
+    layer: FileLayer | None = None
+    block: BlockInfo | None = None
+    gap: int | None = None
+    channels: int = 0
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The steps of a network in order.
+
+    Parameters
+    ----------
+    channels : of the images; 0 where the first layer is linear.
+    usual : cost of the order: 0 for the file's own.
+    """
+
+    steps: tuple[Step, ...]
+    channels: int
+    usual: float = 0.0
+
+    @property
+    def classes(self) -> int:
+        """The width of the last layer that has one."""
+        wide = [s.layer.out for s in self.steps if s.layer is not None and s.kind in ("conv", "linear")]
+        return wide[-1]
+
+
+class BrokenError(Exception):
+    """The layers are no chain in this order; the text names the first that does not fit."""
+
+
+def chains(layers: Sequence[FileLayer]) -> list[Chain]:
+    """Every order of the layers in which their channels follow from one another; the usual ones first.
+
+    Raises
+    ------
+    BrokenError : there is none.
+    """
+    found: list[Chain] = []
+    first: BrokenError | None = None
+    for cost, ordered in orders(layers):
+        try:
+            chain = _chain(ordered, cost)
+        except BrokenError as error:
+            first = first or error
+            continue
+        if all(chain.steps != other.steps for other in found):
+            found.append(chain)
+    if not found:
+        raise first or BrokenError("there are no layers")
+    return found
+
+
+def _chain(layers: Sequence[FileLayer], cost: float) -> Chain:
+    others = [layer for layer in layers if layer.kind == "other"]
+    if others:
+        raise BrokenError(f"{others[0].says()} is no layer of a plain network")
+    if not any(layer.kind in ("conv", "linear") for layer in layers):
+        raise BrokenError("there is no convolution and no linear layer")
+    whole = tree(layers)
+    known = _Walk(frozenset())
+    with_sure = known.steps(whole)
+    signatures = frozenset(_signature(s.block) for s in with_sure if s.kind == "enter" and s.block and s.block.sure)
+    walk = _Walk(signatures)
+    steps = walk.steps(whole)
+    return Chain(tuple(steps), walk.first or 0, cost)
+
+
+def _signature(block: BlockInfo) -> tuple[str, ...]:
+    """How the main way is built: the layers' names without what the blocks' own names have in common."""
+    common = _common([layer.name for layer in block.main])
+    return tuple(layer.name[common:] for layer in block.main)
+
+
+def _common(names: Sequence[str]) -> int:
+    """Number of letters that all names begin with, up to a full stop."""
+    shared = names[0]
+    for name in names[1:]:
+        while not name.startswith(shared):
+            shared = shared[:-1]
+    return shared.rfind(".") + 1
+
+
+@dataclass
+class _Walk:
+    """Follows the channels through the tree of names."""
+
+    signatures: frozenset[tuple[str, ...]]
+    channels: int | None = None
+    first: int | None = None
+    flat: bool = False
+    _last: FileLayer | None = field(default=None)
+
+    def steps(self, part: Part) -> list[Step]:
+        found: list[Step] = []
+        for child in part.children.values():
+            if isinstance(child, FileLayer):
+                found.append(self._layer(child))
+                continue
+            block = self._block(child) if self.channels is not None and not self.flat else None
+            if block is None:
+                found += self.steps(child)
+                continue
+            entered = self.channels or 0
+            found.append(Step("enter", None, block, self._gap(block.main[0]), entered))
+            found += [self._layer(layer) for layer in block.main]
+            found.append(Step("exit", None, block, None, self.channels or 0))
+        return found
+
+    def _gap(self, layer: FileLayer) -> int | None:
+        if self._last is None:
+            return None
+        (a, _, i), (b, _, j) = self._last.name.rpartition("."), layer.name.rpartition(".")
+        if a != b or not (i.isdecimal() and j.isdecimal()):
+            return None
+        return max(0, int(j) - int(i) - 1)
+
+    def _layer(self, layer: FileLayer) -> Step:
+        gap, arriving, flat = self._gap(layer), self.channels, self.flat
+        if layer.kind != "normalise":
+            self._last = layer
+        if layer.kind == "conv":
+            self._convolution(layer)
+        elif layer.kind == "linear":
+            self._linear(layer)
+        elif layer.kind in ("batchnorm", "norm", "prelu"):
+            fits = layer.shape[0] == arriving or (layer.kind == "prelu" and layer.shape[0] == 1)
+            if arriving is None or not fits:
+                raise BrokenError(f"{layer.says()} finds {arriving or 'no'} channels")
+        return Step(layer.kind, layer, None, gap, arriving or self.first or 0, flat)
+
+    def _convolution(self, layer: FileLayer) -> None:
+        inner = layer.shape[1]
+        if self.channels is None:
+            self.channels = self.first = inner
+        if self.flat or not _takes(layer, self.channels):
+            raise BrokenError(f"{layer.says()} finds {self.channels} channels")
+        self.channels = layer.out
+
+    def _linear(self, layer: FileLayer) -> None:
+        inner = layer.shape[1]
+        if self.channels is not None and not self.flat:
+            pixels = inner // self.channels
+            if inner % self.channels or math.isqrt(pixels) ** 2 != pixels:
+                raise BrokenError(f"{layer.says()} finds {self.channels} channels")
+        elif self.flat and inner != self.channels:
+            raise BrokenError(f"{layer.says()} finds {self.channels} features")
+        self.flat, self.channels = True, layer.out
+
+    def _block(self, part: Part) -> BlockInfo | None:
+        leaves = list(part.leaves())
+        if sum(leaf.kind == "conv" for leaf in leaves) < 2 or any(leaf.kind == "linear" for leaf in leaves):
+            return None
+        channels = self.channels or 0
+        found = _named(part, channels) or _shaped(leaves, channels)
+        if found is not None:
+            return found
+        for child in part.children.values():
+            if isinstance(child, Part) and (_named(child, None) or self._inner(child)):
+                return None
+        out = _through(leaves, channels)
+        if out is None:
+            return None
+        block = BlockInfo(tuple(leaves), (), channels, out)
+        likely = _signature(block) in self.signatures or bool(_NAMED_RESIDUAL.search(part.name.rpartition(".")[2]))
+        numbered = all(name.isdecimal() for name in part.children)
+        if not likely and (numbered or not _RESIDUAL.search(part.name)):
+            return None
+        return BlockInfo(block.main, (), channels, out, False, likely)
+
+    def _inner(self, part: Part) -> bool:
+        """Whether blocks may stand inside a part."""
+        convs = sum(leaf.kind == "conv" for leaf in part.leaves())
+        return convs >= 2 and any(isinstance(child, Part) or not key.isdecimal() for key, child in part.children.items())
+
+
+def _takes(layer: FileLayer, channels: int) -> bool:
+    """Whether a convolution can take so many channels, with groups if need be."""
+    inner = layer.shape[1]
+    return channels == inner or (channels % inner == 0 and layer.out % (channels // inner) == 0)
+
+
+def _through(layers: Sequence[FileLayer], channels: int) -> int | None:
+    """Channels behind these layers in a row, or None if they do not follow from one another."""
+    for layer in layers:
+        if layer.kind == "conv":
+            if not _takes(layer, channels):
+                return None
+            channels = layer.out
+        elif layer.kind != "prelu" and layer.shape[0] != channels:
+            return None
+    return channels
+
+
+def _named(part: Part, channels: int | None) -> BlockInfo | None:
+    """A block one of whose parts is called a shortcut."""
+    names = [name for name in part.children if _SHORTCUT.fullmatch(name) or _SHORTCUT.match(name)]
+    short = [leaf for name in names for leaf in part.leaves(name)]
+    rest = [leaf for name in part.children if name not in names for leaf in part.leaves(name)]
+    if not short or not rest or short[0].kind != "conv":
+        return None
+    return _block_of(rest, short, short[0].shape[1] if channels is None else channels)
+
+
+def _block_of(main: Sequence[FileLayer], shortcut: Sequence[FileLayer], channels: int) -> BlockInfo | None:
+    out = _through(main, channels)
+    convs = [layer for layer in shortcut if layer.kind == "conv"]
+    if out is None or not convs or _through(shortcut, channels) != out or shortcut[0].kind != "conv":
+        return None
+    return BlockInfo(tuple(main), tuple(shortcut), channels, out, True, True)
+
+
+def _shaped(layers: Sequence[FileLayer], channels: int) -> BlockInfo | None:
+    """A block whose last or first layers fit its input, where they stand in the file, and not what is before them."""
+    for at, layer in enumerate(layers):
+        if not at or layer.kind != "conv":
+            continue
+        before = _through(layers[:at], channels)
+        if before is None or _takes(layer, before) or not _takes(layer, channels):
+            continue
+        trailing = _block_of(layers[:at], layers[at:], channels)
+        return trailing or _block_of(layers[at:], layers[:at], channels)
+    return None
+
+
+def walk_blocks(chain: Chain) -> Iterator[BlockInfo]:
+    """Every block of a chain."""
+    for step in chain.steps:
+        if step.kind == "enter" and step.block is not None:
+            yield step.block
