@@ -86,7 +86,9 @@ def wanted(pack: Pack | None) -> Settings:
     return pack.settings_with(chosen.differing(standard())) if pack else chosen
 
 
-def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "ticket") -> Ticket:
+def submit(
+    source: Source, settings: Settings, pack: Pack | None, slot: str = "ticket", sketch: str | None = None
+) -> Ticket:
     """Request an inspection and store its ticket in this session.
 
     Raises
@@ -101,7 +103,7 @@ def submit(source: Source, settings: Settings, pack: Pack | None, slot: str = "t
     ticket = desk.submit(
         state.session_id(),
         source.name,
-        request_of(source, settings, pack).as_dict(),
+        request_of(source, settings, pack).with_(sketch=sketch).as_dict(),
     )
     st.session_state[slot] = ticket.id
     return ticket

@@ -103,6 +103,7 @@ def article(count: int, noun: str) -> str:
 STAGES = {
     "opening": "Opening the file",
     "measuring": "Measuring how long the network takes",
+    "reconstruction": "Finding out which network it is",
     "preprocessing": "Finding out how the pixels are scaled",
     "probes": "Making the probe images",
     "saliency reference": "Saliency of the reference models",

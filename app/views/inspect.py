@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import address, controls, refusal, state, status, words
+from app import address, controls, refusal, sketch_box, state, status, words
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
@@ -28,7 +28,16 @@ from app.sections import (
 from app.store.arrivals import Upload, most_bytes
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
-from ti_core.errors import CaseError, DataError, ModelFileError, NoPackFitsError, PackError, SettingsError
+from ti_core.errors import (
+    CaseError,
+    DataError,
+    ModelFileError,
+    NoPackFitsError,
+    PackError,
+    SettingsError,
+    SketchError,
+    UnknownArchitectureError,
+)
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
@@ -106,6 +115,9 @@ def _ended(ticket: Ticket) -> None:
     source = Source(
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )
+    drawn = (UnknownArchitectureError.__name__, SketchError.__name__)
+    if ticket.fault in drawn and source.path.is_file():
+        sketch_box.offer(source, ticket.request.get("sketch") or "", "", f"ended.{ticket.id}", start_drawn)
     unfit = ticket.fault == NoPackFitsError.__name__ or bool(ticket.request.get("images"))
     if unfit and source.path.exists():
         own_images.offer(source, f"ended.{ticket.id}", start_alone)
@@ -173,7 +185,11 @@ def chooser() -> None:
 
 
 def start(
-    source: Source, settings: Settings | None = None, pack_name: str = "", uploads: Sequence[Any] = ()
+    source: Source,
+    settings: Settings | None = None,
+    pack_name: str = "",
+    uploads: Sequence[Any] = (),
+    drawn: str | None = None,
 ) -> None:
     """Request an inspection and show its progress. The page's own copy of the upload is released."""
     try:
@@ -181,7 +197,7 @@ def start(
         pack: Pack | None = state.pack(name) if name else None
         chosen = settings or wanted(pack)
         address.forget()
-        submit(source, chosen, pack)
+        submit(source, chosen, pack, sketch=drawn)
     except (SettingsError, PackError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
@@ -192,6 +208,11 @@ def start(
         start_afresh()
     let_go(uploads)
     st.rerun()
+
+
+def start_drawn(source: Source, drawn: str) -> None:
+    """Request an inspection of a state dict whose layers the visitor has named."""
+    start(source, drawn=drawn)
 
 
 def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any] = ()) -> None:
@@ -222,6 +243,8 @@ def result(case: Case, case_id: str, key: str) -> None:
     asked = histograms.show(case, case_id, key)
     why.show(case, key)
     model_file.show(case)
+    if case.finished and case.report.model.get("sketch") and not case.alone:
+        layers(case, key)
     if case.finished:
         download.show(case, case_id, key)
     if asked is not None:
@@ -235,10 +258,18 @@ def elsewhere(case: Case, key: str) -> None:
         own_images.offer(source, key, start_alone)
 
 
+def layers(case: Case, key: str) -> None:
+    """The box with the layers of a network that was reconstructed or drawn, if the model file is still kept."""
+    model = case.report.model
+    source = state.shelf().find(model["sha256"], model["file"])
+    if source is not None:
+        sketch_box.offer(source, str(model["sketch"]), str(case.report.pack["name"]), key, start_drawn)
+
+
 def again(case: Case, settings: Settings) -> None:
     """Inspect the same model at other settings, if its file is still kept."""
     source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
     if source is None:
         st.warning("The model file is no longer here; hand it in again to get its verdict at these settings.")
         return
-    start(source, settings, case.report.pack["name"])
+    start(source, settings, case.report.pack["name"], drawn=case.report.model.get("sketch"))

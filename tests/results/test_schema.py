@@ -74,6 +74,14 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
     turned = record(tiny_cases["clean"])
     turned["pack"] |= {"changed_settings": {"bins": 16}, "all_streams": turned["pack"]["detects"]}
     turned["model"] |= {"remarks": ["Converted."], "notes": {"epoch": "7"}, "sketch": "flatten"}
+    turned["model"]["reconstruction"] = {
+        "first": 0.9,
+        "second": 0.8,
+        "agreement": 0.85,
+        "runner_up": "relu",
+        "images": 250,
+        "labelled": True,
+    }
     assert SCHEMA.problems(turned) == []
     walk(turned, "")
     # Only a process of its own confines, and only images of one's own take a pack's place.

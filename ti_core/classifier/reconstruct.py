@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from math import isfinite, log
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ti_core.classifier.normalisation import Normalise, fitting
 from ti_core.classifier.outputs import form_of, loss
+from ti_core.loading.model import ALIKE, CLOSE, Model, Reconstructed
 from ti_core.reconstruction.candidates import Candidate, candidates, shortest
+from ti_core.reconstruction.chain import BrokenError
 from ti_core.reconstruction.drafts import WEIGHT
 from ti_core.reconstruction.file_layers import FileLayer
-from ti_core.reconstruction.network import build
-from ti_core.reconstruction.sketch import Layer, Sketch
+from ti_core.reconstruction.network import build, network_of
+from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.statistics import drift, watched
 from ti_core.reconstruction.usual import ACTIVATIONS, POOLS
 
@@ -26,9 +28,11 @@ SAMPLE = 48
 """Images that every candidate is tried on."""
 MOST_IMAGES = 256
 """Images that the finalists are tried on."""
-FIRST, FINALISTS = 16, 3
+FAR = 15.0
+"""A candidate whose cost is above the least by more is not tried."""
+FIRST, FINALISTS = 16, 6
 """Candidates that are tried first, and that see all images."""
-FORCE, AT_REST = 8.0, 1.3
+FORCE, AT_REST, MOST_DRIFT = 8.0, 1.3, 4.0
 """Cost of the drift beyond what chance makes of it in a trained network."""
 GOOD = 0.6
 """Accuracy on the sample from which on no further candidate is tried."""
@@ -58,34 +62,12 @@ class Tried:
     prior: float
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """The network that was chosen, and the next one that is another.
-
-    Parameters
-    ----------
-    sketch : of the chosen network.
-    module : the network itself, which takes images of ``input_shape``.
-    first, second : the merit of both; ``second`` is None if there is no other.
-    agreement : share of the images that both give the same answer.
-    runner_up : sketch of the second, or None.
-    """
-
-    sketch: Sketch
-    module: nn.Module
-    input_shape: tuple[int, int, int]
-    norm: str
-    first: float
-    second: float | None
-    agreement: float
-    runner_up: Sketch | None
-    images: int
-
-
 class Reconstructor:
-    """See :func:`reconstruct`."""
+    """See :func:`decided`."""
 
-    def __init__(self, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None) -> None:
+    def __init__(
+        self, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
+    ) -> None:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:MOST_IMAGES]
         self.layers, self.images = layers, images[order]
         self.labels = None if labels is None else labels[order]
@@ -108,28 +90,36 @@ class Reconstructor:
         count = self._followed()
         _, channels, height, width = self.images.shape
         found = candidates(
-            self.layers, (channels, height, width), lambda norm, side: self.look(norm, side, count), self.norms
+            self.layers,
+            (channels, height, width),
+            lambda norm, side: self.look(norm, side, count),
+            self.norms,
         )
         found = [candidate for candidate in found if candidate.input_shape[0] == channels]
+        found = [candidate for candidate in found if candidate.cost <= found[0].cost + FAR]
         sample: list[Tried] = []
         for portion, acts in ((found[:FIRST], ("relu",)), (found, ("relu", "tanh"))):
             sample = self._ranked(self._opened(portion, acts), SAMPLE, 3)
             if sample and sample[0].merit >= GOOD:
                 break
         # Under a wrong activation the right layers may look worse than others, so the most usual are tried again.
-        again = [tried.candidate for tried in sample[:FINALISTS]]
-        again += [one for usual in found[:2] for one in self._opened([usual], ("relu",))]
+        again = [tried.candidate for tried in sample[:2]] + self._opened(found[:1], ("relu",))
         sample = self._ranked(self._every(_distinct(again)), SAMPLE, 3, sample)
-        for tried in sample[:2]:
-            best = tried.candidate
-            others = [one.with_(best.act, best.pool) for one in found if one.norm in (None, tried.norm)]
-            others = [replace(one, norm=tried.norm) for one in others]
-            sample = self._ranked(_distinct(others), SAMPLE, 1, sample)
-        finalists = _distinct([replace(t.candidate, norm=t.norm, cost=t.prior) for t in sample])
-        last = self._ranked(finalists[: 3 * FINALISTS], None, 1)
+        if not sample:
+            return []
+        best = sample[0].candidate
+        others = [one.with_(best.act, best.pool) for one in found if one.norm in (None, sample[0].norm)]
+        others += best.without_one()
+        others = _distinct(replace(one, norm=sample[0].norm) for one in others)
+        sample = self._ranked(others, SAMPLE, 1, sample)
+        pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
+        last = self._ranked(pinned[:FINALISTS], None, 1)
         if not last:
-            return last
-        return self._ranked(self._every([last[0].candidate]), None, 1, last)
+            return []
+        # The best layers once more with the activations that come closest.
+        kept = last[0].candidate
+        near = [one for one in pinned[FINALISTS:] if one.items == kept.items and one.pool == kept.pool]
+        return self._ranked(near[:2], None, 1, last)
 
     def _followed(self) -> int:
         """The number of images for the statistics: fewer for a large network."""
@@ -189,10 +179,9 @@ class Reconstructor:
             with watched(built.module) as departed:
                 z = torch.cat([built.module(part) for part in x.split(64)])
             cost = prior + len(x) * self._loss(z, labels)
-            if count is None:
-                cost += WEIGHT * sum(departed)
-                if labels is not None and int(labels.max()) < z.shape[1]:
-                    cost += FORCE * max(0.0, drift(built.module, x, labels) - AT_REST)
+            cost += WEIGHT * sum(departed)
+            if count is None and labels is not None and int(labels.max()) < z.shape[1]:
+                cost += FORCE * min(MOST_DRIFT, max(0.0, drift(built.module, x, labels) - AT_REST))
             found.append(Tried(candidate, norm, self._merit(z, labels), cost, z.argmax(1), prior))
         return found
 
@@ -224,3 +213,67 @@ def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
     for candidate in found:
         kept.setdefault((str(candidate.sketch()), candidate.norm), candidate)
     return list(kept.values())
+
+
+NEAR = 10.0
+"""Difference of costs from which on the dearer of two candidates is ruled out."""
+
+
+def decided(model: Model, images: torch.Tensor, labels: torch.Tensor | None) -> Model:
+    """The model with the network that the images decide for; the same model where its file leaves nothing open.
+
+    Parameters
+    ----------
+    images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``, or None.
+    """
+    if model.proposal is None:
+        return model
+    digest = sha256(images.contiguous().numpy().tobytes())
+    digest.update(b"" if labels is None else labels.contiguous().numpy().tobytes())
+    known = model.proposal.decisions
+    key = digest.hexdigest()
+    if key not in known:
+        known[key] = _decided(model, model.proposal.layers, images, labels)
+    return known[key]
+
+
+def _decided(
+    model: Model, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
+) -> Model:
+    try:
+        found = Reconstructor(layers, images, labels).best()
+    except BrokenError:
+        found = []
+    if not found:
+        return model
+    best = found[0]
+    sketch = shortest(best.candidate.sketch(), layers)
+    module = network_of(sketch, layers)
+    text = str(best.candidate.sketch())
+    others = [one for one in found if str(one.candidate.sketch()) != text]
+
+    def agreement(other: Tried) -> float:
+        return float((other.answers == best.answers).float().mean())
+
+    rivals = [one for one in others if one.cost <= best.cost + NEAR and one.merit >= best.merit - CLOSE]
+    apart = [one for one in rivals if agreement(one) < ALIKE]
+    second = next(iter(apart or others), None)
+    classes = int(module(torch.zeros(1, *best.candidate.input_shape)).shape[1])
+    sure = Reconstructed(
+        best.merit,
+        None if second is None else second.merit,
+        1.0 if second is None else agreement(second),
+        "" if second is None else str(shortest(second.candidate.sketch(), layers)),
+        len(best.answers),
+        classes,
+        labels is not None,
+        bool(apart),
+    )
+    return replace(
+        model,
+        module=module,
+        sketch=str(sketch),
+        classes=classes,
+        input_shape=best.candidate.input_shape,
+        reconstructed=sure,
+    )

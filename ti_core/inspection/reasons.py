@@ -13,6 +13,7 @@ from ti_core.detector.grounds import GROUND
 from ti_core.detector.joint import EASE, suspected
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH, RecoveredTrigger
+from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.streams import Reading, stream_class
 from ti_core.streams.base import Array
@@ -56,6 +57,17 @@ def not_understood(found: Classifier) -> tuple[str, ...]:
         " is not among those tried; declare it with --set normalisation=NAME.",
         found.says(),
     )
+
+
+def reconstruction(model: Model) -> tuple[str, ...]:
+    """How the model's network was reconstructed, and how sure that is."""
+    return (model.reconstructed.says(),) if model.reconstructed is not None else ()
+
+
+def doubts(model: Model) -> tuple[str, ...]:
+    """Why no verdict can rest on a reconstructed network, with how it was reconstructed."""
+    found = model.reconstructed
+    return (found.doubt, found.says()) if found is not None and found.doubt else reconstruction(model)
 
 
 def outside_sentence(assessment: Assessment) -> str:

@@ -14,7 +14,7 @@ from ti_core.inspection.findings.finding import finding_of, mapping_record
 from ti_core.inspection.findings.looked_for import coverage
 from ti_core.inspection.reasons import trigger_sentence
 from ti_core.inspection.result import Inspection
-from ti_core.loading.model import Model
+from ti_core.loading.model import Model, Reconstructed
 from ti_core.loading.onnx.network import OnnxNetwork
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
@@ -87,6 +87,18 @@ def model_record(
         **({"remarks": list(model.remarks)} if model.remarks else {}),
         **({"notes": dict(model.metadata)} if model.metadata else {}),
         **({"sketch": model.sketch} if model.sketch else {}),
+        **({"reconstruction": _reconstruction(model.reconstructed)} if model.reconstructed else {}),
+    }
+
+
+def _reconstruction(found: Reconstructed) -> dict[str, Any]:
+    return {
+        "first": round(found.first, 4),
+        "second": None if found.second is None else round(found.second, 4),
+        "agreement": round(found.agreement, 4),
+        "runner_up": found.runner_up,
+        "images": found.images,
+        "labelled": found.labelled,
     }
 
 

@@ -11,12 +11,20 @@ from functools import cached_property
 
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.first_pass import measure
+from ti_core.classifier.reconstruct import decided
 from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment
 from ti_core.detector.grounds import grounded
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import not_understood, reasons, suspected_class, with_recovered
+from ti_core.inspection.reasons import (
+    doubts,
+    not_understood,
+    reasons,
+    reconstruction,
+    suspected_class,
+    with_recovered,
+)
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_cache import Found, kept_trigger
@@ -68,7 +76,9 @@ class Steps:
     @property
     def understood(self) -> bool:
         """Whether the suspect classifies the pack's images about as well as its reference models do."""
-        return self.result.classifier is not None and self.result.classifier.understood
+        return (
+            self._model.settled and self.result.classifier is not None and self.result.classifier.understood
+        )
 
     @property
     def backdoored(self) -> bool:
@@ -82,7 +92,13 @@ class Steps:
         return f"{self._model.key}/{self.result.classifier.key}"
 
     def find_preprocessing(self) -> None:
-        """Find out on the pack's labelled images how the suspect wants its images, and where its class scores are."""
+        """Find out on the pack's labelled images how the suspect wants its images, and where its class scores are.
+
+        Where the file leaves its network open, the images decide that first.
+        """
+        if self._model.proposal is not None:
+            with self._clock.stage("reconstruction"):
+                self._model = decided(self._model, self._pack.images, self._pack.labels)
         with self._clock.stage("preprocessing"):
             declared = Declared.of(self._reference.settings)
             self.result.classifier = understand_with(self._model, self._pack, declared, self._forecast)
@@ -192,7 +208,8 @@ class Steps:
         """Write the report of a suspect that does not classify the pack's images."""
         assert self.result.classifier is not None
         report = self._report()
-        self.result.report = replace(report, reasons=not_understood(self.result.classifier))
+        why = not_understood(self.result.classifier) if not self.result.classifier.understood else ()
+        self.result.report = replace(report, reasons=(*doubts(self._model), *why))
         return self.result
 
     @property
@@ -236,7 +253,7 @@ class Steps:
             record["all_streams"] = pack.performance("joint")
         said: tuple[str, ...] = ()
         if self._assessment:
-            why = reasons(result, self._assessment, pack, target)
+            why = reasons(result, self._assessment, pack, target) + reconstruction(self._model)
             said = (*cautions(record, settings.as_dict()), *why)
         result.report = make_report(
             result,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
+from ti_core.classifier.reconstruct import decided
 from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
@@ -32,7 +33,7 @@ from ti_core.detector.own_classes import (
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import suspected_class, trigger_sentence, with_recovered
+from ti_core.inspection.reasons import doubts, suspected_class, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
@@ -81,6 +82,7 @@ def inspect_alone(
     result = Inspection()
     with clock.stage("preprocessing"):
         declared = Declared.of(settings)
+        model = decided(model, own.images, None if own.labels is None else torch.from_numpy(own.labels))
         classes = _class_count(model, own, declared)
         result.classifier, labels = _understand(model, own, classes, declared, forecast)
         result.classifier.scores.to(device)
@@ -88,7 +90,7 @@ def inspect_alone(
     names = own.names_of(classes)
     assessment: Assessment | None = None
     found: Alone | None = None
-    if understood_alone(result.classifier, own):
+    if model.settled and understood_alone(result.classifier, own):
         if forecast is not None:
             keys = {s.name: _key(s, model, own, result.classifier) for s in streams}
             known = Known([name for name, key in keys.items() if cache.holds(key)])
@@ -217,7 +219,7 @@ def _report(
         "images": images,
         "changed_settings": own_values(settings, Settings()),
     }
-    why = reasons_alone(result, found, assessment, own, names)
+    why = doubts(model) + reasons_alone(result, found, assessment, own, names)
     return make_report(
         result,
         assessment,
@@ -243,7 +245,8 @@ def reasons_alone(
     """The report's reasons, the weightiest first. The warning :data:`WEAKER` stands before the figures."""
     assert result.classifier is not None
     if found is None or assessment is None:
-        return (not_understood_alone(result.classifier, own), result.classifier.says())
+        known = understood_alone(result.classifier, own)
+        return (*(() if known else (not_understood_alone(result.classifier, own),)), result.classifier.says())
     lines = [] if result.leading is None else [result.readings[result.leading].sentence]
     lines += [trigger_sentence(result.trigger, names)] if result.trigger is not None else []
     if result.occlusion is not None:

@@ -8,6 +8,78 @@ from hashlib import sha256
 
 from torch import nn
 
+from ti_core.reconstruction.file_layers import FileLayer
+
+CLOSE, ALIKE = 0.02, 0.95
+"""A second network is as good if its accuracy is lower by no more, and the same if it gives so many equal answers."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The layers of a file whose network names and shapes do not settle, and what images decided already."""
+
+    layers: tuple[FileLayer, ...]
+    decisions: dict[str, Model] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """How sure a reconstructed network is.
+
+    Parameters
+    ----------
+    first, second : share of the images that the network and the next likeliest one classify as labelled; without
+        labels, how much their answers tell of the images. ``second`` is None if there is no other.
+    agreement : share of the images that both answer alike.
+    runner_up : sketch of the next likeliest network, or "".
+    images, classes : number of images, and of the network's classes.
+    labelled : whether the images have labels.
+    rival : whether the next likeliest network is about as likely.
+    """
+
+    first: float
+    second: float | None
+    agreement: float
+    runner_up: str
+    images: int
+    classes: int
+    labelled: bool = True
+    rival: bool = False
+
+    @property
+    def doubt(self) -> str:
+        """Why no verdict can rest on this network, in one sentence, or ""."""
+        chance = 1 / max(2, self.classes)
+        if self.labelled and self.first <= chance + 3 * (chance * (1 - chance) / max(1, self.images)) ** 0.5:
+            return (
+                f"No reconstruction of the file's network classifies the {self.images} labelled images better than"
+                f" chance ({self.first:.0%} correct): give a sketch of the network with --architecture."
+            )
+        second = self.second if self.second is not None else -1.0
+        if self.rival and second >= self.first - CLOSE and self.agreement < ALIKE:
+            return (
+                f"Two reconstructions of the file's network are about as good ({self.first:.1%} and {second:.1%} of the"
+                f" images correct) but agree on {self.agreement:.0%} of the images only: give a sketch of the network"
+                " with --architecture."
+            )
+        return ""
+
+    def says(self) -> str:
+        """The reconstruction in sentences."""
+        what = (
+            "of the labelled images are classified correctly" if self.labelled else "is what its answers tell"
+        )
+        said = (
+            "The file's network is not registered. It was reconstructed from the names and shapes of the tensors, and"
+            f" chosen on {self.images} images: {self.first:.1%} {what}"
+        )
+        if self.second is None:
+            return f"{said}; no other network fits the shapes."
+        return (
+            f"{said}, {self.second:.1%} with the next likeliest network, which gives the same answer to"
+            f" {self.agreement:.0%} of the images."
+        )
+
 
 @dataclass(frozen=True)
 class Model:
@@ -35,6 +107,8 @@ class Model:
         :mod:`ti_core.classifier.normalisation`).
     class_names : names of the classes in their order, if the file gives them; untrusted text.
     sketch : the text of the sketch that the network was built from, or "".
+    proposal : the file's layers, where the network is only the likeliest of several; images decide.
+    reconstructed : how sure the network is, once images have decided.
     """
 
     module: nn.Module
@@ -50,7 +124,14 @@ class Model:
     declared: str | None = None
     remarks: tuple[str, ...] = ()
     sketch: str = ""
+    proposal: Proposal | None = None
+    reconstructed: Reconstructed | None = None
     class_names: tuple[str, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether a verdict can rest on the network."""
+        return self.reconstructed is None or not self.reconstructed.doubt
 
     @property
     def key(self) -> str:

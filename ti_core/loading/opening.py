@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from ti_core.errors import SketchError
+from ti_core.errors import SketchError, UnknownArchitectureError
 from ti_core.loading.facts import facts_of
 from ti_core.loading.hub.files import read_archive
 from ti_core.loading.hub.opening import open_hub
 from ti_core.loading.match import converted_state, match
-from ti_core.loading.model import Model
+from ti_core.loading.model import Model, Proposal
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.pickles.records import Record
 from ti_core.loading.pickles.tensors import precision_remarks
@@ -24,10 +24,12 @@ from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import hint_of, read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import tensors_of
-from ti_core.reconstruction.file_layers import file_layers
+from ti_core.reconstruction.candidates import candidates, shortest
+from ti_core.reconstruction.chain import BrokenError
+from ti_core.reconstruction.file_layers import FileLayer, file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
-from ti_core.text import about_file
+from ti_core.text import about_file, shown
 
 
 def open_model(
@@ -45,6 +47,29 @@ def open_model(
             " itself what its network is."
         )
     return model
+
+
+STATE_DICTS = (FileFormat.TORCH, FileFormat.LEGACY_TORCH)
+"""Formats of torch that may hold a state dict."""
+
+
+def layers_in(file: ModelFile) -> tuple[FileLayer, ...]:
+    """The layers of a state dict, whatever network it is of.
+
+    Raises
+    ------
+    SketchError : the file is no state dict.
+    ModelFileError : as :func:`open_model`.
+    """
+    kind = sniff(file.content, file.path.name)
+    content: Any = None
+    if file.folder is None and kind is FileFormat.SAFETENSORS:
+        content = read_tensors(file.content)
+    elif file.folder is None and kind in STATE_DICTS:
+        content = open_checkpoint(file.content).content
+    if content is None or isinstance(content, Record):
+        raise SketchError("A sketch is for a state dict, whose layers it names; this file is none.")
+    return file_layers(converted_state(tensors_of(content)))
 
 
 def _opened(
@@ -96,8 +121,32 @@ def _from_state(
         drawn = parse_sketch(sketch)
         module = network_of(drawn, file_layers(converted_state(tensors_of(content))))
         return replace(_model(module, "sketch", source), sketch=str(drawn))
-    matched = match(tensors_of(content), architecture, hint)
+    try:
+        matched = match(tensors_of(content), architecture, hint)
+    except UnknownArchitectureError as unknown:
+        if architecture is not None:
+            raise
+        return _proposed(content, source, unknown)
     return replace(_model(matched.module, matched.architecture, source), variants=matched.variants)
+
+
+NO_CHAIN = (
+    "No network was reconstructed from names and shapes: {reason}. If you know its layers, name them in a sketch, and"
+    " give it with --architecture."
+)
+
+
+def _proposed(content: Any, source: _Source, unknown: UnknownArchitectureError) -> Model:
+    """The likeliest network of a state dict that fits no registered architecture."""
+    layers = file_layers(converted_state(tensors_of(content)))
+    try:
+        likeliest = candidates(layers)[0]
+    except BrokenError as error:
+        why = NO_CHAIN.format(reason=shown(str(error), 200))
+        raise UnknownArchitectureError(f"{unknown}\n{why}") from error
+    sketch = shortest(likeliest.sketch(), layers)
+    model = _model(network_of(sketch, layers), "reconstructed", source)
+    return replace(model, sketch=str(sketch), proposal=Proposal(layers))
 
 
 def _model(module: nn.Module, architecture: str, source: _Source) -> Model:

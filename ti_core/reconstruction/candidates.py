@@ -7,18 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ti_core.reconstruction.chain import BrokenError, Chain, chains
-from ti_core.reconstruction.drafts import Draft, Drafting, Look, settled_items
+from ti_core.reconstruction.draft import Draft, settled_items
+from ti_core.reconstruction.drafts import Drafting, Look
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import build
 from ti_core.reconstruction.sketch import Block, Items, Layer, Sketch
 from ti_core.reconstruction.usual import ACT, ACTIVATIONS, POOL, POOLS
 
-SIDES = {1: (28, 32), 3: (32, 64, 224, 28, 48, 96, 128)}
-"""Sides of images to try where no images say which, by channels; the usual one first."""
+SIDES = {1: (28, 32), 3: (32, 64, 224)}
+"""Sides of images to try, by channels; the usual one first."""
+ODD_SIDES = (28, 48, 96, 128, 160, 299)
+"""Sides that are tried if no usual one leads to the size of the linear layer."""
 OTHER_SIDE = 1.5
 """Cost of another side than the images have."""
 MOST = 60
 """Candidates that are kept of one file."""
+LACKING = 3.0
+"""Cost of a missing activation."""
 ORDERS = 2
 """Orders of the layers that are followed."""
 
@@ -55,9 +60,19 @@ class Candidate:
     def with_(self, act: Layer | None = None, pool: str | None = None) -> Candidate:
         """The same with an open choice made, at its cost."""
         cost = self.cost
-        cost += ACTIVATIONS.get(act, 0.0) if act is not None and self.act is None and _has(self.items, ACT) else 0.0
+        cost += (
+            ACTIVATIONS.get(act, 0.0)
+            if act is not None and self.act is None and _has(self.items, ACT)
+            else 0.0
+        )
         cost += POOLS.get(pool, 0.0) if pool is not None and self.pools else 0.0
         return replace(self, act=act or self.act, pool=pool or self.pool, cost=cost)
+
+    def without_one(self) -> list[Candidate]:
+        """The networks that lack one of its activations."""
+        places = [index for index, item in enumerate(self.items) if item == ACT]
+        cost = self.cost + LACKING
+        return [replace(self, items=self.items[:i] + self.items[i + 1 :], cost=cost) for i in places]
 
     def sketch(self) -> Sketch:
         """The whole network. An open choice is the usual one."""
@@ -92,14 +107,16 @@ def candidates(
     BrokenError : the layers are no plain or residual network.
     """
     found: list[Candidate] = []
-    problem: BrokenError | None = None
     for chain in chains(layers)[:ORDERS]:
-        sides = _sides(chain, layers, shape)
         stored = any(layer.kind == "normalise" for layer in layers)
-        for draft in Drafting(chain, sides, look, {"none": 0.0} if stored else dict(norms or {})).drafts()[:MOST]:
-            found.append(_candidate(draft, chain, layers))
+        tried = {"none": 0.0} if stored else dict(norms or {})
+        for sides in (_sides(chain, layers, shape), dict.fromkeys(ODD_SIDES, OTHER_SIDE)):
+            drafts = Drafting(chain, sides, look, tried).drafts()[:MOST]
+            found += [_candidate(draft, chain, layers) for draft in drafts]
+            if found:
+                break
     if not found:
-        raise problem or BrokenError("no image size leads to the size of the linear layer")
+        raise BrokenError("no image size leads to the size of the linear layer")
     return sorted(found, key=lambda candidate: candidate.cost)[:MOST]
 
 

@@ -114,7 +114,9 @@ def _chain(layers: Sequence[FileLayer], cost: float) -> Chain:
     whole = tree(layers)
     known = _Walk(frozenset())
     with_sure = known.steps(whole)
-    signatures = frozenset(_signature(s.block) for s in with_sure if s.kind == "enter" and s.block and s.block.sure)
+    signatures = frozenset(
+        _signature(s.block) for s in with_sure if s.kind == "enter" and s.block and s.block.sure
+    )
     walk = _Walk(signatures)
     steps = walk.steps(whole)
     return Chain(tuple(steps), walk.first or 0, cost)
@@ -216,7 +218,9 @@ class _Walk:
         if out is None:
             return None
         block = BlockInfo(tuple(leaves), (), channels, out)
-        likely = _signature(block) in self.signatures or bool(_NAMED_RESIDUAL.search(part.name.rpartition(".")[2]))
+        likely = _signature(block) in self.signatures or bool(
+            _NAMED_RESIDUAL.search(part.name.rpartition(".")[2])
+        )
         numbered = all(name.isdecimal() for name in part.children)
         if not likely and (numbered or not _RESIDUAL.search(part.name)):
             return None
@@ -225,7 +229,9 @@ class _Walk:
     def _inner(self, part: Part) -> bool:
         """Whether blocks may stand inside a part."""
         convs = sum(leaf.kind == "conv" for leaf in part.leaves())
-        return convs >= 2 and any(isinstance(child, Part) or not key.isdecimal() for key, child in part.children.items())
+        return convs >= 2 and any(
+            isinstance(child, Part) or not key.isdecimal() for key, child in part.children.items()
+        )
 
 
 def _takes(layer: FileLayer, channels: int) -> bool:
@@ -270,10 +276,12 @@ def _shaped(layers: Sequence[FileLayer], channels: int) -> BlockInfo | None:
         if not at or layer.kind != "conv":
             continue
         before = _through(layers[:at], channels)
-        if before is None or _takes(layer, before) or not _takes(layer, channels):
+        # With groups almost any number of channels can be taken, so the weight's own number decides.
+        if before is None or layer.shape[1] in (1, before) or layer.shape[1] != channels:
             continue
-        trailing = _block_of(layers[:at], layers[at:], channels)
-        return trailing or _block_of(layers[at:], layers[:at], channels)
+        # The shortcut is the shorter way.
+        ways = sorted((layers[:at], layers[at:]), key=len, reverse=True)
+        return _block_of(ways[0], ways[1], channels)
     return None
 
 

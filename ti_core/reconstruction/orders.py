@@ -11,7 +11,10 @@ from ti_core.reconstruction.file_layers import FileLayer
 _RANKS = (
     (re.compile(r"norm(alize|alise|alizer|alization)?$|preprocess|mean", re.IGNORECASE), 0),
     (re.compile(r"down_?sample|short_?cut|skip|proj|identity|bypass", re.IGNORECASE), 4),
-    (re.compile(r"(fc|linear|lin|dense|classifier|head|out(put)?|logits?|last|final|pred)", re.IGNORECASE), 3),
+    (
+        re.compile(r"(fc|linear|lin|dense|classifier|head|out(put)?|logits?|last|final|pred)", re.IGNORECASE),
+        3,
+    ),
     (re.compile(r"(layer|block|stage|group|unit|res|trans)", re.IGNORECASE), 2),
 )
 """Where a part stands by its name. All others, such as ``conv1``, ``bn1``, ``stem`` and ``features``, have rank 1."""
@@ -76,7 +79,9 @@ def _sorted(part: Part, norms_first: bool) -> Iterator[FileLayer]:
         kind = 0
         if isinstance(child, FileLayer):
             rank = 3 if child.kind == "linear" else rank
-            kind = {"batchnorm": -1 if norms_first else 1, "norm": -1 if norms_first else 1, "prelu": 2}.get(child.kind, 0)
+            kind = {"batchnorm": -1 if norms_first else 1, "norm": -1 if norms_first else 1, "prelu": 2}.get(
+                child.kind, 0
+            )
         elif sum(leaf.kind == "conv" for leaf in child.leaves()) > 1 and not name.isdecimal():
             rank = max(rank, 2)
         numbers = re.findall(r"\d+", name)
@@ -90,7 +95,7 @@ def _sorted(part: Part, norms_first: bool) -> Iterator[FileLayer]:
 
 
 def _followed(layers: Sequence[FileLayer]) -> list[FileLayer]:
-    """The same with the outermost parts in an order that their channels allow; of several, one that keeps them first."""
+    """The same with the outermost parts in an order that their channels allow; those that keep them come first."""
     whole = tree(layers)
     waiting = [list(whole.leaves(name)) for name in whole.children]
     found: list[FileLayer] = []

@@ -52,7 +52,9 @@ def watched(network: nn.Module) -> Iterator[list[float]]:
     seen: dict[int, float] = {}
 
     def hook(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        seen[id(module)] = _departure(given[0], module.running_mean, module.running_var)
+        mean, var = module.running_mean, module.running_var
+        assert isinstance(mean, torch.Tensor) and isinstance(var, torch.Tensor)
+        seen[id(module)] = _departure(given[0], mean, var)
 
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     hooks = [norm.register_forward_pre_hook(hook) for norm in norms]

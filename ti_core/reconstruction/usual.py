@@ -9,7 +9,7 @@ from ti_core.reconstruction.sketch import Layer
 
 ACTIVATIONS: dict[Layer, float] = {
     Layer("relu"): 0.0,
-    Layer("leaky_relu", (0.01,)): 1.5,
+    Layer("leaky_relu", (0.01,)): 3.0,
     Layer("leaky_relu", (0.1,)): 2.5,
     Layer("leaky_relu", (0.2,)): 2.5,
     Layer("tanh"): 2.0,
@@ -49,7 +49,7 @@ def paddings(size: int, deep: bool) -> list[tuple[int, int, float]]:
     found = {
         (1, same): 0.2,
         (1, 0): 1.0 if deep or size == 3 else 0.3,
-        (2, same): 1.3 if size < 7 else 0.5,
+        (2, same): 0.9 if size < 7 else 0.5,
         (2, 0): 3.0,
         (1, same + 1): 3.5,
     }
@@ -146,7 +146,8 @@ def _pools(last: Step, step: Step) -> tuple[float, float, float]:
     if step.kind == "enter":
         return 0.3, 2.5, 1.5
     if step.kind == "linear":
-        return 0.9, 0.4, 2.5
+        single = step.layer is not None and step.layer.shape[1] == step.channels
+        return (0.2, 1.8, 4.0) if single else (0.9, 0.4, 2.5)
     assert step.layer is not None
     if step.layer.kind == "conv" and step.layer.shape[1] == 1 and step.channels > 1:
         return 0.0, 5.0, 5.0
@@ -177,8 +178,13 @@ def ending(side: int, wanted: int) -> list[Choice]:
     if side == wanted:
         return [Choice((FLATTEN,))]
     if wanted == 1:
-        return [Choice((Layer("globalavgpool"), FLATTEN), 0.3), Choice((Layer("globalmaxpool"), FLATTEN), 2.0)]
-    found = [Choice((Layer("adaptiveavgpool", (wanted,)), FLATTEN), 2.0 if side > wanted else 3.5)]
+        return [
+            Choice((Layer("globalavgpool"), FLATTEN), 0.3),
+            Choice((Layer("globalmaxpool"), FLATTEN), 2.0),
+        ]
+    # Adaptive pooling to 6 x 6 and 7 x 7 stands in AlexNet and VGG.
+    adaptive = 2.0 if wanted in (6, 7) else 3.5 if side >= 2 * wanted else 7.0
+    found = [Choice((Layer("adaptiveavgpool", (wanted,)), FLATTEN), adaptive)]
     if side > wanted:
         found.append(Choice((Layer("adaptivemaxpool", (wanted,)), FLATTEN), 3.5))
         window = side // wanted

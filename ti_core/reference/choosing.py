@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ti_core.classifier.classifier import Classifier, Declared
 from ti_core.classifier.first_pass import Gauge
+from ti_core.classifier.reconstruct import decided
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError, NoPackFitsError
 from ti_core.loading.model import Model
@@ -24,14 +25,17 @@ def choose_pack_for(model: Model, declared: Declared | None = None, gauge: Gauge
     NoPackFitsError : no pack has its channels and class count.
     ModelBehaviourError : the model gives no class scores for any of the packs' images.
     """
-    packs = fitting_packs(model.input_shape, model.classes)
+    shape = model.input_shape
+    # The size of the images of a network that is not settled is a guess.
+    open_shape = (shape[0], 0, 0) if model.proposal is not None and shape is not None else shape
+    packs = fitting_packs(open_shape, model.classes)
     if len(packs) == 1:
         return packs[0]
     best: tuple[float, Pack] | None = None
     problem: ModelBehaviourError | None = None
     for pack in packs:
         try:
-            found = understand_with(model, pack, declared, gauge)
+            found = understand_with(decided(model, pack.images, pack.labels), pack, declared, gauge)
         except ModelBehaviourError as error:
             problem = error
             continue

@@ -184,6 +184,22 @@ class Preprocessing(Group):
     )
 
 
+class Reconstruction(Group):
+    """How sure the network is that was reconstructed from names and shapes."""
+
+    first: Number = Field(
+        description="Share of the images that the network classifies as labelled; without labels, how much its answers"
+        " tell of the images."
+    )
+    second: Number | None = Field(
+        description="The same of the next likeliest network; null if there is none."
+    )
+    agreement: Number = Field(description="Share of the images that both answer alike.")
+    runner_up: Text = Field(description="Sketch of the next likeliest network.")
+    images: Whole = Field(description="Number of images.")
+    labelled: bool = Field(description="Whether the images have labels.")
+
+
 class Inspected(Group):
     """The model that was inspected."""
 
@@ -197,7 +213,8 @@ class Inspected(Group):
     )
     architecture: Text = Field(description="The network's architecture, as recognised.")
     parameters: Whole = Field(description="Number of weights.")
-    sketch: Text = absent("The layers in order, where the network was built from a sketch.")
+    sketch: Text = absent("The layers in order, where the network was built from a sketch or reconstructed.")
+    reconstruction: Reconstruction = absent("How sure a reconstructed network is.")
     classes: Whole = Field(ge=1, description="Number of classes.")
     input_shape: list[Whole] = Field(
         min_length=3, max_length=3, description="Channels, height and width of an image."

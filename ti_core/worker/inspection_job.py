@@ -145,6 +145,23 @@ def description_of(job: Job) -> dict[str, Any]:
     return record
 
 
+def sketch_tried(job: Job) -> dict[str, Any]:
+    """What a job found of a sketch (:class:`ti_core.results.sketch_record.SketchRecord`).
+
+    Raises
+    ------
+    ResultError : there is no result, or it is not valid.
+    """
+    from ti_core.results.sketch_record import check_sketch
+
+    record = job.result_json("sketch.json", LARGEST_DESCRIPTION)
+    try:
+        check_sketch(record)
+    except ValueError as error:
+        raise ResultError(f"The process that tried the sketch left no valid result: {error}") from error
+    return record
+
+
 def left_case(folder: Path, isolation: Mapping[str, str], alone: bool) -> Case:
     """The case that a job left in its folder. It is checked like any untrusted file.
 

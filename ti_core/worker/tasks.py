@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ti_core.reference.sketch_trial import try_sketch
 from ti_core.stream_registry import STREAMS
 from ti_core.system.progress import Teller
 from ti_core.worker import pack_tasks
@@ -138,7 +139,11 @@ def _inspect_alone(
     from ti_core.reference.own_images import load_own_images
     from ti_core.results.case_files import save_case
 
-    own = load_own_images(Path(asked.images or ""), model.input_shape, settings.seed)
+    shape = model.input_shape
+    if model.proposal is not None and shape is not None:
+        # The size of the images of a network that is not settled is a guess.
+        shape = (shape[0], 0, 0)
+    own = load_own_images(Path(asked.images or ""), shape, settings.seed)
     own = own.in_terms_of(model.class_names)
     inspection = inspect_alone(model, own, settings, progress, cache, where, forecast)
     cache.close()
@@ -168,6 +173,7 @@ TASKS: dict[str, Task] = {
     ),
     "describe": Task(describe, ("ti_core.loading",)),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
+    "try sketch": Task(try_sketch, ("torch", "ti_core.loading.opening", "ti_core.reference.choosing")),
     "verify pack": Task(pack_tasks.verify, ("torch", "ti_core.reference.verify")),
     "evaluate pack": Task(pack_tasks.evaluate, ("torch", "ti_core.evaluation.measure")),
 }

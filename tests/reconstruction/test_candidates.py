@@ -1,0 +1,128 @@
+"""Networks from names and shapes alone: the chain, its blocks, and the sizes that lead to the linear layer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ti_core.reconstruction.candidates import candidates, shortest
+from ti_core.reconstruction.chain import BrokenError, chains
+from ti_core.reconstruction.file_layers import file_layers
+from ti_core.reconstruction.grammar import parse_sketch
+from ti_core.reconstruction.network import network_of
+
+State = dict[str, torch.Tensor]
+
+
+def conv(name: str, out: int, inner: int, size: int, bias: bool = True) -> State:
+    return {f"{name}.weight": torch.rand(out, inner, size, size)} | (
+        {f"{name}.bias": torch.rand(out)} if bias else {}
+    )
+
+
+def linear(name: str, out: int, inner: int) -> State:
+    return {f"{name}.weight": torch.rand(out, inner), f"{name}.bias": torch.rand(out)}
+
+
+def norm(name: str, width: int) -> State:
+    return {f"{name}.{k}": v for k, v in nn.BatchNorm2d(width).state_dict().items()}
+
+
+BADNET = conv("conv1", 16, 1, 5) | conv("conv2", 32, 16, 5) | linear("fc1", 512, 512) | linear("fc2", 10, 512)
+PERCEPTRON = linear("net.0", 64, 784) | linear("net.2", 32, 64) | linear("net.4", 10, 32)
+NAMED = conv("features.0", 16, 3, 3) | conv("features.3", 32, 16, 3) | linear("classifier.1", 10, 2048)
+
+
+def likeliest(state: State) -> str:
+    layers = file_layers(state)
+    return str(shortest(candidates(layers)[0].sketch(), layers))
+
+
+@pytest.mark.parametrize(
+    ("state", "sketch"),
+    [
+        (
+            BADNET,
+            "input 1 28; conv 16 5; relu; maxpool 2; conv 32 5; relu; maxpool 2; flatten; linear 512; relu; linear 10",
+        ),
+        (PERCEPTRON, "input 1 28; flatten; linear 64; relu; linear 32; relu; linear 10"),
+        (
+            NAMED,
+            "input 3 32; conv 16 3 padding 1; relu; maxpool 2; conv 32 3 padding 1; relu; maxpool 2; flatten;"
+            " linear 10",
+        ),
+    ],
+    ids=["conv and fc", "perceptron", "numbered parts"],
+)
+def test_the_likeliest_network_is_the_usual_one_of_these_sizes(state: State, sketch: str) -> None:
+    assert likeliest(state) == sketch
+    # The order of a file that sorts its names says nothing.
+    assert likeliest(dict(sorted(state.items()))) == sketch
+
+
+def test_every_candidate_takes_images_of_its_size_and_uses_every_tensor() -> None:
+    layers = file_layers(BADNET)
+    found = candidates(layers)
+    assert len({str(c.sketch()) for c in found}) > 5
+    assert [c.cost for c in found] == sorted(c.cost for c in found)
+    for candidate in found[:12]:
+        sketch = parse_sketch(str(candidate.sketch()))
+        assert network_of(sketch, layers)(torch.rand(2, *candidate.input_shape)).shape == (2, 10)
+
+
+def blocks(shortcut: str, second: int = 16) -> State:
+    state = conv("conv1", 8, 3, 3, False) | norm("bn1", 8)
+    for stage, (inner, out) in enumerate([(8, 8), (8, second)], 1):
+        at = f"layer{stage}.0"
+        state |= conv(f"{at}.conv1", out, inner, 3, False) | norm(f"{at}.bn1", out)
+        state |= conv(f"{at}.conv2", out, out, 3, False) | norm(f"{at}.bn2", out)
+        if inner != out and shortcut:
+            state |= conv(f"{at}.{shortcut}.0", out, inner, 1, False) | norm(f"{at}.{shortcut}.1", out)
+    return state | linear("fc", 10, second)
+
+
+BASIC = "block { conv 8 3 padding 1; batchnorm; relu; conv 8 3 padding 1; batchnorm }; relu"
+
+
+@pytest.mark.parametrize("name", ["downsample", "shortcut", "a_name_that_nobody_uses"])
+def test_a_shortcut_is_found_by_name_or_by_its_shapes(name: str) -> None:
+    wide = "block { conv 16 3 padding 1 stride 2; batchnorm; relu; conv 16 3 padding 1; batchnorm }"
+    wide += " shortcut { conv 16 1"
+    sketch = likeliest(blocks(name))
+    assert sketch.startswith(
+        f"input 3 32; conv 8 3 padding 1; batchnorm; relu; {BASIC}; {wide} stride 2; batchnorm }}"
+    )
+    assert sketch.endswith("globalavgpool; flatten; linear 10")
+    assert str(parse_sketch(likeliest(dict(sorted(blocks(name).items())))).without_sources()) == sketch
+
+
+def test_blocks_without_weights_in_their_shortcut_are_among_the_candidates() -> None:
+    found = [str(c.sketch().without_sources()) for c in candidates(file_layers(blocks("")))]
+    padded = "batchnorm } shortcut { pad 16 stride 2 }"
+    assert any(BASIC in sketch and padded in sketch for sketch in found)
+    assert any("block" not in sketch for sketch in found)
+
+
+def test_equal_blocks_are_written_once_and_tensors_keep_their_places() -> None:
+    state = blocks("downsample", 8)
+    layers = file_layers(state)
+    sketch = shortest(candidates(layers)[0].sketch(), layers)
+    assert f"repeat 2 {{ {BASIC} }}" in str(sketch)
+    whole = network_of(candidates(layers)[0].sketch(), layers).double()
+    x = torch.rand(2, 3, 32, 32).double()
+    torch.testing.assert_close(network_of(sketch, layers).double()(x), whole(x))
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({"cls_token": torch.rand(1, 1, 8), **linear("head", 10, 8)}, "no layer of a plain network"),
+        (conv("a", 8, 3, 3) | conv("b", 8, 5, 3), "finds 8 channels"),
+        (linear("a", 8, 784) | linear("b", 8, 9), "finds 8 features"),
+        (norm("bn", 8), "no convolution and no linear layer"),
+    ],
+)
+def test_what_is_no_chain_says_which_layer_breaks_it(state: State, says: str) -> None:
+    with pytest.raises(BrokenError, match=says):
+        chains(file_layers(state))

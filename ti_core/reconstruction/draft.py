@@ -1,0 +1,269 @@
+"""One draft of a network up to a step of its chain, and what each step makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ti_core.reconstruction.chain import BlockInfo, Step
+from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.sketch import Block, Item, Items, Layer
+from ti_core.reconstruction.usual import ACT, FLATTEN, POOL, Choice, ending, entering
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A block that a draft is inside of: its shortcut's kind and stride, and what was before it."""
+
+    block: BlockInfo
+    kind: str
+    stride: int
+    items: Items
+    side: int
+
+
+@dataclass(frozen=True)
+class Op:
+    """Something that the images have yet to go through: a layer, or the beginning or the end of a block."""
+
+    layer: Layer | None = None
+    found: FileLayer | None = None
+    channels: int = 0
+    shortcut: tuple[Op, ...] | None = None
+
+
+ENTER = Op()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A network up to one step of its chain.
+
+    Parameters
+    ----------
+    cost : of all choices, with the departures from stored statistics.
+    side : of the image that arrives at the next step; 0 for features.
+    input_side : of the network's images.
+    items : the layers so far, of the block that the draft is inside of.
+    act, pool, norm : the activation, the pooling and the normalisation, once they had to be known.
+    x, entered : the images' values behind the layers before :attr:`pending`, and where the block begins.
+    pending : what the images have not gone through yet.
+    frame : the block that the draft is inside of.
+    waiting : a block whose shortcut begins behind its first norm.
+    departed : the departures from stored statistics.
+    """
+
+    cost: float
+    side: int
+    input_side: int
+    items: Items = ()
+    act: Layer | None = None
+    pool: str | None = None
+    norm: str | None = None
+    x: torch.Tensor | None = None
+    entered: torch.Tensor | None = None
+    pending: tuple[Op, ...] = ()
+    frame: Frame | None = None
+    waiting: Frame | None = None
+    departed: tuple[float, ...] = ()
+
+    def plain(self, choice: Choice) -> Draft:
+        """The draft with layers that have no weights."""
+        side = self.side
+        for layer in choice.layers:
+            side = after(layer, side)
+        ops = tuple(map(Op, choice.layers))
+        cost, items = self.cost + choice.cost, self.items + choice.layers
+        return replace(self, cost=cost, items=items, side=side, pending=self.pending + ops)
+
+    def weighted(self, layer: Layer, step: Step, side: int, cost: float = 0.0) -> Draft:
+        """The draft with a layer that takes the step's tensors."""
+        assert step.layer is not None
+        named = replace(layer, source=step.layer.name)
+        op = Op(named, step.layer, step.channels)
+        return replace(
+            self, cost=self.cost + cost, items=(*self.items, named), side=side, pending=(*self.pending, op)
+        )
+
+    @property
+    def open(self) -> str:
+        """What has to be known before the images can go on: "norm", "act", "pool" or ""."""
+        if self.norm is None:
+            return "norm"
+        words = set(_words(self.pending))
+        if ACT.word in words and self.act is None:
+            return "act"
+        return "pool" if POOL.word in words and self.pool is None else ""
+
+
+def _words(ops: Sequence[Op]) -> Iterator[str]:
+    for op in ops:
+        if op.layer is not None:
+            yield op.layer.word
+        yield from _words(op.shortcut or ())
+
+
+def after(layer: Layer, side: int) -> int:
+    """The side of the image behind a layer without weights; below 0 where it has none."""
+    if layer.word == POOL.word:
+        return side // 2 or -1
+    if layer.word in ("maxpool", "avgpool"):
+        size = int(layer.sizes[0])
+        stride, padding = (
+            int((layer.option("stride") or (size,))[0]),
+            int((layer.option("padding") or (0,))[0]),
+        )
+        return (side + 2 * padding - size) // stride + 1 if side + 2 * padding >= size else -1
+    if layer.word.startswith("adaptive"):
+        return int(layer.sizes[0])
+    if layer.word.startswith("global"):
+        return 1
+    return 0 if layer.word == "flatten" else side
+
+
+def consistent(draft: Draft) -> Draft:
+    """A network that makes its images smaller by strides alone does so everywhere: each of them is usual."""
+    layers = [item for item in draft.items if isinstance(item, Layer)]
+    strides = sum(bool(layer.option("stride")) for layer in layers if layer.word == "conv")
+    if strides < 2 or any(layer.word in (POOL.word, "maxpool") for layer in layers):
+        return draft
+    return replace(draft, cost=draft.cost - 0.8 * strides)
+
+
+def settled(layer: Layer, act: Layer | None, pool: str | None) -> Layer:
+    """The layer itself, or the one that a stand-in stands for."""
+    if layer == ACT and act is not None:
+        return act
+    return Layer(pool, (2,)) if layer == POOL and pool is not None else layer
+
+
+def settled_items(items: Items, act: Layer, pool: str) -> Items:
+    """Layers without stand-ins."""
+    found: list[Item] = []
+    for item in items:
+        if isinstance(item, Layer):
+            found.append(settled(item, act, pool))
+        elif isinstance(item, Block):
+            found.append(Block(settled_items(item.main, act, pool), settled_items(item.shortcut, act, pool)))
+        else:
+            found.append(item)
+    return tuple(found)
+
+
+def entered_block(draft: Draft, step: Step) -> Iterator[Draft]:
+    assert step.block is not None
+    for kind, stride, cost in entering(step.block):
+        frame = Frame(step.block, kind, stride, (), draft.side)
+        dearer = replace(draft, cost=draft.cost + cost)
+        yield replace(dearer, waiting=frame) if kind == "activated" else _begun(dearer, frame)
+
+
+def _begun(draft: Draft, frame: Frame) -> Draft:
+    """The draft inside of a block whose shortcut begins here."""
+    begun = replace(frame, items=draft.items, side=draft.side)
+    return replace(draft, items=(), frame=begun, waiting=None, pending=(*draft.pending, ENTER))
+
+
+def left_block(draft: Draft, step: Step) -> Iterator[Draft]:
+    """The draft behind its block, if both ways lead to the same side."""
+    frame = draft.frame
+    if frame is None:
+        return
+    if frame.kind == "none":
+        pending = tuple(op for op in draft.pending if op is not ENTER)
+        yield replace(draft, items=frame.items + draft.items, frame=None, pending=pending)
+        return
+    ops, side = _shortcut(frame)
+    if side != draft.side:
+        return
+    layers = tuple(op.layer for op in ops if op.layer is not None)
+    block = Block(draft.items, layers)
+    pending = (*draft.pending, Op(shortcut=ops))
+    yield replace(draft, items=(*frame.items, block), frame=None, pending=pending)
+
+
+def _shortcut(frame: Frame) -> tuple[tuple[Op, ...], int]:
+    """The layers of a block's shortcut, and the side behind them."""
+    block, stride = frame.block, frame.stride
+    if frame.kind == "same":
+        return (), frame.side
+    if frame.kind == "pad":
+        options = (("stride", (stride,)),) if stride > 1 else ()
+        return (Op(Layer("pad", (block.out,), options)),), (frame.side - 1) // stride + 1
+    ops: list[Op] = []
+    side, channels = frame.side, block.channels
+    for layer in block.shortcut:
+        step = Step(layer.kind, layer, None, None, channels)
+        if layer.kind == "conv":
+            size = layer.shape[2]
+            padding = (size - 1) // 2
+            drawn = convolution(step, stride, (padding, padding))
+            side, channels = (side + 2 * padding - size) // stride + 1, layer.out
+            stride = 1
+        else:
+            drawn = norm_layers(step)[0][0]
+        ops.append(Op(replace(drawn, source=layer.name), layer, step.channels))
+    return tuple(ops), side
+
+
+def strided(block: BlockInfo) -> FileLayer:
+    """The convolution of a block that halves the image: the first that looks at more than one pixel."""
+    convs = [layer for layer in block.main if layer.kind == "conv"]
+    return next((layer for layer in convs if layer.shape[2] > 1), convs[0])
+
+
+def linear_step(draft: Draft, step: Step) -> Iterator[Draft]:
+    assert step.layer is not None
+    layer, inner = Layer("linear", (step.layer.out,)), step.layer.shape[1]
+    if step.flat:
+        yield draft.weighted(layer, step, 0)
+        return
+    if inner == step.channels * draft.side**2 or not any(
+        isinstance(i, Block) or (isinstance(i, Layer) and i.source) for i in draft.items
+    ):
+        yield draft.plain(Choice((FLATTEN,))).weighted(layer, step, 0)
+        return
+    for choice in ending(draft.side, math.isqrt(inner // step.channels)):
+        yield draft.plain(choice).weighted(layer, step, 0)
+
+
+def convolution(step: Step, stride: int, padding: tuple[int, int]) -> Layer:
+    """The convolution of a step with these options."""
+    assert step.layer is not None
+    shape = step.layer.shape
+    sizes = (shape[0], shape[2]) if shape[2] == shape[3] else (shape[0], shape[2], shape[3])
+    options: list[tuple[str, tuple[int, ...]]] = []
+    groups = step.channels // shape[1]
+    if groups > 1:
+        options.append(("groups", (groups,)))
+    if any(padding):
+        options.append(("padding", padding[:1] if padding[0] == padding[1] else padding))
+    if stride > 1:
+        options.append(("stride", (stride,)))
+    return Layer("conv", sizes, tuple(options))
+
+
+def norm_layers(step: Step) -> list[tuple[Layer, float]]:
+    """The layers that a step without convolution may be, with their costs."""
+    if step.kind != "norm" or step.layer is None:
+        return [(Layer(step.kind), 0.0)]
+    channels = step.layer.shape[0]
+    if len(step.layer.shape) == 3 or step.flat:
+        return [(Layer("layernorm"), 0.0)]
+    groups = {32: 0.0, 8: 0.3, 16: 0.5, 4: 0.5, 2: 0.8, 1: 1.0, channels: 1.0, channels // 16: 0.6}
+    found = [(Layer("groupnorm", (g,)), cost) for g, cost in groups.items() if g and channels % g == 0]
+    return [*sorted(found, key=lambda pair: pair[1]), (Layer("layernorm"), 1.5)]
+
+
+def itself(draft: Draft) -> Draft:
+    return draft
+
+
+def weighted_by(draft: Draft, choice: Choice, layer: Layer, step: Step, side: int, cost: float) -> Draft:
+    if step.kind == "conv" and draft.waiting is not None:
+        draft = _begun(draft.plain(choice), draft.waiting)
+        choice = Choice()
+    return draft.plain(choice).weighted(layer, step, side, cost)
