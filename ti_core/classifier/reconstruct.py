@@ -30,12 +30,12 @@ MOST_IMAGES = 256
 """Images that the finalists are tried on."""
 FAR = 15.0
 """A candidate whose cost is above the least by more is not tried."""
-FIRST, FINALISTS = 16, 6
-"""Candidates that are tried first, and that see all images."""
+NORMED, FIRST, FINALISTS = 4, 16, 6
+"""Candidates that are tried under several normalisations, that are tried first, and that see all images."""
 FORCE, AT_REST, MOST_DRIFT = 8.0, 1.3, 4.0
 """Cost of the drift beyond what chance makes of it in a trained network."""
-GOOD = 0.6
-"""Accuracy on the sample from which on no further candidate is tried."""
+GOOD = 0.25
+"""Accuracy above chance, on the sample, from which on no further candidate is tried."""
 USUAL_NORMS = {"none": 0.0, "half": 0.4, "mnist": 0.4, "cifar10": 0.4, "imagenet": 0.4}
 OTHER_NORM = 0.8
 OPERATIONS = 3e9
@@ -72,7 +72,8 @@ class Reconstructor:
         self.layers, self.images = layers, images[order]
         self.labels = None if labels is None else labels[order]
         self._scaled: dict[int, torch.Tensor] = {}
-        self.norms = {name: USUAL_NORMS.get(name, OTHER_NORM) for name in fitting(int(images.shape[1]))}
+        names = sorted(fitting(int(images.shape[1])), key=lambda name: USUAL_NORMS.get(name, OTHER_NORM))
+        self.norms = {name: USUAL_NORMS.get(name, OTHER_NORM) for name in names}
 
     def look(self, norm: str, side: int, count: int | None = None) -> torch.Tensor:
         """Images under a normalisation and of a side."""
@@ -97,16 +98,19 @@ class Reconstructor:
         )
         found = [candidate for candidate in found if candidate.input_shape[0] == channels]
         found = [candidate for candidate in found if candidate.cost <= found[0].cost + FAR]
-        sample: list[Tried] = []
-        for portion, acts in ((found[:FIRST], ("relu",)), (found, ("relu", "tanh"))):
-            sample = self._ranked(self._opened(portion, acts), SAMPLE, 3)
-            if sample and sample[0].merit >= GOOD:
-                break
+        sample = self._first(found)
         # Under a wrong activation the right layers may look worse than others, so the most usual are tried again.
         again = [tried.candidate for tried in sample[:2]] + self._opened(found[:1], ("relu",))
-        sample = self._ranked(self._every(_distinct(again)), SAMPLE, 3, sample)
+        told = found[0].norm is not None
+        if not told:
+            # Nothing stored shows the normalisation: the two that did best so far are tried.
+            best_first = dict.fromkeys([one.norm for one in sample] + list(self.norms))
+            self.norms = {name: self.norms[name] for name in best_first}
+            again = [replace(one, norm=None) for one in again]
+        sample = self._ranked(self._every(_distinct(again)), SAMPLE, 2, sample)
         if not sample:
             return []
+        sample = self._ranked([replace(sample[0].candidate, norm=None)], SAMPLE, len(self.norms), sample)
         best = sample[0].candidate
         others = [one.with_(best.act, best.pool) for one in found if one.norm in (None, sample[0].norm)]
         others += best.without_one()
@@ -119,7 +123,21 @@ class Reconstructor:
         # The best layers once more with the activations that come closest.
         kept = last[0].candidate
         near = [one for one in pinned[FINALISTS:] if one.items == kept.items and one.pool == kept.pool]
-        return self._ranked(near[:2], None, 1, last)
+        pooled = [one if told else replace(one, norm=None) for one in kept.otherwise_pooled()]
+        return self._ranked([*near[:2], *pooled], None, 2, last)
+
+    def _first(self, found: Sequence[Candidate]) -> list[Tried]:
+        """The most usual candidates on the sample; further ones only if none of them does well."""
+        sample = self._ranked(self._opened(found[:NORMED], ("relu",)), SAMPLE, 3)
+        norm = sample[0].norm if sample else None
+        portions = ((found[NORMED:FIRST], "relu"), (found[: 2 * NORMED], "tanh"), (found[FIRST:], "relu"))
+        for portion, act in portions:
+            pinned = [replace(one, norm=one.norm or norm) for one in self._opened(portion, (act,))]
+            sample = self._ranked(pinned, SAMPLE, 1, sample)
+            classes = len(self.labels.unique()) if self.labels is not None else 2
+            if sample and sample[0].merit >= 1 / classes + GOOD:
+                break
+        return sample
 
     def _followed(self) -> int:
         """The number of images for the statistics: fewer for a large network."""
@@ -144,13 +162,16 @@ class Reconstructor:
         return made
 
     def _every(self, found: Iterable[Candidate]) -> list[Candidate]:
-        """Candidates with every activation, and where it was open every pooling."""
+        """Candidates with every activation, and with both poolings where a pooling's kind was open."""
         made = []
         for candidate in found:
-            for act, cost in ACTIVATIONS.items():
-                if act != candidate.act:
-                    own = ACTIVATIONS.get(candidate.act or Layer("relu"), 0.0)
-                    made.append(replace(candidate, act=act, cost=candidate.cost + cost - own))
+            for swapped in (candidate, *candidate.otherwise_pooled()):
+                own = ACTIVATIONS.get(candidate.act or Layer("relu"), 0.0)
+                made += [
+                    replace(swapped, act=act, cost=swapped.cost + cost - own)
+                    for act, cost in ACTIVATIONS.items()
+                    if act != candidate.act or swapped is not candidate
+                ]
         return made
 
     def _ranked(
@@ -170,7 +191,7 @@ class Reconstructor:
         built = build(candidate.sketch(), self.layers)
         if built.module is None or built.left:
             return []
-        names = [candidate.norm] if candidate.norm else sorted(self.norms, key=self.norms.__getitem__)[:most]
+        names = [candidate.norm] if candidate.norm else list(self.norms)[:most]
         labels = None if self.labels is None else self.labels[:count]
         found = []
         for norm in names:

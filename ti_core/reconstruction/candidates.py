@@ -68,6 +68,13 @@ class Candidate:
         cost += POOLS.get(pool, 0.0) if pool is not None and self.pools else 0.0
         return replace(self, act=act or self.act, pool=pool or self.pool, cost=cost)
 
+    def otherwise_pooled(self) -> list[Candidate]:
+        """The network with its other kind of pooling, if it has pooling whose kind nothing in the file shows."""
+        if self.pool is None or not _has(self.items, POOL):
+            return []
+        other = next(word for word in POOLS if word != self.pool)
+        return [replace(self, pool=other, cost=self.cost + POOLS[other] - POOLS[self.pool])]
+
     def without_one(self) -> list[Candidate]:
         """The networks that lack one of its activations."""
         places = [index for index, item in enumerate(self.items) if item == ACT]
@@ -110,10 +117,10 @@ def candidates(
     for chain in chains(layers)[:ORDERS]:
         stored = any(layer.kind == "normalise" for layer in layers)
         tried = {"none": 0.0} if stored else dict(norms or {})
-        for sides in (_sides(chain, layers, shape), dict.fromkeys(ODD_SIDES, OTHER_SIDE)):
+        for sides in _sides(chain, layers, shape):
             drafts = Drafting(chain, sides, look, tried).drafts()[:MOST]
             found += [_candidate(draft, chain, layers) for draft in drafts]
-            if found:
+            if found and not _adapted(min(found, key=lambda one: one.cost)):
                 break
     if not found:
         raise BrokenError("no image size leads to the size of the linear layer")
@@ -131,16 +138,26 @@ def _first_width(layers: Sequence[FileLayer]) -> int:
     return next(layer.shape[1] for layer in layers if layer.kind == "linear")
 
 
-def _sides(chain: Chain, layers: Sequence[FileLayer], shape: tuple[int, int, int] | None) -> dict[int, float]:
-    """Sides of the images to try, with their costs."""
+def _adapted(candidate: Candidate) -> bool:
+    """Whether only an adaptive pooling leads to the size of the linear layer."""
+    return any(isinstance(item, Layer) and item.word.startswith("adaptive") for item in candidate.items)
+
+
+def _sides(
+    chain: Chain, layers: Sequence[FileLayer], shape: tuple[int, int, int] | None
+) -> list[dict[int, float]]:
+    """Sides of the images to try, with their costs: later ones only if earlier ones lead to nothing."""
     if not chain.channels:
         inner = _first_width([s.layer for s in chain.steps if s.layer is not None])
         roots = [math.isqrt(inner // channels) for channels in (1, 3) if inner % channels == 0]
-        return {side: 0.0 for side in roots if side and inner in (side * side, 3 * side * side)}
+        return [{side: 0.0 for side in roots if side and inner in (side * side, 3 * side * side)}]
     usual = SIDES.get(chain.channels, SIDES[3])
-    if shape is not None:
-        usual = (shape[1], *(side for side in usual if side != shape[1]))
-    return {side: OTHER_SIDE * bool(index) + 0.2 * index for index, side in enumerate(usual)}
+    if shape is None:
+        return [{side: 0.2 * index for index, side in enumerate(usual)}, dict.fromkeys(ODD_SIDES, OTHER_SIDE)]
+    own = shape[1]
+    near = {side: OTHER_SIDE for side in (28, 32, 64) if side != own and side <= 2 * own}
+    far = {side: OTHER_SIDE for side in (*usual, *ODD_SIDES) if side != own and side not in near}
+    return [{own: 0.0}, near, far]
 
 
 def shortest(sketch: Sketch, layers: Sequence[FileLayer]) -> Sketch:

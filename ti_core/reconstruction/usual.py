@@ -141,7 +141,7 @@ def _acts(last: Step, step: Step) -> tuple[float, float]:
 
 def _pools(last: Step, step: Step) -> tuple[float, float, float]:
     """Costs of no pooling, of one of 2 x 2, and of one of 3 x 3 with a stride of 2."""
-    if last.kind == "exit":
+    if last.kind == "exit" and step.kind != "linear":
         return 0.0, 3.0, 4.0
     if step.kind == "enter":
         return 0.3, 2.5, 1.5
