@@ -259,9 +259,9 @@ def test_a_malicious_pickle_is_refused_with_a_reason(visitor: Visitor, tmp_path:
 def test_a_file_beyond_the_limit_is_refused(visitor: Visitor, tmp_path: Path) -> None:
     path = tmp_path / "huge.safetensors"
     with path.open("wb") as file:
-        file.truncate(200 * 1024**2)
+        file.truncate(1100 * 1024**2)
     visitor.page.locator('input[type="file"]').first.set_input_files(str(path))
-    visitor.page.get_by_text(re.compile("must be 128(.0)? ?MB or smaller")).wait_for()
+    visitor.page.get_by_text(re.compile("must be (1024(.0)? ?MB|1(.0)? ?GB) or smaller")).wait_for()
     visitor.sample("Clean")
     assert visitor.verdict() == "Clean"
 
