@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ti_core.classifier.reconstruct import decided
+from ti_core.classifier.decide import decided
 from ti_core.loading import load_model
 from ti_core.loading.model import Model, Reconstructed
 from ti_core.reconstruction.statistics import drift, watched

@@ -126,3 +126,17 @@ def test_equal_blocks_are_written_once_and_tensors_keep_their_places() -> None:
 def test_what_is_no_chain_says_which_layer_breaks_it(state: State, says: str) -> None:
     with pytest.raises(BrokenError, match=says):
         chains(file_layers(state))
+
+
+def test_stages_of_unknown_names_are_no_blocks_themselves() -> None:
+    state = conv("a.0", 8, 3, 3) | norm("a.1", 8)
+    for stage, (inner, out) in enumerate([(8, 16), (16, 24)]):
+        for index in range(2):
+            at, before = f"s{stage}.{index}", out if index else inner
+            state |= conv(f"{at}.left.0", out, before, 3, False) | norm(f"{at}.left.1", out)
+            state |= conv(f"{at}.left.3", out, out, 3, False) | norm(f"{at}.left.4", out)
+            state |= {} if index else conv(f"{at}.q.0", out, before, 1, False) | norm(f"{at}.q.1", out)
+    chain = chains(file_layers(state | linear("end", 10, 24)))[0]
+    blocks = [step.block for step in chain.steps if step.kind == "enter" and step.block is not None]
+    assert [block.sure for block in blocks] == [True, False, True, False]
+    assert all(block.likely and len(block.main) == 4 for block in blocks)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from math import isfinite, log
 
 import torch
@@ -12,12 +11,10 @@ import torch.nn.functional as F
 
 from ti_core.classifier.normalisation import Normalise, fitting
 from ti_core.classifier.outputs import form_of, loss
-from ti_core.loading.model import ALIKE, CLOSE, Model, Reconstructed
-from ti_core.reconstruction.candidates import Candidate, candidates, shortest
-from ti_core.reconstruction.chain import BrokenError
+from ti_core.reconstruction.candidates import Candidate, candidates
 from ti_core.reconstruction.drafts import WEIGHT
 from ti_core.reconstruction.file_layers import FileLayer
-from ti_core.reconstruction.network import build, network_of
+from ti_core.reconstruction.network import build
 from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.statistics import drift, watched
 from ti_core.reconstruction.usual import ACTIVATIONS, POOLS
@@ -32,6 +29,10 @@ FAR = 15.0
 """A candidate whose cost is above the least by more is not tried."""
 NORMED, FIRST, FINALISTS = 4, 16, 6
 """Candidates that are tried under several normalisations, that are tried first, and that see all images."""
+BESIDE = 0.25
+"""Share of the labels' weight beside stored statistics, which say more."""
+SETTLED = 4.0
+"""Factor of the weight of stored statistics that are compared on all images."""
 FORCE, AT_REST, MOST_DRIFT = 8.0, 1.3, 4.0
 """Cost of the drift beyond what chance makes of it in a trained network."""
 GOOD = 0.25
@@ -63,7 +64,7 @@ class Tried:
 
 
 class Reconstructor:
-    """See :func:`decided`."""
+    """See :func:`ti_core.classifier.decide.decided`."""
 
     def __init__(
         self, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
@@ -117,7 +118,9 @@ class Reconstructor:
         others = _distinct(replace(one, norm=sample[0].norm) for one in others)
         sample = self._ranked(others, SAMPLE, 1, sample)
         pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
-        last = self._ranked(pinned[:FINALISTS], None, 1)
+        # The draft that the stored statistics fit best is always among the finalists.
+        first = [one for one in pinned if one.items == found[0].items][:1] if told else []
+        last = self._ranked(_distinct([*first, *pinned[:FINALISTS]]), None, 1)
         if not last:
             return []
         # The best layers once more with the activations that come closest.
@@ -199,8 +202,8 @@ class Reconstructor:
             prior = candidate.cost + (0.0 if candidate.norm else self.norms[norm])
             with watched(built.module) as departed:
                 z = torch.cat([built.module(part) for part in x.split(64)])
-            cost = prior + len(x) * self._loss(z, labels)
-            cost += WEIGHT * sum(departed)
+            cost = prior + len(x) * self._loss(z, labels) * (BESIDE if departed else 1.0)
+            cost += (WEIGHT if count is not None else SETTLED * WEIGHT) * sum(departed)
             if count is None and labels is not None and int(labels.max()) < z.shape[1]:
                 cost += FORCE * min(MOST_DRIFT, max(0.0, drift(built.module, x, labels) - AT_REST))
             found.append(Tried(candidate, norm, self._merit(z, labels), cost, z.argmax(1), prior))
@@ -234,67 +237,3 @@ def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
     for candidate in found:
         kept.setdefault((str(candidate.sketch()), candidate.norm), candidate)
     return list(kept.values())
-
-
-NEAR = 10.0
-"""Difference of costs from which on the dearer of two candidates is ruled out."""
-
-
-def decided(model: Model, images: torch.Tensor, labels: torch.Tensor | None) -> Model:
-    """The model with the network that the images decide for; the same model where its file leaves nothing open.
-
-    Parameters
-    ----------
-    images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``, or None.
-    """
-    if model.proposal is None:
-        return model
-    digest = sha256(images.contiguous().numpy().tobytes())
-    digest.update(b"" if labels is None else labels.contiguous().numpy().tobytes())
-    known = model.proposal.decisions
-    key = digest.hexdigest()
-    if key not in known:
-        known[key] = _decided(model, model.proposal.layers, images, labels)
-    return known[key]
-
-
-def _decided(
-    model: Model, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
-) -> Model:
-    try:
-        found = Reconstructor(layers, images, labels).best()
-    except BrokenError:
-        found = []
-    if not found:
-        return model
-    best = found[0]
-    sketch = shortest(best.candidate.sketch(), layers)
-    module = network_of(sketch, layers)
-    text = str(best.candidate.sketch())
-    others = [one for one in found if str(one.candidate.sketch()) != text]
-
-    def agreement(other: Tried) -> float:
-        return float((other.answers == best.answers).float().mean())
-
-    rivals = [one for one in others if one.cost <= best.cost + NEAR and one.merit >= best.merit - CLOSE]
-    apart = [one for one in rivals if agreement(one) < ALIKE]
-    second = next(iter(apart or others), None)
-    classes = int(module(torch.zeros(1, *best.candidate.input_shape)).shape[1])
-    sure = Reconstructed(
-        best.merit,
-        None if second is None else second.merit,
-        1.0 if second is None else agreement(second),
-        "" if second is None else str(shortest(second.candidate.sketch(), layers)),
-        len(best.answers),
-        classes,
-        labels is not None,
-        bool(apart),
-    )
-    return replace(
-        model,
-        module=module,
-        sketch=str(sketch),
-        classes=classes,
-        input_shape=best.candidate.input_shape,
-        reconstructed=sure,
-    )

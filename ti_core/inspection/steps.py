@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import cached_property
 
 from ti_core.classifier.classifier import Declared
+from ti_core.classifier.decide import decided
 from ti_core.classifier.first_pass import measure
-from ti_core.classifier.reconstruct import decided
 from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment
 from ti_core.detector.grounds import grounded

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
-from ti_core.classifier.reconstruct import decided
+from ti_core.classifier.decide import decided
 from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ti_core.reconstruction.blocks import BlockInfo, holds_block, named, shaped, takes, through
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.orders import Part, orders, tree
 
-_SHORTCUT = re.compile(
-    r"down_?sample|short_?cut|skip|proj(ection)?|residual|identity|bypass|adjust|match|res_?conv|conv_?(res|skip|id)|short|side",
-    re.IGNORECASE,
-)
 _RESIDUAL = re.compile(r"res|block|layer|stage|unit|bottleneck|group|basic", re.IGNORECASE)
 _NAMED_RESIDUAL = re.compile(r"res", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class BlockInfo:
-    """A block whose result may be added to its input.
-
-    Parameters
-    ----------
-    main, shortcut : the layers of the two ways.
-    channels, out : that enter and that leave.
-    sure : whether a layer of the shortcut shows that there is one.
-    likely : whether the block is built as others that surely have one, or is named after it.
-    """
-
-    main: tuple[FileLayer, ...]
-    shortcut: tuple[FileLayer, ...]
-    channels: int
-    out: int
-    sure: bool = False
-    likely: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +166,7 @@ class _Walk:
         inner = layer.shape[1]
         if self.channels is None:
             self.channels = self.first = inner
-        if self.flat or not _takes(layer, self.channels):
+        if self.flat or not takes(layer, self.channels):
             raise BrokenError(f"{layer.says()} finds {self.channels} channels")
         self.channels = layer.out
 
@@ -208,13 +185,17 @@ class _Walk:
         if sum(leaf.kind == "conv" for leaf in leaves) < 2 or any(leaf.kind == "linear" for leaf in leaves):
             return None
         channels = self.channels or 0
-        found = _named(part, channels) or _shaped(leaves, channels)
+        found = named(part, channels)
+        if found is None and not any(
+            isinstance(child, Part) and holds_block(child) for child in part.children.values()
+        ):
+            found = shaped(leaves, channels)
         if found is not None:
             return found
         for child in part.children.values():
-            if isinstance(child, Part) and (_named(child, None) or self._inner(child)):
+            if isinstance(child, Part) and (named(child, None) or self._inner(child)):
                 return None
-        out = _through(leaves, channels)
+        out = through(leaves, channels)
         if out is None:
             return None
         block = BlockInfo(tuple(leaves), (), channels, out)
@@ -232,61 +213,3 @@ class _Walk:
         return convs >= 2 and any(
             isinstance(child, Part) or not key.isdecimal() for key, child in part.children.items()
         )
-
-
-def _takes(layer: FileLayer, channels: int) -> bool:
-    """Whether a convolution can take so many channels, with groups if need be."""
-    inner = layer.shape[1]
-    return channels == inner or (channels % inner == 0 and layer.out % (channels // inner) == 0)
-
-
-def _through(layers: Sequence[FileLayer], channels: int) -> int | None:
-    """Channels behind these layers in a row, or None if they do not follow from one another."""
-    for layer in layers:
-        if layer.kind == "conv":
-            if not _takes(layer, channels):
-                return None
-            channels = layer.out
-        elif layer.kind != "prelu" and layer.shape[0] != channels:
-            return None
-    return channels
-
-
-def _named(part: Part, channels: int | None) -> BlockInfo | None:
-    """A block one of whose parts is called a shortcut."""
-    names = [name for name in part.children if _SHORTCUT.fullmatch(name) or _SHORTCUT.match(name)]
-    short = [leaf for name in names for leaf in part.leaves(name)]
-    rest = [leaf for name in part.children if name not in names for leaf in part.leaves(name)]
-    if not short or not rest or short[0].kind != "conv":
-        return None
-    return _block_of(rest, short, short[0].shape[1] if channels is None else channels)
-
-
-def _block_of(main: Sequence[FileLayer], shortcut: Sequence[FileLayer], channels: int) -> BlockInfo | None:
-    out = _through(main, channels)
-    convs = [layer for layer in shortcut if layer.kind == "conv"]
-    if out is None or not convs or _through(shortcut, channels) != out or shortcut[0].kind != "conv":
-        return None
-    return BlockInfo(tuple(main), tuple(shortcut), channels, out, True, True)
-
-
-def _shaped(layers: Sequence[FileLayer], channels: int) -> BlockInfo | None:
-    """A block whose last or first layers fit its input, where they stand in the file, and not what is before them."""
-    for at, layer in enumerate(layers):
-        if not at or layer.kind != "conv":
-            continue
-        before = _through(layers[:at], channels)
-        # With groups almost any number of channels can be taken, so the weight's own number decides.
-        if before is None or layer.shape[1] in (1, before) or layer.shape[1] != channels:
-            continue
-        # The shortcut is the shorter way.
-        ways = sorted((layers[:at], layers[at:]), key=len, reverse=True)
-        return _block_of(ways[0], ways[1], channels)
-    return None
-
-
-def walk_blocks(chain: Chain) -> Iterator[BlockInfo]:
-    """Every block of a chain."""
-    for step in chain.steps:
-        if step.kind == "enter" and step.block is not None:
-            yield step.block

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ti_core.reconstruction.chain import BlockInfo, Step
+from ti_core.reconstruction.blocks import BlockInfo
+from ti_core.reconstruction.chain import Step
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.sketch import Block, Item, Items, Layer
 from ti_core.reconstruction.usual import ACT, FLATTEN, POOL, Choice, ending, entering
@@ -36,6 +37,8 @@ class Op:
 
 
 ENTER = Op()
+UNEVEN = 2.5
+"""Cost of a layer that is unlike the others of its kind."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,24 @@ def after(layer: Layer, side: int) -> int:
 
 
 def consistent(draft: Draft) -> Draft:
-    """A network that makes its images smaller by strides alone does so everywhere: each of them is usual."""
+    """The draft with a cost that says how uniform it is.
+
+    A network that makes its images smaller by strides alone does so everywhere; few mix them with poolings. The blocks
+    of a network end alike.
+    """
     layers = [item for item in draft.items if isinstance(item, Layer)]
-    strides = sum(bool(layer.option("stride")) for layer in layers if layer.word == "conv")
-    if strides < 2 or any(layer.word in (POOL.word, "maxpool") for layer in layers):
-        return draft
-    return replace(draft, cost=draft.cost - 0.8 * strides)
+    convs = [layer for layer in layers if layer.word == "conv"]
+    strides = sum(bool(layer.option("stride")) for layer in convs)
+    later = sum(bool(layer.option("stride")) for layer in convs[1:])
+    pools = sum(layer.word in (POOL.word, "maxpool", "avgpool") for layer in layers)
+    ends = [item.main[-1] == ACT for item in draft.items if isinstance(item, Block)]
+    odd = min(sum(ends), len(ends) - sum(ends))
+    cost = draft.cost + UNEVEN * odd
+    if pools and not ends:
+        cost += UNEVEN * min(later, pools)
+    elif strides > 1 and not pools:
+        cost -= 0.8 * strides
+    return replace(draft, cost=cost)
 
 
 def settled(layer: Layer, act: Layer | None, pool: str | None) -> Layer:

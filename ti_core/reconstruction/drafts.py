@@ -41,6 +41,8 @@ from ti_core.reconstruction.usual import (
     ACT,
     ACTIVATIONS,
     POOLS,
+    STRIDED_POOL,
+    WIDE_POOL,
     Choice,
     between,
     ending,
@@ -55,6 +57,8 @@ WEIGHT = 150.0
 """Cost of a departure of 1 from the statistics that one batch normalisation stores."""
 MARGIN = 6.0
 """A draft whose cost is above the best one's by more is given up."""
+AGAIN = 1.8
+"""What a pooling of 3 x 3 costs less where there is one already."""
 FITS, SURE_MARGIN = 0.02, 3.5
 """Where the statistics depart by less, drafts that cost more than this beyond the best are not tried."""
 KEPT = 8
@@ -120,6 +124,13 @@ class Drafting:
         within = usual(inside(None if last is not None and last.kind == "enter" else last, step))
         for draft in drafts:
             for choice in outside if draft.frame is None and draft.waiting is None else within:
+                if (
+                    choice.layers
+                    and choice.layers[-1] in (STRIDED_POOL, WIDE_POOL)
+                    and choice.layers[-1] in draft.items
+                ):
+                    # A pooling of 3 x 3 seldom stands alone.
+                    choice = Choice(choice.layers, choice.cost - AGAIN)
                 side = draft.side
                 for layer in choice.layers:
                     side = after(layer, side)

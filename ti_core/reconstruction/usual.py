@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ti_core.reconstruction.chain import BlockInfo, Step
+from ti_core.reconstruction.blocks import BlockInfo
+from ti_core.reconstruction.chain import Step
 from ti_core.reconstruction.sketch import Layer
 
 ACTIVATIONS: dict[Layer, float] = {
@@ -107,7 +108,7 @@ def inside(last: Step | None, step: Step) -> list[Choice]:
 
 def _against_gap(count: int, gap: int) -> float:
     """Cost of so many layers where a part's numbers leave room for ``gap``: dropout may fill the rest."""
-    return 8.0 * (count - gap) if count > gap else min(2.0, 1.0 * (gap - count))
+    return 8.0 * (count - gap) if count > gap else min(3.0, 1.5 * (gap - count))
 
 
 def _before_norm(last: Step, step: Step) -> list[Choice]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ti_core.classifier.classifier import Classifier, Declared
+from ti_core.classifier.decide import decided
 from ti_core.classifier.first_pass import Gauge
-from ti_core.classifier.reconstruct import decided
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError, NoPackFitsError
 from ti_core.loading.model import Model

@@ -1,0 +1,79 @@
+"""A model whose network is open, with the network that images decide for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+import torch
+
+from ti_core.classifier.reconstruct import Reconstructor, Tried
+from ti_core.loading.model import ALIKE, CLOSE, Model, Reconstructed
+from ti_core.reconstruction.candidates import shortest
+from ti_core.reconstruction.chain import BrokenError
+from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.network import network_of
+
+NEAR = 10.0
+"""Difference of costs from which on the dearer of two candidates is ruled out."""
+
+
+def decided(model: Model, images: torch.Tensor, labels: torch.Tensor | None) -> Model:
+    """The model with the network that the images decide for; the same model where its file leaves nothing open.
+
+    Parameters
+    ----------
+    images, labels : ``N x C x H x W`` in [0, 1] and their classes ``N``, or None.
+    """
+    if model.proposal is None:
+        return model
+    digest = sha256(images.contiguous().numpy().tobytes())
+    digest.update(b"" if labels is None else labels.contiguous().numpy().tobytes())
+    known = model.proposal.decisions
+    key = digest.hexdigest()
+    if key not in known:
+        known[key] = _decided(model, model.proposal.layers, images, labels)
+    return known[key]
+
+
+def _decided(
+    model: Model, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
+) -> Model:
+    try:
+        found = Reconstructor(layers, images, labels).best()
+    except BrokenError:
+        found = []
+    if not found:
+        return model
+    best = found[0]
+    sketch = shortest(best.candidate.sketch(), layers)
+    module = network_of(sketch, layers)
+    text = str(best.candidate.sketch())
+    others = [one for one in found if str(one.candidate.sketch()) != text]
+
+    def agreement(other: Tried) -> float:
+        return float((other.answers == best.answers).float().mean())
+
+    rivals = [one for one in others if one.cost <= best.cost + NEAR and one.merit >= best.merit - CLOSE]
+    apart = [one for one in rivals if agreement(one) < ALIKE]
+    second = next(iter(apart or others), None)
+    classes = int(module(torch.zeros(1, *best.candidate.input_shape)).shape[1])
+    sure = Reconstructed(
+        best.merit,
+        None if second is None else second.merit,
+        1.0 if second is None else agreement(second),
+        "" if second is None else str(shortest(second.candidate.sketch(), layers)),
+        len(best.answers),
+        classes,
+        labels is not None,
+        bool(apart),
+    )
+    return replace(
+        model,
+        module=module,
+        sketch=str(sketch),
+        classes=classes,
+        input_shape=best.candidate.input_shape,
+        reconstructed=sure,
+    )
