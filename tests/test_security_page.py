@@ -17,7 +17,7 @@ from app import ask, state
 from app.jobs import desk
 from app.server import guard
 from app.server.headers import security_headers
-from app.store import cases, sources
+from app.store import arrivals, cases, sources
 from ti_core.errors import PackError
 from ti_core.reference.pack import PACKS, pack_names
 from ti_core.results.case import Case
@@ -63,7 +63,7 @@ def test_the_bounds_are_the_programs() -> None:
     assert f"{sources.SHELF_BYTES // GIB} GiB;" in models and f"{sources.MOST_SHELF // GIB} GiB if" in models
     assert sources.JUST_NOW == 3600.0 and "of the last hour" in models
     assert f"| {ask.MOST_CACHES}, {ask.CACHE_BYTES // GIB} GiB |" in row("caches on the disk")
-    assert f"{sources.MOST_BYTES >> 20} MB" in row("files in transfer")
+    assert f"{arrivals.most_bytes() // GIB} GiB" in row("files in transfer")
     assert (
         watch.LOOK == 1 / 5 and "counts them five times a second" in PAGE and "in a fifth of a second" in PAGE
     )

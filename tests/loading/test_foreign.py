@@ -199,7 +199,7 @@ def test_a_folder_of_another_program(use: Any, name: str, member: str, says: str
 
 
 def test_files_that_open_are_not_taken_for_foreign_ones() -> None:
-    known = {FileFormat.ONNX, FileFormat.TORCH, FileFormat.SAFETENSORS}
+    known = {FileFormat.ONNX, FileFormat.TORCH, FileFormat.LEGACY_TORCH, FileFormat.SAFETENSORS}
     assert {sniff(data) for data in VALID.values()} == known
     for version in range(1, 14):
         for producer in ("", "pytorch", "tf2onnx", "\ttab"):

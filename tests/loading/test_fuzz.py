@@ -283,7 +283,8 @@ def test_thousands_of_damaged_files(kind: str, write: Write) -> None:
             assert equal(kind, module)
     assert refused > count // 10
     if kind not in ("state dict", "module", "layers"):
-        assert opened > count // 10
+        # Less of a legacy file can be damaged without a trace.
+        assert opened > count // (20 if "legacy" in kind else 10)
 
 
 @pytest.mark.parametrize("kind", list(VALID))
