@@ -19,7 +19,7 @@ from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.statistics import drift, watched
 from ti_core.reconstruction.usual import ACTIVATIONS, POOLS
 
-FOLLOWED = 16
+FOLLOWED = 96
 """Images that drafts are compared on by the statistics of their batch normalisations."""
 SAMPLE = 48
 """Images that every candidate is tried on."""
@@ -39,7 +39,7 @@ GOOD = 0.25
 """Accuracy above chance, on the sample, from which on no further candidate is tried."""
 USUAL_NORMS = {"none": 0.0, "half": 0.4, "mnist": 0.4, "cifar10": 0.4, "imagenet": 0.4}
 OTHER_NORM = 0.8
-OPERATIONS = 3e9
+OPERATIONS = 5e9
 """Multiplications of the whole network on the images that the drafts are compared on."""
 
 
@@ -69,7 +69,8 @@ class Reconstructor:
     def __init__(
         self, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
     ) -> None:
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:MOST_IMAGES]
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        order = (order if labels is None else _balanced(order, labels))[:MOST_IMAGES]
         self.layers, self.images = layers, images[order]
         self.labels = None if labels is None else labels[order]
         self._scaled: dict[int, torch.Tensor] = {}
@@ -103,7 +104,9 @@ class Reconstructor:
         # Under a wrong activation the right layers may look worse than others, so the most usual are tried again.
         again = [tried.candidate for tried in sample[:2]] + self._opened(found[:1], ("relu",))
         told = found[0].norm is not None
-        if not told:
+        if told:
+            again = again[:1]
+        else:
             # Nothing stored shows the normalisation: the two that did best so far are tried.
             best_first = dict.fromkeys([one.norm for one in sample] + list(self.norms))
             self.norms = {name: self.norms[name] for name in best_first}
@@ -120,7 +123,7 @@ class Reconstructor:
         pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
         # The draft that the stored statistics fit best is always among the finalists.
         first = [one for one in pinned if one.items == found[0].items][:1] if told else []
-        last = self._ranked(_distinct([*first, *pinned[:FINALISTS]]), None, 1)
+        last = self._ranked(_distinct([*first, *pinned[: FINALISTS // 2 if told else FINALISTS]]), None, 1)
         if not last:
             return []
         # The best layers once more with the activations that come closest.
@@ -147,7 +150,7 @@ class Reconstructor:
         side = int(self.images.shape[2])
         convs = [layer for layer in self.layers if layer.kind == "conv"]
         if not convs:
-            return 4 * FOLLOWED
+            return FOLLOWED
         first = convs[0].out
         # Where there are twice as many channels, the image mostly has half the side.
         each = sum(
@@ -229,6 +232,16 @@ class Reconstructor:
             return 0.0
         entropies = torch.special.entr(torch.cat([p, p.mean(0, keepdim=True)])).sum(1)
         return float((entropies[-1] - entropies[:-1].mean()) / log(max(2, p.shape[1])))
+
+
+def _balanced(order: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The same images with the classes in turn, so that the first ones are of all classes."""
+    seen: dict[int, int] = {}
+    turns = []
+    for label in labels[order].tolist():
+        turns.append(seen.get(label, 0))
+        seen[label] = turns[-1] + 1
+    return order[torch.tensor(turns).argsort(stable=True)]
 
 
 def _distinct(found: Iterable[Candidate]) -> list[Candidate]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
@@ -57,6 +58,7 @@ class Draft:
     frame : the block that the draft is inside of.
     waiting : a block whose shortcut begins behind its first norm.
     departed : the departures from stored statistics.
+    sides : of the image behind each layer with weights, the first its own.
     """
 
     cost: float
@@ -72,6 +74,7 @@ class Draft:
     frame: Frame | None = None
     waiting: Frame | None = None
     departed: tuple[float, ...] = ()
+    sides: tuple[int, ...] = ()
 
     def plain(self, choice: Choice) -> Draft:
         """The draft with layers that have no weights."""
@@ -88,7 +91,12 @@ class Draft:
         named = replace(layer, source=step.layer.name)
         op = Op(named, step.layer, step.channels)
         return replace(
-            self, cost=self.cost + cost, items=(*self.items, named), side=side, pending=(*self.pending, op)
+            self,
+            cost=self.cost + cost,
+            items=(*self.items, named),
+            side=side,
+            pending=(*self.pending, op),
+            sides=(*self.sides, side),
         )
 
     @property
@@ -139,7 +147,11 @@ def consistent(draft: Draft) -> Draft:
     later = sum(bool(layer.option("stride")) for layer in convs[1:])
     pools = sum(layer.word in (POOL.word, "maxpool", "avgpool") for layer in layers)
     ends = [item.main[-1] == ACT for item in draft.items if isinstance(item, Block)]
-    odd = min(sum(ends), len(ends) - sum(ends))
+    followed = [after == ACT for item, after in pairwise(draft.items) if isinstance(item, Block)]
+    odd = sum(min(sum(found), len(found) - sum(found)) for found in (ends, followed))
+    words = [layer.word for layer in layers if layer.word not in (POOL.word, "maxpool", "avgpool")]
+    behind = [after == ACT.word for word, after in pairwise(words) if word == "batchnorm"]
+    odd += 0 if ends else min(sum(behind), len(behind) - sum(behind))
     cost = draft.cost + UNEVEN * odd
     if pools and not ends:
         cost += UNEVEN * min(later, pools)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -61,8 +61,8 @@ AGAIN = 1.8
 """What a pooling of 3 x 3 costs less where there is one already."""
 FITS, SURE_MARGIN = 0.02, 3.5
 """Where the statistics depart by less, drafts that cost more than this beyond the best are not tried."""
-KEPT = 8
-"""Drafts that are kept behind a layer with statistics."""
+KEPT, KEPT_ALIKE = 12, 2
+"""Drafts that are kept behind a layer with statistics, in all and with the same sides of the image on the way."""
 KEPT_OF_SIDE, KEPT_BLIND = 32, 128
 """Drafts that are kept of each side of the image, and in all, where nothing tells them apart."""
 
@@ -97,6 +97,7 @@ class Drafting:
         self._last_norm = max((i for i, s in enumerate(steps) if s.kind == "batchnorm"), default=-1)
         self._deep = self._last_norm >= 0 or any(s.kind == "enter" for s in steps)
         self._number = count()
+        self._ways: dict[Any, tuple[torch.Tensor, torch.Tensor | None, tuple[float, ...]]] = {}
 
     @torch.no_grad()
     def drafts(self) -> list[Draft]:
@@ -171,6 +172,7 @@ class Drafting:
         waiting: list[tuple[float, int, Callable[[], Draft]]]
         waiting = [(plan.cost, next(self._number), plan.build) for plan in plans]
         heapq.heapify(waiting)
+        self._ways.clear()
         best, least, found = math.inf, math.inf, []
         while waiting and waiting[0][0] + WEIGHT * least / 2 <= best + (
             MARGIN if least > FITS else SURE_MARGIN
@@ -186,7 +188,15 @@ class Drafting:
             least = min(least, sum(sent.departed) - sum(draft.departed))
             found.append(sent)
         found.sort(key=lambda draft: draft.cost)
-        return [draft for draft in found[:KEPT] if draft.cost <= best + MARGIN]
+        # Strides change the statistics only later, so drafts of every row of sides are kept.
+        of_side: dict[tuple[int, ...], int] = {}
+        kept = []
+        for draft in found:
+            key = draft.sides
+            of_side[key] = of_side.get(key, 0) + 1
+            if of_side[key] <= KEPT_ALIKE and draft.cost <= best + MARGIN:
+                kept.append(draft)
+        return kept[:KEPT]
 
     def _settled(self, draft: Draft) -> list[Draft]:
         """The draft with every answer to what is open."""
@@ -208,7 +218,25 @@ class Drafting:
         return [replace(draft, norm=name, cost=draft.cost + cost) for name, cost in self.norms.items()]
 
     def _sent(self, draft: Draft) -> Draft:
-        """The draft with its images sent through what was pending."""
+        """The draft with its images sent through what was pending. Drafts that differ in nothing else share the way."""
+        key = (
+            id(draft.x),
+            id(draft.entered),
+            draft.act,
+            draft.pool,
+            draft.norm,
+            draft.input_side,
+            *map(_key, draft.pending),
+        )
+        if key not in self._ways:
+            self._ways[key] = self._way(draft)
+        x, entered, departed = self._ways[key]
+        cost = draft.cost + WEIGHT * sum(departed)
+        both = draft.departed + departed
+        return replace(draft, x=x, entered=entered, pending=(), cost=cost, departed=both)
+
+    def _way(self, draft: Draft) -> tuple[torch.Tensor, torch.Tensor | None, tuple[float, ...]]:
+        """What was pending, applied: the images' values, those where the block begins, and the departures."""
         assert self.look is not None and draft.norm is not None
         x = self.look(draft.norm, draft.input_side) if draft.x is None else draft.x
         entered = draft.entered
@@ -224,9 +252,7 @@ class Drafting:
                 x = x + beside
             else:
                 x = _through(op, x, draft, departed)
-        cost = draft.cost + WEIGHT * sum(departed)
-        both = draft.departed + tuple(departed)
-        return replace(draft, x=x, entered=entered, pending=(), cost=cost, departed=both)
+        return x, entered, tuple(departed)
 
     def _ended(self, drafts: list[Draft], last: Step | None) -> Iterator[Draft]:
         for draft in map(consistent, drafts):
@@ -236,6 +262,11 @@ class Drafting:
             for choice in (Choice((), 0.3), Choice((ACT,), 0.7)):
                 for end in ending(draft.side, 1):
                     yield draft.plain(choice).plain(end)
+
+
+def _key(op: Op) -> Any:
+    """An operation by what it does and by the tensors that it takes."""
+    return op is ENTER, op.layer, id(op.found), None if op.shortcut is None else tuple(map(_key, op.shortcut))
 
 
 def _through(op: Op, x: torch.Tensor, draft: Draft, departed: list[float]) -> torch.Tensor:

@@ -19,7 +19,7 @@ ACTIVATIONS: dict[Layer, float] = {
     Layer("silu"): 2.5,
     Layer("sigmoid"): 3.0,
     Layer("selu"): 3.5,
-    Layer("relu6"): 3.0,
+    Layer("relu6"): 5.0,
     Layer("hardswish"): 4.0,
     Layer("softplus"): 4.5,
     Layer("mish"): 4.0,
