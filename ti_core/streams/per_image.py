@@ -10,34 +10,26 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ti_core.kinds import Kind
 from ti_core.streams.base import (
-    Array,
     Context,
     Evidence,
-    Features,
     Progress,
     Reading,
-    Stream,
     as_stack,
     silent,
 )
 from ti_core.streams.passes import Passes
+from ti_core.streams.searches.class_margins import ClassMargins
 from ti_core.streams.searches.perturbations import unit
 from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, fast_copy, measure, pools, usual_margin
 from ti_core.streams.statistics import (
-    LEAST,
     as_array,
     in_usual_margins,
-    mean_deviations,
     mean_margins,
-    outlier_features,
     per_class,
-    scale_free,
 )
 
 RADIUS = 2.0
@@ -78,7 +70,7 @@ def nearest(
     return moved
 
 
-class PerImage(Stream):
+class PerImage(ClassMargins):
     """Mean margin of every class when each image is changed on its own, in units of the usual margin."""
 
     name: ClassVar[str] = "per_image"
@@ -115,27 +107,13 @@ class PerImage(Stream):
             "scale": usual_margin(network, images),
         }
 
-    def features(
-        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
-    ) -> Features:
-        beyond = self.class_scores(stack, clean, among_clean)
-        return outlier_features("per image", scale_free(stack["margins"]), beyond)
-
-    def class_scores(
-        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
-    ) -> Array:
-        return mean_deviations([(stack["margins"], clean["margins"])], among_clean, LEAST)
-
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         own, others = in_usual_margins(as_stack(evidence))[0], in_usual_margins(clean)
         # A class that is easy for every network is no ground: its distance from the clean models' own is.
-        z = self.class_scores(as_stack(evidence), clean)[0]
-        rest = self.class_scores(clean, clean, np.ones(len(others), dtype=bool))
-        target, score = int(z.argmax()), float(z.max())
-        share = float((rest.max(1) >= score).mean())
+        found = self.beside(evidence, clean)
         sentence = (
-            f"A small change of each image of its own carries images to class {class_names[target]} by"
-            f" {score:.1f} deviations more than in clean models; {share:.0%} of the clean models have a class that"
-            " goes as far."
+            f"A small change of each image of its own carries images to class {class_names[found.target]} by"
+            f" {found.score:.1f} deviations more than in clean models; {found.clean_share:.0%} of the clean models have"
+            " a class that goes as far."
         )
-        return Reading(score, share, sentence, target, per_class(own, others))
+        return Reading(found.score, found.clean_share, sentence, found.target, per_class(own, others))

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ti_core.kinds import Kind
 from ti_core.streams.base import (
-    Array,
     Context,
     Evidence,
-    Features,
     Progress,
     Reading,
-    Stream,
-    as_stack,
     silent,
 )
 from ti_core.streams.passes import Passes, portions
+from ti_core.streams.searches.class_margins import ClassMargins
 from ti_core.streams.searches.search import (
     Pools,
     chunks,
@@ -37,13 +32,9 @@ from ti_core.streams.searches.search import (
 )
 from ti_core.streams.searches.waves import TRIED_ON, answers, frequencies, waves
 from ti_core.streams.statistics import (
-    LEAST,
     as_array,
-    mean_deviations,
     mean_margins,
-    outlier_features,
     per_class,
-    scale_free,
 )
 
 STRENGTH = {1: 0.2, 3: 0.12}
@@ -121,7 +112,7 @@ def refined(
         return wave(slice(None))
 
 
-class Stripes(Stream):
+class Stripes(ClassMargins):
     """Margin of every class under its best wave, refined by gradient."""
 
     name: ClassVar[str] = "stripes"
@@ -171,28 +162,16 @@ class Stripes(Stream):
             "success": as_array((margins > 0).float().mean(1)),
         }
 
-    def features(
-        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
-    ) -> Features:
-        beyond = self.class_scores(stack, clean, among_clean)
-        return outlier_features("stripes", scale_free(stack["margins"]), beyond)
-
-    def class_scores(
-        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
-    ) -> Array:
-        return mean_deviations([(stack["margins"], clean["margins"])], among_clean, LEAST)
-
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        own = self.class_scores(as_stack(evidence), clean)[0]
-        others = self.class_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
-        target, score = int(own.argmax()), float(own.max())
-        share = float((others.max(1) >= score).mean())
+        found = self.beside(evidence, clean)
         sentence = (
-            f"One wave over all images turns {float(evidence['success'][target]):.0%} of unseen images into class"
-            f" {class_names[target]}: {score:.1f} deviations more than in clean models; {share:.0%} of the clean"
-            " models have a class that goes as far."
+            f"One wave over all images turns {float(evidence['success'][found.target]):.0%} of unseen images into"
+            f" class {class_names[found.target]}: {found.score:.1f} deviations more than in clean models;"
+            f" {found.clean_share:.0%} of the clean models have a class that goes as far."
         )
-        return Reading(score, share, sentence, target, per_class(own, others))
+        return Reading(
+            found.score, found.clean_share, sentence, found.target, per_class(found.own, found.others)
+        )
 
 
 def grid(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
