@@ -8,8 +8,15 @@ import torch
 from torch import nn
 
 from ti_core.architectures.base import Architecture, Options, Shapes
-from ti_core.architectures.torchvision_names.mobilenet import Block, block_of
-from ti_core.architectures.torchvision_names.parts import LINEAR, Head, SqueezeExcite, head_of, unit
+from ti_core.architectures.torchvision_names.inverted import (
+    Block,
+    Gates,
+    Residual,
+    block_of,
+    first_unit,
+    inverted,
+)
+from ti_core.architectures.torchvision_names.parts import LINEAR, Head, head_of, unit
 from ti_core.architectures.torchvision_names.parts import head as head_layers
 
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -18,6 +25,8 @@ _FUSED = -1
 """Channels of the squeeze of a block whose first convolution is not split into 1 x 1 and depthwise."""
 _WIDE = 2048
 """Last channels of EfficientNet-B5. From it on, and in version 2, batch norm has another constant."""
+
+_GATES: Gates = (nn.SiLU, nn.Sigmoid)
 
 Stages = tuple[tuple[Block, ...], ...]
 
@@ -42,30 +51,15 @@ def _b0() -> Stages:
     return tuple(stages)
 
 
-class _MBConv(nn.Module):
-    """An inverted residual with SiLU, or its fused form; a short cut where the shape is kept."""
-
-    def __init__(self, c_in: int, block: Block, stride: int, eps: float) -> None:
-        super().__init__()
-        wide, c_out, kernel, squeezed = block
-        if squeezed == _FUSED:
-            layers = [unit(c_in, wide, kernel, stride, 1, nn.SiLU, eps)]
-            if wide != c_in:
-                layers.append(unit(wide, c_out, 1, activation=None, eps=eps))
-            self.block = nn.Sequential(*layers)
-        else:
-            expand = [unit(c_in, wide, 1, activation=nn.SiLU, eps=eps)] if wide != c_in else []
-            self.block = nn.Sequential(
-                *expand,
-                unit(wide, wide, kernel, stride, wide, nn.SiLU, eps),
-                SqueezeExcite(wide, squeezed, nn.SiLU),
-                unit(wide, c_out, 1, activation=None, eps=eps),
-            )
-        self.adds = stride == 1 and c_in == c_out
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.block(x)
-        return x + y if self.adds else y
+def _residual(c_in: int, block: Block, stride: int, eps: float) -> Residual:
+    """An inverted residual with SiLU, or its fused form."""
+    wide, c_out, kernel, squeezed = block
+    if squeezed != _FUSED:
+        return inverted(c_in, block, stride, nn.SiLU, _GATES, eps)
+    layers = [unit(c_in, wide, kernel, stride, 1, nn.SiLU, eps)]
+    if wide != c_in:
+        layers.append(unit(wide, c_out, 1, activation=None, eps=eps))
+    return Residual(layers, c_in, c_out, stride)
 
 
 class EfficientNet(Architecture):
@@ -98,13 +92,11 @@ class EfficientNet(Architecture):
         made = _b0() if stages is None else stages
         fused = any(block[3] == _FUSED for stage in made for block in stage)
         eps = 1e-3 if fused or last >= _WIDE else 1e-5
-        layers: list[nn.Module] = [
-            unit(in_channels, channels, 3, 1 if stem == "plain" else 2, 1, nn.SiLU, eps)
-        ]
+        layers: list[nn.Module] = [first_unit(in_channels, channels, stem, nn.SiLU, eps)]
         for stage, stride in zip(made, _STRIDES, strict=False):
             blocks = []
             for number, block in enumerate(stage):
-                blocks.append(_MBConv(channels, block, 1 if number else stride, eps))
+                blocks.append(_residual(channels, block, 1 if number else stride, eps))
                 channels = block[1]
             layers.append(nn.Sequential(*blocks))
         self.features = nn.Sequential(*layers, unit(channels, last, 1, activation=nn.SiLU, eps=eps))

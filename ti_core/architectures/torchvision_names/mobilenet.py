@@ -9,27 +9,19 @@ from torch import nn
 
 from ti_core.architectures.base import Architecture, Options, Shapes
 from ti_core.architectures.mobilenet import MobileNetV2
-from ti_core.architectures.torchvision_names.parts import (
-    LINEAR,
-    PLAIN,
-    Head,
-    SqueezeExcite,
-    head_of,
-    unit,
-)
+from ti_core.architectures.torchvision_names.inverted import Block, Gates, block_of, first_unit, inverted
+from ti_core.architectures.torchvision_names.parts import LINEAR, PLAIN, Head, head_of, unit
 from ti_core.architectures.torchvision_names.parts import head as head_layers
-
-Block = tuple[int, int, int, int]
-"""Expanded and final channels, side of the kernel, and channels of the squeeze (0 if there is none)."""
 
 _EPS = 1e-3
 _STRIDES = {
-    15: (2, 1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1),
-    11: (2, 2, 2, 1, 2, 1, 1, 1, 1, 2, 1, 1),
+    15: (1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1),
+    11: (2, 2, 1, 2, 1, 1, 1, 1, 2, 1, 1),
 }
-"""Strides of the first convolution and of the blocks of the large and of the small network."""
+"""Strides of the blocks of the large and of the small network."""
 _RELU = {15: 6, 11: 3}
 """Number of blocks with ReLU. The later ones have hard swish."""
+_GATES: Gates = (nn.ReLU, nn.Hardsigmoid)
 
 SMALL: tuple[Block, ...] = (
     (16, 16, 3, 8),
@@ -44,27 +36,6 @@ SMALL: tuple[Block, ...] = (
     (576, 96, 5, 144),
     (576, 96, 5, 144),
 )
-
-
-class _Inverted(nn.Module):
-    """Expansion, depthwise convolution, squeeze and excitation, projection; a short cut where the shape is kept."""
-
-    def __init__(self, c_in: int, block: Block, stride: int, activation: type[nn.Module]) -> None:
-        super().__init__()
-        wide, c_out, kernel, squeezed = block
-        layers: list[nn.Module] = []
-        if wide != c_in:
-            layers.append(unit(c_in, wide, 1, activation=activation, eps=_EPS))
-        layers.append(unit(wide, wide, kernel, stride, wide, activation, _EPS))
-        if squeezed:
-            layers.append(SqueezeExcite(wide, squeezed, nn.ReLU, nn.Hardsigmoid))
-        layers.append(unit(wide, c_out, 1, activation=None, eps=_EPS))
-        self.block = nn.Sequential(*layers)
-        self.adds = stride == 1 and c_in == c_out
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.block(x)
-        return x + y if self.adds else y
 
 
 class MobileNetV3(Architecture):
@@ -94,12 +65,10 @@ class MobileNetV3(Architecture):
         stem: str = "usual",
     ) -> None:
         super().__init__()
-        first, *strides = _STRIDES[len(blocks)]
-        first = 1 if stem == "plain" else first
-        layers: list[nn.Module] = [unit(in_channels, channels, 3, first, 1, nn.Hardswish, _EPS)]
-        for number, (block, stride) in enumerate(zip(blocks, strides, strict=True)):
+        layers: list[nn.Module] = [first_unit(in_channels, channels, stem, nn.Hardswish, _EPS)]
+        for number, (block, stride) in enumerate(zip(blocks, _STRIDES[len(blocks)], strict=True)):
             activation = nn.ReLU if number < _RELU[len(blocks)] else nn.Hardswish
-            layers.append(_Inverted(channels, block, stride, activation))
+            layers.append(inverted(channels, block, stride, activation, _GATES, _EPS))
             channels = block[1]
         self.features = nn.Sequential(*layers, unit(channels, last, 1, activation=nn.Hardswish, eps=_EPS))
         self.classifier = head_layers(head, last, classes, nn.Hardswish)
@@ -125,15 +94,6 @@ class MobileNetV3(Architecture):
             "last": shapes[f"features.{len(blocks) + 1}.0.weight"][0],
             "head": layers,
         }
-
-
-def block_of(shapes: Shapes, name: str) -> Block:
-    """The widths of the inverted residual whose layers stand below ``name``."""
-    depthwise = 0 if shapes[f"{name}.0.0.weight"][1] == 1 else 1
-    squeezed = shapes.get(f"{name}.{depthwise + 1}.fc1.weight")
-    wide, _, kernel, _ = shapes[f"{name}.{depthwise}.0.weight"]
-    project = depthwise + (1 if squeezed is None else 2)
-    return wide, shapes[f"{name}.{project}.0.weight"][0], kernel, squeezed[0] if squeezed else 0
 
 
 class MobileNetV2Head(MobileNetV2):
