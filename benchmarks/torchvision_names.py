@@ -3,12 +3,14 @@
 ``python -m benchmarks.torchvision_names --make`` writes ``tests/loading/torchvision_outputs.json`` in an environment
 that has torchvision: for each architecture its size, its tensors, the options that are found from their shapes, and the
 class scores of two images under weights that can be made again from the tensors' names. Without ``--make`` all of them
-are compared with this repository's networks, and a table is printed.
+are compared with this repository's networks, one at a time, and a table is printed. ``--kept FILE`` keeps what was
+compared, so that a run that was stopped goes on where it ended. It fails if a difference is above :data:`NEAR`.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import time
@@ -32,6 +34,8 @@ LARGEST = 220_000_000
 """Number of parameters from which on only size and tensors are compared."""
 SIDES = {"inception_v3": 80, "vit_h_14": 56}
 """Side of the images where it is not 64."""
+NEAR = 1e-4
+"""Largest difference, as a share of the largest score."""
 _LEFT_OUT = ("maxvit", "mnasnet")
 
 
@@ -158,21 +162,39 @@ def _separating(net: nn.Module, side: int) -> tuple[float, list[list[float]]]:
     return gain, [[float(f"{score:.8g}") for score in row] for row in scores.tolist()]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--make", action="store_true")
-    if parser.parse_args().make:
-        make()
-        return
+def compared(kept: Path | None) -> dict[str, float]:
+    """The difference of every network that has scores, in the order of the table. Prints the table."""
+    found: dict[str, float] = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
     print(f"{'architecture':20} {'registered as':20} {'parameters':>12} {'difference':>10} {'s':>5}")
     for name, record in json.loads(FILE.read_text()).items():
         start = time.perf_counter()
-        apart = f"{difference(record):.1e}" if "scores" in record else "-"
+        if "scores" in record and name not in found:
+            found[name] = difference(record)
+            gc.collect()
+            if kept is not None:
+                kept.write_text(json.dumps(found))
         seconds = time.perf_counter() - start
+        apart = f"{found[name]:.1e}" if name in found else "-"
         print(
             f"{name:20} {record['architecture']:20} {record['parameters']:>12,} {apart:>10} {seconds:5.1f}",
             flush=True,
         )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--make", action="store_true")
+    parser.add_argument("--kept", type=Path, help="file with the differences that are known already")
+    options = parser.parse_args()
+    if options.make:
+        make()
+        return
+    found = compared(options.kept)
+    different = [name for name, apart in found.items() if not apart <= NEAR]
+    print(f"{len(found)} compared, {len(different)} of them differ by more than {NEAR:.0e}: {different}")
+    if different:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
