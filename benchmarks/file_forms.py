@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +66,61 @@ def _onnx(net: nn.Module, path: Path) -> None:
     torch.onnx.export(net, (torch.rand(shape),), str(path), dynamo=True, external_data=False, verbose=False)
 
 
+def _attacked(net: nn.Module) -> dict[str, Any]:
+    """What BackdoorBench keeps of an attack: the weights among names, numbers and descriptions of data."""
+    return {
+        "model_name": "network",
+        "num_classes": 10,
+        "model": net.state_dict(),
+        "data_path": "./data",
+        "img_size": (32, 32, 3),
+        "clean_data": "cifar10",
+        "bd_train": {"bd_data_container": {"save_path": "./bd"}, "original_index_array": np.arange(5)},
+        "bd_test": None,
+    }
+
+
+def _with_generator(net: nn.Module) -> dict[str, Any]:
+    """What WaNet keeps: the classifier, its optimiser, and the grids that warp images."""
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    return {
+        "netC": net.state_dict(),
+        "schedulerC": torch.optim.lr_scheduler.MultiStepLR(optimiser, [100, 200]).state_dict(),
+        "optimizerC": optimiser.state_dict(),
+        "best_clean_acc": torch.tensor(94.2),
+        "epoch_current": 12,
+        "identity_grid": torch.rand(1, 32, 32, 2),
+        "noise_grid": torch.rand(1, 32, 32, 2),
+    }
+
+
+def _folder(config: dict[str, Any]) -> Save:
+    def save(net: nn.Module, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        (path / "config.json").write_text(json.dumps(config))
+        (path / "README.md").write_text("# A model\n")
+        _safetensors(net, path / "model.safetensors")
+
+    return save
+
+
+def _zipped(config: dict[str, Any]) -> Save:
+    def save(net: nn.Module, path: Path) -> None:
+        with tempfile.TemporaryDirectory() as held:
+            folder = Path(held) / "model"
+            _folder(config)(net, folder)
+            with zipfile.ZipFile(path, "w") as archive:
+                for file in sorted(folder.iterdir()):
+                    archive.write(file, f"model/{file.name}")
+
+    return save
+
+
+_TIMM = {
+    "architecture": "network",
+    "num_classes": 10,
+    "pretrained_cfg": {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "input_size": [3, 32, 32]},
+}
 _LEGACY = {"_use_new_zipfile_serialization": False}
 
 FORMS: dict[str, tuple[str, Save]] = {
@@ -71,11 +129,16 @@ FORMS: dict[str, tuple[str, Save]] = {
     "training checkpoint": (".pth.tar", _torch(_checkpoint)),
     "training checkpoint, torch before 1.6": (".pth.tar", _torch(_checkpoint, **_LEGACY)),
     "weights and their average": (".pt", _torch(_averaged)),
+    "attack_result.pt of BackdoorBench": (".pt", _torch(_attacked)),
+    "checkpoint of WaNet": (".pth.tar", _torch(_with_generator)),
     "DataParallel, compiled": (".pt", _torch(_prefixed("module._orig_mod."))),
     "half precision": (".pt", _torch(lambda net: copy.deepcopy(net).half().state_dict())),
     "quantised": (".pt", _torch(_quantised)),
     "safetensors": (".safetensors", _safetensors),
     "whole module of its own class": (".pt", _torch(lambda net: net)),
     "ONNX": (".onnx", _onnx),
+    "model folder of timm": ("", _folder(_TIMM)),
+    "model folder without preparation": ("", _folder({"classes": 10})),
+    "model folder in a zip archive": (".zip", _zipped({"classes": 10})),
 }
 """By name, the ending of the file and what writes it."""

@@ -1,17 +1,20 @@
 """Small networks whose layers have the names and order that public repositories give them, for ``benchmarks.files``.
 
-The names are facts of those repositories; the code is our own. A network is made narrow where its repository lets one
-choose, so that it is trained in seconds.
+The names are facts of those repositories; the code is our own. Networks are narrow, so that training
+takes seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from benchmarks import file_keras
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,13 @@ class Origin:
     repository : whose names the layers have.
     build : makes the network, untrained.
     pack : the bundled pack with images that it takes.
+    keras : the shape of an image in Keras, for a network that is saved in Keras's forms.
     """
 
     repository: str
-    build: Callable[[], nn.Module]
+    build: Callable[[], Any]
     pack: str
+    keras: tuple[int, ...] | None = None
 
 
 class TwoConvolutions(nn.Module):
@@ -93,7 +98,7 @@ class ResNet(nn.Module):
     first : whether normalisation stands before the convolutions.
     """
 
-    def __init__(self, way: str, last: str, first: bool = False, width: int = 64, stages: int = 4) -> None:
+    def __init__(self, way: str, last: str, first: bool = False, width: int = 16, stages: int = 4) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
         if not first:
@@ -115,6 +120,45 @@ class ResNet(nn.Module):
             x = getattr(self, f"layer{stage + 1}")(x)
         scores: torch.Tensor = getattr(self, self.last)(x.mean((2, 3)))
         return scores
+
+
+class Wide(nn.Module):
+    """A wide residual network with one block a stage, as WRN-10-1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        before = 16
+        for stage, (after, stride) in enumerate(((16, 1), (32, 2), (64, 2))):
+            block = Residual(before, after, stride, "convShortcut", True)
+            if before != after:
+                # These repositories put the convolution there without a sequence around it.
+                block.convShortcut = nn.Conv2d(before, after, 1, stride, bias=False)
+            self.add_module(f"block{stage + 1}", Named(layer=nn.Sequential(block)))
+            before = after
+        self.bn1, self.fc = nn.BatchNorm2d(before), nn.Linear(before, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv1(x)
+        for stage in (1, 2, 3):
+            x = getattr(self, f"block{stage}")(x)
+        scores: torch.Tensor = self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+        return scores
+
+
+def _sequences() -> nn.Module:
+    """Each layer in a sequence of its own with what follows it, and a softmax at the end."""
+
+    def conv(before: int, after: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(before, after, 5), nn.ReLU(), nn.AvgPool2d(2, 2))
+
+    return Named(
+        conv1=conv(1, 16),
+        conv2=conv(16, 32),
+        flat=nn.Flatten(),
+        fc1=nn.Sequential(nn.Linear(512, 512), nn.ReLU()),
+        fc2=nn.Sequential(nn.Linear(512, 10), nn.Softmax(dim=-1)),
+    )
 
 
 def _perceptron() -> nn.Module:
@@ -150,23 +194,31 @@ def _vgg() -> nn.Module:
     """VGG-11 with batch normalisation by torchvision's numbers, and one linear layer as on CIFAR."""
     layers: list[nn.Module] = []
     before = 3
-    for width in (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0):
+    for width in (16, 0, 32, 0, 64, 64, 0, 128, 128, 0, 128, 128, 0):
         if width:
             layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         else:
             layers.append(nn.MaxPool2d(2))
-    return Named(features=nn.Sequential(*layers), flat=nn.Flatten(), classifier=nn.Linear(512, 10))
+    return Named(features=nn.Sequential(*layers), flat=nn.Flatten(), classifier=nn.Linear(128, 10))
 
 
 ORIGINS: dict[str, Origin] = {
     "conv1 conv2 fc1 fc2": Origin("BadNets", TwoConvolutions, "mnist"),
+    "conv1.0 to fc2.0": Origin("BadNets", _sequences, "mnist"),
+    "six convolutions": Origin("Neural Cleanse", file_keras.gtsrb, "gtsrb"),
     "perceptron": Origin("Neural Cleanse", _perceptron, "mnist"),
     "challenge": Origin("Trojan Detection Challenge", _challenge, "mnist"),
     "features, classifier": Origin("TrojanZoo", _named_blocks, "cifar10"),
     "vgg11_bn": Origin("BackdoorBench", _vgg, "cifar10"),
     "resnet18, shortcut": Origin("NAD, ABL", lambda: ResNet("shortcut", "linear"), "cifar10"),
+    "wide residual": Origin("NAD, ABL", Wide, "cifar10"),
     "preact_resnet18": Origin("I-BAU", lambda: ResNet("shortcut", "linear", first=True), "cifar10"),
     "resnet18, downsample": Origin("torchvision", lambda: ResNet("downsample", "fc"), "cifar10"),
+    "first example": Origin("Keras examples", file_keras.mnist_convnet, "mnist", (28, 28, 1)),
+    "quickstart": Origin("Keras examples", file_keras.quickstart, "mnist", (28, 28)),
+    "rows of pixels": Origin("Keras examples", file_keras.quickstart, "mnist", (784,)),
+    "residual": Origin("Keras examples", file_keras.cifar10_resnet, "cifar10", (32, 32, 3)),
+    "traffic signs": Origin("Neural Cleanse", file_keras.gtsrb, "gtsrb", (32, 32, 3)),
 }
 """By name, every network that is saved. Another one is one entry."""

@@ -10,21 +10,26 @@ folder. ``--only WORD`` takes the networks whose name holds the word. ``--write`
 from __future__ import annotations
 
 import argparse
+import hashlib
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from benchmarks.file_forms import FORMS
+from benchmarks.file_forms import FORMS, Save
+from benchmarks.file_keras import KERAS_FORMS
 from benchmarks.file_networks import ORIGINS, Origin
-from ti_core.classifier.understand import understand
+from ti_core.classifier.decide import decided
 from ti_core.errors import TrojanInterpretError
 from ti_core.loading import load_model
+from ti_core.loading.model import Model
+from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Pack, load_pack
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to-open-my-model.md"
@@ -57,9 +62,12 @@ def trained(name: str, origin: Origin, pack: Pack, folder: Path, steps: int) -> 
         net.load_state_dict(load_file(kept))
         return net.eval()
     optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
+    ends = any(isinstance(part, nn.Softmax) for part in net.modules())
     for _ in range(steps):
         chosen = torch.randint(len(pack.images), (64,))
-        loss = nn.functional.cross_entropy(net(pack.images[chosen]), pack.labels[chosen])
+        z = net(pack.images[chosen])
+        z = z.clamp_min(1e-9).log() if ends else z
+        loss = nn.functional.cross_entropy(z, pack.labels[chosen])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -72,13 +80,34 @@ def accuracy(net: nn.Module, pack: Pack) -> float:
         return float((net(pack.images).argmax(1) == pack.labels).float().mean())
 
 
-def tried(form: str, path: Path, before: float, pack: Pack) -> Tried:
+Known = dict[str, Model]
+"""Reconstructed networks by the digest of their file's layers."""
+
+
+def reconstructed(model: Model, pack: Pack, known: Known) -> Model:
+    """The model with its network decided. The same layers in another file are decided once."""
+    if model.proposal is None:
+        return model
+    digest = hashlib.sha256()
+    for layer in model.proposal.layers:
+        digest.update(f"{layer.name} {layer.kind} {layer.keys}".encode())
+        for role, tensor in layer.tensors.items():
+            digest.update(f"{role} {tuple(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
+    key = digest.hexdigest()
+    if key not in known:
+        known[key] = decided(model, pack.images, pack.labels)
+    same = known[key]
+    return replace(model, module=same.module, sketch=same.sketch, input_shape=same.input_shape)
+
+
+def tried(form: str, path: Path, before: float, pack: Pack, known: Known) -> Tried:
     """Open a file, and let the program find how its network wants the pack's images."""
     begun = time.perf_counter()
     try:
         model = load_model(path)
+        model = reconstructed(model, pack, known)
         seconds = time.perf_counter() - begun
-        found = understand(model, pack.images, pack.labels, 10)
+        found = understand_with(model, pack)
     except TrojanInterpretError as error:
         return Tried(form, False, before, 0.0, time.perf_counter() - begun, str(error).partition("\n")[0])
     said = "; ".join((model.architecture, *model.remarks))
@@ -98,6 +127,17 @@ def table(results: Iterable[Tried]) -> str:
     return "\n".join(lines)
 
 
+def forms_of(origin: Origin) -> dict[str, tuple[str, Save]]:
+    """The forms in which a network is saved."""
+    shape = origin.keras
+    if shape is None:
+        return FORMS
+    return {
+        form: (ending, lambda net, path, save=save: save(net, shape, path))
+        for form, (ending, save) in KERAS_FORMS.items()
+    }
+
+
 def run(folder: Path, only: str, steps: int) -> list[Tried]:
     results = []
     for name, origin in ORIGINS.items():
@@ -106,10 +146,11 @@ def run(folder: Path, only: str, steps: int) -> list[Tried]:
         pack = load_pack(origin.pack)
         net = trained(name, origin, pack, folder, steps)
         before = accuracy(net, pack)
-        for form, (ending, save) in FORMS.items():
+        known: Known = {}
+        for form, (ending, save) in forms_of(origin).items():
             path = folder / f"{name} {form}{ending}".replace(" ", "-").replace(",", "")
             save(net, path)
-            result = tried(form, path, before, pack)
+            result = tried(form, path, before, pack, known)
             mark = "equal" if result.equal else "OTHER" if result.opened else "refused"
             print(
                 f"{mark}  {origin.repository}, {name}, {form}: {result.before:.3f} and {result.after:.3f}, "
@@ -117,7 +158,10 @@ def run(folder: Path, only: str, steps: int) -> list[Tried]:
                 flush=True,
             )
             results.append(result)
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     return results
 
 

@@ -101,7 +101,7 @@ def found_in(shapes: Shapes) -> tuple[str, Mapping[str, Any]]:
 def difference(record: Mapping[str, Any]) -> float:
     """Largest difference of this repository's scores from the real ones, as a share of the largest score."""
     options = {**record["options"], "classes": CLASSES}
-    if "side" in options:
+    if record["architecture"] == "vision_transformer":
         options["side"] = record["side"]
     net = fill(build(record["architecture"], **options), record["gain"])
     with torch.no_grad():

@@ -17,13 +17,18 @@ from ti_core.system.plain_files import read_plain
 class ModelFile:
     """The bytes of a model file, their SHA-256, and the path that they were read from.
 
-    A model folder has ``folder``, the files that were read in it, instead of ``content``.
+    A model folder has ``folder``, the files that were read in it, instead of ``content``. Opening an ONNX file or an
+    archive of a model folder empties ``content``: whoever describes or hashes the file does so before.
     """
 
     path: Path
     content: bytes
     sha256: str
     folder: HubFiles | None = None
+
+    def release(self) -> None:
+        """Give up the bytes, where a reader has made its own copy of them and the file may be large."""
+        object.__setattr__(self, "content", b"")
 
 
 def read_model_file(path: Path) -> ModelFile:

@@ -80,7 +80,10 @@ def _opened(
         return open_hub(file.folder, name, digest, architecture)
     kind = sniff(file.content, name)
     if kind is FileFormat.HUB:
-        return open_hub(read_archive(file.content), name, digest, architecture)
+        folder = read_archive(file.content)
+        # The members are copies.
+        file.release()
+        return open_hub(folder, name, digest, architecture)
     if kind is FileFormat.ONNX:
         from ti_core.loading.onnx import open_onnx
 

@@ -28,8 +28,12 @@ def as_tensor(value: Any, name: str) -> torch.Tensor:
     return tensor
 
 
-def as_weight(value: Any, name: str) -> torch.Tensor:
+def as_weight(value: Any, name: str, *, own: bool = False) -> torch.Tensor:
     """A float32 copy of a stored weight.
+
+    Parameters
+    ----------
+    own : ``value`` was read for this call alone, so that it need not be copied.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def as_weight(value: Any, name: str) -> torch.Tensor:
             f"The file's tensor {shown(name)} is stored as {kind}; only models in floating point can be "
             f"inspected."
         )
-    copy = tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    copy = tensor.to(torch.float32, copy=not own, memory_format=torch.contiguous_format)
     # NaN passes through the smallest and the largest number, which need no memory as a test of every number does.
     if copy.numel() and not torch.stack(torch.aminmax(copy)).isfinite().all():
         raise ModelFileError(

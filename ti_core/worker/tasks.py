@@ -117,9 +117,10 @@ def _opened(asked: InspectionRequest) -> tuple[Model, dict[str, Any]]:
         raise ModelFileError(
             f"The file {shown(file.path.name)} changed after its digest was computed; inspect it once it is complete."
         )
+    # Opening may release the bytes.
+    card = describe(file, asked.companions).as_dict() if asked.case else {}
     companions = [Path(other) for other in asked.companions]
-    model = open_model(file, asked.architecture, companions, asked.sketch)
-    return model, describe(file, asked.companions).as_dict() if asked.case else {}
+    return open_model(file, asked.architecture, companions, asked.sketch), card
 
 
 def _inspect_alone(

@@ -10,7 +10,7 @@ from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.keras import limits
 from ti_core.loading.keras.config import Entry, damaged, entry
 from ti_core.loading.keras.hdf5 import Hdf5
-from ti_core.loading.pickles.files.archive import check_layout, open_zip, read_member
+from ti_core.loading.pickles.files.archive import check_layout, content_of, open_zip, read_member
 from ti_core.loading.pickles.files.container import Member
 from ti_core.system.strict_json import parse
 from ti_core.text import few, shown
@@ -64,7 +64,8 @@ def from_archive(data: bytes) -> Saved:
     about = _json(texts[METADATA], "metadata") if METADATA in texts else {}
     version = about.get("keras_version") if isinstance(about, Mapping) else None
     notes = {"keras_version": version} if isinstance(version, str) else {}
-    arrays = Hdf5(read_member(archive, WEIGHTS))
+    # Keras does not compress the member, so that its bytes are those of the file.
+    arrays = Hdf5(content_of(data, archive, WEIGHTS))
     return Saved(entry(config), (config,), arrays, None, _version(version, 3), _notes(notes), members)
 
 

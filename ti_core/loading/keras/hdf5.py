@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,34 @@ class Stored:
         return math.prod(self.shape)
 
 
+class _View(io.RawIOBase):
+    """Bytes as a file, without a copy of them."""
+
+    def __init__(self, data: memoryview) -> None:
+        super().__init__()
+        self._data, self._at = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
 class Hdf5:
     """The groups and arrays of a file, all of which have been checked.
 
@@ -60,14 +89,14 @@ class Hdf5:
     ModelFileError : it is damaged.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._size = len(data)
         self._stored = 0
         self.arrays: dict[str, Stored] = {}
         self.groups: set[str] = {""}
         check_heaps(data)
         with _guarded():
-            self._file = h5py.File(io.BytesIO(data), "r")
+            self._file = h5py.File(_View(memoryview(data)), "r")
             self._walk()
 
     def text(self, path: str, name: str) -> str | None:

@@ -6,28 +6,27 @@ File Format Specification, version 3.0.
 
 from __future__ import annotations
 
+import re
 import struct
 
 from ti_core.errors import ModelFileError
 
-_HEAP = b"GCOL\1\0\0\0"
+_HEAP = re.compile(rb"GCOL\x01\x00\x00\x00")
 _HEADER = struct.Struct("<HHIQ")
 _SIZES_AT = {0: 13, 1: 13, 2: 9, 3: 9}
 """Where each version of the file's first block says how long addresses and lengths are."""
 
 
-def check_heaps(data: bytes) -> None:
+def check_heaps(data: bytes | memoryview) -> None:
     """ModelFileError unless the items of every heap follow each other to its end."""
     at = _SIZES_AT.get(data[8] if len(data) > 16 else -1)
     if at is None or data[at : at + 2] != b"\x08\x08":
         raise _damaged()
-    heap = data.find(_HEAP)
-    while heap >= 0:
-        _check(data, heap)
-        heap = data.find(_HEAP, heap + len(_HEAP))
+    for heap in _HEAP.finditer(data):
+        _check(data, heap.start())
 
 
-def _check(data: bytes, heap: int) -> None:
+def _check(data: bytes | memoryview, heap: int) -> None:
     size = int.from_bytes(data[heap + 8 : heap + 16], "little")
     end, item = heap + size, heap + 16
     if end > len(data):

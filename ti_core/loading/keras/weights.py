@@ -177,7 +177,7 @@ def _weight(file: Hdf5, path: str, dtype: str) -> torch.Tensor:
             " inspected."
         )
     content: Any = file.read(path)
-    return as_weight(torch.from_numpy(content), path)
+    return as_weight(torch.from_numpy(content), path, own=True)
 
 
 def _lower(layer: Layer) -> str:

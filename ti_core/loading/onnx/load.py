@@ -51,6 +51,8 @@ def open_model(file: ModelFile, companions: Sequence[Path] = ()) -> Model:
     path = file.path
     container = Container(path, companions)
     proto = container.read(file.content)
+    # The parsed graph holds the weights a second time, and the network will be a third.
+    file.release()
     try:
         program = build(proto, container)
         declared = _input(program)
