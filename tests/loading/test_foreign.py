@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.damage import damaged
 from tests.loading.onnx.onnx_networks import classifier
-from tests.loading.test_fuzz import VALID, damaged
+from tests.loading.test_fuzz import VALID
 from ti_core.errors import ModelFileError, RefusedFileError, UnknownArchitectureError
 from ti_core.loading import describe_file, load_model, sha256_of
 from ti_core.loading.sniff import FileFormat, sniff

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.loading.test_fuzz import damaged
+from tests.damage import damaged
 from tests.worker import hostile
 from ti_core.cli.main import main
 from ti_core.errors import PackError, TrojanInterpretError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.loading.test_fuzz import damaged
+from tests.damage import damaged
 from ti_core.errors import CaseError, ReportError
 from ti_core.rendering.page import html_report, report_json
 from ti_core.rendering.verify import DIFFERS, NOT_COMPARED, verify_report

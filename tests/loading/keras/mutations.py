@@ -18,6 +18,7 @@ import sys
 import zipfile
 from collections import Counter
 
+from tests.damage import damaged
 from tests.loading.keras.files import archive_of, opened, stored
 from ti_core.errors import ModelFileError
 
@@ -25,27 +26,6 @@ WAYS = ("h5", "keras", "inner", "config")
 PATIENCE = 120
 """Seconds for one file. A process that takes longer is ended, as the HDF5 library may go round in a circle."""
 H5, ARCHIVE = "nested-2.h5", "nested-3.keras"
-
-
-def damaged(data: bytes, rng: random.Random) -> bytes:
-    """One of: a few flipped bits, a changed byte, a cut, a run of zeros, a piece twice, a piece missing."""
-    changed = bytearray(data)
-    at, length = rng.randrange(len(data)), rng.randint(1, 24)
-    match rng.randrange(6):
-        case 0:
-            for _ in range(rng.randint(1, 3)):
-                changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        case 1:
-            changed[at] = rng.choice([0, 1, 127, 128, 254, 255, *b'0129"{}[]'])
-        case 2:
-            del changed[at:]
-        case 3:
-            changed[at : at + length] = bytes(min(length, len(data) - at))
-        case 4:
-            changed[at:at] = data[at : at + length]
-        case 5:
-            del changed[at : at + length]
-    return bytes(changed)
 
 
 def mutation(way: str, number: int) -> bytes:
