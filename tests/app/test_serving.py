@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -113,20 +114,6 @@ def test_the_agents_interface_is_off(server: Server) -> None:
     assert code in (403, 404, 405)
 
 
-def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
-    import time
-
-    other = Server(tmp_path / "home").start()
-    other.kill()
-    assert other.host is None
-    again = other.start()
-    again.stop()
-    end = time.monotonic() + 10
-    while again.host is not None:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def test_no_module_of_the_app_hides_a_library() -> None:
     """Streamlit puts the folder ``app`` first on the path, so that its modules can be imported by their bare names."""
     folder = Path(__file__).resolve().parent.parent.parent / "app"
@@ -137,3 +124,14 @@ def test_no_module_of_the_app_hides_a_library() -> None:
     others = [place for place in sys.path if Path(place).resolve() not in (folder, folder.parent)]
     hidden = {n for n in names if n in sys.stdlib_module_names or PathFinder.find_spec(n, others)}
     assert "state" in names and PathFinder.find_spec("streamlit", others) and not hidden
+
+
+def test_a_killed_server_leaves_no_process_and_starts_again(server: Server) -> None:
+    """The last test of the shared server."""
+    server.kill()
+    assert server.host is None
+    server.start().stop()
+    end = time.monotonic() + 10
+    while server.host is not None:
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,16 @@ from tests.loading.keras.files import opened, stored
 from tests.loading.keras.mutations import WAYS, mutation, run
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model
-from ti_core.worker import Job
+from ti_core.worker import Job, tasks
+
+OUTLINE = "ti_core.loading.keras.outline"
+
+
+@pytest.fixture(autouse=True)
+def _ready_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host imports torch once, for the jobs of all these tests."""
+    task = tasks.TASKS["describe"]
+    monkeypatch.setitem(tasks.TASKS, "describe", replace(task, needs=(*task.needs, OUTLINE)))
 
 
 def test_damaged_files_open_or_are_refused() -> None:
