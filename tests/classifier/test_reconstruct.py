@@ -94,6 +94,19 @@ def test_images_decide_for_the_network_that_was_trained(
     torch.testing.assert_close(load_model(tmp_path / "model.pt", sketch=found.sketch).module(x), again)
 
 
+def test_a_whole_module_is_decided_with_its_own_layers(tmp_path: Path) -> None:
+    net = trained(Normed)
+    x, y = digits()
+    torch.save(net, tmp_path / "whole.pt")
+    model = load_model(tmp_path / "whole.pt")
+    assert model.architecture == "reconstructed" and model.format == "torch module"
+    found = decided(model, x, y)
+    assert found.reconstructed is not None and found.reconstructed.doubt == ""
+    assert "from the layers that the module registers" in found.reconstructed.says()
+    with torch.no_grad():
+        torch.testing.assert_close(found.module(x), net(x), rtol=1e-4, atol=1e-3)
+
+
 def test_an_untrained_network_is_in_doubt(tmp_path: Path) -> None:
     torch.manual_seed(1)
     found = decided(opened(Plain(), tmp_path), *digits())

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 
 import torch
 
 from ti_core.classifier.reconstruct import Reconstructor, Tried
-from ti_core.loading.model import ALIKE, CLOSE, Model, Reconstructed
+from ti_core.loading.model import ALIKE, CLOSE, Model, Proposal, Reconstructed
 from ti_core.reconstruction.candidates import shortest
 from ti_core.reconstruction.chain import BrokenError
-from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import network_of
+from ti_core.reconstruction.whole.facts import NOTHING
 
 NEAR = 10.0
 """Difference of costs from which on the dearer of two candidates is ruled out."""
@@ -33,15 +32,14 @@ def decided(model: Model, images: torch.Tensor, labels: torch.Tensor | None) -> 
     known = model.proposal.decisions
     key = digest.hexdigest()
     if key not in known:
-        known[key] = _decided(model, model.proposal.layers, images, labels)
+        known[key] = _decided(model, model.proposal, images, labels)
     return known[key]
 
 
-def _decided(
-    model: Model, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
-) -> Model:
+def _decided(model: Model, proposal: Proposal, images: torch.Tensor, labels: torch.Tensor | None) -> Model:
+    layers = proposal.layers
     try:
-        found = Reconstructor(layers, images, labels).best()
+        found = Reconstructor(layers, images, labels, proposal.stated).best()
     except BrokenError:
         found = []
     if not found:
@@ -68,6 +66,7 @@ def _decided(
         classes,
         labels is not None,
         bool(apart),
+        proposal.stated is not NOTHING,
     )
     return replace(
         model,

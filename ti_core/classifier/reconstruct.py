@@ -18,6 +18,7 @@ from ti_core.reconstruction.network import build
 from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.statistics import drift, watched
 from ti_core.reconstruction.usual import ACTIVATIONS, POOLS
+from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
 FOLLOWED = 96
 """Images that drafts are compared on by the statistics of their batch normalisations."""
@@ -67,11 +68,15 @@ class Reconstructor:
     """See :func:`ti_core.classifier.decide.decided`."""
 
     def __init__(
-        self, layers: Sequence[FileLayer], images: torch.Tensor, labels: torch.Tensor | None
+        self,
+        layers: Sequence[FileLayer],
+        images: torch.Tensor,
+        labels: torch.Tensor | None,
+        stated: Stated = NOTHING,
     ) -> None:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
         order = (order if labels is None else _balanced(order, labels))[:MOST_IMAGES]
-        self.layers, self.images = layers, images[order]
+        self.layers, self.images, self.stated = layers, images[order], stated
         self.labels = None if labels is None else labels[order]
         self._scaled: dict[int, torch.Tensor] = {}
         names = sorted(fitting(int(images.shape[1])), key=lambda name: USUAL_NORMS.get(name, OTHER_NORM))
@@ -97,6 +102,7 @@ class Reconstructor:
             (channels, height, width),
             lambda norm, side: self.look(norm, side, count),
             self.norms,
+            self.stated,
         )
         found = [candidate for candidate in found if candidate.input_shape[0] == channels]
         found = [candidate for candidate in found if candidate.cost <= found[0].cost + FAR]
@@ -168,10 +174,13 @@ class Reconstructor:
         return made
 
     def _every(self, found: Iterable[Candidate]) -> list[Candidate]:
-        """Candidates with every activation, and with both poolings where a pooling's kind was open."""
+        """Candidates with every activation and both poolings, where those were open."""
         made = []
         for candidate in found:
             for swapped in (candidate, *candidate.otherwise_pooled()):
+                if self.stated.act is not None:
+                    made.append(swapped)
+                    continue
                 own = ACTIVATIONS.get(candidate.act or Layer("relu"), 0.0)
                 made += [
                     replace(swapped, act=act, cost=swapped.cost + cost - own)

@@ -216,7 +216,7 @@ def _checkpoint(data: bytes) -> dict[str, Any]:
         examined.container.check()
     except ModelFileError as error:
         damage = (_finding(error),)
-    uses = _uses([examined.outline], examined.ignored)
+    uses = _uses([examined.outline], examined.ignored, examined.contents.own_classes)
     spoken = {use.sentence for use in uses}
     return {
         "members": examined.container.members,
@@ -249,9 +249,20 @@ def _inside(data: bytes) -> dict[str, Any]:
     return {"members": members, "globals": _uses(outlines)}
 
 
-def _uses(outlines: Iterable[Outline], ignored: Sequence[str] = ()) -> tuple[GlobalUse, ...]:
+def _uses(
+    outlines: Iterable[Outline], ignored: Sequence[str] = (), own: Sequence[str] = ()
+) -> tuple[GlobalUse, ...]:
     names = dict.fromkeys(path for outline in outlines for path in outline.refs)
-    return tuple(_use(path, path in ignored) for path in names)
+    return tuple(_own(path) if path in own else _use(path, path in ignored) for path in names)
+
+
+def _own(path: str) -> GlobalUse:
+    name = shown(path)
+    return GlobalUse(
+        name,
+        Severity.UNUSUAL,
+        f"{name} is a class of the author's own, here a name only; a program that loads the whole file imports it.",
+    )
 
 
 def _use(path: str, ignored: bool) -> GlobalUse:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from torch import nn
 
 from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
 CLOSE, ALIKE = 0.02, 0.95
 """A second network is as good if its accuracy is lower by no more, and the same if it gives so many equal answers."""
@@ -16,9 +17,13 @@ CLOSE, ALIKE = 0.02, 0.95
 
 @dataclass(frozen=True)
 class Proposal:
-    """The layers of a file whose network names and shapes do not settle, and what images decided already."""
+    """The layers of a file whose network names and shapes do not settle, and what images decided already.
+
+    ``stated`` is what a whole module says beside its layers.
+    """
 
     layers: tuple[FileLayer, ...]
+    stated: Stated = NOTHING
     decisions: dict[str, Model] = field(default_factory=dict)
 
 
@@ -35,6 +40,7 @@ class Reconstructed:
     images, classes : number of images, and of the network's classes.
     labelled : whether the images have labels.
     rival : whether the next likeliest network is about as likely.
+    whole : whether the file is a whole module, whose layers have their options.
     """
 
     first: float
@@ -45,6 +51,7 @@ class Reconstructed:
     classes: int
     labelled: bool = True
     rival: bool = False
+    whole: bool = False
 
     @property
     def doubt(self) -> str:
@@ -69,8 +76,9 @@ class Reconstructed:
         what = (
             "of the labelled images are classified correctly" if self.labelled else "is what its answers tell"
         )
+        source = "layers that the module registers" if self.whole else "names and shapes of the tensors"
         said = (
-            "The file's network is not registered. It was reconstructed from the names and shapes of the tensors, and"
+            f"The file's network is not registered. It was reconstructed from the {source}, and"
             f" chosen on {self.images} images: {self.first:.1%} {what}"
         )
         if self.second is None:

@@ -16,6 +16,7 @@ from ti_core.loading.hub.opening import open_hub
 from ti_core.loading.match import converted_state, match
 from ti_core.loading.model import Model, Proposal
 from ti_core.loading.model_file import ModelFile
+from ti_core.loading.pickles.own.layers import agreeing, described, unknown_class
 from ti_core.loading.pickles.records import Record
 from ti_core.loading.pickles.tensors import precision_remarks
 from ti_core.loading.pickles.torch_file import open_checkpoint
@@ -29,7 +30,8 @@ from ti_core.reconstruction.chain import BrokenError
 from ti_core.reconstruction.file_layers import FileLayer, file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
-from ti_core.text import about_file, shown
+from ti_core.reconstruction.whole.facts import NOTHING, Stated
+from ti_core.text import about_file, few, shown, ways_out
 
 
 def open_model(
@@ -49,24 +51,22 @@ def open_model(
     return model
 
 
-STATE_DICTS = (FileFormat.TORCH, FileFormat.LEGACY_TORCH)
-"""Formats of torch that may hold a state dict."""
-
-
 def layers_in(file: ModelFile) -> tuple[FileLayer, ...]:
-    """The layers of a state dict, whatever network it is of.
+    """The layers of a state dict, or of a whole module of an unknown class, whatever network it is of.
 
     Raises
     ------
-    SketchError : the file is no state dict.
+    SketchError : the file is neither.
     ModelFileError : as :func:`open_model`.
     """
     kind = sniff(file.content, file.path.name)
     content: Any = None
     if file.folder is None and kind is FileFormat.SAFETENSORS:
         content = read_tensors(file.content)
-    elif file.folder is None and kind in STATE_DICTS:
+    elif file.folder is None and kind in (FileFormat.TORCH, FileFormat.LEGACY_TORCH):
         content = open_checkpoint(file.content).content
+    if isinstance(content, Record) and unknown_class(content):
+        return described(content).layers
     if content is None or isinstance(content, Record):
         raise SketchError("A sketch is for a state dict, whose layers it names; this file is none.")
     return file_layers(converted_state(tensors_of(content)))
@@ -101,8 +101,11 @@ def _opened(
         return _from_state(read_tensors(file.content), source, hint_of(header.metadata), architecture, sketch)
     found = open_checkpoint(file.content)
     if isinstance(found.content, Record):
+        source = _Source(file, "torch module", found.notes, found.remarks)
+        if unknown_class(found.content):
+            return _from_module(found.content, source, architecture, sketch)
         kept, module = module_of(found.content)
-        return _model(module, kept, _Source(file, "torch module", found.notes, found.remarks))
+        return _model(module, kept, source)
     source = _Source(file, "torch state dict", found.notes, found.remarks)
     return _from_state(found.content, source, {}, architecture, sketch)
 
@@ -129,27 +132,63 @@ def _from_state(
     except UnknownArchitectureError as unknown:
         if architecture is not None:
             raise
-        return _proposed(content, source, unknown)
+        return _proposed(file_layers(converted_state(tensors_of(content))), source, str(unknown))
     return replace(_model(matched.module, matched.architecture, source), variants=matched.variants)
+
+
+def _from_module(record: Record, source: _Source, architecture: str | None, sketch: str | None) -> Model:
+    """The network of a whole module of an unknown class: a registered one, or the likeliest that its layers allow."""
+    found = described(record)
+    if sketch is not None:
+        drawn = parse_sketch(sketch)
+        return replace(_model(network_of(drawn, found.layers), "sketch", source), sketch=str(drawn))
+    name = shown(unknown_class(record))
+    try:
+        matched = match(found.state, architecture)
+        networks = (make() for make in (lambda: matched.module, *matched.variants.values()))
+        agrees = architecture is not None or agreeing(networks, found)
+    except UnknownArchitectureError:
+        if architecture is not None:
+            raise
+        agrees = False
+    if agrees:
+        return replace(_model(matched.module, matched.architecture, source), variants=matched.variants)
+    return _proposed(
+        found.layers, source, f"{MODULE.format(name=name)} {ways_out()}", found.stated, found.strange
+    )
 
 
 NO_CHAIN = (
     "No network was reconstructed from names and shapes: {reason}. If you know its layers, name them in a sketch, and"
     " give it with --architecture."
 )
+MODULE = "The file holds a whole module with the class {name}, whose code is not in the file."
 
 
-def _proposed(content: Any, source: _Source, unknown: UnknownArchitectureError) -> Model:
-    """The likeliest network of a state dict that fits no registered architecture."""
-    layers = file_layers(converted_state(tensors_of(content)))
+def _proposed(
+    layers: tuple[FileLayer, ...],
+    source: _Source,
+    unknown: str,
+    stated: Stated = NOTHING,
+    strange: tuple[str, ...] = (),
+) -> Model:
+    """The likeliest network of a file that fits no registered architecture.
+
+    Parameters
+    ----------
+    unknown : why the file alone does not say its network, for the refusal.
+    strange : layers that no sketch can name, in words.
+    """
     try:
-        likeliest = candidates(layers)[0]
+        if strange:
+            raise BrokenError(f"no sketch has a layer such as {few(strange)}")
+        likeliest = candidates(layers, stated=stated)[0]
     except BrokenError as error:
         why = NO_CHAIN.format(reason=shown(str(error), 200))
         raise UnknownArchitectureError(f"{unknown}\n{why}") from error
     sketch = shortest(likeliest.sketch(), layers)
     model = _model(network_of(sketch, layers), "reconstructed", source)
-    return replace(model, sketch=str(sketch), proposal=Proposal(layers))
+    return replace(model, sketch=str(sketch), proposal=Proposal(layers, stated))
 
 
 def _model(module: nn.Module, architecture: str, source: _Source) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.orders import Part
@@ -25,6 +26,7 @@ class BlockInfo:
     channels, out : that enter and that leave.
     sure : whether a layer of the shortcut shows that there is one.
     likely : whether the block is built as others that surely have one, or is named after it.
+    name : of the part that is the block.
     """
 
     main: tuple[FileLayer, ...]
@@ -33,6 +35,15 @@ class BlockInfo:
     out: int
     sure: bool = False
     likely: bool = False
+    name: str = ""
+
+    @property
+    def stride(self) -> int | None:
+        """The stride of the main way, where a whole module states it."""
+        strides = [
+            layer.stated.option("stride") for layer in self.main if layer.kind == "conv" and layer.stated
+        ]
+        return prod(int(s[0]) for s in strides if s) if strides else None
 
 
 def holds_block(part: Part) -> bool:

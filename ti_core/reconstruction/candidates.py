@@ -13,6 +13,7 @@ from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import build
 from ti_core.reconstruction.sketch import Block, Items, Layer, Sketch
 from ti_core.reconstruction.usual import ACT, ACTIVATIONS, POOL, POOLS
+from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
 SIDES = {1: (28, 32), 3: (32, 64, 224)}
 """Sides of images to try, by channels; the usual one first."""
@@ -100,6 +101,7 @@ def candidates(
     shape: tuple[int, int, int] | None = None,
     look: Look | None = None,
     norms: dict[str, float] | None = None,
+    stated: Stated = NOTHING,
 ) -> list[Candidate]:
     """Networks that have exactly these layers, the likeliest first.
 
@@ -108,17 +110,18 @@ def candidates(
     shape : (C, H, W) of the images that there are; None for none.
     look : gives images under a normalisation and of a side.
     norms : normalisations with their costs.
+    stated : what a whole module says beside its layers.
 
     Raises
     ------
     BrokenError : the layers are no plain or residual network.
     """
     found: list[Candidate] = []
-    for chain in chains(layers)[:ORDERS]:
+    for chain in chains(layers, stated)[:ORDERS]:
         stored = any(layer.kind == "normalise" for layer in layers)
         tried = {"none": 0.0} if stored else dict(norms or {})
         for sides in _sides(chain, layers, shape):
-            drafts = Drafting(chain, sides, look, tried).drafts()[:MOST]
+            drafts = Drafting(chain, sides, look, tried, stated).drafts()[:MOST]
             found += [_candidate(draft, chain, layers) for draft in drafts]
             if found and not _adapted(min(found, key=lambda one: one.cost)):
                 break

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ti_core.reconstruction.blocks import BlockInfo, holds_block, named, shaped, takes, through
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.orders import Part, orders, tree
+from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
 _RESIDUAL = re.compile(r"res|block|layer|stage|unit|bottleneck|group|basic", re.IGNORECASE)
 _NAMED_RESIDUAL = re.compile(r"res", re.IGNORECASE)
@@ -60,8 +61,12 @@ class BrokenError(Exception):
     """The layers are no chain in this order; the text names the first that does not fit."""
 
 
-def chains(layers: Sequence[FileLayer]) -> list[Chain]:
+def chains(layers: Sequence[FileLayer], stated: Stated = NOTHING) -> list[Chain]:
     """Every order of the layers in which their channels follow from one another; the usual ones first.
+
+    Parameters
+    ----------
+    stated : what a whole module says beside its layers.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def chains(layers: Sequence[FileLayer]) -> list[Chain]:
     first: BrokenError | None = None
     for cost, ordered in orders(layers):
         try:
-            chain = _chain(ordered, cost)
+            chain = _chain(ordered, cost, stated)
         except BrokenError as error:
             first = first or error
             continue
@@ -82,19 +87,19 @@ def chains(layers: Sequence[FileLayer]) -> list[Chain]:
     return found
 
 
-def _chain(layers: Sequence[FileLayer], cost: float) -> Chain:
+def _chain(layers: Sequence[FileLayer], cost: float, stated: Stated) -> Chain:
     others = [layer for layer in layers if layer.kind == "other"]
     if others:
         raise BrokenError(f"{others[0].says()} is no layer of a plain network")
     if not any(layer.kind in ("conv", "linear") for layer in layers):
         raise BrokenError("there is no convolution and no linear layer")
     whole = tree(layers)
-    known = _Walk(frozenset())
+    known = _Walk(frozenset(), stated)
     with_sure = known.steps(whole)
     signatures = frozenset(
         _signature(s.block) for s in with_sure if s.kind == "enter" and s.block and s.block.sure
     )
-    walk = _Walk(signatures)
+    walk = _Walk(signatures, stated)
     steps = walk.steps(whole)
     return Chain(tuple(steps), walk.first or 0, cost)
 
@@ -119,6 +124,7 @@ class _Walk:
     """Follows the channels through the tree of names."""
 
     signatures: frozenset[tuple[str, ...]]
+    stated: Stated
     channels: int | None = None
     first: int | None = None
     flat: bool = False
@@ -134,6 +140,7 @@ class _Walk:
             if block is None:
                 found += self.steps(child)
                 continue
+            block = replace(block, name=child.name)
             entered = self.channels or 0
             found.append(Step("enter", None, block, self._gap(block.main[0]), entered))
             found += [self._layer(layer) for layer in block.main]
@@ -202,8 +209,10 @@ class _Walk:
         likely = _signature(block) in self.signatures or bool(
             _NAMED_RESIDUAL.search(part.name.rpartition(".")[2])
         )
+        likely = likely or part.name in self.stated.sums
         numbered = all(name.isdecimal() for name in part.children)
-        if not likely and (numbered or not _RESIDUAL.search(part.name)):
+        adds = _RESIDUAL.search(part.name) or part.name in self.stated.own
+        if not likely and (numbered or not adds):
             return None
         return BlockInfo(block.main, (), channels, out, False, likely)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 
 from ti_core.reconstruction.blocks import BlockInfo
 from ti_core.reconstruction.chain import Step
 from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.options import after, convolution, norm_layers, stated_reach
 from ti_core.reconstruction.sketch import Block, Item, Items, Layer
 from ti_core.reconstruction.usual import ACT, FLATTEN, POOL, Choice, ending, entering
 
@@ -38,6 +40,10 @@ class Op:
 
 
 ENTER = Op()
+MARGIN = 6.0
+"""A draft whose cost is above the best one's by more is given up."""
+KEPT_OF_SIDE, KEPT_BLIND = 32, 128
+"""Drafts that are kept of each side of the image, and in all, where nothing tells them apart."""
 UNEVEN = 2.5
 """Cost of a layer that is unlike the others of its kind."""
 
@@ -115,24 +121,6 @@ def _words(ops: Sequence[Op]) -> Iterator[str]:
         if op.layer is not None:
             yield op.layer.word
         yield from _words(op.shortcut or ())
-
-
-def after(layer: Layer, side: int) -> int:
-    """The side of the image behind a layer without weights; below 0 where it has none."""
-    if layer.word == POOL.word:
-        return side // 2 or -1
-    if layer.word in ("maxpool", "avgpool"):
-        size = int(layer.sizes[0])
-        stride, padding = (
-            int((layer.option("stride") or (size,))[0]),
-            int((layer.option("padding") or (0,))[0]),
-        )
-        return (side + 2 * padding - size) // stride + 1 if side + 2 * padding >= size else -1
-    if layer.word.startswith("adaptive"):
-        return int(layer.sizes[0])
-    if layer.word.startswith("global"):
-        return 1
-    return 0 if layer.word == "flatten" else side
 
 
 def consistent(draft: Draft) -> Draft:
@@ -228,7 +216,8 @@ def _shortcut(frame: Frame) -> tuple[tuple[Op, ...], int]:
             size = layer.shape[2]
             padding = (size - 1) // 2
             drawn = convolution(step, stride, (padding, padding))
-            side, channels = (side + 2 * padding - size) // stride + 1, layer.out
+            own, padding, size = stated_reach(layer) or (stride, padding, size)
+            side, channels = (side + 2 * padding - size) // own + 1, layer.out
             stride = 1
         else:
             drawn = norm_layers(step)[0][0]
@@ -257,34 +246,6 @@ def linear_step(draft: Draft, step: Step) -> Iterator[Draft]:
         yield draft.plain(choice).weighted(layer, step, 0)
 
 
-def convolution(step: Step, stride: int, padding: tuple[int, int]) -> Layer:
-    """The convolution of a step with these options."""
-    assert step.layer is not None
-    shape = step.layer.shape
-    sizes = (shape[0], shape[2]) if shape[2] == shape[3] else (shape[0], shape[2], shape[3])
-    options: list[tuple[str, tuple[int, ...]]] = []
-    groups = step.channels // shape[1]
-    if groups > 1:
-        options.append(("groups", (groups,)))
-    if any(padding):
-        options.append(("padding", padding[:1] if padding[0] == padding[1] else padding))
-    if stride > 1:
-        options.append(("stride", (stride,)))
-    return Layer("conv", sizes, tuple(options))
-
-
-def norm_layers(step: Step) -> list[tuple[Layer, float]]:
-    """The layers that a step without convolution may be, with their costs."""
-    if step.kind != "norm" or step.layer is None:
-        return [(Layer(step.kind), 0.0)]
-    channels = step.layer.shape[0]
-    if len(step.layer.shape) == 3 or step.flat:
-        return [(Layer("layernorm"), 0.0)]
-    groups = {32: 0.0, 8: 0.3, 16: 0.5, 4: 0.5, 2: 0.8, 1: 1.0, channels: 1.0, channels // 16: 0.6}
-    found = [(Layer("groupnorm", (g,)), cost) for g, cost in groups.items() if g and channels % g == 0]
-    return [*sorted(found, key=lambda pair: pair[1]), (Layer("layernorm"), 1.5)]
-
-
 def itself(draft: Draft) -> Draft:
     return draft
 
@@ -294,3 +255,25 @@ def weighted_by(draft: Draft, choice: Choice, layer: Layer, step: Step, side: in
         draft = _begun(draft.plain(choice), draft.waiting)
         choice = Choice()
     return draft.plain(choice).weighted(layer, step, side, cost)
+
+
+class Plan(NamedTuple):
+    """A draft that is made only if it is cheap enough."""
+
+    cost: float
+    input_side: int
+    side: int
+    build: Callable[[], Draft]
+
+
+def pruned(plans: Iterator[Plan], live: bool) -> list[Draft]:
+    """The cheapest drafts of each side of the image, where nothing else tells them apart."""
+    ordered = sorted(plans, key=lambda plan: plan.cost)
+    of_side: dict[tuple[int, int], int] = {}
+    kept = []
+    for plan in ordered:
+        key = (plan.input_side, plan.side)
+        of_side[key] = of_side.get(key, 0) + 1
+        if of_side[key] <= KEPT_OF_SIDE and (not live or plan.cost <= ordered[0].cost + 2 * MARGIN):
+            kept.append(plan)
+    return [plan.build() for plan in kept[:KEPT_BLIND]]

@@ -14,28 +14,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from ti_core.reconstruction.chain import Chain, Step
 from ti_core.reconstruction.draft import (
     ENTER,
+    MARGIN,
     Draft,
     Op,
-    after,
+    Plan,
     consistent,
-    convolution,
     entered_block,
     itself,
     left_block,
     linear_step,
-    norm_layers,
+    pruned,
     settled,
     strided,
     weighted_by,
 )
 from ti_core.reconstruction.network import layer_module
+from ti_core.reconstruction.options import after, convolution, norm_layers, stated_reach
 from ti_core.reconstruction.statistics import departure
 from ti_core.reconstruction.usual import (
     ACT,
@@ -50,30 +51,19 @@ from ti_core.reconstruction.usual import (
     paddings,
     usual,
 )
+from ti_core.reconstruction.whole.choices import gap_before, gap_behind, stated_choices
+from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
 Look = Callable[[str, int], torch.Tensor]
 """Images ``N x C x H x W`` under a normalisation and of a side."""
 WEIGHT = 150.0
 """Cost of a departure of 1 from the statistics that one batch normalisation stores."""
-MARGIN = 6.0
-"""A draft whose cost is above the best one's by more is given up."""
 AGAIN = 1.8
 """What a pooling of 3 x 3 costs less where there is one already."""
 FITS, SURE_MARGIN = 0.02, 3.5
 """Where the statistics depart by less, drafts that cost more than this beyond the best are not tried."""
 KEPT, KEPT_ALIKE = 12, 2
 """Drafts that are kept behind a layer with statistics, in all and with the same sides of the image on the way."""
-KEPT_OF_SIDE, KEPT_BLIND = 32, 128
-"""Drafts that are kept of each side of the image, and in all, where nothing tells them apart."""
-
-
-class Plan(NamedTuple):
-    """A draft that is made only if it is cheap enough."""
-
-    cost: float
-    input_side: int
-    side: int
-    build: Callable[[], Draft]
 
 
 @dataclass
@@ -85,12 +75,14 @@ class Drafting:
     sides : sides that the network's images may have, with their costs.
     look : gives the images; None where there are none, so that no draft is compared by its statistics.
     norms : normalisations to try, with their costs.
+    stated : what a whole module says beside its layers.
     """
 
     chain: Chain
     sides: dict[int, float]
     look: Look | None = None
     norms: dict[str, float] = field(default_factory=dict)
+    stated: Stated = NOTHING
 
     def __post_init__(self) -> None:
         steps = self.chain.steps
@@ -105,7 +97,7 @@ class Drafting:
         drafts = self._begin()
         last: Step | None = None
         for index, step in enumerate(self.chain.steps):
-            reached = self._after(drafts, last, step)
+            reached = self._after(drafts, last, step, index)
             live = self.look is not None and index <= self._last_norm
             drafts = self._compared(reached) if live and step.kind == "batchnorm" else pruned(reached, live)
             last = step
@@ -113,16 +105,20 @@ class Drafting:
 
     def _begin(self) -> list[Draft]:
         first = next(s for s in self.chain.steps if s.kind != "normalise")
-        drafts = [Draft(cost, side, side) for side, cost in self.sides.items()]
+        drafts = [Draft(cost, side, side, act=self.stated.act) for side, cost in self.sides.items()]
         if first.kind == "linear" and first.layer is not None:
             inner = first.layer.shape[1]
             return [d for d in drafts if inner in (d.side * d.side, 3 * d.side * d.side)]
         return drafts
 
-    def _after(self, drafts: list[Draft], last: Step | None, step: Step) -> Iterator[Plan]:
+    def _after(self, drafts: list[Draft], last: Step | None, step: Step, index: int) -> Iterator[Plan]:
         """Every draft with every choice for one step."""
         outside = usual(between(last, step))
         within = usual(inside(None if last is not None and last.kind == "enter" else last, step))
+        gap = gap_before(self.chain.steps, index, self.stated)
+        if self.stated is not NOTHING:
+            outside, within = (usual(stated_choices(some, gap, self.stated)) for some in (outside, within))
+        exact = gap is not None and gap.exact
         for draft in drafts:
             for choice in outside if draft.frame is None and draft.waiting is None else within:
                 if (
@@ -135,7 +131,7 @@ class Drafting:
                 side = draft.side
                 for layer in choice.layers:
                     side = after(layer, side)
-                if side >= (0 if step.flat else 1):
+                if side >= (0 if step.flat else 1) and not (exact and _needs_more(step, side)):
                     yield from self._step(draft, choice, side, step)
 
     def _step(self, draft: Draft, choice: Choice, side: int, step: Step) -> Iterator[Plan]:
@@ -155,14 +151,16 @@ class Drafting:
         assert step.layer is not None
         height, width = step.layer.shape[2:]
         frame = draft.frame or draft.waiting
-        options = paddings(height, self._deep)
-        if frame is not None:
+        options, reach = paddings(height, self._deep), height
+        if (own := stated_reach(step.layer)) is not None:
+            options, reach = [(own[0], own[1], 0.0)], own[2]
+        elif frame is not None:
             stride = frame.stride if step.layer is strided(frame.block) else 1
             options = [(stride, (height - 1) // 2, 0.0)]
         for stride, padding, cost in options:
-            reached = (side + 2 * padding - height) // stride + 1
-            across = padding + (width - height) // 2
-            if side + 2 * padding >= height and reached >= 1 and across >= 0:
+            reached = (side + 2 * padding - reach) // stride + 1
+            across = 0 if own else padding + (width - height) // 2
+            if side + 2 * padding >= reach and reached >= 1 and across >= 0:
                 layer = convolution(step, stride, (padding, across))
                 build = partial(weighted_by, draft, choice, layer, step, reached, cost)
                 yield Plan(draft.cost + choice.cost + cost, draft.input_side, reached, build)
@@ -255,12 +253,19 @@ class Drafting:
         return x, entered, tuple(departed)
 
     def _ended(self, drafts: list[Draft], last: Step | None) -> Iterator[Draft]:
+        gap = gap_behind(self.chain.steps, self.stated)
+        choices = [Choice((), 0.3), Choice((ACT,), 0.7)]
+        if self.stated is not NOTHING:
+            choices = stated_choices(choices, gap, self.stated)
         for draft in map(consistent, drafts):
             if last is not None and last.kind == "linear":
-                yield draft
+                yield draft.plain(choices[0]) if gap is not None and gap.sure and gap.layers else draft
                 continue
-            for choice in (Choice((), 0.3), Choice((ACT,), 0.7)):
-                for end in ending(draft.side, 1):
+            for choice in choices:
+                side = draft.side
+                for layer in choice.layers:
+                    side = after(layer, side)
+                for end in ending(side, 1):
                     yield draft.plain(choice).plain(end)
 
 
@@ -269,22 +274,16 @@ def _key(op: Op) -> Any:
     return op is ENTER, op.layer, id(op.found), None if op.shortcut is None else tuple(map(_key, op.shortcut))
 
 
+def _needs_more(step: Step, side: int) -> bool:
+    """Whether an image of this side does not have the size of the linear layer that takes it."""
+    if step.kind != "linear" or step.flat or step.layer is None:
+        return False
+    return step.layer.shape[1] != step.channels * side**2
+
+
 def _through(op: Op, x: torch.Tensor, draft: Draft, departed: list[float]) -> torch.Tensor:
     assert op.layer is not None
     if op.layer.word == "batchnorm" and op.found is not None:
         departed.append(departure(x, op.found))
     result: torch.Tensor = layer_module(settled(op.layer, draft.act, draft.pool), op.found, op.channels)(x)
     return result
-
-
-def pruned(plans: Iterator[Plan], live: bool) -> list[Draft]:
-    """The cheapest drafts of each side of the image, where nothing else tells them apart."""
-    ordered = sorted(plans, key=lambda plan: plan.cost)
-    of_side: dict[tuple[int, int], int] = {}
-    kept = []
-    for plan in ordered:
-        key = (plan.input_side, plan.side)
-        of_side[key] = of_side.get(key, 0) + 1
-        if of_side[key] <= KEPT_OF_SIDE and (not live or plan.cost <= ordered[0].cost + 2 * MARGIN):
-            kept.append(plan)
-    return [plan.build() for plan in kept[:KEPT_BLIND]]

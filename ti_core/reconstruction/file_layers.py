@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ti_core.reconstruction.sketch import Layer
+
 _ROLES = {
     "weight": "weight",
     "kernel": "weight",
@@ -36,12 +38,14 @@ class FileLayer:
         "normalise" (a mean and a deviation), or "other".
     tensors : by what they do: weight, bias, mean, var, std.
     keys : their names in the file.
+    stated : the layer with its options, where a whole module says them.
     """
 
     name: str
     kind: str
     tensors: Mapping[str, torch.Tensor]
     keys: tuple[str, ...]
+    stated: Layer | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ti_core.reconstruction.blocks import BlockInfo
 from ti_core.reconstruction.chain import Step
 from ti_core.reconstruction.sketch import Layer
+from ti_core.reconstruction.vocabulary import PLAIN
 
 ACTIVATIONS: dict[Layer, float] = {
     Layer("relu"): 0.0,
@@ -30,6 +31,10 @@ ACT, POOL = Layer("activation"), Layer("pool")
 """Stand-ins in a draft: the network's activation, and its pooling of 2 x 2."""
 FLATTEN = Layer("flatten")
 POOLS: dict[str, float] = {"maxpool": 0.0, "avgpool": 0.7}
+POOL_WORDS = ("maxpool", "avgpool")
+ACTIVATION_WORDS = (*PLAIN, "leaky_relu", "elu")
+ENDINGS = ("flatten", "softmax", "log_softmax")
+"""Layers that the end of a network calls for, or that change no order of its scores."""
 STRIDED_POOL = Layer("maxpool", (3,), (("padding", (1,)), ("stride", (2,))))
 WIDE_POOL = Layer("maxpool", (3,), (("stride", (2,)),))
 
@@ -160,18 +165,24 @@ def entering(block: BlockInfo) -> list[tuple[str, int, float]]:
     first_norm = block.main[0].kind in ("batchnorm", "norm")
     grows = block.out != block.channels
     strides = [(2, 0.2), (1, 0.7)] if grows else [(1, 0.2), (2, 0.9)]
+    if block.stride is not None:
+        strides = [(block.stride, 0.0)]
     if block.sure:
         found = [("conv", stride, cost + (0.7 if first_norm else 0.0)) for stride, cost in strides]
         return found + ([("activated", stride, cost + 0.3) for stride, cost in strides] if first_norm else [])
     likely = block.likely
     if grows:
-        pads = [("pad", 2, 0.5 if likely else 1.5), ("pad", 1, 1.5 if likely else 2.5)]
+        further = 0.0 if likely else 1.0
+        pads = [("pad", stride, (0.5 if cost < 0.5 else 1.5) + further) for stride, cost in strides]
         return pads + [("none", stride, cost + (2.0 if likely else 0.5)) for stride, cost in strides]
-    return [
+    found = [
         ("same", 1, 0.0 if likely else 0.5),
         ("none", 1, 3.0 if likely else 0.5),
         ("none", 2, 5.0 if likely else 2.5),
     ]
+    if block.stride is None:
+        return found
+    return found[:2] if block.stride == 1 else [("none", block.stride, 0.0)]
 
 
 def ending(side: int, wanted: int) -> list[Choice]:

@@ -284,20 +284,6 @@ def test_data_parallel_and_wrappers_are_looked_through(
     assert model.metadata == {"epoch": "7"}
 
 
-class Custom(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(4, 2)
-
-
-def test_an_unknown_class_is_named_with_two_ways_out(tmp_path: Path) -> None:
-    with pytest.raises(RefusedFileError) as caught:
-        reopened(Custom(), tmp_path)
-    message = str(caught.value)
-    assert "test_whole_modules.Custom" in message
-    assert "torch.onnx.export(" in message and "torch.save(model.state_dict()" in message
-
-
 def _with(change: Callable[[nn.Sequential], None]) -> nn.Sequential:
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU())
     change(net)

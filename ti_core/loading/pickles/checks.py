@@ -15,9 +15,10 @@ from typing import Any
 from ti_core.loading.findings import Finding, Severity
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.allowed import ALLOWED, Kind, may_stand_beside, runs_code
-from ti_core.loading.pickles.contents import Contents, is_module, tensor_items
+from ti_core.loading.pickles.contents import Contents, tensor_items
 from ti_core.loading.pickles.machine import Outline
 from ti_core.loading.pickles.nodes import Call, Pairs, Ref, Stored, depth_of, items_of
+from ti_core.loading.pickles.own.classes import is_module, read_parts
 from ti_core.loading.pickles.tensors import is_tensor, tensor_of
 from ti_core.loading.pickles.values.storages import UnfitError, stored_of
 from ti_core.text import few, shown, ways_out
@@ -47,9 +48,9 @@ def ignored_names(subject: Subject) -> list[str]:
 
 
 def imports(subject: Subject) -> Iterator[Finding]:
-    """Every imported name is on the allow-list, or stands beside the weights and is harmless there."""
+    """Every imported name is on the allow-list, is harmless beside the weights, or is the class of a module."""
     outline = subject.outline
-    ignored = set(ignored_names(subject))
+    ignored = {*ignored_names(subject), *subject.contents.own_classes}
     modules = {
         node.function.path for node in outline.nodes if is_module(node) and isinstance(node.function, Ref)
     }
@@ -115,7 +116,7 @@ def shape(subject: Subject) -> Iterator[Finding]:
     """In the weights no value contains itself or is nested too deeply, and dictionary keys are text or numbers."""
     contents = subject.contents
     built = [v for _, v in tensor_items(contents.weights)] if contents.is_state else contents.weights
-    depth = depth_of(built)
+    depth = depth_of(built, read_parts)
     if depth is None:
         yield Finding(
             Severity.REFUSED, "The file's pickle holds a value that contains itself, as no model does."
@@ -148,7 +149,8 @@ def calls(subject: Subject) -> Iterator[Finding]:
     for node in (*subject.contents.needed, *subject.contents.around):
         if not isinstance(node, Call) or not isinstance(node.function, Ref):
             continue
-        if node.function.path in ALLOWED and not _fits(node, node.function.path):
+        own = node.function.path in subject.contents.own_classes
+        if (own or node.function.path in ALLOWED) and not _fits(node, node.function.path):
             yield Finding(
                 Severity.REFUSED,
                 f"The file uses {shown(node.function.path)} in a way that torch.save never writes.",
@@ -156,7 +158,7 @@ def calls(subject: Subject) -> Iterator[Finding]:
 
 
 def _fits(call: Call, path: str) -> bool:
-    kind = ALLOWED[path]
+    kind = ALLOWED.get(path, Kind.NETWORK)
     if kind in (Kind.LAYER, Kind.NETWORK):
         return (
             call.new

@@ -9,6 +9,7 @@ from typing import Any
 
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.nodes import Call, Pairs, Ref, items_of, walk
+from ti_core.loading.pickles.own.classes import is_module, own_classes, read_parts
 from ti_core.loading.pickles.tensors import is_tensor
 from ti_core.loading.pickles.values.arrays import array_of
 from ti_core.text import few, shown
@@ -83,8 +84,13 @@ class Contents:
     def needed(self) -> list[Any]:
         """Every value that is built: the tensors of a state dict, or all of a module."""
         if not self.is_state:
-            return list(walk(self.weights))
+            return list(walk(self.weights, read_parts))
         return list(walk([value for _, value in tensor_items(self.weights)]))
+
+    @cached_property
+    def own_classes(self) -> list[str]:
+        """The unknown classes of the modules that are read, whose names alone count."""
+        return [] if self.everything else own_classes(self.needed)
 
     @cached_property
     def ignored_names(self) -> list[str]:
@@ -181,15 +187,6 @@ def _entries(node: Any) -> list[tuple[str, Any]]:
     if isinstance(node, (list, tuple)):
         return [(str(i), value) for i, value in enumerate(node[: LIMITS.texts])]
     return [(key, value) for key, value in items_of(node) if isinstance(key, str)]
-
-
-def is_module(node: Any) -> bool:
-    """Whether ``node`` is a module of torch as torch.save writes it whole."""
-    return (
-        isinstance(node, Call)
-        and node.new
-        and any(isinstance(state, Pairs) and state.get("_modules") is not None for state in node.states)
-    )
 
 
 def is_state(node: Any) -> bool:

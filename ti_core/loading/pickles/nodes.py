@@ -5,7 +5,7 @@ Deep nesting and shared values therefore cannot make a walk long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,8 +80,8 @@ def children(node: Any) -> Iterator[Any]:
         yield node.pid
 
 
-def walk(root: Any) -> Iterator[Any]:
-    """Every value in the outline, once, even if values contain themselves."""
+def walk(root: Any, inside: Callable[[Any], Iterator[Any]] = children) -> Iterator[Any]:
+    """Every value in the outline, once, even if values contain themselves. ``inside`` gives those of one value."""
     seen: set[int] = set()
     stack = [root]
     while stack:
@@ -91,10 +91,10 @@ def walk(root: Any) -> Iterator[Any]:
         if isinstance(node, _INNER):
             seen.add(id(node))
         yield node
-        stack.extend(children(node))
+        stack.extend(inside(node))
 
 
-def depth_of(root: Any) -> int | None:
+def depth_of(root: Any, inside: Callable[[Any], Iterator[Any]] = children) -> int | None:
     """Length of the longest chain of nested values, or None if a value contains itself."""
     depth: dict[int, int] = {}
     entered: set[int] = set()
@@ -102,7 +102,7 @@ def depth_of(root: Any) -> int | None:
     while stack:
         node, leaving = stack.pop()
         if leaving:
-            inner = (depth.get(id(child), 0) for child in children(node))
+            inner = (depth.get(id(child), 0) for child in inside(node))
             depth[id(node)] = 1 + max(inner, default=0)
             entered.discard(id(node))
         elif isinstance(node, _INNER) and id(node) not in depth:
@@ -112,7 +112,7 @@ def depth_of(root: Any) -> int | None:
             stack.append((node, True))
             # A child closes a cycle if its own visit has begun and not ended, not if it only waits on the
             # stack.
-            for child in children(node):
+            for child in inside(node):
                 if id(child) in entered:
                     return None
                 stack.append((child, False))

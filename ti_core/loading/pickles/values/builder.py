@@ -16,6 +16,7 @@ from ti_core.errors import ModelFileError
 from ti_core.loading.pickles.allowed import ALLOWED, Kind
 from ti_core.loading.pickles.files.container import Container
 from ti_core.loading.pickles.nodes import Call, Pairs, Ref, items_of
+from ti_core.loading.pickles.own.classes import is_own, read_of
 from ti_core.loading.pickles.records import Ignored, record_class
 from ti_core.loading.pickles.tensors import Declared, declared_of, is_tensor
 from ti_core.loading.pickles.values.arrays import Array, array_of
@@ -51,6 +52,9 @@ class Builder:
     def _call(self, node: Call, path: str) -> Any:
         if is_tensor(node):
             return self.tensor(declared_of(node))
+        if is_own(node):
+            read = {name: self.value(value) for name, value in node.states[0].items if read_of(name)}
+            return record_class(path)(read)
         kind = ALLOWED[path]
         if kind in _RECORDS:
             state = self.value(node.states[0]) if node.states else {}
@@ -125,4 +129,4 @@ def tensor_from(array: Array) -> torch.Tensor:
 
 
 def _ref(path: str) -> Any:
-    return record_class(path) if ALLOWED[path] in _RECORDS else Ignored()
+    return record_class(path) if ALLOWED.get(path) in _RECORDS else Ignored()
