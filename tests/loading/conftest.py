@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.loading import published
 from ti_core.architectures.lenet import LeNet5
 
 
@@ -45,3 +46,17 @@ def images() -> torch.Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         return torch.rand(3, 1, 28, 28)
+
+
+@pytest.fixture
+def publish_vit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ViT of the challenge is saved under the names of its library."""
+    published.publish(
+        monkeypatch,
+        vit_pytorch__simple_vit__SimpleViT=published.ViT,
+        vit_pytorch__simple_vit__Transformer=published.ViTTransformer,
+        vit_pytorch__simple_vit__Attention=published.ViTAttention,
+        vit_pytorch__simple_vit__FeedForward=published.ViTFeedForward,
+        einops__layers__torch__Rearrange=published.Rearrange,
+        einops__einops__TransformRecipe=published.Recipe,
+    )

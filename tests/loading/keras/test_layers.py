@@ -21,6 +21,7 @@ from tests.loading.keras.files import (
 )
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.keras import limits
+from ti_core.loading.keras.layers.operations import operation_of
 from ti_core.loading.keras.weights import snake_case
 
 X = torch.linspace(-2, 2, 2 * 4 * 4 * 3).reshape(2, 4, 4, 3)
@@ -351,6 +352,18 @@ def test_an_answer_that_depends_on_the_batch_is_refused() -> None:
         ("math.subtract", ["_CONSTANT_VALUE", -1, 1.0, {"y": ["x", 0, 0]}], lambda x: 1.0 - x),
         ("nn.bias_add", ["x", 0, 0, {"bias": [1.0, 2.0, 3.0]}], lambda x: x + torch.tensor([1.0, 2.0, 3.0])),
         ("nn.relu6", ["x", 0, 0, {}], lambda x: x.clamp(0, 6)),
+        (
+            "math.maximum",
+            ["x", 0, 0, {"y": 2.0}],
+            lambda x: x.clamp(min=2.0),
+        ),
+        ("nn.softmax", ["x", 0, 0, {"axis": -1}], lambda x: x.softmax(-1)),
+        ("nn.softmax", ["x", 0, 0, {"axis": None}], lambda x: x.softmax(-1)),
+        (
+            "math.reduce_mean",
+            ["x", 0, 0, {"axis": 2, "keepdims": True}],
+            lambda x: x.mean(2, keepdim=True),
+        ),
         ("clip_by_value", ["x", 0, 0, {}], None),
         ("math.erf", ["x", 0, 0, {}], None),
         ("io.read_file", ["x", 0, 0, {}], None),
@@ -366,6 +379,50 @@ def test_operations_of_keras_2_are_computed_or_named(function: str, node: Any, w
     else:
         x = torch.rand(2, 3, 4, 4) * 20 - 10
         assert torch.allclose(opened(data).module(x), wanted(x.permute(0, 2, 3, 1)).mean((1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "node", "says"),
+    [
+        ("nn.softmax", ["x", 0, 0, {"axis": 0}], "takes shares over a batch"),
+        ("math.reduce_mean", ["x", 0, 0, {"axis": [-4]}], "takes the mean over a batch"),
+        ("math.reduce_mean", ["x", 0, 0, {"axis": "all"}], "has options that are not supported"),
+        ("math.subtract", ["x", 0, 0, {}], "called with arguments that are not supported"),
+        ("math.subtract", ["x", 0, 0, {"y": 1.0, "z": 2.0}], "called with arguments that are not supported"),
+        ("math.subtract", ["x", 0, 0, {"y": []}], "a constant that is not supported"),
+        ("math.subtract", ["x", 0, 0, {"y": [1.0, True]}], "a constant that is not supported"),
+    ],
+)
+def test_operations_of_keras_2_that_cannot_be_computed_are_told(function: str, node: Any, says: str) -> None:
+    op = called({"class_name": "TFOpLambda", "config": {"name": "op", "function": function}}, node)
+    mean = called(layer("GlobalAveragePooling2D", "mean"), [["op", 0, 0, {}]])
+    with pytest.raises(ModelFileError, match=says):
+        opened(archive_of(functional(op, mean, outputs=[["mean", 0, 0]]), weights_of({}), "2.15.0"))
+
+
+def test_numbers_of_axes_that_differ_are_told() -> None:
+    """Broadcasting would lay one input's images along another axis of the other."""
+    mean = called(layer("GlobalAveragePooling2D", "mean"), [["x", 0, 0, {}]])
+    less = called(
+        {"class_name": "TFOpLambda", "config": {"name": "less", "function": "math.subtract"}},
+        ["x", 0, 0, {"y": ["mean", 0, 0]}],
+    )
+    end = called(layer("GlobalAveragePooling2D", "end"), [["less", 0, 0, {}]])
+    with pytest.raises(ModelFileError, match="different numbers of axes"):
+        opened(archive_of(functional(mean, less, end, outputs=[["end", 0, 0]]), weights_of({}), "2.15.0"))
+
+
+def test_the_mean_of_all_but_the_batch_and_clipping_between_constants() -> None:
+    x = torch.rand(2, 3, 4, 4)
+    mean = called(
+        {"class_name": "TFOpLambda", "config": {"name": "op", "function": "math.reduce_mean"}},
+        ["x", 0, 0, {"axis": [1, 2]}],
+    )
+    found = opened(archive_of(functional(mean, outputs=[["op", 0, 0]]), weights_of({}), "2.15.0"))
+    assert torch.allclose(found.module(x), x.mean((2, 3)))
+    operation = operation_of("Clip", None)  # type: ignore[arg-type]
+    assert operation is not None and operation.function(x, torch.tensor(0.2), torch.tensor(0.5)).max() <= 0.5
+    assert operation_of("clip", None) is None  # type: ignore[arg-type]
 
 
 def test_archives_of_other_content_are_refused() -> None:

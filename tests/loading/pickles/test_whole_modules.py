@@ -82,32 +82,16 @@ def test_the_challenges_wide_resnet(
     assert load_model(tmp_path / "model.pt").architecture == "wide_resnet"
 
 
-def _publish_vit(monkeypatch: pytest.MonkeyPatch) -> None:
-    published.publish(
-        monkeypatch,
-        vit_pytorch__simple_vit__SimpleViT=published.ViT,
-        vit_pytorch__simple_vit__Transformer=published.ViTTransformer,
-        vit_pytorch__simple_vit__Attention=published.ViTAttention,
-        vit_pytorch__simple_vit__FeedForward=published.ViTFeedForward,
-        einops__layers__torch__Rearrange=published.Rearrange,
-        einops__einops__TransformRecipe=published.Recipe,
-    )
-
-
 @pytest.mark.parametrize(("heads", "width"), [(16, 64), (4, 8), (2, 16)])
 def test_the_challenges_vit(
-    heads: int, width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, colour: torch.Tensor
+    heads: int, width: int, publish_vit: None, tmp_path: Path, colour: torch.Tensor
 ) -> None:
-    _publish_vit(monkeypatch)
     same(published.ViT(43, 32, 2, heads, 48, width), tmp_path, colour)
     model = load_model(tmp_path / "model.pt")
     assert (model.architecture, model.classes) == ("simple_vit", 43)
 
 
-def test_a_vit_that_cuts_its_patches_otherwise_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    _publish_vit(monkeypatch)
+def test_a_vit_that_cuts_its_patches_otherwise_is_refused(publish_vit: None, tmp_path: Path) -> None:
     vit = published.ViT(10, 32, 1, 2, 48)
     vit.to_patch_embedding[0].pattern = "b c (p1 h) (p2 w) -> b h w (p1 p2 c)"
     with pytest.raises(RefusedFileError, match="does not have the layers"):
