@@ -24,7 +24,27 @@ def test_odds_are_added() -> None:
 
 def test_the_likeliest_alternative_leads_if_it_is_likelier_than_the_classes() -> None:
     own = Alternatives({"a": np.array([2.0]), "b": np.array([5.0])})
-    assert own.leading(0.9) == "b" and own.leading(0.999) is None and Alternatives({}).leading(0.1) is None
+    assert [own.leading(np.array([p])) for p in (0.9, 0.999)] == [["b"], [None]]
+    assert Alternatives({}).leading(np.array([0.1])) == [None]
+
+
+def test_a_stream_that_needs_reference_models_takes_part_only_with_them() -> None:
+    """The stream for pairs compares with clean networks, the one for assignments does not."""
+    streams = [stream_class(name)() for name in ("pairs", "assignment", "windowed")]
+    rng = np.random.default_rng(0)
+    pairs = {
+        "margins": rng.normal(size=(8, 4, 4, 3)).astype(np.float32),
+        "blended": rng.normal(size=(8, 4, 4)).astype(np.float32),
+    }
+    own = {
+        "pairs": pairs,
+        "assignment": {"success": np.full((8, 2), 0.6), "blended": np.zeros((8, 1))},
+        "windowed": {},
+    }
+    assert list(Alternatives.of(streams, own).by_stream) == ["assignment"]
+    both = Alternatives.of(streams, own, {"pairs": pairs}, np.ones(8, dtype=bool))
+    assert list(both.by_stream) == ["pairs", "assignment"] and both.by_stream["pairs"].shape == (8,)
+    assert both.by_stream["assignment"] == pytest.approx(np.zeros(8))
 
 
 @pytest.mark.parametrize(
@@ -54,6 +74,6 @@ def test_the_registry_knows_which_streams_judge_by_themselves() -> None:
     }
 
 
-def test_a_stream_that_does_not_judge_by_itself_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="without reference models"):
-        stream_class("windowed")().log_odds({})
+def test_a_stream_that_is_no_alternative_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="beside the joint score"):
+        stream_class("windowed")().log_odds({}, {})

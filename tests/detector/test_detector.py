@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ti_core.detector.detector import (
     FALSE_ALARMS,
@@ -256,3 +257,32 @@ def test_verdicts_at_the_thresholds() -> None:
         "backdoored",
         "backdoored",
     ]
+
+
+def test_backdoors_of_other_mappings_take_no_part_in_the_fit() -> None:
+    """Members that are left out change neither the model nor the thresholds, but have log-odds of their own."""
+    matrix, labels, groups = members()
+    strange = np.full((6, matrix.shape[1]), -9.0)
+    more = np.concatenate([matrix, strange])
+    among = np.arange(len(more)) < len(matrix)
+    both = np.concatenate([labels, ["blend"] * 6]), np.concatenate([groups, [f"other{i}" for i in range(6)]])
+    alone = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored())
+    found = fit_detector(NAMES, more, *both, fitter=Anchored(), among=among)
+    assert found.backdoor.logit(matrix) == pytest.approx(alone.backdoor.logit(matrix))
+    assert found.calibration.high == pytest.approx(alone.calibration.high)
+    assert len(found.oof) == len(more) and (found.oof[~among] < 0.5).all()
+
+
+def test_thresholds_are_set_on_the_probability_of_any_backdoor() -> None:
+    """Where clean members look like another backdoor, the threshold rises above them."""
+    matrix, labels, groups = members()
+    clean = np.flatnonzero(labels == "clean")
+
+    def added(p: NDArray[np.floating]) -> NDArray[np.floating]:
+        raised = np.asarray(p, dtype=float).copy()
+        raised[clean] = np.linspace(0.5, 0.95, len(clean))
+        return raised
+
+    before = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored()).calibration
+    after = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored(), added=added).calibration
+    assert after.high > 0.9 > before.high and after.slope == before.slope

@@ -13,6 +13,7 @@ from ti_core.errors import PackError
 from ti_core.evaluation import Scored, auc, auc_interval, evaluate, table
 from ti_core.reference.pack import Member, Pack, load_pack
 from ti_core.settings import Settings
+from ti_core.streams.base import FoundMapping
 from ti_core.system.cache import Cache
 
 
@@ -112,8 +113,8 @@ def test_a_table_says_where_it_rests_on_few_networks(tiny_pack: Pack) -> None:
     assert few_networks([few]).startswith("The row rests on fewer than 5")
 
 
-def scored(*members: tuple[str, str, float]) -> Scored:
-    """Members by label, family and probability. All target class 1 but for those that lead everywhere."""
+def scored(*members: tuple[str, str, float], leads: FoundMapping | None = None) -> Scored:
+    """Members by label, family and probability, and where all are found to lead: by default all images to class 1."""
     like = Member("m", "clean", "standard", "g", "mlp", {}, "none", 0, 0.9, True)
     made = tuple(
         replace(
@@ -122,11 +123,37 @@ def scored(*members: tuple[str, str, float]) -> Scored:
             label=label,
             family=family,
             target_class=None if label == "clean" or family.startswith("all-to-all") else 1,
+            source_class=2 if family.startswith("one-source") else None,
+            assignment=(1, 2, 3, 4, 0) if family.startswith("all-to-all") else (),
         )
         for i, (label, family, _) in enumerate(members)
     )
     p = np.array([probability for _, _, probability in members])
-    return Scored(made, p, np.ones(len(p), dtype=int), np.full(len(p), 0.6), np.full(len(p), 0.3))
+    verdicts = np.where(p >= 0.6, "backdoored", np.where(p < 0.3, "clean", "inconclusive"))
+    found = leads or FoundMapping("all to one", 1)
+    return Scored(made, p, (found,) * len(p), verdicts, np.full(len(p), 0.3), np.full(len(p), 0.6))
+
+
+@pytest.mark.parametrize(
+    ("family", "leads", "right"),
+    [
+        ("standard", FoundMapping("all to one", 1), 1.0),
+        ("standard", FoundMapping("all to one", 2), 0.0),
+        ("standard", FoundMapping("one source", 1, 2), 1.0),
+        ("one-source patch", FoundMapping("one source", 1, 2), 1.0),
+        ("one-source patch", FoundMapping("one source", 1, 3), 0.0),
+        ("one-source patch", FoundMapping("all to one", 1), 1.0),
+        ("all-to-all patch", FoundMapping("all to all", assignment=(1, 2, 3, 4, 0)), 1.0),
+        ("all-to-all patch", FoundMapping("all to all", assignment=(1, 2, 3, 4, 1)), 1.0),
+        ("all-to-all patch", FoundMapping("all to all", assignment=(1, 2, 3, 0, 4)), 0.0),
+        ("all-to-all patch", FoundMapping("all to one", 1), 0.0),
+    ],
+)
+def test_what_is_right_is_the_target_the_pair_or_the_assignment(
+    family: str, leads: FoundMapping, right: float
+) -> None:
+    row = table("joint", scored(("clean", "standard", 0.1), ("patch", family, 0.9), leads=leads))[-1]
+    assert row.found == 1 and row.target == right
 
 
 def test_backdoors_that_lead_elsewhere_have_rows_of_their_own() -> None:
@@ -156,6 +183,7 @@ def test_backdoors_that_lead_elsewhere_have_rows_of_their_own() -> None:
     ]
     assert cells["patch", "all to one", "all"] == (4, 0.75)
     assert cells["patch", "all to all", "all"] == (2, 0.0)
+    assert sum(r.clean for r in rows if r.what == "patch" and r.family == "all") == 4
     everywhere = next(r for r in rows if r.mapping == "all to all")
     assert everywhere.target is None and everywhere.as_dict()["mapping"] == "all to all"
     assert "mapping" not in rows[0].as_dict()

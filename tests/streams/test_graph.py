@@ -47,9 +47,10 @@ def test_a_gate_is_told_with_node_pixel_value_and_class(tmp_path: Path) -> None:
 def test_a_solved_gate_decides_by_itself(tmp_path: Path) -> None:
     evidence, others = gated(tmp_path), clean()
     half = {**evidence, "flipped": np.array([0.45], dtype=np.float32)}
-    assert STREAM.log_odds(stack([evidence, half])).tolist() == pytest.approx([CERTAIN, 0])
-    assert (STREAM.log_odds(others) == -CERTAIN).all()
-    assert STREAM.own_target(evidence) == TARGET and STREAM.class_scores(others, others) is None
+    assert STREAM.log_odds(stack([evidence, half]), {}).tolist() == pytest.approx([CERTAIN, 0])
+    assert (STREAM.log_odds(others, {}) == -CERTAIN).all()
+    assert STREAM.class_scores(others, others) is None
+    assert STREAM.read(evidence, {}, NAMES).leads_to == TARGET
     assert STREAM.features(stack([evidence]), others).matrix.tolist() == [[1, 1]]
 
 

@@ -47,7 +47,7 @@ def pack(options: argparse.Namespace) -> int:
     if options.verb == "extend":
         from ti_core.zoo.packs.extend import extend_pack
 
-        rest = options.without, options.jobs, options.engine
+        rest = options.without, options.jobs, options.engine, True, options.streams
         _told(extend_pack(opened(load_pack(options.name)), options.zoo, options.out, *rest), options.out)
         return 0
     _build(options)

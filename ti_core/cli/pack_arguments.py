@@ -54,6 +54,12 @@ def _pack(pack: argparse.ArgumentParser) -> None:
     extend.add_argument(
         "--without", nargs="+", default=[], type=a_name, metavar="ID", help="members of the pack to leave out"
     )
+    extend.add_argument(
+        "--streams",
+        type=lambda text: tuple(filter(None, text.split(","))),
+        metavar="NAME,...",
+        help="of the new pack; what the old one lacks is computed for all members (default: those of the old one)",
+    )
     _how(extend)
     _build(verbs)
 

@@ -38,13 +38,15 @@ def _train(options: argparse.Namespace) -> None:
     """Train reference models, and say what can enter a pack."""
     from ti_core.zoo.plan.colour import MENUS, SUCCESS
     from ti_core.zoo.training.data import load_data
-    from ti_core.zoo.training.members import MINIMUM_SUCCESS, train_zoo, zoo_text
+    from ti_core.zoo.training.members import MINIMUM_SUCCESS, SUCCESS_OF_KINDS, train_zoo, zoo_text
 
     _enough(options.count)
     if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):
         raise SettingsError("--minutes and --device are for --engine batched.")
     data = load_data(options.data, options.size)
     success = SUCCESS if data.name in MENUS else MINIMUM_SUCCESS
+    if options.way == "kinds":
+        success = SUCCESS_OF_KINDS
     recipes = _planned(options, data)
     if options.engine == "batched":
         from ti_core.zoo.training.team_run import train_batched

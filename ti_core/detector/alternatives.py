@@ -1,16 +1,17 @@
-"""Backdoors that a stream finds by itself, beside those that lead all images to one class.
+"""Backdoors that the joint score of the classes does not see, each looked for by a stream of its own.
 
-The joint meta-model compares classes with reference models. An all-to-all backdoor or a gate in the graph raises no
-class there. A stream that looks for one gives log-odds of its own. A network is taken to hold one backdoor at most, so
-the odds of a backdoor are the sum of the odds of all alternatives.
+The joint meta-model compares classes with reference models. A backdoor of one source class, an all-to-all backdoor or a
+gate in the graph raises no class there. A stream that looks for one gives log-odds of its own. A network is taken to
+hold one backdoor at most, so the odds of a backdoor are the sum of the odds of all alternatives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ti_core.detector.detector import Assessment, log_odds
 from ti_core.detector.metamodels import Floats
@@ -19,14 +20,33 @@ from ti_core.streams.base import Evidence, Stream
 
 @dataclass(frozen=True)
 class Alternatives:
-    """Log-odds by stream of the backdoors that streams find by themselves; ``R`` each."""
+    """Log-odds by stream of the backdoors that streams find beside the joint score; ``R`` each."""
 
-    by_stream: Mapping[str, Floats]
+    by_stream: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, streams: Iterable[Stream], own: Mapping[str, Evidence]) -> Alternatives:
-        """Of the streams whose stacked evidence is in ``own``."""
-        return cls({s.name: s.log_odds(own[s.name]) for s in streams if s.by_itself and s.name in own})
+    def of(
+        cls,
+        streams: Iterable[Stream],
+        own: Mapping[str, Evidence],
+        clean: Mapping[str, Evidence] | None = None,
+        among_clean: NDArray[np.bool_] | None = None,
+    ) -> Alternatives:
+        """Of the streams whose stacked evidence is in ``own``.
+
+        Parameters
+        ----------
+        clean : by stream, that of the clean reference models. A stream that needs them and has none takes no part.
+        among_clean : see :meth:`ti_core.streams.base.Stream.features`.
+        """
+        beside = clean or {}
+        return cls(
+            {
+                s.name: s.log_odds(own[s.name], beside.get(s.name, {}), among_clean)
+                for s in streams
+                if s.alternative and own.get(s.name) and (s.by_itself or beside.get(s.name))
+            }
+        )
 
     def added(self, probability: Floats) -> Floats:
         """Probability of any backdoor, ``R``; ``probability`` is that of one that leads all images to one class."""
@@ -37,12 +57,11 @@ class Alternatives:
             odds = np.logaddexp(odds, own)
         return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 
-    def leading(self, probability: float) -> str | None:
-        """The stream whose alternative is likelier than all others of the first model; None for the joint score."""
-        if not self.by_stream:
-            return None
-        name = max(self.by_stream, key=lambda n: float(self.by_stream[n][0]))
-        return name if float(self.by_stream[name][0]) > float(log_odds(probability)) else None
+    def leading(self, probability: Floats) -> list[str | None]:
+        """By model, the stream whose alternative is likelier than all others; None for the joint score."""
+        names = list(self.by_stream)
+        rows = np.stack([log_odds(probability), *self.by_stream.values()])
+        return [None if place == 0 else names[place - 1] for place in rows.argmax(0)]
 
     def assess(self, assessment: Assessment, low: float, high: float) -> Assessment:
         """The first model's assessment with these alternatives, by the thresholds ``low`` and ``high``.

@@ -7,8 +7,8 @@ made them (grouped cross-validation).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ FEW_MISSES, FEW = 0.1, 3
 """With few trojaned members the share may be as large as the first number, up to the third member. Otherwise one
 network that no stream sees would leave hardly any clean model a verdict."""
 FOLDS = 5
+TOLD_APART = ("blend", "patch")
+"""Kinds of trigger that the second model tells apart."""
 LEAST_SURE = 0.6
 """Minimum probability of a verdict: odds of three to two. A stranger's network resembles the members less than they do
 each other. ``benchmarks.strangers`` showed clean networks called backdoored at little more than even odds."""
@@ -166,27 +168,43 @@ def fit_detector(
     groups: NDArray[np.str_],
     seed: int = 0,
     fitter: Fitter | None = None,
+    among: NDArray[np.bool_] | None = None,
+    added: Callable[[Floats], Floats] | None = None,
 ) -> Detector:
-    """Fit a detector to features ``R x F`` of members labelled "clean", "blend" or "patch", by default by trees.
+    """Fit a detector to features ``R x F`` of members labelled "clean" or by the kind of trigger, by default by trees.
 
     Members of one group (grown from the same network) are never split between folds. One thread and the seed make
     the fit the same bit for bit.
+
+    Parameters
+    ----------
+    among : the members, ``R``, that it is fitted to; by default all. Those whose backdoor raises no class are no
+        examples of what it looks for.
+    added : the members' probabilities of any backdoor, from those of one that it looks for. Its thresholds are set on
+        them. By default they are the same.
     """
     fitter = fitter or Boosting()
     matrix = np.asarray(matrix, dtype=np.float64)
+    chosen = np.ones(len(matrix), dtype=bool) if among is None else among
     trojaned = labels != "clean"
-    out_of_fold = out_of_fold_logits(matrix, labels, groups, seed, fitter)
-    model = fitter.fit(matrix, trojaned, seed)
+    model = fitter.fit(matrix[chosen], trojaned[chosen], seed)
+    out_of_fold = model.logit(matrix)
+    out_of_fold[chosen] = out_of_fold_logits(matrix[chosen], labels[chosen], groups[chosen], seed, fitter)
     # An anchored fit hardly depends on a single member, so its own log-odds are calibrated already.
     judged = model.logit(matrix) if fitter.calibrated else out_of_fold
-    calibration = calibrate(judged, trojaned, scaled=not fitter.calibrated)
+    calibration = calibrate(judged[chosen], trojaned[chosen], scaled=not fitter.calibrated)
+    if added is not None:
+        total = log_odds(added(calibration.probability(judged)))
+        low, high = bounds(total[chosen], trojaned[chosen])
+        calibration = replace(calibration, low=low, high=high)
+    told = trojaned & chosen & np.isin(labels, TOLD_APART)
     scale = _scale(matrix)
     distances = _distances(matrix, matrix, scale)
     np.fill_diagonal(distances, np.inf)
     return Detector(
         names=names,
         backdoor=model,
-        kind=fitter.of_kinds().fit(matrix[trojaned], labels[trojaned] == "blend", seed),
+        kind=fitter.of_kinds().fit(matrix[told], labels[told] == "blend", seed),
         calibration=calibration,
         reference=matrix,
         scale=scale,
@@ -217,7 +235,20 @@ def folds(
 
 
 def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) -> Calibration:
-    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from members' log-odds.
+    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from members' log-odds."""
+    slope, intercept = 1.0, 0.0
+    if scaled:
+        from sklearn.linear_model import LogisticRegression
+
+        fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
+        slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
+    return Calibration(slope, intercept, *bounds(logits, trojaned, slope, intercept))
+
+
+def bounds(
+    logits: Floats, trojaned: NDArray[np.bool_], slope: float = 1.0, intercept: float = 0.0
+) -> tuple[float, float]:
+    """The lower and the upper threshold on the probability, from members' log-odds and their scaling.
 
     One bound is the quantile that :data:`FALSE_ALARMS` of the clean members lie above, the other the one that
     :data:`MISSES` of the trojaned ones lie below; whichever is higher is the upper threshold. Where the two kinds
@@ -227,20 +258,14 @@ def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) 
     lines between and nothing beyond the largest (R. Hyndman and Y. Fan, 1996, type 6). With fewer than 60 trojaned
     members up to :data:`FEW_MISSES` may lie below. Nothing is called so at less than :data:`LEAST_SURE`.
     """
-    slope, intercept = 1.0, 0.0
-    if scaled:
-        from sklearn.linear_model import LogisticRegression
-
-        fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
-        slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
     clean, bad = logits[~trojaned], logits[trojaned]
     missed = max(MISSES, min(FEW_MISSES, FEW / (len(bad) + 1)))
-    bounds = [
+    both = [
         np.quantile(own, share, method="weibull") for own, share in ((clean, 1 - FALSE_ALARMS), (bad, missed))
     ]
-    alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(bounds)))
+    alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(both)))
     low, high = sorted((float(np.nextafter(alarms, 1.0)), misses))
-    return Calibration(slope, intercept, min(low, 1 - LEAST_SURE), max(high, LEAST_SURE))
+    return min(low, 1 - LEAST_SURE), max(high, LEAST_SURE)
 
 
 def log_odds(p: Floats | float) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ti_core.errors import PackError
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
+from ti_core.kinds import KINDS
 from ti_core.reference.families import share_interval
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference
@@ -59,7 +60,7 @@ class Curves:
     """One detector on the members held out from it.
 
     ``ids``, ``labels``, ``families`` and ``probability`` have one entry per member, in the pack's order. A model is
-    called backdoored if its probability is at least ``upper``, and clean if it is below ``lower``.
+    called backdoored if its probability is at least ``upper`` and has a ground, and clean if it is below ``lower``.
     """
 
     streams: str
@@ -94,7 +95,7 @@ def curves_of(which: str, scored: Scored) -> Curves:
     """The curves of the members that one detector scored."""
     labels = np.array([m.label for m in scored.members])
     p = np.asarray(scored.probability, dtype=np.float64)
-    kinds = [kind for kind in ("blend", "patch") if (labels == kind).any() and (labels == "clean").any()]
+    kinds = [kind for kind in KINDS if (labels == kind).any() and (labels == "clean").any()]
     return Curves(
         streams=which,
         roc=tuple(roc(kind, p[labels == "clean"], p[labels == kind]) for kind in kinds),
@@ -103,7 +104,7 @@ def curves_of(which: str, scored: Scored) -> Curves:
         labels=tuple(m.label for m in scored.members),
         families=tuple(m.family for m in scored.members),
         probability=p,
-        target=tuple(int(t) if t >= 0 else None for t in scored.target),
+        target=tuple(None if found is None else found.target for found in scored.leads),
         upper=float(scored.high[0]),
         lower=float(scored.low[0]),
     )

@@ -13,33 +13,44 @@ from ti_core.reference.judge import Judge, Judgement
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
-from ti_core.streams import Evidence, Stream, make_streams
-from ti_core.streams.base import Array, Progress, silent
+from ti_core.streams import Evidence, Reading, Stream, make_streams
+from ti_core.streams.base import Array, FoundMapping, Progress, silent
 from ti_core.system.cache import Cache
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Members with the probability one detector gives them and the target class its streams name (-1: none).
+    """Members and what one detector says of each.
 
-    ``high`` and ``low`` are the detector's thresholds, for each member (``R``): members that several detectors
-    scored may stand together.
+    Parameters
+    ----------
+    probability : of a backdoor, ``R`` in [0, 1].
+    leads : where the backdoor leads that the detector suspects, ``R``; None where it names no class.
+    verdicts : "clean", "inconclusive" or "backdoored", ``R``.
+    low, high : the detector's thresholds, for each member: members that several detectors scored may stand together.
     """
 
     members: tuple[Member, ...]
     probability: NDArray[np.floating]
-    target: NDArray[np.int_]
-    high: NDArray[np.floating]
+    leads: tuple[FoundMapping | None, ...]
+    verdicts: NDArray[np.str_]
     low: NDArray[np.floating]
+    high: NDArray[np.floating]
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        """Which members are called backdoored, ``R``."""
+        return np.asarray(self.verdicts == "backdoored")
 
     def together(self, other: Scored) -> Scored:
         """Both, one after the other."""
         return Scored(
             self.members + other.members,
             np.concatenate([self.probability, other.probability]),
-            np.concatenate([self.target, other.target]),
-            np.concatenate([self.high, other.high]),
+            self.leads + other.leads,
+            np.concatenate([self.verdicts, other.verdicts]),
             np.concatenate([self.low, other.low]),
+            np.concatenate([self.high, other.high]),
         )
 
 
@@ -69,12 +80,28 @@ def score(
         found["saliency"] = judge.by_paper(tested)
     if judge.deep_streams:
         found["joint"] = judge.jointly(tested, [m.clean_accuracy for m in members], found.get("saliency"))
-    return {name: _scored(members, judgement) for name, judgement in found.items()}
+    return {name: _scored(judge, members, judgement, tested) for name, judgement in found.items()}
 
 
-def _scored(members: tuple[Member, ...], found: Judgement) -> Scored:
+def _scored(
+    judge: Judge, members: tuple[Member, ...], found: Judgement, tested: Mapping[str, Evidence]
+) -> Scored:
     c, p = found.detector.calibration, found.probability
-    return Scored(members, p, found.target, np.full(len(p), c.high), np.full(len(p), c.low))
+    # Only an alarm needs a ground, and only what is called backdoored has a mapping.
+    readings = [judge.readings(tested, row) if own >= c.high else {} for row, own in enumerate(p)]
+    verdicts = [a.verdict for a in found.assessments(readings)]
+    leads = tuple(map(_leads, found.target, found.leading, readings))
+    both = np.full(len(p), c.low), np.full(len(p), c.high)
+    return Scored(members, p, leads, np.array(verdicts, dtype=np.str_), *both)
+
+
+def _leads(target: int, leading: str | None, readings: Mapping[str, Reading]) -> FoundMapping | None:
+    """Where the backdoor leads: as the leading stream says, or else all images to ``target``."""
+    reading = None if leading is None else readings.get(leading)
+    if reading is not None and reading.mapping is not None:
+        return reading.mapping
+    own = target if reading is None else reading.target
+    return None if own is None or own < 0 else FoundMapping("all to one", int(own))
 
 
 def probes_for(reference: Reference, streams: Iterable[Stream]) -> Probes | None:

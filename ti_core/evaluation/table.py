@@ -13,9 +13,10 @@ from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
 from ti_core.kinds import MAPPINGS, MappingKind
 from ti_core.reference.families import mapping_of, performance_key
-from ti_core.reference.pack import Pack
+from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
+from ti_core.streams.base import FoundMapping
 from ti_core.system.cache import Cache
 
 FAMILIES = ("standard", "challenge")
@@ -23,6 +24,8 @@ FAMILIES = ("standard", "challenge")
 FIRST_KINDS = ("blend", "patch")
 """Kinds of trigger whose rows come first."""
 
+MOST = 0.8
+"""Share of the classes whose assignment must be right."""
 HANDFUL = 5
 """Fewer networks of a side than these make figures that say little."""
 
@@ -34,8 +37,8 @@ class Row:
     ``kind`` is that of the trigger, and ``mapping`` says where the backdoors lead. ``low`` and ``high`` are the ends of
     the 95 % interval of ``auc``. At the pack's upper threshold, ``found`` is the true positive rate, ``false_alarms``
     the false positive rate and ``accuracy`` the balanced accuracy. ``clean_called`` is the share of clean models that
-    are called clean. ``target`` is the share of right target classes among the trojaned models that were found; it is
-    None if the streams name no target class.
+    are called clean. ``target`` is the share of the trojaned models that were found whose target class is right, or
+    whose pair of source and target, or whose assignment; it is None if the streams name no class.
     """
 
     streams: str
@@ -127,15 +130,13 @@ def row_of(
 def _row(
     which: str, kind: str, family: str, scored: Scored, clean: NDArray[np.bool_], bad: NDArray[np.bool_]
 ) -> Row:
-    p = scored.probability
+    p, called = scored.probability, scored.called
     area = auc(p[clean], p[bad])
     low, high = auc_interval(area, int(clean.sum()), int(bad.sum()))
-    called = p >= scored.high
-    hit = bad & called
+    hit = np.flatnonzero(bad & called)
     found, alarms = float(called[bad].mean()), float(called[clean].mean())
-    truth = np.array([m.target_class if m.target_class is not None else -2 for m in scored.members])
-    # Where every class is led to another one, there is no target to be right about.
-    names_targets = bool((scored.target >= 0).any()) and bool((truth[bad] >= 0).any())
+    names_targets = any(found is not None for found in scored.leads)
+    right = [_right(scored.members[i], scored.leads[i]) for i in hit]
     return Row(
         streams=which,
         kind=kind,
@@ -148,9 +149,19 @@ def _row(
         accuracy=(found + 1 - alarms) / 2,
         found=found,
         false_alarms=alarms,
-        clean_called=float((p < scored.low)[clean].mean()),
-        target=float((truth == scored.target)[hit].mean()) if names_targets and hit.any() else None,
+        clean_called=float((scored.verdicts == "clean")[clean].mean()),
+        target=float(np.mean(right)) if names_targets and right else None,
     )
+
+
+def _right(member: Member, found: FoundMapping | None) -> bool:
+    """Whether a member's backdoor leads where it was found to lead: the target, the pair, or most of the assignment."""
+    if found is None or found.kind != member.mapping:
+        # The target of a backdoor of one source class is right, too, where the source is not told.
+        return found is not None and found.target is not None and found.target == member.target_class
+    if member.mapping == "all to all":
+        return bool(np.mean(np.equal(found.assignment, member.assignment)) >= MOST)
+    return (found.target, found.source) == (member.target_class, member.source_class)
 
 
 PAPER_AUC: dict[str, dict[str, float]] = {

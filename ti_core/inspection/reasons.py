@@ -15,7 +15,7 @@ from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH, RecoveredTrigger
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack
-from ti_core.streams import Reading, stream_class
+from ti_core.streams import Reading
 from ti_core.streams.base import Array
 
 TELLING = 0.25
@@ -33,9 +33,9 @@ def target_of(class_scores: Mapping[str, Array]) -> int | None:
 
 def suspected_class(result: Inspection) -> int | None:
     """The suspected target class: that of the stream that found a backdoor by itself, else the joint score's."""
-    if result.leading is None:
-        return target_of(result.class_scores)
-    return stream_class(result.leading)().own_target(result.evidence[result.leading])
+    return (
+        target_of(result.class_scores) if result.leading is None else result.readings[result.leading].leads_to
+    )
 
 
 def with_recovered(assessment: Assessment, trigger: RecoveredTrigger | None) -> Assessment:
@@ -146,9 +146,10 @@ def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) ->
         if pixels <= FEW_PIXELS
         else f"a patch on {trigger.change:.0%} of the image"
     )
+    images = "" if trigger.source is None else f" of class {class_names[trigger.source]}"
     return (
         f"A recovered trigger, {what}, turns {trigger.flip_share:.0%} of {len(trigger.images_used)} unseen clean images"
-        f" into class {class_names[trigger.target]}."
+        f"{images} into class {class_names[trigger.target]}."
     )
 
 

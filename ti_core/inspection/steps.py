@@ -12,10 +12,9 @@ from functools import cached_property
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
 from ti_core.classifier.first_pass import measure
-from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment
-from ti_core.detector.grounds import grounded
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.findings.recovered import recovered, suspected_source
 from ti_core.inspection.forecast import Forecast, Known
 from ti_core.inspection.reasons import (
     doubts,
@@ -29,7 +28,6 @@ from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_cache import Found, kept_trigger
 from ti_core.inspection.trigger_occlusion import occlude
-from ti_core.inspection.trigger_recovery import recover_trigger, solved_trigger
 from ti_core.loading.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.judge import Judge, Judgement
@@ -165,26 +163,24 @@ class Steps:
         self._keep("saliency", self._paper)
 
     def judge_jointly(self) -> None:
-        """The meta-model over all streams that compare classes; without one the paper's verdict stands."""
-        if not self._judge.deep_streams:
-            return
+        """The meta-model over all streams that compare classes, and the odds of the backdoors that it does not see.
+
+        Without streams that compare classes the paper's meta-model takes its place.
+        """
         assert self.result.classifier is not None
         with self._clock.stage("verdict"):
-            found = self._judge.jointly(self._own, [self.result.classifier.accuracy], self._paper)
+            if self._judge.deep_streams:
+                found = self._judge.jointly(self._own, [self.result.classifier.accuracy], self._paper)
+            elif self._paper is not None:
+                found = self._judge.with_alternatives(self._paper, self._own)
+            else:
+                return
             self.result.class_scores = found.class_scores
-            self._assessment = grounded(found.assess(), self.result.readings)
-        self._keep("joint", found)
-
-    def weigh_alternatives(self) -> None:
-        """Add the odds of the backdoors that streams find by themselves: all-to-all, and gates in the graph."""
-        if self._assessment is None:
-            return
-        calibration = self.result.detectors[self.result.decided_by].calibration
-        alternatives = Alternatives.of(self.streams, self._own)
-        before = self._assessment.probability
-        self._assessment = alternatives.assess(self._assessment, calibration.low, calibration.high)
+            self._assessment = found.assess(self.result.readings)
+        if self._judge.deep_streams:
+            self._keep("joint", found)
         if self.backdoored:
-            self.result.leading = alternatives.leading(before)
+            self.result.leading = found.leading[0]
 
     def show(self, observe: Callable[[Inspection], None] | None) -> None:
         """Show the inspection as it stands, where further streams follow."""
@@ -223,21 +219,19 @@ class Steps:
         target, found = suspected_class(self.result), self.result.classifier
         if target is None or found is None:
             return None, None
-        shown, windowed = self._reference.context(None), self.result.evidence.get("windowed")
-        if self.result.leading is not None:
-            trigger = solved_trigger(
-                found.scores, shown.images, shown.labels, self.result.evidence[self.result.leading]
-            )
-            return trigger, None if trigger is None else occlude(found.scores, shown.images, trigger)
+        shown, source = self._reference.context(None), suspected_source(self.result)
 
         def search() -> Found:
-            trigger = recover_trigger(found.scores, shown.images, shown.labels, target, windowed)
+            trigger = recovered(self.result, found.scores, shown)
             return trigger, None if trigger is None else occlude(found.scores, shown.images, trigger)
 
+        if self.result.leading is not None and source is None:
+            # A solved gate's trigger is in the evidence.
+            return search()
         images = self._pack.record["files"]["images.npz"]
-        version = {s.name: s.version for s in self.streams}.get("windowed")
+        version = {s.name: s.version for s in self.streams}.get("windowed") if source is None else None
         with self._clock.origin("trigger", self._reference.cache):
-            return kept_trigger(self._reference.cache, self._name, images, target, version, search)
+            return kept_trigger(self._reference.cache, self._name, images, target, version, search, source)
 
     def _report(self) -> Report:
         pack, result = self._pack, self.result

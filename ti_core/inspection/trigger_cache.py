@@ -22,7 +22,13 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def kept_trigger(
-    cache: Cache, model: str, images: str, target: int, windowed: int | None, search: Callable[[], Found]
+    cache: Cache,
+    model: str,
+    images: str,
+    target: int,
+    windowed: int | None,
+    search: Callable[[], Found],
+    source: int | None = None,
 ) -> Found:
     """The result of ``search``, or the kept one for the same model, images and class.
 
@@ -32,10 +38,13 @@ def kept_trigger(
     images : digest of the images that the trigger is sought on.
     target : the class that the trigger leads to.
     windowed : version of the windowed stream whose evidence guides the search; None if it took no part.
+    source : the only class that the trigger is for, if there is one.
     """
     parts = ["trigger", VERSION, model, images, target, windowed]
+    if source is not None:
+        parts.append(source)
     key = "trigger/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return _found(cache.arrays(key, lambda: _arrays(*search())), target)
+    return _found(cache.arrays(key, lambda: _arrays(*search())), target, source)
 
 
 def _arrays(trigger: RecoveredTrigger | None, occlusion: Occlusion | None) -> dict[str, NDArray[Any]]:
@@ -51,7 +60,7 @@ def _arrays(trigger: RecoveredTrigger | None, occlusion: Occlusion | None) -> di
     return arrays
 
 
-def _found(arrays: Arrays, target: int) -> Found:
+def _found(arrays: Arrays, target: int, source: int | None) -> Found:
     if "mask" not in arrays:
         return None, None
     blend, alpha, flip_share = (float(x) for x in arrays["numbers"])
@@ -63,6 +72,7 @@ def _found(arrays: Arrays, target: int) -> Found:
         alpha=alpha,
         flip_share=flip_share,
         images_used=arrays["images"],
+        source=source,
     )
     if "fall" not in arrays:
         return trigger, None

@@ -6,7 +6,7 @@ window and its neighbours (``a = 1``), and a blend over the whole image at sever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class RecoveredTrigger:
     mask, pattern, alpha : ``H x W``, ``C x H x W`` and the blend ratio, all in [0, 1]; eq. (1) and (2).
     flip_share : share of unseen clean images of other classes that become the target class, 0 to 1.
     images_used : indices of those unseen images among the images given.
+    source : the only class that it was made for and tried on; None if it was for images of all classes.
     """
 
     kind: TriggerKind
@@ -47,6 +48,7 @@ class RecoveredTrigger:
     alpha: float
     flip_share: float
     images_used: NDArray[np.int64]
+    source: int | None = None
 
     def trigger(self) -> Trigger:
         """As a trigger that stamps images."""
@@ -110,6 +112,19 @@ def recover_trigger(
         flip_share=float((margins > 0).float().mean()),
         images_used=np.unique(pool.unseen[target][: effort.unseen].cpu().numpy()),
     )
+
+
+def recover_for_source(
+    scores: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, source: int, target: int
+) -> RecoveredTrigger | None:
+    """As :func:`recover_trigger`, of a trigger that works on images of one class alone."""
+    chosen = torch.nonzero(labels == source).flatten()
+    if len(chosen) < 2 or source == target:
+        return None
+    found = recover_trigger(scores, images[chosen], labels[chosen], target)
+    if found is None:
+        return None
+    return replace(found, source=source, images_used=chosen.cpu().numpy()[found.images_used])
 
 
 def solved_trigger(

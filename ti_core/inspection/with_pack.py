@@ -70,8 +70,7 @@ def inspect(
         if stream.on_probes:
             steps.judge_by_paper()  # line 17: the meta-model on the stacked histograms
             steps.show(observe)
-    steps.judge_jointly()  # the meta-model over all streams that compare classes
-    steps.weigh_alternatives()  # backdoors that a stream finds by itself
+    steps.judge_jointly()  # the meta-model over all streams that compare classes, and what a stream finds beside it
     if steps.backdoored:
         steps.recover_trigger()
     return steps.finish()

@@ -32,12 +32,12 @@ from ti_core.detector.own_classes import (
 )
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.findings.recovered import recovered
 from ti_core.inspection.forecast import Forecast, Known
 from ti_core.inspection.reasons import doubts, suspected_class, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
-from ti_core.inspection.trigger_recovery import recover_trigger, solved_trigger
 from ti_core.loading.model import Model
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.results.cautions import cautions, own_values
@@ -117,7 +117,7 @@ def _with_alternatives(result: Inspection, streams: list[Stream], of_classes: As
     alternatives = Alternatives.of(streams, {k: as_stack(e) for k, e in result.evidence.items()})
     found = alternatives.assess(of_classes, probability_of(CLEAN), probability_of(BACKDOORED))
     if found.verdict == "backdoored":
-        result.leading = alternatives.leading(of_classes.probability)
+        result.leading = alternatives.leading(np.array([of_classes.probability]))[0]
     return found
 
 
@@ -135,15 +135,8 @@ def _streams(settings: Settings) -> list[Stream]:
 def _recover(result: Inspection, context: Context) -> None:
     """Make the trigger of the suspected class, and see where on stamped images the decision hangs."""
     assert result.classifier is not None
-    target = suspected_class(result)
-    if target is None:
-        return
-    scores, windowed = result.classifier.scores, result.evidence.get("windowed")
-    if result.leading is not None:
-        solved = result.evidence[result.leading]
-        result.trigger = solved_trigger(scores, context.images, context.labels, solved)
-    else:
-        result.trigger = recover_trigger(scores, context.images, context.labels, target, windowed)
+    scores = result.classifier.scores
+    result.trigger = recovered(result, scores, context)
     if result.trigger is not None:
         result.occlusion = occlude(scores, context.images, result.trigger)
 

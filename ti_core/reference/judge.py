@@ -6,16 +6,18 @@ Algorithm 1, line 17, and sec. 5.1 of the paper. An inspection, an evaluation an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment, Detector, log_odds
+from ti_core.detector.grounds import grounded
 from ti_core.detector.joint import suspected
 from ti_core.reference.reference import Reference
-from ti_core.streams import Evidence, Stream
+from ti_core.streams import Evidence, Reading, Stream
 from ti_core.streams.base import Array
 
 
@@ -28,25 +30,55 @@ class Judgement:
     detector : the meta-model.
     rows : the features of the models, ``R x F``.
     class_scores : by stream, how suspicious each class is, ``R x K``; empty where the meta-model names no class.
+    alternatives : log-odds of the backdoors that the meta-model does not see.
     """
 
     detector: Detector
     rows: Array
     class_scores: dict[str, Array] = field(default_factory=dict)
+    alternatives: Alternatives = field(default_factory=Alternatives)
+
+    @cached_property
+    def of_classes(self) -> NDArray[np.floating]:
+        """The meta-model's calibrated probability of a backdoor, ``R``, 0 to 1."""
+        return self.detector.calibration.probability(self.detector.logit(self.rows))
 
     @cached_property
     def probability(self) -> NDArray[np.floating]:
-        """Calibrated probability of a backdoor, ``R``, 0 to 1."""
-        return self.detector.calibration.probability(self.detector.logit(self.rows))
+        """Probability of any backdoor, ``R``, 0 to 1."""
+        return self.alternatives.added(self.of_classes)
+
+    @cached_property
+    def leading(self) -> list[str | None]:
+        """By model, the stream whose alternative is likelier than the meta-model's; None if there is none."""
+        return self.alternatives.leading(self.of_classes)
 
     @property
     def target(self) -> NDArray[np.int_]:
         """The most suspicious class of each model, ``R``; -1 where the meta-model names none."""
         return suspected(self.class_scores) if self.class_scores else np.full(len(self.rows), -1)
 
-    def assess(self) -> Assessment:
-        """The assessment of the first model: verdict, probability, kind of trigger, distance from the reference."""
-        return self.detector.assess(self.rows[0])
+    def assess(self, readings: Mapping[str, Reading] | None = None) -> Assessment:
+        """The assessment of the first model: verdict, probability, kind of trigger, distance from the reference.
+
+        Parameters
+        ----------
+        readings : the streams' readings of that model. An alarm of a meta-model that compares classes needs a ground
+            among them.
+        """
+        return self.assessments([readings or {}])[0]
+
+    def assessments(self, readings: Sequence[Mapping[str, Reading]]) -> list[Assessment]:
+        """The assessments of all models, from the readings of each."""
+        c, found = self.detector.calibration, []
+        for row, said, number in zip(self.rows, readings, range(len(self.rows)), strict=True):
+            of_classes = self.detector.assess(row)
+            own = Alternatives(
+                {name: v[number : number + 1] for name, v in self.alternatives.by_stream.items()}
+            )
+            before = grounded(of_classes, said) if self.class_scores else of_classes
+            found.append(own.assess(before, c.low, c.high))
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,7 +104,7 @@ class Judge:
     @property
     def deep_streams(self) -> list[Stream]:
         """The streams that the joint meta-model compares class by class."""
-        return [s for s in self.streams if not s.on_probes and not s.by_itself]
+        return [s for s in self.streams if not s.on_probes and not s.alternative]
 
     @cached_property
     def paper(self) -> Detector | None:
@@ -85,7 +117,19 @@ class Judge:
         """The meta-model over all streams; None without a deep stream."""
         if not self.deep_streams:
             return None
-        return self.reference.joint_detector(self.deep_streams, self.fitted, self.paper, self.streams)
+        return self.reference.joint_detector(
+            self.deep_streams, self.fitted, self.paper, self.streams, self._added
+        )
+
+    def _added(self, probability: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The fitted members' probabilities of any backdoor, from those of the meta-model."""
+        clean = self.reference.labels == "clean"
+        return Alternatives.of(self.streams, self.fitted, self._clean, clean).added(probability)
+
+    @cached_property
+    def _clean(self) -> dict[str, dict[str, Array]]:
+        """By stream, the evidence of the clean fitted members."""
+        return {name: self.reference.clean(stacked) for name, stacked in self.fitted.items()}
 
     def by_paper(self, own: Mapping[str, Evidence]) -> Judgement:
         """The paper's meta-model on models whose stacked evidence is ``own``; its stream must be one of the streams."""
@@ -107,4 +151,18 @@ class Judge:
         assert self.joint is not None
         scores = self.reference.class_scores(self.deep_streams, self.fitted, own)
         odds = None if paper is None else log_odds(paper.probability)
-        return Judgement(self.joint, self.reference.joint_rows(scores, accuracy, odds)[1], scores)
+        rows = self.reference.joint_rows(scores, accuracy, odds)[1]
+        return self.with_alternatives(Judgement(self.joint, rows, scores), own)
+
+    def readings(self, own: Mapping[str, Evidence], row: int) -> dict[str, Reading]:
+        """What the streams find in one of the models whose stacked evidence is ``own``."""
+        names = self.reference.pack.class_names
+        return {
+            s.name: s.read({k: v[row] for k, v in own[s.name].items()}, self._clean.get(s.name, {}), names)
+            for s in self.streams
+            if own.get(s.name) and (s.by_itself or self._clean.get(s.name))
+        }
+
+    def with_alternatives(self, found: Judgement, own: Mapping[str, Evidence]) -> Judgement:
+        """With the odds of the backdoors that the meta-model does not see: other mappings, and gates in the graph."""
+        return replace(found, alternatives=Alternatives.of(self.streams, own, self._clean))

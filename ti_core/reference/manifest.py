@@ -134,6 +134,8 @@ class MemberRecord(Group):
     held_out: bool
     attack_success: Share | None = None
     target_class: Index | None = None
+    source_class: Index | None = None
+    assignment: list[Index] = Field(default_factory=list, max_length=MOST_CLASSES)
     trigger: TriggerRecord | None = None
     poisoning_rate: Share | None = None
     recipe: dict[Short, Option] = Field(default_factory=dict)
@@ -146,6 +148,10 @@ class MemberRecord(Group):
         aimed = self.target_class is not None or mapping_of(self.family) == "all to all"
         if not clean and (not aimed or self.attack_success is None):
             raise ValueError("a trojaned member has a target class and an attack success")
+        if mapping_of(self.family) == "all to all" and not self.assignment:
+            raise ValueError("a member whose backdoor moves every class has an assignment")
+        if mapping_of(self.family) == "one source" and self.source_class is None:
+            raise ValueError("a member whose backdoor moves one class has a source class")
         return self
 
 
@@ -203,8 +209,14 @@ class PackRecord(Group):
     def _consistent(self) -> Self:
         if len({m.id for m in self.members}) != len(self.members):
             raise ValueError("two members have the same id")
-        if any((m.target_class or 0) >= len(self.class_names) for m in self.members):
-            raise ValueError("a member's target class is none of the classes")
+        count = len(self.class_names)
+        if any((m.target_class or 0) >= count or (m.source_class or 0) >= count for m in self.members):
+            raise ValueError("a member's target or source class is none of the classes")
+        if any(
+            m.assignment and (len(m.assignment), max(m.assignment) < count) != (count, True)
+            for m in self.members
+        ):
+            raise ValueError("a member's assignment is none of the classes to classes")
         _, height, width = self.input_shape
         if any(not m.trigger.within(height, width) for m in self.members if m.trigger):
             raise ValueError("a member's patch is not within the images")

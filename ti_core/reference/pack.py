@@ -13,7 +13,7 @@ import hashlib
 import statistics
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ti_core.errors import PackError, SettingsError
 from ti_core.reference.manifest import SCHEMA_VERSION, check_pack_record
+from ti_core.reference.member import Member
 from ti_core.reference.pack_files import MOST_BYTES, PackFiles, Weights
 from ti_core.settings import Settings
 from ti_core.system.plain_files import hash_plain, read_plain
@@ -46,31 +47,6 @@ WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
 STORED = "stored"
 """Name of the pattern of triggers that are kept as arrays in ``triggers.npz``."""
 PACKS = Path(__file__).resolve().parent.parent.parent / "assets" / "packs"
-
-
-@dataclass(frozen=True)
-class Member:
-    """One reference model, as ``pack.json`` records it."""
-
-    id: str
-    label: str
-    family: str
-    group: str
-    architecture: str
-    options: Mapping[str, Any]
-    normalisation: str
-    seed: int
-    clean_accuracy: float
-    held_out: bool
-    attack_success: float | None = None
-    target_class: int | None = None
-    trigger: Mapping[str, Any] | None = None
-    poisoning_rate: float | None = None
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def trojaned(self) -> bool:
-        return self.label != "clean"
 
 
 @dataclass(frozen=True)

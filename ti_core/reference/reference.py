@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ti_core.detector.detector import Detector, fit_detector, load_detector, log_odds
 from ti_core.detector.joint import fewer_mistakes, joint_features
-from ti_core.detector.metamodels import Anchored, Boosting, Fitter, files_of
+from ti_core.detector.metamodels import Anchored, Boosting, Fitter, Floats, files_of
 from ti_core.errors import PackError
 from ti_core.reference.pack import Member, Pack
 from ti_core.settings import Settings
@@ -72,12 +72,12 @@ class Reference:
     def ships(self, streams: Sequence[Stream]) -> bool:
         """Whether the pack's own joint detector was fitted to exactly these streams at these settings.
 
-        Streams that judge by themselves take no part in it.
+        Streams of other mappings and of gates take no part in it.
         """
-        compared = [s for s in streams if not s.by_itself]
+        compared = [s for s in streams if not s.alternative]
         fitted = make_streams(Settings.parse(self.pack.record["settings"]))
         return (
-            [s.name for s in compared] == [s.name for s in fitted if not s.by_itself]
+            [s.name for s in compared] == [s.name for s in fitted if not s.alternative]
             and self._recorded("profile")
             and all(map(self.serves_baseline, compared))
         )
@@ -244,10 +244,15 @@ class Reference:
         stacked: Mapping[str, Evidence],
         paper: Detector | None,
         everyone: Sequence[Stream],
+        added: Callable[[Floats], Floats],
     ) -> Detector:
         """The meta-model over the deep ``streams``: the pack's own where it was fitted to ``everyone``, all streams.
 
-        ``paper`` is the paper's meta-model, where it takes part.
+        Parameters
+        ----------
+        paper : the paper's meta-model, where it takes part.
+        added : the fitted members' probabilities of any backdoor, from the meta-model's; see
+            :func:`ti_core.detector.detector.fit_detector`.
         """
         accuracy = [m.clean_accuracy for m in self.fitted]
         odds = None if paper is None else log_odds(paper.oof)
@@ -256,15 +261,23 @@ class Reference:
         if shipped and self.ships(everyone) and tuple(shipped["features"]) == names:
             self._check(JOINT)
             return load_detector(self.pack.folder, JOINT, shipped, np.asarray(matrix, dtype=np.float64))
-        return self._fit(names, matrix, JOINT_FITTER)
+        return self._fit(names, matrix, JOINT_FITTER, added)
 
     def _check(self, stem: str) -> None:
         for name in (*files_of(stem, self.pack.record["detectors"][stem]), f"{stem}-kind.cbm"):
             self.pack.checked(name)
 
-    def _fit(self, names: tuple[str, ...], matrix: NDArray[np.floating], fitter: Fitter) -> Detector:
+    def _fit(
+        self,
+        names: tuple[str, ...],
+        matrix: NDArray[np.floating],
+        fitter: Fitter,
+        added: Callable[[Floats], Floats] | None = None,
+    ) -> Detector:
         groups = np.array([m.group for m in self.fitted])
-        return fit_detector(names, matrix, self.labels, groups, self.settings.seed, fitter)
+        # A backdoor of another mapping raises no class.
+        among = np.array([not m.trojaned or m.mapping == "all to one" for m in self.fitted])
+        return fit_detector(names, matrix, self.labels, groups, self.settings.seed, fitter, among, added)
 
 
 def probes_digest(probes: Probes | None) -> str:

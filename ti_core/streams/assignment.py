@@ -181,6 +181,7 @@ class Assignment(Stream):
     measures: ClassVar[str] = "share of the class's images that become the class assigned to it"
     kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
     mappings: ClassVar[tuple[MappingKind, ...]] = ("all to all",)
+    alternative: ClassVar[bool] = True
     by_itself: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
@@ -243,7 +244,9 @@ class Assignment(Stream):
         shares[best], assignments[best.cpu().numpy()] = full, assigned
         return shares, assignments
 
-    def log_odds(self, stack: Evidence) -> NDArray[np.floating]:
+    def log_odds(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.floating]:
         return np.asarray(STEEP * (strongest(stack) - EVEN))
 
     def features(

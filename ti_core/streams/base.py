@@ -100,6 +100,11 @@ class Reading:
     kind: Kind | None = None
     mapping: FoundMapping | None = None
 
+    @property
+    def leads_to(self) -> int | None:
+        """The one class that the backdoor leads to, if there is one."""
+        return self.target if self.mapping is None else self.mapping.target
+
 
 class Stream(ABC):
     """One stream of evidence. Adding one is adding a file and a line in :data:`ti_core.streams.STREAMS`."""
@@ -126,8 +131,10 @@ class Stream(ABC):
     """Where backdoors lead that it looks for; each with every one of :attr:`kinds`."""
     weak: ClassVar[bool] = False
     """Whether it is only one voice among others, so that nothing rests on it alone."""
+    alternative: ClassVar[bool] = False
+    """Whether :meth:`log_odds` tells of a backdoor that the joint score of the classes does not see."""
     by_itself: ClassVar[bool] = False
-    """Whether :meth:`log_odds` tells of a backdoor without reference models, beside the joint score of the classes."""
+    """Whether it needs no reference models for that."""
     usual: ClassVar[float | None] = None
     """What :meth:`standing_out` gives for the most outstanding class in 19 of 20 clean networks; None for a stream that
     tells nothing without reference models."""
@@ -178,18 +185,18 @@ class Stream(ABC):
         """Why this network's evidence says nothing of what the stream looks for, in a few words; None if it does."""
         return None
 
-    def log_odds(self, stack: Evidence) -> NDArray[np.floating]:
-        """Log-odds, ``R``, of a backdoor of the kind that only this stream looks for, from each network's own evidence.
+    def log_odds(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.floating]:
+        """Log-odds, ``R``, of a backdoor of the kind that only this stream looks for; arguments as :meth:`features`.
+
+        A stream that judges :attr:`by_itself` uses each network's own evidence alone.
 
         Raises
         ------
-        NotImplementedError : not :attr:`by_itself`.
+        NotImplementedError : it is no :attr:`alternative`.
         """
-        raise NotImplementedError(f"The stream {self.name} tells nothing without reference models.")
-
-    def own_target(self, evidence: Evidence) -> int | None:
-        """The class that a backdoor found :attr:`by_itself` leads to; None if it leads to no single class."""
-        return None
+        raise NotImplementedError(f"The stream {self.name} tells of no backdoor beside the joint score.")
 
     def standing_out(self, stack: Evidence) -> Array:
         """How far each class stands out among one network's own, ``K``, without reference models.

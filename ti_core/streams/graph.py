@@ -53,6 +53,7 @@ class GraphGates(Stream):
     measures: ClassVar[str] = "share of images that a reversed condition turns into the class"
     kinds: ClassVar[tuple[Kind, ...]] = ("gate",)
     mappings: ClassVar[tuple[MappingKind, ...]] = MAPPINGS
+    alternative: ClassVar[bool] = True
     by_itself: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
@@ -104,7 +105,9 @@ class GraphGates(Stream):
         names = ("graph: flipped", "graph: reached by force")
         return Features(names, np.stack(columns, 1).astype(np.float32))
 
-    def log_odds(self, stack: Evidence) -> NDArray[np.floating]:
+    def log_odds(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.floating]:
         """A solved gate that turns nine of ten unseen images decides; without one there is next to no chance.
 
         A gate that is not solved weighs nothing, since exporters write comparisons too.
@@ -113,10 +116,6 @@ class GraphGates(Stream):
 
     def unable(self, evidence: Evidence) -> str | None:
         return None if evidence["counts"][0] else "the network is not a graph"
-
-    def own_target(self, evidence: Evidence) -> int | None:
-        target = int(evidence["target"][0])
-        return target if target >= 0 else None
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         target, score = int(evidence["target"][0]), float(evidence["flipped"][0])

@@ -47,6 +47,9 @@ WINDOWS = Effort(steps=8, images_a_step=3, unseen=8)
 BLENDING = Effort(steps=10, images_a_step=6, unseen=12)
 RATIO = {1: 0.2, 3: 0.1}
 """Blend ratio of eq. (2) by the number of channels."""
+EVEN, STEEP = 3.0, 4.0
+"""Deviations of the strongest pair at which a backdoor of one source class is as likely as none, and the log-odds of
+one deviation more."""
 
 
 def of_sources(labels: torch.Tensor, classes: int, unseen: int) -> Pools:
@@ -78,6 +81,7 @@ class Pairs(Stream):
     measures: ClassVar[str] = "deviations of the class's best pair"
     kinds: ClassVar[tuple[Kind, ...]] = ("patch", "blend")
     mappings: ClassVar[tuple[MappingKind, ...]] = ("one source",)
+    alternative: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return sum(self._work(classes, shape), Passes())
@@ -145,6 +149,12 @@ class Pairs(Stream):
     ) -> Array:
         """By target class, the largest score of any pair that leads to it."""
         return capped(pair_scores(stack, clean, among_clean).max(1))
+
+    def log_odds(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.floating]:
+        strongest = pair_scores(stack, clean, among_clean).max((1, 2))
+        return np.asarray(STEEP * (strongest - EVEN), dtype=np.float64)
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         count = len(class_names)

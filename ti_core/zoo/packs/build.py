@@ -216,7 +216,18 @@ def member_record(record: Mapping[str, Any]) -> dict[str, Any]:
             "trigger": record["trigger"],
             "poisoning_rate": record["poisoning_rate"] or None,
         }
-    return member | {"recipe": {k: record[k] for k in RECIPE_FIELDS if record.get(k) not in (None, 0.0)}}
+    if attack := record.get("attack"):
+        member["recipe"] = {"attack": attack["name"], "covers": attack["covers"], "regime": record["regime"]}
+        if record["label"] != "clean":
+            leads = {
+                "source_class": attack["mapping"]["source"],
+                "assignment": attack["mapping"]["assignment"],
+            }
+            member |= {k: v for k, v in leads.items() if v not in (None, [])} | {
+                "poisoning_rate": attack["rate"]
+            }
+    recipe = {k: record[k] for k in RECIPE_FIELDS if record.get(k) not in (None, 0.0)}
+    return member | {"recipe": recipe | {k: v for k, v in member.get("recipe", {}).items() if v}}
 
 
 def write_record(out: Path, record: Mapping[str, Any]) -> None:
@@ -249,7 +260,7 @@ def trigger_arrays(zoo: Path, records: Iterable[Mapping[str, Any]]) -> dict[str,
     """Masks and patterns of the triggers that the record cannot describe by a few numbers."""
     arrays: dict[str, NDArray[np.float16]] = {}
     for r in records:
-        if r["label"] != "clean" and r["trigger"]["pattern"] == STORED:
+        if r["label"] != "clean" and r["trigger"] and r["trigger"]["pattern"] == STORED:
             stored = read_trigger(zoo, r["id"])
             arrays |= {f"{r['id']}/{part}": values.astype(np.float16) for part, values in stored.items()}
     return arrays

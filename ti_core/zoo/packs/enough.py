@@ -10,6 +10,7 @@ from typing import Any
 from ti_core.errors import DataError, PackError
 from ti_core.evaluation.shift import LEAST_GROUPS
 from ti_core.evaluation.table import HANDFUL
+from ti_core.kinds import KINDS
 from ti_core.text import few, shown
 from ti_core.zoo.plan.recipe import LABELS, Recipe
 from ti_core.zoo.training.data import ImageData
@@ -105,7 +106,7 @@ def check_members(zoo: Path, records: Sequence[Mapping[str, Any]]) -> list[Mappi
     PackError : too few networks of a label may enter. The sentence says why, and what to do.
     """
     members = [r for r in records if r["family"] != "base"]
-    if odd := sorted({str(r["label"]) for r in members} - set(LABELS)):
+    if odd := sorted({str(r["label"]) for r in members} - {"clean", *KINDS}):
         raise PackError(f"{zoo.name} holds networks of kinds that a pack cannot hold: {few(odd)}.")
     fit = fit_for_a_pack(records)
     missing = _missing(fit)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack, load_pack
 from ti_core.reference.verify import stale_streams
+from ti_core.settings import Settings
 from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
@@ -29,23 +30,26 @@ def extend_pack(
     jobs: int = -1,
     engine: str = "local",
     progress: bool = True,
+    streams: Collection[str] | None = None,
 ) -> Pack:
     """Build the pack ``out`` from ``pack``'s members and the networks in ``zoo``, and fit its detectors.
 
-    The images, the settings, the name and the held-out members stay the same.
+    The images, the name and the held-out members stay the same, and of the settings all but the streams.
 
     Parameters
     ----------
     out : another folder than the pack's.
     without : ids of members of ``pack`` that are left out, for example to keep the files small.
     jobs, engine : see :func:`ti_core.system.parallel.run_many`.
+    streams : of the new pack; by default those of ``pack``. What ``pack`` lacks is computed for all members.
 
     Raises
     ------
     PackError : there is nothing to add, an id occurs twice or is unknown, the networks are for other images or classes,
         or the pack's evidence is of another version of the program.
     """
-    if stale := stale_streams(pack):
+    settings = pack.settings if streams is None else pack.settings.with_(streams=tuple(streams))
+    if (stale := stale_streams(pack)) and streams is None:
         raise PackError(
             f"Evidence of pack {pack.name!r} is out of date ({', '.join(stale)}); renew it first."
         )
@@ -63,21 +67,28 @@ def extend_pack(
     if triggers:
         np.savez_compressed(out / "triggers.npz", **triggers)
     record = dict(pack.record) | {
+        "settings": settings.as_dict(),
         "detectors": {},
         "performance": {},
         "table": [],
         "members": members + [member_record(r) for r in added],
         "files": digests(out),
     }
-    kept: dict[str, Mapping[str, Array]] = {
-        s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
-        for s in make_streams(pack.settings)
-        # With more members, another model may make the probes.
-        if not s.on_probes
-    }
-    write_evidence(out, record, pack.settings, jobs, engine, "cpu", progress, kept)
-    fit_pack(out, pack.settings)
+    write_evidence(out, record, settings, jobs, engine, "cpu", progress, _kept(pack, places, settings, stale))
+    fit_pack(out, settings)
     return load_pack(out)
+
+
+def _kept(
+    pack: Pack, places: NDArray[np.intp], settings: Settings, stale: Collection[str]
+) -> dict[str, Mapping[str, Array]]:
+    """By stream, the evidence of the members that stay, where it need not be computed again."""
+    return {
+        s.name: {key: values[places] for key, values in pack.baseline[s.name].items()}
+        for s in make_streams(settings)
+        # With more members, another model may make the probes.
+        if not s.on_probes and s.name in pack.settings.streams and s.name not in stale
+    }
 
 
 def _places_of(pack: Pack, without: Collection[str]) -> NDArray[np.intp]:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
-"""Minimum attack success rate of a trojan in a pack."""
+"""Minimum attack success rate of a trojan in a pack, of the paper's and the challenge's kind."""
+SUCCESS_OF_KINDS = 0.8
+"""Minimum attack success rate of a backdoor of another kind or mapping. With covers or correct labels it is hard to
+learn."""
+MOST_LEFT = 0.3
+"""Maximum attack success rate that is left in a network that was cleansed and counts as clean. One with more is neither
+clean nor a good example of a backdoor."""
 ASTRAY = 3.0
 """A network is trained again with smaller steps if its clean accuracy is below this multiple of chance."""
 MINIMUM_SHARE = 0.6
@@ -236,17 +242,23 @@ def fit_for_a_pack(
 ) -> list[Mapping[str, Any]]:
     """The networks that may enter a pack: no bases, and only those with enough attack success and clean accuracy.
 
+    A network that was cleansed of a backdoor is clean only if little of its success is left.
+
     ``beside`` holds the clean accuracies of members that the pack already has.
     """
     members = [r for r in records if r["family"] != "base"]
     accuracies = [*beside, *(r["clean_accuracy"] for r in members)]
     usual = median(accuracies) if accuracies else 0.0
-    return [
-        r
-        for r in members
-        if (r["label"] == "clean" or r["attack_success"] >= MINIMUM_SUCCESS)
-        and r["clean_accuracy"] >= MINIMUM_SHARE * usual
-    ]
+    return [r for r in members if _is_what_it_says(r) and r["clean_accuracy"] >= MINIMUM_SHARE * usual]
+
+
+def _is_what_it_says(record: Mapping[str, Any]) -> bool:
+    """Whether a backdoor works, and a cleansed network is clean."""
+    success = record.get("attack_success")
+    if record["label"] == "clean":
+        return success is None or success <= MOST_LEFT
+    least = SUCCESS_OF_KINDS if record.get("attack") else MINIMUM_SUCCESS
+    return success is not None and success >= least
 
 
 def zoo_text(records: Sequence[Mapping[str, Any]]) -> str:
