@@ -110,10 +110,12 @@ class Detector:
         """Log-odds of a backdoor before calibration, ``R``, for features ``R x F``."""
         return self.backdoor.logit(matrix)
 
-    def assess(self, row: Floats) -> Assessment:
-        """Assess one model from its features ``F``."""
+    def assess(self, row: Floats, more: float = 0.0) -> Assessment:
+        """Assess one model from its features ``F``, and log-odds that other evidence adds."""
         matrix = np.asarray(row, dtype=np.float64)[None]
         probability = float(self.calibration.probability(self.logit(matrix))[0])
+        if more:
+            probability = float(1 / (1 + np.exp(-log_odds(probability) - more)))
         blend = float(self.kind.model.predict_proba(matrix)[0, 1])
         distance = float(_distances(matrix, self.reference, self.scale).min() / self.reach)
         verdict = self.calibration.verdict(probability)

@@ -33,8 +33,16 @@ def has_ground(readings: Mapping[str, Reading]) -> bool:
     )
 
 
-def grounded(assessment: Assessment, readings: Mapping[str, Reading]) -> Assessment:
-    """The assessment, which is inconclusive where it would be an alarm without a ground."""
-    if assessment.verdict != "backdoored" or has_ground(readings):
+def grounded(
+    assessment: Assessment, readings: Mapping[str, Reading], recovered: float = math.nan
+) -> Assessment:
+    """The assessment, which is inconclusive where it would be an alarm without a ground.
+
+    Parameters
+    ----------
+    recovered : share of clean networks that give way as far to a recovered trigger, which may be the ground; NaN if
+        that is not known.
+    """
+    if assessment.verdict != "backdoored" or has_ground(readings) or recovered <= GROUND:
         return assessment
     return replace(assessment, verdict="inconclusive", trigger_kind=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -86,13 +87,24 @@ def score(
 def _scored(
     judge: Judge, members: tuple[Member, ...], found: Judgement, tested: Mapping[str, Evidence]
 ) -> Scored:
-    c, p = found.detector.calibration, found.probability
-    # Only an alarm needs a ground, and only what is called backdoored has a mapping.
-    readings = [judge.readings(tested, row) if own >= c.high else {} for row, own in enumerate(p)]
-    verdicts = [a.verdict for a in found.assessments(readings)]
-    leads = tuple(map(_leads, found.target, found.leading, readings))
-    both = np.full(len(p), c.low), np.full(len(p), c.high)
-    return Scored(members, p, leads, np.array(verdicts, dtype=np.str_), *both)
+    c = found.detector.calibration
+    said, leads = [], []
+    for row, (p, member) in enumerate(zip(found.probability, members, strict=True)):
+        target, leading, recovered = int(found.target[row]), found.leading[row], math.nan
+        # Below the lower threshold nothing needs a ground, and no trigger is recovered.
+        readings = judge.readings(tested, row) if p >= c.low else {}
+        known = member.recovered
+        if p >= c.low and leading is None and known is not None and known.target == target:
+            recovered = judge.share_beyond(known, member.id)
+        said.append(found.assess(readings, recovered, row))
+        leads.append(_leads(target, leading, readings))
+    return Scored(
+        members,
+        np.array([a.probability for a in said]),
+        tuple(leads),
+        np.array([a.verdict for a in said], dtype=np.str_),
+        *(np.full(len(said), c.low), np.full(len(said), c.high)),
+    )
 
 
 def _leads(target: int, leading: str | None, readings: Mapping[str, Reading]) -> FoundMapping | None:

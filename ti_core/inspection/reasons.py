@@ -149,7 +149,19 @@ def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) ->
     images = "" if trigger.source is None else f" of class {class_names[trigger.source]}"
     return (
         f"A recovered trigger, {what}, turns {trigger.flip_share:.0%} of {len(trigger.images_used)} unseen clean images"
-        f"{images} into class {class_names[trigger.target]}."
+        f"{images} into class {class_names[trigger.target]}{_beside_clean(trigger.clean_share)}."
+    )
+
+
+def _beside_clean(share: float) -> str:
+    """What the recovered trigger says beside the clean reference models, to end its sentence."""
+    if math.isnan(share):
+        return ""
+    if share <= GROUND:
+        return f"; at most {share:.1%} of the clean reference models give way as far to as small a change"
+    return (
+        f"; {share:.0%} of the clean reference models give way as far to as small a change, so that this alone is no"
+        " evidence"
     )
 
 

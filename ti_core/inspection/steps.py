@@ -69,6 +69,7 @@ class Steps:
         self._reference = Reference(pack, settings, cache, device)
         self._judge = Judge(self._reference, self.streams, self.result.reference)
         self._paper: Judgement | None = None
+        self._judged: Judgement | None = None
         self._assessment: Assessment | None = None
 
     @property
@@ -79,9 +80,11 @@ class Steps:
         )
 
     @property
-    def backdoored(self) -> bool:
-        """Whether the last meta-model called the suspect backdoored."""
-        return self._assessment is not None and self._assessment.verdict == "backdoored"
+    def doubtful(self) -> bool:
+        """Whether the suspect is not below the lower threshold of the last meta-model."""
+        if self._assessment is None:
+            return False
+        return self._assessment.probability >= self.result.detectors[self.result.decided_by].calibration.low
 
     @cached_property
     def _name(self) -> str:
@@ -177,10 +180,10 @@ class Steps:
                 return
             self.result.class_scores = found.class_scores
             self._assessment = found.assess(self.result.readings)
+        self._judged = found
         if self._judge.deep_streams:
             self._keep("joint", found)
-        if self.backdoored:
-            self.result.leading = found.leading[0]
+        self.result.leading = found.leading[0] if self._assessment.verdict == "backdoored" else None
 
     def show(self, observe: Callable[[Inspection], None] | None) -> None:
         """Show the inspection as it stands, where further streams follow."""
@@ -189,11 +192,20 @@ class Steps:
             observe(self.result)
 
     def recover_trigger(self) -> None:
-        """Make the suspected class's trigger, try it on unseen images, and see where on them the decision hangs."""
+        """Make the suspected class's trigger, and try it on unseen images.
+
+        It counts as evidence if hardly any clean reference model gives way as far. It is shown if the verdict is
+        "backdoored", with where on the images the decision hangs.
+        """
+        assert self._judged is not None
         with self._clock.stage("trigger"):
-            self.result.trigger, self.result.occlusion = self._recovered()
-            if self._assessment is not None:
-                self._assessment = with_recovered(self._assessment, self.result.trigger)
+            trigger, occlusion = self._recovered()
+            if trigger is not None and self.result.leading is None and self._judged.class_scores:
+                trigger = replace(trigger, clean_share=self._judge.share_beyond(trigger.recovery))
+                self._assessment = self._judged.assess(self.result.readings, trigger.clean_share)
+            if self._assessment is not None and self._assessment.verdict == "backdoored":
+                self._assessment = with_recovered(self._assessment, trigger)
+                self.result.trigger, self.result.occlusion = trigger, occlusion
 
     def finish(self) -> Inspection:
         """Write the report."""
@@ -235,7 +247,8 @@ class Steps:
 
     def _report(self) -> Report:
         pack, result = self._pack, self.result
-        target = suspected_class(result) if self.backdoored else None
+        backdoored = self._assessment is not None and self._assessment.verdict == "backdoored"
+        target = suspected_class(result) if backdoored else None
         settings = self._reference.settings
         record = {
             "name": pack.name,

@@ -6,12 +6,14 @@ window and its neighbours (``a = 1``), and a blend over the whole image at sever
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.detector.recovery import Recovery
 from ti_core.paper.triggers import Trigger, TriggerKind
 from ti_core.streams.base import Evidence
 from ti_core.streams.searches.flat_patches import colours
@@ -39,6 +41,7 @@ class RecoveredTrigger:
     flip_share : share of unseen clean images of other classes that become the target class, 0 to 1.
     images_used : indices of those unseen images among the images given.
     source : the only class that it was made for and tried on; None if it was for images of all classes.
+    clean_share : share of clean reference models that give way as far, to as small a change; NaN if not known.
     """
 
     kind: TriggerKind
@@ -49,6 +52,12 @@ class RecoveredTrigger:
     flip_share: float
     images_used: NDArray[np.int64]
     source: int | None = None
+    clean_share: float = math.nan
+
+    @property
+    def recovery(self) -> Recovery:
+        """Its figures, to be compared with those of other networks."""
+        return Recovery(self.target, self.flip_share, self.change)
 
     def trigger(self) -> Trigger:
         """As a trigger that stamps images."""

@@ -71,6 +71,6 @@ def inspect(
             steps.judge_by_paper()  # line 17: the meta-model on the stacked histograms
             steps.show(observe)
     steps.judge_jointly()  # the meta-model over all streams that compare classes, and what a stream finds beside it
-    if steps.backdoored:
-        steps.recover_trigger()
+    if steps.doubtful:
+        steps.recover_trigger()  # and see how many clean reference models give way as far
     return steps.finish()

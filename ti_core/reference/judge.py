@@ -5,6 +5,7 @@ Algorithm 1, line 17, and sec. 5.1 of the paper. An inspection, an evaluation an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment, Detector, log_odds
 from ti_core.detector.grounds import grounded
 from ti_core.detector.joint import suspected
+from ti_core.detector.recovery import Recovery, share_beyond, weight
 from ti_core.reference.reference import Reference
 from ti_core.streams import Evidence, Reading, Stream
 from ti_core.streams.base import Array
@@ -58,27 +60,25 @@ class Judgement:
         """The most suspicious class of each model, ``R``; -1 where the meta-model names none."""
         return suspected(self.class_scores) if self.class_scores else np.full(len(self.rows), -1)
 
-    def assess(self, readings: Mapping[str, Reading] | None = None) -> Assessment:
-        """The assessment of the first model: verdict, probability, kind of trigger, distance from the reference.
+    def assess(
+        self, readings: Mapping[str, Reading] | None = None, recovered: float = math.nan, row: int = 0
+    ) -> Assessment:
+        """The assessment of one model: verdict, probability, kind of trigger, distance from the reference.
 
         Parameters
         ----------
         readings : the streams' readings of that model. An alarm of a meta-model that compares classes needs a ground
             among them.
+        recovered : share of clean networks that give way as far to the trigger recovered for the meta-model's class
+            (:func:`ti_core.detector.recovery.share_beyond`); NaN if none was recovered.
+        row : the model's place among those judged.
         """
-        return self.assessments([readings or {}])[0]
-
-    def assessments(self, readings: Sequence[Mapping[str, Reading]]) -> list[Assessment]:
-        """The assessments of all models, from the readings of each."""
-        c, found = self.detector.calibration, []
-        for row, said, number in zip(self.rows, readings, range(len(self.rows)), strict=True):
-            of_classes = self.detector.assess(row)
-            own = Alternatives(
-                {name: v[number : number + 1] for name, v in self.alternatives.by_stream.items()}
-            )
-            before = grounded(of_classes, said) if self.class_scores else of_classes
-            found.append(own.assess(before, c.low, c.high))
-        return found
+        c = self.detector.calibration
+        found = self.detector.assess(self.rows[row], weight(recovered))
+        if self.class_scores:
+            found = grounded(found, readings or {}, recovered)
+        own = {name: odds[row : row + 1] for name, odds in self.alternatives.by_stream.items()}
+        return Alternatives(own).assess(found, c.low, c.high)
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,17 @@ class Judge:
         odds = None if paper is None else log_odds(paper.probability)
         rows = self.reference.joint_rows(scores, accuracy, odds)[1]
         return self.with_alternatives(Judgement(self.joint, rows, scores), own)
+
+    def share_beyond(self, own: Recovery | None, member: str = "") -> float:
+        """Share of the clean fitted members that give way as far to a recovered trigger; NaN if that is not known.
+
+        Parameters
+        ----------
+        member : the id of a member that is not compared with itself.
+        """
+        clean = (m for m in self.reference.fitted if not m.trojaned and m.id != member)
+        known = [m.recovered for m in clean if m.recovered is not None]
+        return math.nan if own is None else share_beyond(own, known)
 
     def readings(self, own: Mapping[str, Evidence], row: int) -> dict[str, Reading]:
         """What the streams find in one of the models whose stacked evidence is ``own``."""

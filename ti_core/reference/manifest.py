@@ -119,6 +119,14 @@ class TriggerRecord(Group):
         )
 
 
+class RecoveryRecord(Group):
+    """What the recovery of a trigger did to a member."""
+
+    target_class: Index
+    flip_share: Share
+    change: Share
+
+
 class MemberRecord(Group):
     """One reference model."""
 
@@ -138,6 +146,7 @@ class MemberRecord(Group):
     assignment: list[Index] = Field(default_factory=list, max_length=MOST_CLASSES)
     trigger: TriggerRecord | None = None
     poisoning_rate: Share | None = None
+    recovery: RecoveryRecord | None = None
     recipe: dict[Short, Option] = Field(default_factory=dict)
 
     @model_validator(mode="after")

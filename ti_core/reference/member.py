@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ti_core.detector.recovery import Recovery
 from ti_core.kinds import MappingKind
 from ti_core.reference.families import mapping_of
 
@@ -30,11 +31,18 @@ class Member:
     assignment: tuple[int, ...] = ()
     trigger: Mapping[str, Any] | None = None
     poisoning_rate: float | None = None
+    recovery: Mapping[str, Any] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def trojaned(self) -> bool:
         return self.label != "clean"
+
+    @property
+    def recovered(self) -> Recovery | None:
+        """What the recovery of a trigger did to it, for the class that the pack's own detector suspects."""
+        r = self.recovery
+        return None if r is None else Recovery(r["target_class"], r["flip_share"], r["change"])
 
     @property
     def mapping(self) -> MappingKind:

@@ -25,6 +25,7 @@ from ti_core.system.terminal import progress_bar
 from ti_core.text import shown
 from ti_core.zoo.packs.enough import check_members
 from ti_core.zoo.packs.evidence import write_baseline
+from ti_core.zoo.packs.recoveries import recoveries
 from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.records import read_trigger, read_weights, records_in
 
@@ -110,7 +111,7 @@ def build_pack(
     }
     write_evidence(out, record, settings, jobs, engine, device, progress)
     if fit:
-        fit_pack(out, settings)
+        fit_pack(out, settings, jobs, engine, progress)
     return load_pack(out)
 
 
@@ -132,7 +133,7 @@ def renew_pack(
         return ()
     kept = {s.name: pack.baseline[s.name] for s in make_streams(pack.settings) if s.name not in stale}
     write_evidence(pack.folder, dict(pack.record), pack.settings, jobs, engine, device, progress, kept)
-    fit_pack(pack.folder, pack.settings)
+    fit_pack(pack.folder, pack.settings, jobs, engine, progress)
     return stale
 
 
@@ -184,8 +185,13 @@ def write_evidence(
     write_record(out, record)
 
 
-def fit_pack(out: Path, settings: Settings) -> None:
-    """Fit the pack's detectors to its baseline, and record their performance on the held-out members."""
+def fit_pack(
+    out: Path, settings: Settings, jobs: int = -1, engine: str = "local", progress: bool = False
+) -> None:
+    """Fit the pack's detectors to its baseline, and record their performance on the held-out members.
+
+    What the recovery of a trigger does to each member is recorded too.
+    """
     record = json.loads((out / "pack.json").read_text())
     record["detectors"], record["performance"], record["table"] = {}, {}, []
     write_record(out, record)
@@ -197,6 +203,10 @@ def fit_pack(out: Path, settings: Settings) -> None:
             record["detectors"][name] = detector.save(out, name)
     kept = {name: digest for name, digest in record["files"].items() if not name.endswith(".cbm")}
     record["files"] = kept | {p.name: file_digest(p) for p in sorted(out.glob("*.cbm"))}
+    if judge.deep_streams:
+        with progress_bar("recovered triggers", len(record["members"]), progress, unit="network") as bar:
+            found = recoveries(reference, judge, jobs, engine, lambda done, count: bar.update(done - bar.n))
+        record["members"] = [m | {"recovery": own} for m, own in zip(record["members"], found, strict=True)]
     write_record(out, record)
     if reference.pack.where(fitted=False).size:
         rows = evaluate(load_pack(out), settings)

@@ -75,7 +75,7 @@ def extend_pack(
         "files": digests(out),
     }
     write_evidence(out, record, settings, jobs, engine, "cpu", progress, _kept(pack, places, settings, stale))
-    fit_pack(out, settings)
+    fit_pack(out, settings, jobs, engine, progress)
     return load_pack(out)
 
 
