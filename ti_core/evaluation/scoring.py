@@ -96,7 +96,7 @@ def _scored(
         known = member.recovered
         if p >= c.low and leading is None and known is not None and known.target == target:
             recovered = judge.share_beyond(known, member.id)
-        said.append(found.assess(readings, recovered, row))
+        said.append(found.assess(readings, recovered, row=row))
         leads.append(_leads(target, leading, readings))
     return Scored(
         members,

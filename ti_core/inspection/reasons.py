@@ -11,6 +11,7 @@ from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Assessment, Detector
 from ti_core.detector.grounds import GROUND
 from ti_core.detector.joint import EASE, suspected
+from ti_core.detector.likeness import UNLIKE_SURE
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH, RecoveredTrigger
 from ti_core.loading.model import Model
@@ -90,6 +91,12 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         ]
     elif p < c.low:
         lines = [outside_sentence(assessment), "It is therefore not called clean."]
+    elif p >= c.high and result.unlike and p < UNLIKE_SURE:
+        lines = [
+            f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}, but the model is"
+            f" unlike the reference models. For such a model {UNLIKE_SURE:.0%} are needed.",
+            "It is therefore not called backdoored.",
+        ]
     elif p >= c.high:
         lines = [
             f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}, but no stream"
@@ -103,6 +110,7 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
         ]
     if assessment.outside and outside_sentence(assessment) not in lines:
         lines.append(outside_sentence(assessment))
+    lines += result.unlike
     if result.trigger is not None and target is not None:
         lines.insert(0, trigger_sentence(result.trigger, pack.class_names))
         if result.occlusion is not None:

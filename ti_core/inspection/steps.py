@@ -179,7 +179,8 @@ class Steps:
             else:
                 return
             self.result.class_scores = found.class_scores
-            self._assessment = found.assess(self.result.readings)
+            self.result.unlike = self._unlike() if found.class_scores else ()
+            self._assessment = found.assess(self.result.readings, unlike=self.result.unlike)
         self._judged = found
         if self._judge.deep_streams:
             self._keep("joint", found)
@@ -202,7 +203,9 @@ class Steps:
             trigger, occlusion = self._recovered()
             if trigger is not None and self.result.leading is None and self._judged.class_scores:
                 trigger = replace(trigger, clean_share=self._judge.share_beyond(trigger.recovery))
-                self._assessment = self._judged.assess(self.result.readings, trigger.clean_share)
+                self._assessment = self._judged.assess(
+                    self.result.readings, trigger.clean_share, self.result.unlike
+                )
             if self._assessment is not None and self._assessment.verdict == "backdoored":
                 self._assessment = with_recovered(self._assessment, trigger)
                 self.result.trigger, self.result.occlusion = trigger, occlusion
@@ -226,6 +229,11 @@ class Steps:
 
     def _keep(self, name: str, found: Judgement) -> None:
         self.result.detectors[name], self.result.rows[name] = found.detector, found.rows[0]
+
+    def _unlike(self) -> tuple[str, ...]:
+        assert self.result.classifier is not None
+        found = self.result.classifier
+        return self._judge.unlike(found.scores, found.accuracy, self.result.evidence)
 
     def _recovered(self) -> Found:
         target, found = suspected_class(self.result), self.result.classifier

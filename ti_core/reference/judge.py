@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,18 @@ from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment, Detector, log_odds
 from ti_core.detector.grounds import grounded
 from ti_core.detector.joint import suspected
+from ti_core.detector.likeness import surer, traits, unlike
 from ti_core.detector.recovery import Recovery, share_beyond, weight
+from ti_core.reference.pack_files import size_of
 from ti_core.reference.reference import Reference
 from ti_core.streams import Evidence, Reading, Stream
 from ti_core.streams.base import Array
+
+if TYPE_CHECKING:
+    import torch
+
+MARGINS = "universal"
+"""The stream whose evidence holds the usual lead of a network's largest score, ``scale``."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,11 @@ class Judgement:
         return suspected(self.class_scores) if self.class_scores else np.full(len(self.rows), -1)
 
     def assess(
-        self, readings: Mapping[str, Reading] | None = None, recovered: float = math.nan, row: int = 0
+        self,
+        readings: Mapping[str, Reading] | None = None,
+        recovered: float = math.nan,
+        unlike: Sequence[str] = (),
+        row: int = 0,
     ) -> Assessment:
         """The assessment of one model: verdict, probability, kind of trigger, distance from the reference.
 
@@ -71,12 +84,14 @@ class Judgement:
             among them.
         recovered : share of clean networks that give way as far to the trigger recovered for the meta-model's class
             (:func:`ti_core.detector.recovery.share_beyond`); NaN if none was recovered.
+        unlike : in what it is unlike the reference models (:func:`ti_core.detector.likeness.unlike`).
         row : the model's place among those judged.
         """
         c = self.detector.calibration
         found = self.detector.assess(self.rows[row], weight(recovered))
         if self.class_scores:
             found = grounded(found, readings or {}, recovered)
+        found = surer(found, unlike)
         own = {name: odds[row : row + 1] for name, odds in self.alternatives.by_stream.items()}
         return Alternatives(own).assess(found, c.low, c.high)
 
@@ -153,6 +168,29 @@ class Judge:
         odds = None if paper is None else log_odds(paper.probability)
         rows = self.reference.joint_rows(scores, accuracy, odds)[1]
         return self.with_alternatives(Judgement(self.joint, rows, scores), own)
+
+    def unlike(
+        self, network: torch.nn.Module, accuracy: float, evidence: Mapping[str, Evidence]
+    ) -> tuple[str, ...]:
+        """In what a network is unlike the clean fitted members, a sentence each.
+
+        Parameters
+        ----------
+        network, accuracy, evidence : the network, its clean accuracy, and its evidence by stream.
+        """
+        margins, own = self.fitted.get(MARGINS, {}).get("scale"), evidence.get(MARGINS, {}).get("scale")
+        shapes = [v.shape for v in network.state_dict().values() if v.is_floating_point()]
+        suspect = traits(*size_of(shapes), accuracy, None if own is None else float(own[0]))
+        members = [
+            traits(
+                *self.reference.pack.size(m),
+                m.clean_accuracy,
+                None if margins is None else float(margins[i, 0]),
+            )
+            for i, m in enumerate(self.reference.fitted)
+            if not m.trojaned
+        ]
+        return unlike(suspect, members)
 
     def share_beyond(self, own: Recovery | None, member: str = "") -> float:
         """Share of the clean fitted members that give way as far to a recovered trigger; NaN if that is not known.

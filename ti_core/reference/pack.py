@@ -179,6 +179,10 @@ class Pack:
         mask, pattern = self._files.trigger(member.id, self.input_shape)
         return Trigger(member.trigger["kind"], mask, pattern, float(member.trigger["alpha"]))
 
+    def size(self, member: Member) -> tuple[int, int]:
+        """The number of the member's parameters, and of its layers with weights."""
+        return self._weights.size(member.id)
+
     def stored_weights(self, member: Member) -> dict[str, torch.Tensor]:
         """The member's tensors as they are stored, floating-point numbers in half precision."""
         return self._weights.stored(member.id)

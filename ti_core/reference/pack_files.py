@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,6 +118,12 @@ class PackFiles:
         return self._of("triggers.npz", read)
 
 
+def size_of(shapes: Iterable[Sequence[int]]) -> tuple[int, int]:
+    """The number of parameters of tensors of these shapes, and that of layers with weights: of several dimensions."""
+    found = [tuple(shape) for shape in shapes]
+    return sum(math.prod(shape) for shape in found if shape), sum(len(shape) >= 2 for shape in found)
+
+
 class Weights:
     """The members' weights, a safetensors file whose header was checked.
 
@@ -174,6 +180,12 @@ class Weights:
             raise self._fault(f"the weights of {shown(member)} are damaged") from error
         network.load_state_dict({k: self._settled(v, member) for k, v in state.items()})
         return network
+
+    def size(self, member: str) -> tuple[int, int]:
+        """The number of that member's parameters, and of its layers with weights."""
+        before = f"{member}/"
+        shapes = [t.shape for name, t in self._tensors.items() if name.startswith(before)]
+        return size_of(shapes)
 
     def stored(self, member: str) -> dict[str, torch.Tensor]:
         """The tensors of that member as they are stored, by their names in its network.
