@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -252,7 +253,7 @@ def test_an_alarm_without_a_ground_is_inconclusive_and_says_why(
     verdict: str,
 ) -> None:
     alarm = Assessment("backdoored", 0.999, "patch", 0.2, 0.5)
-    monkeypatch.setattr("ti_core.reference.judge.Judgement.assess", lambda self: alarm)
+    monkeypatch.setattr("ti_core.detector.detector.Detector.assess", lambda self, row, more=0.0: alarm)
     monkeypatch.setattr("ti_core.detector.grounds.GROUND", ground)
     model = load_model(as_file(tiny_pack, member(tiny_pack, "patch"), tmp_path))
     report = inspect(model, tiny_pack, tiny_settings).report
@@ -260,3 +261,36 @@ def test_an_alarm_without_a_ground_is_inconclusive_and_says_why(
     assert (report.target_class is None) == (verdict == "inconclusive")
     said = any("no stream finds the model unusual" in reason for reason in report.reasons)
     assert said == (verdict == "inconclusive")
+
+
+def test_a_recovered_trigger_is_held_against_clean_reference_models(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pack knows what the recovery does to each member. The sentence says how many clean ones give way as far."""
+    alarm = Assessment("backdoored", 0.999, "patch", 0.2, 0.5)
+    monkeypatch.setattr("ti_core.detector.detector.Detector.assess", lambda self, row, more=0.0: alarm)
+    monkeypatch.setattr("ti_core.detector.grounds.GROUND", 1.0)
+    clean = [m for m in tiny_pack.members if not m.trojaned and not m.held_out]
+    assert all(m.recovered is not None and 0 <= m.recovered.flip_share <= 1 for m in clean)
+    suspect = member(tiny_pack, "patch")
+    found = inspect(load_model(as_file(tiny_pack, suspect, tmp_path)), tiny_pack, tiny_settings)
+    assert found.trigger is not None and suspect.recovered is not None
+    assert found.trigger.recovery.target == suspect.recovered.target
+    as_far = sum(m.recovered.as_far_as(found.trigger.recovery) for m in clean if m.recovered)
+    assert found.trigger.clean_share == pytest.approx((1 + as_far) / (1 + len(clean)))
+    assert (
+        f"{found.trigger.clean_share:.0%} of the clean reference models give way" in found.report.reasons[0]
+    )
+
+
+def test_a_network_unlike_the_reference_models_is_said_to_be(
+    tiny_pack: Pack, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    """The same network with many more parameters, which change no score."""
+    model = load_model(as_file(tiny_pack, member(tiny_pack, "clean"), tmp_path))
+    assert inspect(model, tiny_pack, tiny_settings).unlike == ()
+    wide = copy.deepcopy(model.module)
+    wide.more = nn.Linear(4_000, 100)  # type: ignore[union-attr]
+    found = inspect(dataclasses.replace(model, module=wide, sha256="3" * 64), tiny_pack, tiny_settings)
+    (said,) = found.unlike
+    assert "in its parameters: 400,000, theirs are" in said and said in found.report.reasons

@@ -95,8 +95,8 @@ def test_networks_that_are_too_few_are_said_with_a_reason_and_a_remedy(
     assert "Raise --count to 104: what is trained is kept." in sentence and "larger architecture" in sentence
     with pytest.raises(PackError, match=r"no clean, no blend and no patch.*Train networks with zoo train"):
         check_members(tmp_path, [])
-    with pytest.raises(PackError, match="kinds that a pack cannot hold: warp"):
-        check_members(tmp_path, [weak[0] | {"label": "warp", "family": "standard"}])
+    with pytest.raises(PackError, match="kinds that a pack cannot hold: magic"):
+        check_members(tmp_path, [weak[0] | {"label": "magic", "family": "standard"}])
 
 
 def test_a_zoo_without_a_kind_is_refused_before_any_evidence(
