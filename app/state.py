@@ -11,7 +11,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app.charts.theme import Palette, palette
 from app.jobs.desk import Desk, launch_worker
 from app.store.cases import CaseStore, OpenCases, home
-from app.store.sources import ModelShelf
+from app.store.served import served
+from app.store.sources import ModelShelf, Source
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results.case import Case
@@ -28,6 +29,13 @@ def store() -> CaseStore:
 def shelf() -> ModelShelf:
     """The uploaded models."""
     return ModelShelf(home() / "models")
+
+
+def kept(sha256: str, file: str) -> Source | None:
+    """The model of a case, if its file is still on this machine."""
+    folder = served()
+    found = shelf().find(sha256, file)
+    return found if found is not None or folder is None else folder.find(sha256, file)
 
 
 @st.cache_resource(show_spinner=False)

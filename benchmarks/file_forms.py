@@ -61,8 +61,7 @@ def _safetensors(net: nn.Module, path: Path) -> None:
 
 
 def _onnx(net: nn.Module, path: Path) -> None:
-    first = next(m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
-    shape = (1, 3, 32, 32) if isinstance(first, nn.Conv2d) and first.in_channels == 3 else (1, 1, 28, 28)
+    shape = (1, *_image(net))
     torch.onnx.export(net, (torch.rand(shape),), str(path), dynamo=True, external_data=False, verbose=False)
 
 
@@ -94,17 +93,35 @@ def _with_generator(net: nn.Module) -> dict[str, Any]:
     }
 
 
-def _folder(config: dict[str, Any]) -> Save:
+def _image(net: nn.Module) -> tuple[int, int, int]:
+    """The shape of an image that a network takes."""
+    first = next(m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+    coloured = isinstance(first, nn.Conv2d) and first.in_channels == 3
+    return (3, 32, 32) if coloured else (1, 28, 28)
+
+
+def _timm(net: nn.Module) -> dict[str, Any]:
+    shape = _image(net)
+    cfg = {"mean": [0.0] * shape[0], "std": [1.0] * shape[0], "input_size": list(shape)}
+    return {"architecture": "network", "pretrained_cfg": cfg}
+
+
+def _bare(net: nn.Module) -> dict[str, Any]:
+    """The configuration of a network of anybody's own, whose options it holds."""
+    return {"width": 16}
+
+
+def _folder(config: Callable[[nn.Module], dict[str, Any]]) -> Save:
     def save(net: nn.Module, path: Path) -> None:
         path.mkdir(exist_ok=True)
-        (path / "config.json").write_text(json.dumps(config))
+        (path / "config.json").write_text(json.dumps(config(net)))
         (path / "README.md").write_text("# A model\n")
         _safetensors(net, path / "model.safetensors")
 
     return save
 
 
-def _zipped(config: dict[str, Any]) -> Save:
+def _zipped(config: Callable[[nn.Module], dict[str, Any]]) -> Save:
     def save(net: nn.Module, path: Path) -> None:
         with tempfile.TemporaryDirectory() as held:
             folder = Path(held) / "model"
@@ -116,11 +133,6 @@ def _zipped(config: dict[str, Any]) -> Save:
     return save
 
 
-_TIMM = {
-    "architecture": "network",
-    "num_classes": 10,
-    "pretrained_cfg": {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "input_size": [3, 32, 32]},
-}
 _LEGACY = {"_use_new_zipfile_serialization": False}
 
 FORMS: dict[str, tuple[str, Save]] = {
@@ -137,8 +149,8 @@ FORMS: dict[str, tuple[str, Save]] = {
     "safetensors": (".safetensors", _safetensors),
     "whole module of its own class": (".pt", _torch(lambda net: net)),
     "ONNX": (".onnx", _onnx),
-    "model folder of timm": ("", _folder(_TIMM)),
-    "model folder without preparation": ("", _folder({"classes": 10})),
-    "model folder in a zip archive": (".zip", _zipped({"classes": 10})),
+    "model folder of timm": ("", _folder(_timm)),
+    "model folder without preparation": ("", _folder(_bare)),
+    "model folder in a zip archive": (".zip", _zipped(_bare)),
 }
 """By name, the ending of the file and what writes it."""

@@ -78,7 +78,7 @@ def written(net: nn.Sequential, shape: tuple[int, ...], scale: float | None = No
     last = made.add("InputLayer", ())
     if scale is not None:
         last = made.add("Rescaling", (last,), scale=scale, offset=0.0)
-    x = torch.zeros(1, *((1, *shape) if len(shape) == 2 else (shape[2], *shape[:2])))
+    x = torch.zeros(1, *((shape[2], *shape[:2]) if len(shape) == 3 else (1, 28, 28)))
     _chain(made, net, x, last)
     return made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import address, controls, refusal, sketch_box, state, status, words
+from app import address, controls, offered_models, refusal, sketch_box, state, status, words
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
@@ -157,6 +157,7 @@ def chooser() -> None:
             "safetensors, PyTorch .pt and .pth, ONNX, Keras .h5 and .keras, a model hub's folder,"
             f" up to {most_bytes() >> 20:,} MB together. The file stays on this machine."
         )
+        offered = offered_models.choose(bool(uploads))
         ground = st.segmented_control(
             "Compare it with",
             list(GROUNDS),
@@ -168,10 +169,10 @@ def chooser() -> None:
             " images of your own.",
         )
         images = own_images.choose("images") if ground == "alone" else ()
-        ready = bool(uploads) and (ground == "pack" or bool(images))
+        ready = bool(uploads) != bool(offered) and (ground == "pack" or bool(images))
         if st.button("Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not ready):
             try:
-                source = state.shelf().put(uploads)
+                source = offered_models.source(offered) if offered else state.shelf().put(uploads)
                 if ground == "alone":
                     start_alone(source, images, uploads)
                 else:
@@ -253,7 +254,7 @@ def result(case: Case, case_id: str, key: str) -> None:
 
 def elsewhere(case: Case, key: str) -> None:
     """Offer an inspection without a pack if the pack fits only the model's shape, and the model file is still kept."""
-    source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
+    source = state.kept(case.report.model["sha256"], case.report.model["file"])
     if source is not None:
         own_images.offer(source, key, start_alone)
 
@@ -261,14 +262,14 @@ def elsewhere(case: Case, key: str) -> None:
 def layers(case: Case, key: str) -> None:
     """The box with the layers of a network that was reconstructed or drawn, if the model file is still kept."""
     model = case.report.model
-    source = state.shelf().find(model["sha256"], model["file"])
+    source = state.kept(model["sha256"], model["file"])
     if source is not None:
         sketch_box.offer(source, str(model["sketch"]), str(case.report.pack["name"]), key, start_drawn)
 
 
 def again(case: Case, settings: Settings) -> None:
     """Inspect the same model at other settings, if its file is still kept."""
-    source = state.shelf().find(case.report.model["sha256"], case.report.model["file"])
+    source = state.kept(case.report.model["sha256"], case.report.model["file"])
     if source is None:
         st.warning("The model file is no longer here; hand it in again to get its verdict at these settings.")
         return

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from benchmarks import files
 from benchmarks.file_forms import FORMS
+from benchmarks.file_keras import KERAS_FORMS
 from benchmarks.file_networks import ORIGINS
-from benchmarks.files import Tried, table
+from benchmarks.files import Tried, forms_of, table
 from ti_core.loading import load_model
 
 PLAIN = [form for form in FORMS if form != "ONNX"]
@@ -18,8 +22,43 @@ PLAIN = [form for form in FORMS if form != "ONNX"]
 def test_every_network_answers_its_packs_images() -> None:
     for origin in ORIGINS.values():
         shape = (2, 1, 28, 28) if origin.pack == "mnist" else (2, 3, 32, 32)
+        classes = 43 if origin.pack == "gtsrb" else 10
         with torch.no_grad():
-            assert origin.build().eval()(torch.rand(shape)).shape == (2, 10)
+            assert origin.build().eval()(torch.rand(shape)).shape == (2, classes)
+
+
+@pytest.mark.parametrize("name", [name for name, origin in ORIGINS.items() if origin.keras])
+def test_keras_forms_hold_the_network_that_was_saved(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    origin = ORIGINS[name]
+    net = origin.build().eval()
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    images = torch.rand(4, *((1, 28, 28) if origin.pack == "mnist" else (3, 32, 32)))
+    assert set(forms_of(origin)) == set(KERAS_FORMS)
+    for form, (ending, save) in forms_of(origin).items():
+        path = tmp_path / f"m{ending}"
+        save(net, path)
+        with torch.no_grad():
+            found = load_model(path).module(images * 255 if "255" in form else images)
+            # The softmax at the end is left out of what is opened.
+            torch.testing.assert_close(found.softmax(1), net(images), rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_layers_are_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = ORIGINS["conv1 conv2 fc1 fc2"].build().eval()
+    asked = []
+    monkeypatch.setattr(files, "decided", lambda model, *_: asked.append(model) or model)
+    pack: Any = SimpleNamespace(images=None, labels=None)
+    known: files.Known = {}
+    for form in ("state dict", "training checkpoint", "half precision"):
+        ending, save = FORMS[form]
+        save(net, tmp_path / f"m{ending}")
+        files.reconstructed(load_model(tmp_path / f"m{ending}"), pack, known)
+    # Rounded weights are others.
+    assert len(asked) == 2
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")

@@ -11,8 +11,8 @@ from torch import nn
 
 from ti_core.errors import SketchError, UnknownArchitectureError
 from ti_core.loading.facts import facts_of
-from ti_core.loading.hub.files import read_archive
-from ti_core.loading.hub.opening import open_hub
+from ti_core.loading.hub.files import FOLDER, HubFiles, read_archive
+from ti_core.loading.hub.opening import check_names, is_open, open_hub, tensors_in, told_beside
 from ti_core.loading.match import converted_state, match
 from ti_core.loading.model import Model, Proposal
 from ti_core.loading.model_file import ModelFile
@@ -61,7 +61,10 @@ def layers_in(file: ModelFile) -> tuple[FileLayer, ...]:
     """
     kind = sniff(file.content, file.path.name)
     content: Any = None
-    if file.folder is None and kind is FileFormat.SAFETENSORS:
+    folder = file.folder if kind is not FileFormat.HUB else read_archive(file.content)
+    if folder is not None and is_open(folder):
+        content = tensors_in(folder)
+    elif file.folder is None and kind is FileFormat.SAFETENSORS:
         content = read_tensors(file.content)
     elif file.folder is None and kind in (FileFormat.TORCH, FileFormat.LEGACY_TORCH):
         content = open_checkpoint(file.content).content
@@ -75,15 +78,15 @@ def layers_in(file: ModelFile) -> tuple[FileLayer, ...]:
 def _opened(
     file: ModelFile, architecture: str | None, companions: Sequence[Path], sketch: str | None
 ) -> Model:
-    name, digest = file.path.name, file.sha256
+    name = file.path.name
     if file.folder is not None:
-        return open_hub(file.folder, name, digest, architecture)
+        return _from_folder(file.folder, file, architecture, sketch)
     kind = sniff(file.content, name)
     if kind is FileFormat.HUB:
         folder = read_archive(file.content)
         # The members are copies.
         file.release()
-        return open_hub(folder, name, digest, architecture)
+        return _from_folder(folder, file, architecture, sketch)
     if kind is FileFormat.ONNX:
         from ti_core.loading.onnx import open_onnx
 
@@ -108,6 +111,24 @@ def _opened(
         return _model(module, kept, source)
     source = _Source(file, "torch state dict", found.notes, found.remarks)
     return _from_state(found.content, source, {}, architecture, sketch)
+
+
+def _from_folder(folder: HubFiles, file: ModelFile, architecture: str | None, sketch: str | None) -> Model:
+    """A model folder; where only its tensors tell what its network is, they are taken as a state dict."""
+    unknown: UnknownArchitectureError | None = None
+    if sketch is None or not is_open(folder):
+        try:
+            return open_hub(folder, file.path.name, file.sha256, architecture)
+        except UnknownArchitectureError as error:
+            if architecture is not None:
+                raise
+            unknown = error
+    declared, remarks, names = told_beside(folder)
+    source = _Source(file, FOLDER, {}, remarks)
+    state = tensors_in(folder)
+    model = _proposed(state, source, unknown) if unknown else _from_state(state, source, {}, None, sketch)
+    check_names(names, model.classes)
+    return replace(model, declared=declared, class_names=names)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,20 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from tests.loading.hub.folders import HALF, other_library, put, resnet
 from tests.loading.payloads import called, checkpoint, program, shell
 from ti_core.classifier.normalisation import NORMALISATIONS
-from ti_core.errors import ModelFileError, RefusedFileError
+from ti_core.errors import ModelFileError, RefusedFileError, SketchError
 from ti_core.loading import describe_file, load_model
 from ti_core.loading.digest import digest_of, sha256_of
 from ti_core.loading.hub.configuration import class_names, settings_in
 from ti_core.loading.hub.files import choose, looks_like_hub
+from ti_core.loading.hub.opening import UNPLACED
 from ti_core.loading.hub.preparation import USUAL, preparation_of
+from ti_core.loading.model_file import read_model_file
+from ti_core.loading.opening import layers_in
 from ti_core.scan.scan import model_files
 
 X = torch.rand(2, 3, 48, 48)
@@ -310,3 +314,59 @@ def test_a_zip_without_weights_is_another_kind_of_archive(tmp_path: Path) -> Non
     (tmp_path / "deep.zip").write_bytes(held.getvalue())
     with pytest.raises(ModelFileError, match="zip archive"):
         load_model(tmp_path / "deep.zip")
+
+
+def own_network(folder: Path, **config: Any) -> nn.Module:
+    """A folder as a hub's library writes it of anybody's network: the configuration holds its own options."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * 144, 12), nn.ReLU()
+    )
+    net.append(nn.Linear(12, 4))
+    put(folder, config={"hidden": 12, **config})
+    names = {"0": "conv1", "4": "fc1", "6": "fc2"}
+    state = {
+        f"{names[key.partition('.')[0]]}.{key.partition('.')[2]}": t for key, t in net.state_dict().items()
+    }
+    save_file(state, folder / "model.safetensors")
+    return net.eval()
+
+
+SKETCH = "conv 6 5; relu; maxpool 2; flatten; linear 12; relu; linear 4"
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_network_that_is_not_registered_is_reconstructed(tmp_path: Path, archive: bool) -> None:
+    net = own_network(tmp_path / "m", label_names=["a", "b", "c", "d"])
+    path = zipped(tmp_path / "m") if archive else tmp_path / "m"
+    model = load_model(path)
+    assert (model.architecture, model.format, model.classes) == ("reconstructed", "model folder", 4)
+    assert model.proposal is not None and model.class_names == ("a", "b", "c", "d")
+    drawn = load_model(path, sketch=SKETCH)
+    x = torch.rand(2, 1, 28, 28)
+    torch.testing.assert_close(drawn.module(x), net(x))
+    assert len(layers_in(read_model_file(path))) == 3
+
+
+def test_scaling_with_a_name_is_tried_first_and_another_is_told_to_be_left_out(tmp_path: Path) -> None:
+    own_network(tmp_path / "m")
+    put(tmp_path / "m", preprocessor_config=HALF)
+    assert load_model(tmp_path / "m").declared == "half"
+    put(tmp_path / "m", preprocessor_config={**HALF, "image_mean": [0.1, 0.2, 0.3]})
+    model = load_model(tmp_path / "m")
+    assert model.declared is None and UNPLACED in model.remarks
+
+
+def test_a_folder_with_more_names_than_classes_is_damaged_also_where_it_is_reconstructed(
+    tmp_path: Path,
+) -> None:
+    own_network(tmp_path / "m", label_names=["a", "b"])
+    with pytest.raises(ModelFileError, match=r"names 2 classes, and the network tells 4 apart"):
+        load_model(tmp_path / "m")
+
+
+def test_a_folder_that_says_what_its_network_is_takes_no_sketch(tmp_path: Path) -> None:
+    own_network(tmp_path / "m", model_type="vit")
+    with pytest.raises(SketchError, match="none"):
+        layers_in(read_model_file(tmp_path / "m"))
+    with pytest.raises(ModelFileError):
+        load_model(tmp_path / "m", sketch=SKETCH)

@@ -27,6 +27,11 @@ from ti_core.text import few, shown
 MOST_SIDE = 2_048
 """Maximum side of a network's images."""
 
+UNPLACED = (
+    "The folder's own scaling of images was not put in front of the network, whose layers it does not name; the scaling"
+    " was found by trial."
+)
+
 Facts = tuple[int | None, tuple[int, int, int] | None]
 """Class count, and (C, H, W)."""
 
@@ -52,7 +57,7 @@ def open_hub(files: HubFiles, name: str, digest: str, architecture: str | None =
         settings_in(files.contents[PREPARATION], PREPARATION) if PREPARATION in files.contents else None
     )
     names = class_names(config)
-    state = _state(files)
+    state = tensors_in(files)
     remarks: tuple[str, ...] = ()
     if "model_type" in config and architecture is None:
         module, kind, remarks = build(config, _converted(state))
@@ -71,10 +76,7 @@ def open_hub(files: HubFiles, name: str, digest: str, architecture: str | None =
         if preparation.side and facts[1] is not None and not facts[1][1]:
             facts = facts[0], (channels, preparation.side, preparation.side)
     classes, shape = facts
-    if names and classes is not None and len(names) != classes:
-        raise ModelFileError(
-            f"The file {CONFIG} names {len(names)} classes, and the network tells {classes} apart."
-        )
+    check_names(names, classes)
     behind, declared = preparation.around(module)
     return Model(
         module=behind,
@@ -92,7 +94,32 @@ def open_hub(files: HubFiles, name: str, digest: str, architecture: str | None =
     )
 
 
-def _state(files: HubFiles) -> State:
+def is_open(files: HubFiles) -> bool:
+    """Whether only the tensors can tell what the folder's network is: its configuration names no model type."""
+    files.check_size()
+    return "model_type" not in settings_in(files.contents[CONFIG], CONFIG)
+
+
+def told_beside(files: HubFiles) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
+    """What a folder says of a network that its tensors alone describe: its scaling's name, remarks, class names."""
+    config = settings_in(files.contents[CONFIG], CONFIG)
+    prepared = files.contents.get(PREPARATION)
+    settings = None if prepared is None else settings_in(prepared, PREPARATION)
+    preparation = timm_preparation(config, 3) if settings is None else preparation_of(settings, 3)
+    names = class_names(config)
+    said = preparation.remark() if preparation.mean is None or preparation.name else UNPLACED
+    return preparation.name, (*files.choice.remarks(), said, *told(names)), names
+
+
+def check_names(names: tuple[str, ...], classes: int | None) -> None:
+    """ModelFileError if the folder names another number of classes than the network has."""
+    if names and classes is not None and len(names) != classes:
+        raise ModelFileError(
+            f"The file {CONFIG} names {len(names)} classes, and the network tells {classes} apart."
+        )
+
+
+def tensors_in(files: HubFiles) -> State:
     """The tensors of all weight files.
 
     Raises
