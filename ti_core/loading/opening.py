@@ -126,7 +126,10 @@ def _from_folder(folder: HubFiles, file: ModelFile, architecture: str | None, sk
     declared, remarks, names = told_beside(folder)
     source = _Source(file, FOLDER, {}, remarks)
     state = tensors_in(folder)
-    model = _proposed(state, source, unknown) if unknown else _from_state(state, source, {}, None, sketch)
+    if unknown is not None:
+        model = _proposed(file_layers(converted_state(state)), source, str(unknown))
+    else:
+        model = _from_state(state, source, {}, None, sketch)
     check_names(names, model.classes)
     return replace(model, declared=declared, class_names=names)
 
