@@ -89,6 +89,32 @@ def test_where_every_group_has_all_recipes_a_recipe_is_left_out_in_parts(tiny_pa
             assert part.dropped == len(test) and len(fit) + part.dropped == 18
 
 
+def test_a_kind_is_left_out_with_clean_members_of_other_groups(tiny_pack: Pack) -> None:
+    """A family of trojaned members alone is a kind: no member of it is fitted to, and clean ones are tested with it."""
+    kinds = (("clean", "standard"), ("blend", "standard"), ("patch", "standard"), ("warp", "warp"))
+    members = [
+        replace(
+            *(tiny_pack.members[0],),
+            **{"id": f"g{group}-{label}", "group": f"g{group}-{label}", "held_out": False},
+            label=label,
+            family=family,
+        )
+        for group in range(8)
+        for label, family in kinds
+    ]
+    splits = [s for s in splits_of(with_members(tiny_pack, members))[0] if s.by == "kind"]
+    assert {s.left_out for s in splits} == {"warp"}
+    for split in splits:
+        fit, test = ([members[i] for i in side] for side in (split.fit, split.test))
+        assert {m.label for m in fit} == {"clean", "blend", "patch"} and {m.label for m in test} == {
+            "clean",
+            "warp",
+        }
+        assert not {m.group for m in fit} & {m.group for m in test}
+    tested = [members[i].id for s in splits for i in s.test]
+    assert len(tested) == len(set(tested)) == 16
+
+
 @pytest.mark.parametrize(("alone", "parts"), [(5, 4), (7, 1)])
 def test_a_recipe_is_left_out_at_once_only_where_that_leaves_half_of_the_others(
     tiny_pack: Pack, alone: int, parts: int

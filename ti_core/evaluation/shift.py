@@ -1,4 +1,4 @@
-"""Distribution shift: fit without one recipe or one architecture, and test on the one that was left out."""
+"""Distribution shift: fit without one recipe, architecture or kind, and test on the one that was left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ti_core.errors import PackError, SettingsError
 from ti_core.evaluation.scoring import Scored, evidence_of_all, score, split_pack
-from ti_core.evaluation.table import Row, row_of
+from ti_core.evaluation.table import FAMILIES, Row, kinds_of, row_of
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
@@ -31,18 +31,20 @@ LEAST_GROUPS = 2
 FOLDS = 4
 """Number of parts that the left-out members are tested in, if most groups also have members that stay."""
 
+WAYS = ("recipe", "architecture", "kind")
+"""What is left out in turn."""
 TOGETHER = "together"
 """Name in ``left_out`` of the rows that combine the members of all splits."""
 
 
 @dataclass(frozen=True)
 class ShiftRow:
-    """The result without one recipe or architecture, for one kind of trigger and one set of streams.
+    """The result without one recipe, architecture or kind, for one kind of trigger and one set of streams.
 
-    ``by`` is "recipe" or "architecture", and ``left_out`` is its name. In rows named "together", ``left_out`` combines
-    the members of all splits, each scored by the detector of its own split. ``fitted`` is the number of members that
-    the detectors were fitted to. ``dropped`` is the number of members kept out of the fit because they share a group
-    with a tested member. Both are sums over splits.
+    ``by`` is "recipe", "architecture" or "kind", and ``left_out`` is its name. In rows named "together", ``left_out``
+    combines the members of all splits, each scored by the detector of its own split. ``fitted`` is the number of
+    members that the detectors were fitted to. ``dropped`` is the number of members kept out of the fit because they
+    share a group with a tested member. Both are sums over splits.
     """
 
     by: str
@@ -100,6 +102,12 @@ def recipe_of(member: Member) -> str:
     return COUNTERPARTS.get(member.family, member.family)
 
 
+def kinds_in(pack: Pack) -> list[str]:
+    """The families of a pack that have trojaned members only."""
+    families = {m.family for m in pack.members if m.trojaned}
+    return sorted(families - {m.family for m in pack.members if not m.trojaned} - set(FAMILIES))
+
+
 def shift(
     pack: Pack,
     settings: Settings | None = None,
@@ -107,7 +115,7 @@ def shift(
     cache: Cache | None = None,
     progress: StageProgress = silent_stage,
 ) -> Shift:
-    """Leave-one-recipe-out and leave-one-architecture-out, for the paper's stream alone and for all streams.
+    """Leave-one-out over recipes, architectures and kinds, for the paper's stream alone and for all streams.
 
     Parameters
     ----------
@@ -118,12 +126,15 @@ def shift(
 
     Notes
     -----
-    The recipe "standard" covers the networks trained on poisoned data and the clean networks of the same training. The
-    recipe "challenge" covers the fine-tuned trojans and their clean twins. Adversarially trained members are all clean.
-    They are in both fits, and leaving them out gives no AUC. Members of one group start from the same network and are
-    never on both sides. If most groups have members of both sides, the left-out members are tested in parts, each by a
-    detector fitted to the other groups. Boundaries, the clean models for comparison, detectors and thresholds are
-    fitted on the fit side. The probes are the pack's.
+    The recipe "standard" covers the networks trained on poisoned data and the clean networks of the same training.
+    The recipe "challenge" covers the fine-tuned trojans and their clean twins. Adversarially trained members are all
+    clean. They are in both fits, and leaving them out gives no AUC. A kind is a family that has trojaned members
+    only. They and the clean members are tested in parts, each by a detector that was fitted to other groups and to
+    none of the kind.
+
+    Members of one group start from the same network and are never on both sides. If most groups have members of both
+    sides, the left-out members are tested in parts, each by a detector fitted to the other groups. Boundaries, the
+    clean models for comparison, detectors and thresholds are fitted on the fit side. The probes are the pack's.
 
     Raises
     ------
@@ -153,7 +164,7 @@ def shift(
                 own = ShiftScores(scored, *sides)
                 found[key] = found[key].together(own) if key in found else own
     rows = [row for key, scores in found.items() for row in _rows(*key, scores)]
-    rows.sort(key=lambda r: (r.by != "recipe", r.row.streams != "saliency", r.together))
+    rows.sort(key=lambda r: (WAYS.index(r.by), r.row.streams != "saliency", r.together))
     return Shift(members, tuple(rows), tuple(notes))
 
 
@@ -172,7 +183,7 @@ class ShiftScores:
 
 
 def _rows(by: str, left_out: str, which: str, scores: ShiftScores) -> list[ShiftRow]:
-    found = (row_of(which, kind, scores.scored) for kind in ("blend", "patch"))
+    found = (row_of(which, kind, scores.scored, mapping=mapping) for kind, mapping in kinds_of(scores.scored))
     return [ShiftRow(by, left_out, scores.fitted, scores.dropped, row) for row in found if row is not None]
 
 
@@ -180,16 +191,17 @@ def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[st
     """The splits for every recipe and architecture that can be left out, and a sentence for each of the others."""
     splits: list[Split] = []
     notes: list[str] = []
+    kinds = kinds_in(pack)
     fit_pool = [i for i, m in enumerate(pack.members) if members == "all" or not m.held_out]
     test_pool = [
         i for i, m in enumerate(pack.members) if members == "all" or m.held_out == (members == "held-out")
     ]
     ways: tuple[tuple[str, Callable[[Member], str]], ...] = (
-        ("recipe", recipe_of),
+        ("recipe", lambda m: "" if m.family in kinds else recipe_of(m)),
         ("architecture", lambda m: m.architecture),
     )
     for by, name_of in ways:
-        names = sorted({name_of(m) for m in pack.members})
+        names = sorted({name_of(m) for m in pack.members} - {""})
         if len(names) < 2:
             notes.append(f"The pack has one {by} only ({names[0]}).")
             continue
@@ -200,6 +212,13 @@ def splits_of(pack: Pack, members: str = "fitted") -> tuple[list[Split], list[st
             if not parts:
                 notes.append(f"Without the {by} {name}: {why}")
             splits += parts
+    for name in kinds:
+        test = [i for i in test_pool if not pack.members[i].trojaned or pack.members[i].family == name]
+        others = [i for i in fit_pool if pack.members[i].family != name]
+        parts, why = _splits(pack, "kind", name, others, test)
+        if not parts:
+            notes.append(f"Without the kind {name}: {why}")
+        splits += parts
     return splits, notes
 
 
@@ -212,12 +231,13 @@ def _splits(pack: Pack, by: str, name: str, others: list[int], test: list[int]) 
     labels = {pack.members[i].label for i in test}
     if "clean" not in labels or len(labels) < 2:
         return [], f"it has {' and '.join(sorted(labels)) or 'no'} members only, so there is no AUC."
-    # Sorted by architecture, so that every part has members of each.
-    groups = sorted({(pack.members[i].architecture, pack.members[i].group) for i in test})
+    # Sorted by architecture, so that every part has members of each. Of a kind every part has some, and clean ones.
+    members = [pack.members[i] for i in test]
+    groups = sorted({(m.trojaned and by == "kind", m.architecture, m.group) for m in members})
     reasons: list[str] = []
     whole: list[Split] = []
     for count in (1, min(FOLDS, len(groups))):
-        own = ({group for _, group in groups[part::count]} for part in range(count))
+        own = ({group for *_, group in groups[part::count]} for part in range(count))
         parts = [_part(pack, by, name, others, test, tested) for tested in own]
         lacking = [why for part in parts if (why := _lacking(pack, part))]
         reasons += lacking

@@ -89,7 +89,7 @@ def evaluate(pack: Pack, settings: Settings | None = None, cache: Cache | None =
 def table(which: str, scored: Scored) -> list[Row]:
     """The rows of every kind of trigger and mapping, for every family with a member and for all families together."""
     rows = []
-    for kind, mapping in _kinds_of(scored):
+    for kind, mapping in kinds_of(scored):
         own = {m.family for m in scored.members if (m.label, mapping_of(m.family)) == (kind, mapping)}
         for family in (*_first(own, FAMILIES), "all"):
             row = row_of(which, kind, scored, family, mapping)
@@ -98,7 +98,7 @@ def table(which: str, scored: Scored) -> list[Row]:
     return rows
 
 
-def _kinds_of(scored: Scored) -> list[tuple[str, MappingKind]]:
+def kinds_of(scored: Scored) -> list[tuple[str, MappingKind]]:
     """The kinds and mappings of the trojaned members."""
     found = {(m.label, mapping_of(m.family)) for m in scored.members if m.trojaned}
     kinds = _first({kind for kind, _ in found}, FIRST_KINDS)

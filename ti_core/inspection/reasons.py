@@ -161,9 +161,9 @@ def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) ->
     )
 
 
-def _beside_clean(share: float) -> str:
+def _beside_clean(share: float | None) -> str:
     """What the recovered trigger says beside the clean reference models, to end its sentence."""
-    if math.isnan(share):
+    if share is None:
         return ""
     if share <= GROUND:
         return f"; at most {share:.1%} of the clean reference models give way as far to as small a change"

@@ -5,6 +5,7 @@ Every step reads what earlier ones left in :attr:`Steps.result`, adds its own pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -202,10 +203,9 @@ class Steps:
         with self._clock.stage("trigger"):
             trigger, occlusion = self._recovered()
             if trigger is not None and self.result.leading is None and self._judged.class_scores:
-                trigger = replace(trigger, clean_share=self._judge.share_beyond(trigger.recovery))
-                self._assessment = self._judged.assess(
-                    self.result.readings, trigger.clean_share, self.result.unlike
-                )
+                share = self._judge.share_beyond(trigger.recovery)
+                trigger = replace(trigger, clean_share=None if math.isnan(share) else share)
+                self._assessment = self._judged.assess(self.result.readings, share, self.result.unlike)
             if self._assessment is not None and self._assessment.verdict == "backdoored":
                 self._assessment = with_recovered(self._assessment, trigger)
                 self.result.trigger, self.result.occlusion = trigger, occlusion

@@ -6,7 +6,6 @@ window and its neighbours (``a = 1``), and a blend over the whole image at sever
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +40,7 @@ class RecoveredTrigger:
     flip_share : share of unseen clean images of other classes that become the target class, 0 to 1.
     images_used : indices of those unseen images among the images given.
     source : the only class that it was made for and tried on; None if it was for images of all classes.
-    clean_share : share of clean reference models that give way as far, to as small a change; NaN if not known.
+    clean_share : share of clean reference models that give way as far, to as small a change; None if not known.
     """
 
     kind: TriggerKind
@@ -52,7 +51,7 @@ class RecoveredTrigger:
     flip_share: float
     images_used: NDArray[np.int64]
     source: int | None = None
-    clean_share: float = math.nan
+    clean_share: float | None = None
 
     @property
     def recovery(self) -> Recovery:
