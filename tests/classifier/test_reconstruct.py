@@ -120,15 +120,27 @@ def test_two_networks_that_are_as_good_and_answer_otherwise_are_a_doubt() -> Non
                                  "classes": 10, "rival": True} | changes))  # type: ignore[arg-type]  # fmt: skip
 
     assert "about as good (90.0% and 89.0%" in sure().doubt and "80% of the images" in sure().doubt
-    assert sure(agreement=0.97).doubt == "" and sure(second=0.8).doubt == "" and sure(rival=False).doubt == ""
+    assert sure(agreement=0.97).doubt == "" and sure(rival=False).doubt == ""
     assert (
         "better than chance (13% correct)" in sure(first=0.13).doubt
         and sure(first=0.3, second=None).doubt == ""
+    )
+    assert "better than chance" in sure(first=0.19, rival=False).doubt, (
+        "the best of many is above chance by chance"
     )
     assert (
         "no other network fits" in sure(second=None).says()
         and "89.0% with the next likeliest" in sure().says()
     )
+
+
+def test_networks_that_answer_alike_are_named_as_equal(tmp_path: Path) -> None:
+    found = decided(opened(trained(Plain), tmp_path), *digits()).reconstructed
+    assert found is not None
+    said = Reconstructed(0.9, 0.9, 1.0, "", 200, 10, equal=("leaky_relu 0.01 in place of relu",)).says()
+    assert "do not tell it from" in said and "leaky_relu 0.01 in place of relu." in said
+    assert ("do not tell it from" in found.says()) is bool(found.equal)
+    assert all(phrase and "from" not in phrase for phrase in found.equal)
 
 
 def test_statistics_and_gradients_tell_a_network_from_others() -> None:

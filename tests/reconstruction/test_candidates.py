@@ -8,9 +8,12 @@ from torch import nn
 
 from ti_core.reconstruction.candidates import candidates, shortest
 from ti_core.reconstruction.chain import BrokenError, chains
+from ti_core.reconstruction.draft import acted
 from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
+from ti_core.reconstruction.sketch import Layer
+from ti_core.reconstruction.usual import ACT, POOL, Choice, once
 
 State = dict[str, torch.Tensor]
 
@@ -140,3 +143,11 @@ def test_stages_of_unknown_names_are_no_blocks_themselves() -> None:
     blocks = [step.block for step in chain.steps if step.kind == "enter" and step.block is not None]
     assert [block.sure for block in blocks] == [True, False, True, False]
     assert all(block.likely and len(block.main) == 4 for block in blocks)
+
+
+def test_a_norm_with_an_activation_before_it_is_seldom_followed_by_another() -> None:
+    plain, act, both = Choice((), 3.0), Choice((ACT,), 0.0), Choice((ACT, POOL), 0.5)
+    assert once([plain, act, both]) == [Choice((), 0.0), Choice((ACT,), 3.0), Choice((ACT, POOL), 3.5)]
+    conv, norm = Layer("conv", (8, 3)), Layer("batchnorm")
+    assert acted((conv, ACT, norm)) and acted((conv, ACT, POOL, norm))
+    assert not acted((conv, norm)) and not acted((ACT, conv, norm)) and not acted((norm,))

@@ -6,7 +6,7 @@ import pytest
 
 from ti_core.errors import SketchError
 from ti_core.reconstruction.grammar import parse_sketch
-from ti_core.reconstruction.sketch import Block, Concat, Layer, Repeat, Sketch
+from ti_core.reconstruction.sketch import Block, Concat, Layer, Repeat, Sketch, difference
 
 SKETCHES = [
     "conv 16 5; relu; avgpool 2; conv 32 5; relu; avgpool 2; flatten; linear 512; relu; linear 10",
@@ -104,3 +104,16 @@ def test_a_sketch_has_a_digest_of_its_own() -> None:
     assert parse_sketch("relu;flatten").sha256 == parse_sketch("relu\nflatten # x").sha256
     assert parse_sketch("relu").sha256 != parse_sketch("gelu").sha256
     assert isinstance(parse_sketch("relu"), Sketch)
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ("conv 4 3; leaky_relu 0.01; flatten; linear 3", "leaky_relu 0.01 in place of relu"),
+        ("conv 4 3; flatten; linear 3", "without relu"),
+        ("conv 4 3 from a; relu; maxpool 2; flatten; linear 3", "with maxpool 2"),
+        ("relu; conv 4 3; flatten; linear 3", "the same layers in another order"),
+    ],
+)
+def test_the_difference_of_two_sketches_in_words(other: str, says: str) -> None:
+    assert difference(parse_sketch("conv 4 3; relu; flatten; linear 3"), parse_sketch(other)) == says

@@ -81,6 +81,7 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
         "runner_up": "relu",
         "images": 250,
         "labelled": True,
+        "equal": ["leaky_relu 0.01 in place of relu"],
     }
     assert SCHEMA.problems(turned) == []
     walk(turned, "")

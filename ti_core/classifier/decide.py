@@ -12,6 +12,7 @@ from ti_core.loading.model import ALIKE, CLOSE, Model, Proposal, Reconstructed
 from ti_core.reconstruction.candidates import shortest
 from ti_core.reconstruction.chain import BrokenError
 from ti_core.reconstruction.network import network_of
+from ti_core.reconstruction.sketch import difference
 from ti_core.reconstruction.whole.facts import NOTHING
 
 NEAR = 10.0
@@ -53,9 +54,17 @@ def _decided(model: Model, proposal: Proposal, images: torch.Tensor, labels: tor
     def agreement(other: Tried) -> float:
         return float((other.answers == best.answers).float().mean())
 
-    rivals = [one for one in others if one.cost <= best.cost + NEAR and one.merit >= best.merit - CLOSE]
+    def as_good(other: Tried) -> bool:
+        """Whether the images do not tell the two apart: two standard errors of the difference, and the costs."""
+        noise = 2 * ((1 - agreement(other)) / len(best.answers)) ** 0.5
+        return other.cost <= best.cost + NEAR and other.merit >= best.merit - max(CLOSE, noise)
+
+    rivals = [one for one in others if as_good(one)]
     apart = [one for one in rivals if agreement(one) < ALIKE]
     second = next(iter(apart or others), None)
+    alike = [
+        difference(best.candidate.sketch(), one.candidate.sketch()) for one in rivals if one not in apart
+    ]
     classes = int(module(torch.zeros(1, *best.candidate.input_shape)).shape[1])
     sure = Reconstructed(
         best.merit,
@@ -67,6 +76,7 @@ def _decided(model: Model, proposal: Proposal, images: torch.Tensor, labels: tor
         labels is not None,
         bool(apart),
         proposal.stated is not NOTHING,
+        tuple(dict.fromkeys(alike)),
     )
     return replace(
         model,

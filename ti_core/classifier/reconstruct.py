@@ -126,6 +126,9 @@ class Reconstructor:
         others += best.without_one()
         others = _distinct(replace(one, norm=sample[0].norm) for one in others)
         sample = self._ranked(others, SAMPLE, 1, sample)
+        if not told and sample[0].candidate.items != best.items:
+            # Other layers do better than those that were tried with every activation.
+            sample = self._ranked(self._every([sample[0].candidate]), SAMPLE, 1, sample)
         pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
         # The draft that the stored statistics fit best is always among the finalists.
         first = [one for one in pinned if one.items == found[0].items][:1] if told else []

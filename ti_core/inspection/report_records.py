@@ -91,6 +91,10 @@ def model_record(
     }
 
 
+MOST_EQUAL = 8
+"""Further networks as likely that a report names."""
+
+
 def _reconstruction(found: Reconstructed) -> dict[str, Any]:
     return {
         "first": round(found.first, 4),
@@ -99,6 +103,7 @@ def _reconstruction(found: Reconstructed) -> dict[str, Any]:
         "runner_up": found.runner_up,
         "images": found.images,
         "labelled": found.labelled,
+        "equal": list(found.equal[:MOST_EQUAL]),
     }
 
 

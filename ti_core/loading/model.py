@@ -10,9 +10,14 @@ from torch import nn
 
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
+from ti_core.text import few
 
 CLOSE, ALIKE = 0.02, 0.95
 """A second network is as good if its accuracy is lower by no more, and the same if it gives so many equal answers."""
+
+
+BEST_OF_MANY = 5
+"""Standard errors above chance from which on the accuracy of the best of many networks is more than chance."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Reconstructed:
     labelled : whether the images have labels.
     rival : whether the next likeliest network is about as likely.
     whole : whether the file is a whole module, whose layers have their options.
+    equal : what differs in further networks that are as likely and give the same answers, a phrase each.
     """
 
     first: float
@@ -52,22 +58,26 @@ class Reconstructed:
     labelled: bool = True
     rival: bool = False
     whole: bool = False
+    equal: tuple[str, ...] = ()
 
     @property
     def doubt(self) -> str:
         """Why no verdict can rest on this network, in one sentence, or ""."""
         chance = 1 / max(2, self.classes)
-        if self.labelled and self.first <= chance + 3 * (chance * (1 - chance) / max(1, self.images)) ** 0.5:
+        # The network is the best of many, so that chance alone lifts it above chance.
+        if (
+            self.labelled
+            and self.first <= chance + BEST_OF_MANY * (chance * (1 - chance) / max(1, self.images)) ** 0.5
+        ):
             return (
                 f"No reconstruction of the file's network classifies the {self.images} labelled images better than"
                 f" chance ({self.first:.0%} correct): give a sketch of the network with --architecture."
             )
-        second = self.second if self.second is not None else -1.0
-        if self.rival and second >= self.first - CLOSE and self.agreement < ALIKE:
+        if self.rival and self.second is not None and self.agreement < ALIKE:
             return (
-                f"Two reconstructions of the file's network are about as good ({self.first:.1%} and {second:.1%} of the"
-                f" images correct) but agree on {self.agreement:.0%} of the images only: give a sketch of the network"
-                " with --architecture."
+                f"Two reconstructions of the file's network are about as good ({self.first:.1%} and {self.second:.1%}"
+                f" of the images correct) but agree on {self.agreement:.0%} of the images only: give a sketch of the"
+                " network with --architecture."
             )
         return ""
 
@@ -83,9 +93,15 @@ class Reconstructed:
         )
         if self.second is None:
             return f"{said}; no other network fits the shapes."
-        return (
+        said = (
             f"{said}, {self.second:.1%} with the next likeliest network, which gives the same answer to"
             f" {self.agreement:.0%} of the images."
+        )
+        if not self.equal:
+            return said
+        return (
+            f"{said} The images do not tell it from networks with these differences, which give the same answers to at"
+            f" least {ALIKE:.0%} of the images: {few(self.equal)}."
         )
 
 

@@ -42,10 +42,10 @@ class Op:
 ENTER = Op()
 MARGIN = 6.0
 """A draft whose cost is above the best one's by more is given up."""
-KEPT_OF_SIDE, KEPT_BLIND = 32, 128
+KEPT_OF_SIDE, KEPT_BLIND = 60, 256
 """Drafts that are kept of each side of the image, and in all, where nothing tells them apart."""
-UNEVEN = 2.5
-"""Cost of a layer that is unlike the others of its kind."""
+UNEVEN, MIXED = 2.5, 0.4
+"""Cost of a layer that is unlike the others of its kind, and of a padding that is."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,14 @@ def _words(ops: Sequence[Op]) -> Iterator[str]:
         yield from _words(op.shortcut or ())
 
 
+def acted(items: Items) -> bool:
+    """Whether the norm at the end has an activation before it, perhaps with a pooling between them."""
+    for item in reversed(items[:-1]):
+        if not isinstance(item, Layer) or item.word not in (POOL.word, "maxpool", "avgpool"):
+            return item == ACT
+    return False
+
+
 def consistent(draft: Draft) -> Draft:
     """The draft with a cost that says how uniform it is.
 
@@ -140,7 +148,8 @@ def consistent(draft: Draft) -> Draft:
     words = [layer.word for layer in layers if layer.word not in (POOL.word, "maxpool", "avgpool")]
     behind = [after == ACT.word for word, after in pairwise(words) if word == "batchnorm"]
     odd += 0 if ends else min(sum(behind), len(behind) - sum(behind))
-    cost = draft.cost + UNEVEN * odd
+    padded = [bool(layer.option("padding")) for layer in convs if layer.sizes[1] != 1]
+    cost = draft.cost + UNEVEN * odd + MIXED * min(sum(padded), len(padded) - sum(padded))
     if pools and not ends:
         cost += UNEVEN * min(later, pools)
     elif strides > 1 and not pools:

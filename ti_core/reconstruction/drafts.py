@@ -25,6 +25,7 @@ from ti_core.reconstruction.draft import (
     Draft,
     Op,
     Plan,
+    acted,
     consistent,
     entered_block,
     itself,
@@ -48,6 +49,7 @@ from ti_core.reconstruction.usual import (
     between,
     ending,
     inside,
+    once,
     paddings,
     usual,
 )
@@ -119,8 +121,11 @@ class Drafting:
         if self.stated is not NOTHING:
             outside, within = (usual(stated_choices(some, gap, self.stated)) for some in (outside, within))
         exact = gap is not None and gap.exact
+        normed = last is not None and last.kind in ("batchnorm", "norm")
+        of_acted = (once(outside), once(within)) if normed and not exact else (outside, within)
         for draft in drafts:
-            for choice in outside if draft.frame is None and draft.waiting is None else within:
+            free = of_acted if normed and acted(draft.items) else (outside, within)
+            for choice in free[0] if draft.frame is None and draft.waiting is None else free[1]:
                 if (
                     choice.layers
                     and choice.layers[-1] in (STRIDED_POOL, WIDE_POOL)

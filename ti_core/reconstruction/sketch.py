@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+
+from ti_core.text import few
 
 Value = int | float
 
@@ -120,6 +123,19 @@ class Sketch:
     def folded(self) -> Sketch:
         """The same, with equal blocks in a row as one repeated block."""
         return Sketch(_folded(self.items))
+
+
+def difference(sketch: Sketch, other: Sketch) -> str:
+    """What stands in the other sketch and not in this one, in words."""
+    ours, theirs = (
+        Counter(str(layer) for layer in one.without_sources().layers()) for one in (sketch, other)
+    )
+    gone, more = ours - theirs, theirs - ours
+    if not gone and not more:
+        return "the same layers in another order"
+    if not more:
+        return f"without {few(gone)}"
+    return f"{few(more)} in place of {few(gone)}" if gone else f"with {few(more)}"
 
 
 def _layers(items: Items) -> Iterator[Layer]:

@@ -111,6 +111,18 @@ def inside(last: Step | None, step: Step) -> list[Choice]:
     return [Choice(c.layers, c.cost + _against_gap(len(c.layers), step.gap)) for c in found]
 
 
+TWICE = 3.0
+"""Cost of an activation behind a norm that has one before it."""
+
+
+def once(choices: list[Choice]) -> list[Choice]:
+    """The choices behind a norm that has an activation before it, so that a further one is unusual."""
+    least = min((c.cost for c in choices if ACT in c.layers), default=0.0)
+    none = min((c.cost for c in choices if ACT not in c.layers), default=0.0)
+    swap = max(0.0, none - least)
+    return [Choice(c.layers, c.cost + TWICE if ACT in c.layers else c.cost - swap) for c in choices]
+
+
 def _against_gap(count: int, gap: int) -> float:
     """Cost of so many layers where a part's numbers leave room for ``gap``: dropout may fill the rest."""
     return 8.0 * (count - gap) if count > gap else min(3.0, 1.5 * (gap - count))

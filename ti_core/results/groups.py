@@ -198,6 +198,10 @@ class Reconstruction(Group):
     runner_up: Text = Field(description="Sketch of the next likeliest network.")
     images: Whole = Field(description="Number of images.")
     labelled: bool = Field(description="Whether the images have labels.")
+    equal: list[Text] = Field(
+        description="What differs in further networks that the images do not tell from it, and that give the same"
+        " answers.",
+    )
 
 
 class Inspected(Group):
