@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ti_core.system.memory import total_memory
+
 GIB = 1024**3
 MAPPED = 4 * GIB + (os.cpu_count() or 1) * GIB // 8
 """Address space beyond ``memory_bytes``, for mapped files and for what threads reserve."""
@@ -20,15 +22,6 @@ TOO_MANY = 2**63
 SHORTEST_MEASURING = 30.0
 MEASURINGS = 240
 """The time for a first pass is this part of the whole time, but at least :data:`SHORTEST_MEASURING` seconds."""
-
-
-def total_memory() -> int:
-    """Bytes of the machine's (or the container's) memory."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            total = min(total, int(Path(path).read_text()))
-    return total
 
 
 def default_memory() -> int:

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
+from ti_core.streams.searches.portions import InPortions
 
 MOMENTUM = 0.7
 """Share of the earlier steps' direction that each step keeps: the decay factor of the momentum iterative fast gradient
@@ -128,9 +129,12 @@ def chunks(count: int, images: int, batch: int) -> list[slice]:
 
 
 def fast_copy(scores: nn.Module) -> nn.Module:
-    """A copy of the network laid out for speed. The caller's network keeps its memory format, state and gradients."""
+    """A copy of the network laid out for speed. The caller's network keeps its memory format, state and gradients.
+
+    Batches that do not fit the memory go through it in portions.
+    """
     copy: nn.Module = deepcopy(scores).eval().requires_grad_(False)
-    return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return InPortions(copy.to(memory_format=torch.channels_last)).eval()  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""Large batches in portions that fit the memory.
+
+A search sends hundreds of images through the network at once. At 224 pixels, the values that the gradient needs may
+take more memory than there is. Then a batch goes through in portions, and each portion is computed again for its
+gradient (T. Chen et al., Training deep nets with sublinear memory cost, 2016). The result is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ti_core.system.memory import free_memory
+
+LARGE = 8 << 20
+"""Bytes of a batch's images from which on it is asked whether it fits. Batches of images of 32 pixels are smaller."""
+SHARE = 0.4
+"""Share of the free memory that the values of one portion for the gradient may take. Gradients take as much again."""
+
+
+class InPortions(nn.Module):
+    """A network ``N x C x H x W -> N x K`` whose large batches go through in portions that fit the memory.
+
+    Parameters
+    ----------
+    network : in evaluation mode; no parameter requires a gradient.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._most: int | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.numel() * x.element_size() < LARGE or len(x) < 2:
+            found: torch.Tensor = self.network(x)
+            return found
+        if self._most is None:
+            self._most = fitting(self.network, x)
+        while True:
+            try:
+                return self._in_portions(x, self._most)
+            except RuntimeError as error:
+                if self._most == 1 or not is_out_of_memory(error):
+                    raise
+            self._most = max(1, self._most // 2)
+
+    def _in_portions(self, x: torch.Tensor, most: int) -> torch.Tensor:
+        if len(x) <= most:
+            found: torch.Tensor = self.network(x)
+            return found
+        parts = x.split(most)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return torch.cat([checkpoint(self.network, part, use_reentrant=False) for part in parts])
+        return torch.cat([self.network(part) for part in parts])
+
+
+def fitting(network: nn.Module, x: torch.Tensor) -> int:
+    """The number of images ``N x C x H x W`` whose values for the gradient fit the memory, at least 1."""
+    each = max(1, kept_bytes(network, x[:2]) - kept_bytes(network, x[:1]))
+    return max(1, int(SHARE * free_memory(x.device)) // each)
+
+
+def kept_bytes(network: nn.Module, x: torch.Tensor) -> int:
+    """Bytes of the values that a forward pass keeps for the gradient with respect to the images."""
+    kept: dict[int, int] = {}
+
+    def keep(value: torch.Tensor) -> torch.Tensor:
+        storage = value.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return value
+
+    def give(value: Any) -> Any:
+        return value
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, give):
+        # What was computed stays alive, so that no two values share an address.
+        out = network(x.detach().clone().requires_grad_(True))
+    del out
+    return sum(kept.values())
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether the error says that there was not enough memory, on a processor or a GPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
