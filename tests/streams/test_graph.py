@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from tests.streams.gates.graphs import NAMES, REPLACED, TARGET, classifier, cont
 from tests.streams.toys import Linear
 from tests.streams.toys import weights as toy_weights
 from ti_core.detector.own_classes import read_alone
+from ti_core.loading.keras.layers.activations import Elementwise, ReLU
 from ti_core.streams import Evidence, stack
-from ti_core.streams.graph import CERTAIN, LETTERS, GraphGates, pixels
+from ti_core.streams.graph import CERTAIN, JUMPS, LETTERS, GraphGates, pixels
 
 PIXEL = (node("Flatten", "x", "row"), node("Gather", "row p0", "a", axis=1))
 STREAM = GraphGates()
@@ -120,3 +122,41 @@ def test_nan() -> None:
     evidence = STREAM.evidence(Broken(), context())
     assert all(np.isfinite(a).all() for a in evidence.values())
     assert STREAM.read(evidence, clean(), NAMES).score == 0
+
+
+def test_a_step_that_is_not_followed_leaves_gates_open(tmp_path: Path) -> None:
+    jump = (
+        *PIXEL,
+        node("ThresholdedRelu", "a", "over", alpha=0.9),
+        node("Mul", "target over", "extra"),
+        *REPLACED[:2],
+    )
+    nodes = (*jump, node("Add", "scores extra", "y"))
+    evidence = STREAM.evidence(classifier(nodes, tmp_path), context())
+    assert STREAM.unable(evidence) == JUMPS
+    assert JUMPS in STREAM.read(evidence, clean(), NAMES).sentence
+    # A gate beside it is told all the same.
+    gate = (node("Add", "scores extra", "sum"), node("Greater", "a f80", "hit"))
+    nodes = (*jump, *gate, node("Where", "hit target sum", "y"))
+    found = STREAM.evidence(classifier(nodes, tmp_path), context())
+    assert STREAM.unable(found) is None and STREAM.read(found, clean(), NAMES).target == TARGET
+
+
+@pytest.mark.parametrize(
+    ("layer", "left_open"),
+    [
+        (torch.nn.ReLU(), False),
+        (torch.nn.Threshold(0.9, 0.0), True),
+        (torch.nn.Hardshrink(), True),
+        (ReLU(), False),
+        (ReLU(threshold=0.9), True),
+        (Elementwise(partial(torch.nn.functional.threshold, threshold=0.9, value=0.0)), True),
+        (Elementwise(torch.nn.functional.hardshrink), True),
+        (Elementwise(torch.nn.functional.softshrink), False),
+    ],
+)
+def test_layers_that_jump_are_no_proof_that_there_is_no_gate(layer: torch.nn.Module, left_open: bool) -> None:
+    network = torch.nn.Sequential(layer, Linear(toy_weights(5)))
+    evidence = STREAM.evidence(network, context())
+    assert STREAM.unable(evidence) == (JUMPS if left_open else "the network is not a graph")
+    assert ("known layers only" in STREAM.read(evidence, clean(), NAMES).sentence) != left_open

@@ -3,7 +3,8 @@
 An ONNX graph can hold ``Where``, ``Greater``, ``Equal`` or ``ArgMax``, which replace the scores when some pixels have
 some values. No gradient leads to such a trigger, but the graph shows it. A condition that never changes on clean images
 is reversed by force. Where that changes most answers, the pixels that reverse it are solved for
-(:mod:`ti_core.streams.gates`). A state dict or a rebuilt module has known layers only, which hold no gate.
+(:mod:`ti_core.streams.gates`). A state dict or a rebuilt module has known layers only, which hold no gate. Where a
+layer jumps at a level, gates are not looked for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ti_core.streams.base import (
     Stream,
     silent,
 )
+from ti_core.streams.gates.jumps import jumps, unfollowed
 from ti_core.streams.gates.search import SURE, Gates, find_gates, user_of
 from ti_core.streams.gates.trace import Graph
 from ti_core.streams.passes import Passes
@@ -36,6 +38,8 @@ LETTERS = 96
 CERTAIN = 10.0
 """Log-odds of a backdoor where a solved gate turns nine of ten unseen images; its opposite without a solved gate. The
 pixels were tried and did what the gate says, so what is left is the chance of a mistake in the program."""
+JUMPS = "a step of the network jumps at a level, and gates are not looked for in such steps"
+"""Why it cannot be said that there is no gate."""
 SHOWN = 9
 """How many pixels of a trigger a sentence lists."""
 
@@ -45,7 +49,7 @@ class GraphGates(Stream):
 
     name: ClassVar[str] = "graph"
     title: ClassVar[str] = "Gates in the graph"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 0.5
     doing: ClassVar[str] = "Looking for gates in the graph"
     heading: ClassVar[str] = "Conditions in the graph"
@@ -62,12 +66,13 @@ class GraphGates(Stream):
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """Figures of the gates, all 0 where there is none.
 
-        ``counts`` (``4``): 1 for a graph, the numbers of its conditions and its gates, and of the reversals that were
-        not tried. ``reached`` (``K``): the largest share of clean images that a forced gate turns into each class.
-        ``target`` (``1``): the class of the strongest gate, -1 for none. ``flipped`` (``1``): the share of unseen
-        images that the solved trigger turns. ``mask`` (``H x W``) and ``pattern`` (``C x H x W``): that trigger.
-        ``condition`` and ``decides`` (:data:`LETTERS`): the names of the gate's condition and of the node that obeys
-        it, as codes of letters.
+        ``counts`` (``4``): 1 for a graph, 2 for one with steps that are not followed, -1 for known layers of which one
+        jumps at a level; the numbers of its conditions and its gates, and of the reversals that were not tried.
+        ``reached`` (``K``): the largest share of clean images that a forced gate turns into each class. ``target``
+        (``1``): the class of the strongest gate, -1 for none. ``flipped`` (``1``): the share of unseen images that the
+        solved trigger turns. ``mask`` (``H x W``) and ``pattern`` (``C x H x W``): that trigger. ``condition`` and
+        ``decides`` (:data:`LETTERS`): the names of the gate's condition and of the node that obeys it, as codes of
+        letters.
         """
         images = context.images.float()
         with torch.no_grad():
@@ -86,7 +91,11 @@ class GraphGates(Stream):
             condition = strongest.reversal.last
             user = user_of(graph, condition)
             names = (_named(graph, condition.index), "" if user is None else _named(graph, user))
-        figures = (graph is not None, found.conditions, len(found.gates), found.left)
+        if graph is not None:
+            kind = 2 if unfollowed(action.operator for action in graph.actions) else 1
+        else:
+            kind = -1 if jumps(scores) else 0
+        figures = (kind, found.conditions, len(found.gates), found.left)
         return {
             "counts": np.asarray(figures, dtype=np.float32),
             "reached": reached,
@@ -115,7 +124,10 @@ class GraphGates(Stream):
         return np.asarray(CERTAIN * (2 * np.minimum(stack["flipped"][:, 0] / SURE, 1.0) - 1))
 
     def unable(self, evidence: Evidence) -> str | None:
-        return None if evidence["counts"][0] else "the network is not a graph"
+        kind, _, gates, _ = (int(n) for n in evidence["counts"])
+        if kind == 0:
+            return "the network is not a graph"
+        return JUMPS if kind == -1 or (kind == 2 and not gates) else None
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         target, score = int(evidence["target"][0]), float(evidence["flipped"][0])
@@ -129,9 +141,11 @@ class GraphGates(Stream):
         return Reading(score, share, sentence, target if target >= 0 else None, figures)
 
     def _sentence(self, evidence: Evidence, class_names: tuple[str, ...]) -> str:
-        is_graph, conditions, gates, left = (int(n) for n in evidence["counts"])
-        if not is_graph:
+        kind, conditions, gates, left = (int(n) for n in evidence["counts"])
+        if kind == 0:
             return "The network is made of known layers only, so it holds no gate."
+        if kind == -1 or (kind == 2 and not gates):
+            return f"No gate was found, but {JUMPS}."
         rest = f" {left:,} more reversals were not tried." if left else ""
         if not conditions:
             return "No node of the graph compares or rounds a value that depends on the pixels, so it holds no gate."

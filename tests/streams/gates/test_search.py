@@ -111,6 +111,31 @@ GATES: dict[str, tuple[Nodes, dict[tuple[int, int], tuple[float, float]]]] = {
         ),
         {(0, 0): (np.float32(77 / 255),) * 2, (1, 2): (np.float32(0.3217),) * 2},
     ),
+    "a quantised pixel": (
+        (
+            *PIXELS,
+            node("QuantizeLinear", "a wide z0", "level"),
+            node("DequantizeLinear", "level f100 z0", "number"),
+            node("Mul", "target number", "extra"),
+            *LINEAR,
+            node("Add", "scores extra", "y"),
+        ),
+        {(0, 0): (0.75, 1.0)},
+    ),
+    "a quantised pixel of a quantised image": (
+        (
+            node("QuantizeLinear", "x v255th z0", "bytes"),
+            node("DequantizeLinear", "bytes v255th z0", "again"),
+            node("Flatten", "again", "flat"),
+            node("Gather", "flat p0", "a", axis=1),
+            node("QuantizeLinear", "a wide z0", "level"),
+            node("DequantizeLinear", "level f100 z0", "number"),
+            node("Mul", "target number", "extra"),
+            LINEAR[1],
+            node("Add", "scores extra", "y"),
+        ),
+        {(0, 0): (0.75, 1.0)},
+    ),
     "not this or that": (
         (
             *PIXELS,
@@ -266,6 +291,9 @@ MORE = (
     constant("odd", 0.3217),
     constant("rows_of_scores", np.stack([np.zeros(CLASSES), np.eye(CLASSES)[TARGET] * 50])),
     constant("never", False, np.bool_),
+    constant("wide", 1.5),
+    constant("v255th", 1 / 255),
+    constant("z0", 0, np.uint8),
 )
 
 
@@ -335,6 +363,14 @@ EVERYDAY: dict[str, Nodes] = {
         node("Flatten", "back", "flat"),
         node("Gemm", "flat w", "y", transB=1),
     ),
+    "a quantised network": (
+        node("QuantizeLinear", "x v255th z0", "bytes"),
+        node("DequantizeLinear", "bytes v255th z0", "again"),
+        node("Flatten", "again", "flat"),
+        node("Gemm", "flat w", "first", transB=1),
+        node("QuantizeLinear", "first f5 z0", "levels"),
+        node("DequantizeLinear", "levels f5 z0", "y"),
+    ),
     "a range kept": (
         node("Greater", "x f100", "over"),
         node("Where", "over f100 x", "kept"),
@@ -361,7 +397,7 @@ EVERYDAY: dict[str, Nodes] = {
 
 @pytest.mark.parametrize("name", EVERYDAY)
 def test_what_is_written_every_day_is_no_gate(name: str, tmp_path: Path) -> None:
-    scores = classifier(EVERYDAY[name], tmp_path, [constant("v255", 255.0)])
+    scores = classifier(EVERYDAY[name], tmp_path, [constant("v255", 255.0), *MORE])
     found = find_gates(graph_of(scores), images(), CLASSES)
     assert not found.gates and found.solved is None
 

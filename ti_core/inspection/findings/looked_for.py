@@ -14,6 +14,7 @@ from ti_core.results.coverage import ENOUGH, FOUND, NO_GATES, NOT_FOUND, NOT_LOO
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import stream_class
+from ti_core.streams.graph import JUMPS
 
 UNTOLD = "the stream does not tell which of these it is"
 """What is said of each of several kinds, where one of them was found."""
@@ -52,7 +53,7 @@ class _Asked:
         names = seekers(kind, mapping)
         looking = [name for name in names if name in self.result.readings and self._unable(name) is None]
         is_found = self.finding is not None and (kind, mapping) in self.finding.found
-        if kind == "gate" and not self.graph:
+        if kind == "gate" and not self.graph and not self._jumps(names):
             return Row(kind, mapping, NOT_LOOKED, why=NO_GATES)
         if not looking and not is_found:
             return Row(kind, mapping, NOT_LOOKED, why=self._why_not(names))
@@ -63,6 +64,10 @@ class _Asked:
         doubt = UNTOLD if len(self.finding.found) > 1 else None
         names = looking or [self.finding.stream]
         return Row(kind, mapping, FOUND, tuple(names), doubt or weak, rates, bool(weak))
+
+    def _jumps(self, names: Sequence[str]) -> bool:
+        """Whether a layer could hide a gate though the file holds no graph."""
+        return any(self._unable(name) == JUMPS for name in names if name in self.result.readings)
 
     def _unable(self, name: str) -> str | None:
         return stream_class(name)().unable(self.result.evidence[name])

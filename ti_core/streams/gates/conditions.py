@@ -14,7 +14,8 @@ from ti_core.streams.gates.trace import AT_ONCE, Change, Graph
 
 COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 LOGIC = frozenset({"And", "Or", "Xor", "Not"})
-ROUNDING = frozenset({"Sign", "Floor", "Ceil", "Round"})
+QUANTISING = "QuantizeLinear"
+ROUNDING = frozenset({"Sign", "Floor", "Ceil", "Round", QUANTISING})
 CHOICES = frozenset({"ArgMax", "ArgMin"})
 GUARDS = frozenset({"IsNaN", "IsInf"})
 """Exporters write them to keep broken numbers out. They are no gates."""
@@ -188,6 +189,9 @@ def _kind(action: Action, value: Tensor, first: Tensor | None, of_steps: bool) -
     if value.dtype == torch.bool:
         same = first is not None and first.dtype == torch.bool
         return None if action.operator == "Cast" and same else "condition"
+    if action.operator == QUANTISING:
+        # In a quantised network every value is a step of the one before, and each is rounded again.
+        return "rounding"
     if of_steps:
         return "product" if action.operator in PRODUCTS else None
     rounds = action.operator in ROUNDING or (action.operator == "Cast" and not value.is_floating_point())
