@@ -70,6 +70,11 @@ def layers_in(file: ModelFile) -> tuple[FileLayer, ...]:
         content = open_checkpoint(file.content).content
     if isinstance(content, Record) and unknown_class(content):
         return described(content).layers
+    if kind is FileFormat.HDF5:
+        from ti_core.loading.keras.weights_only import weights_only
+
+        if (found := weights_only(file.content)) is not None:
+            return found
     if content is None or isinstance(content, Record):
         raise SketchError("A sketch is for a state dict, whose layers it names; this file is none.")
     return file_layers(converted_state(tensors_of(content)))
@@ -93,8 +98,10 @@ def _opened(
         return open_onnx(file, companions)
     if kind in (FileFormat.HDF5, FileFormat.KERAS):
         from ti_core.loading.keras import open_keras
+        from ti_core.loading.keras.weights_only import weights_only
 
-        return open_keras(file)
+        layers = weights_only(file.content)
+        return open_keras(file) if layers is None else _from_keras(layers, file, sketch)
     if kind in REFUSED_FORMATS:
         raise REFUSED_FORMATS[kind].error(file.content)
     if kind is FileFormat.SAFETENSORS:
@@ -182,9 +189,22 @@ def _from_module(record: Record, source: _Source, architecture: str | None, sket
     )
 
 
+def _from_keras(layers: tuple[FileLayer, ...], file: ModelFile, sketch: str | None) -> Model:
+    """The network of a file of Keras that holds weights alone."""
+    source = _Source(file, "keras h5", {}, ())
+    if sketch is not None:
+        drawn = parse_sketch(sketch)
+        return replace(_model(network_of(drawn, layers), "sketch", source), sketch=str(drawn))
+    return _proposed(layers, source, KERAS_WEIGHTS)
+
+
 NO_CHAIN = (
     "No network was reconstructed from names and shapes: {reason}. If you know its layers, name them in a sketch, and"
     " give it with --architecture."
+)
+KERAS_WEIGHTS = (
+    "The HDF5 file holds weights of Keras without the model's configuration. Load them into the model and save it"
+    ' whole: model.save("model.keras").'
 )
 MODULE = "The file holds a whole module with the class {name}, whose code is not in the file."
 

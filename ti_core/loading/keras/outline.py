@@ -8,6 +8,7 @@ from ti_core.loading.keras import audit
 from ti_core.loading.keras.build import check_layers
 from ti_core.loading.keras.graph import graph_of
 from ti_core.loading.keras.load import saved_in
+from ti_core.loading.keras.weights_only import weights_only
 from ti_core.loading.limits import LIMITS
 from ti_core.loading.pickles.files.container import Member
 from ti_core.loading.pickles.tensors import TensorInfo
@@ -21,6 +22,13 @@ def outline(data: bytes) -> tuple[tuple[Member, ...], tuple[TensorInfo, ...], tu
     ------
     ModelFileError, RefusedFileError : the file holds no model of Keras, or exceeds the limits.
     """
+    if (layers := weights_only(data)) is not None:
+        held = (
+            (key, layer.tensors[role])
+            for layer in layers
+            for role, key in zip(layer.tensors, layer.keys, strict=True)
+        )
+        return (), tuple(TensorInfo(shown(key, 200), tuple(t.shape), "float32") for key, t in held), ()
     saved = saved_in(data)
     arrays = list(saved.arrays.arrays.values())[: LIMITS.tensors]
     tensors = tuple(TensorInfo(shown(a.path, 200), a.shape, shown(a.dtype, 40)) for a in arrays)
