@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -108,10 +109,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+TESTS = count()
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reads or writes the user's own cache."""
-    monkeypatch.setenv("TROJANINTERPRET_CACHE", str(tmp_path / "cache"))
+def _alone(monkeypatch: pytest.MonkeyPatch, caches: Path) -> None:
+    """No test reads or writes the user's own cache. A folder that a test does not use is not made."""
+    monkeypatch.setenv("TROJANINTERPRET_CACHE", str(caches / str(next(TESTS))))
     torch.manual_seed(0)
 
 
