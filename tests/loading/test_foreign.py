@@ -237,7 +237,9 @@ def test_a_network_that_is_near_none_gets_no_neighbour(tmp_path: Path) -> None:
         'model.load_state_dict(torch.load("my net.pth")); torch.onnx.export(model.eval(), torch.rand(1, 3, H, W), '
         '"my net.onnx", dynamo=True, external_data=False)',
         "python -m ti_core inspect 'my net.pth' --architecture net.sketch",
+        "conv 8 3; conv 8 3; conv 8 3; conv 8 3; conv 8 3",
     ]
+    assert "Left over are conv1 (64 x 3 x 7 x 7)" in message
     ast.parse(commands(message)[0])
     assert "docs/how-to-open-my-model.md, section on sketches" in message
 

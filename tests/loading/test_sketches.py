@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ti_core.errors import SketchError
+from ti_core.errors import SketchError, UnknownArchitectureError
 from ti_core.loading import load_model
 
 SKETCH = "conv 4 5; tanh; avgpool 2; flatten; linear 3"
@@ -66,3 +66,16 @@ def test_a_sketch_is_for_state_dicts_alone(net: nn.Sequential, tmp_path: Path) -
     torch.save(net, tmp_path / "whole.pt")
     with pytest.raises(SketchError, match="A sketch is for a state dict"):
         load_model(tmp_path / "whole.pt", sketch=SKETCH)
+
+
+def test_a_network_that_branches_is_refused_with_the_beginning_of_its_sketch(tmp_path: Path) -> None:
+    parts = {"stem": nn.Conv2d(1, 4, 3), "left": nn.Conv2d(4, 4, 3), "right": nn.Conv2d(4, 5, 5)}
+    parts |= {"joined": nn.Conv2d(9, 3, 1)}
+    torch.save(nn.ModuleDict(parts).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(UnknownArchitectureError) as caught:
+        load_model(tmp_path / "model.pt")
+    said = str(caught.value)
+    assert "    conv 4 3; conv 4 3; conv 5 5\n" in said and "Left over are joined (3 x 9 x 1 x 1)." in said
+    joined = "concat { conv 4 3 padding 1 } { conv 5 5 padding 2 }"
+    sketch = f"conv 4 3; {joined}; conv 3 1; globalavgpool; flatten"
+    assert load_model(tmp_path / "model.pt", sketch=sketch).sketch == sketch

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.reconstruction.candidates import candidates, shortest
+from ti_core.reconstruction.candidates import candidates, partial, shortest
 from ti_core.reconstruction.chain import BrokenError, chains
 from ti_core.reconstruction.draft import acted
 from ti_core.reconstruction.file_layers import file_layers
@@ -151,3 +151,17 @@ def test_a_norm_with_an_activation_before_it_is_seldom_followed_by_another() -> 
     conv, norm = Layer("conv", (8, 3)), Layer("batchnorm")
     assert acted((conv, ACT, norm)) and acted((conv, ACT, POOL, norm))
     assert not acted((conv, norm)) and not acted((ACT, conv, norm)) and not acted((norm,))
+
+
+def test_of_a_network_that_branches_the_beginning_and_what_is_left_over_are_told() -> None:
+    state = conv("stem", 8, 3, 3) | norm("bn", 8) | conv("mixed.a", 4, 8, 1) | conv("mixed.b", 6, 8, 3)
+    state |= conv("mixed.c", 5, 10, 5) | linear("fc", 10, 15)
+    found = partial(file_layers(state))
+    assert found is not None
+    assert str(found.sketch) == "conv 8 3; batchnorm; conv 4 1"
+    assert [layer.name for layer in found.left] == ["mixed.b", "mixed.c", "fc"]
+    deep = {key: value for i in range(60) for key, value in conv(f"c{i}", 8, 8, 3).items()}
+    text = partial(file_layers(deep | conv("odd", 8, 5, 3)))
+    assert text is not None and text.text().endswith("; conv 8 3 # and 48 more")
+    assert parse_sketch(text.text()).items[0] == Layer("conv", (8, 3))
+    assert partial(file_layers({"token": torch.rand(1, 1, 8), **linear("head", 10, 8)})) is None

@@ -25,13 +25,13 @@ from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import hint_of, read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import tensors_of
-from ti_core.reconstruction.candidates import candidates, shortest
+from ti_core.reconstruction.candidates import candidates, partial, shortest
 from ti_core.reconstruction.chain import BrokenError
 from ti_core.reconstruction.file_layers import FileLayer, file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
-from ti_core.text import about_file, few, shown, ways_out
+from ti_core.text import COMMAND, about_file, few, shown, ways_out
 
 
 def open_model(
@@ -229,10 +229,20 @@ def _proposed(
         likeliest = candidates(layers, stated=stated)[0]
     except BrokenError as error:
         why = NO_CHAIN.format(reason=shown(str(error), 200))
-        raise UnknownArchitectureError(f"{unknown}\n{why}") from error
+        raise UnknownArchitectureError(f"{unknown}\n{why}{_beginning(layers)}") from error
     sketch = shortest(likeliest.sketch(), layers)
     model = _model(network_of(sketch, layers), "reconstructed", source)
     return replace(model, sketch=str(sketch), proposal=Proposal(layers, stated))
+
+
+def _beginning(layers: tuple[FileLayer, ...]) -> str:
+    """The layers that follow from one another, as a sketch to go on from, and those that are left over."""
+    found = partial(layers)
+    if found is None or not found.left:
+        return ""
+    begins = f"The first {len(found.sketch.items)} layers follow from one another, as in this beginning of a sketch:"
+    left = few(layer.says() for layer in found.left)
+    return f"\n{begins}\n{COMMAND}{found.text()}\nLeft over are {left}."
 
 
 def _model(module: nn.Module, architecture: str, source: _Source) -> Model:

@@ -25,6 +25,9 @@ MOST = 60
 """Candidates that are kept of one file."""
 LACKING = 3.0
 """Cost of a missing activation."""
+SHOWN = 12
+"""Layers of a broken network that are shown."""
+_WORDS = {"batchnorm": "batchnorm", "norm": "layernorm", "prelu": "prelu", "normalise": "normalise"}
 ORDERS = 2
 """Orders of the layers that are followed."""
 
@@ -175,3 +178,50 @@ def shortest(sketch: Sketch, layers: Sequence[FileLayer]) -> Sketch:
 def _takes(sketch: Sketch, layers: Sequence[FileLayer]) -> list[str]:
     built = build(sketch, layers)
     return [found.name for _, found in built.used] if built.module is not None else []
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The beginning of a network as a sketch of its layers with weights, and the layers that are left over."""
+
+    sketch: Sketch
+    left: tuple[FileLayer, ...]
+
+    def text(self) -> str:
+        """The beginning on one line of bounded length; a comment says how many layers it leaves out."""
+        parts = [str(item) for item in self.sketch.items]
+        shown = parts[:SHOWN]
+        more = len(parts) - len(shown)
+        return "; ".join(shown) + (f" # and {more} more" if more else "")
+
+
+def partial(layers: Sequence[FileLayer]) -> Partial | None:
+    """The longest beginning of a file whose layers follow from one another; None if not even two do."""
+    follows, breaks = 0, len(layers) + 1
+    # A file that breaks at a layer breaks with every further one, so the first break is found by halving.
+    while breaks - follows > 1:
+        middle = (follows + breaks) // 2
+        if _chained(layers[:middle]):
+            follows = middle
+        else:
+            breaks = middle
+    if follows < 2:
+        return None
+    items = tuple(layer.stated or _drawn(layer) for layer in layers[:follows])
+    return Partial(Sketch(items), tuple(layers[follows:]))
+
+
+def _chained(layers: Sequence[FileLayer]) -> bool:
+    try:
+        chains(layers)
+    except BrokenError:
+        # Norms alone are a beginning all the same.
+        return not any(layer.kind in ("conv", "linear", "other") for layer in layers)
+    return True
+
+
+def _drawn(layer: FileLayer) -> Layer:
+    if layer.kind == "conv":
+        high, wide = layer.shape[2:]
+        return Layer("conv", (layer.out, high) if high == wide else (layer.out, high, wide))
+    return Layer("linear", (layer.out,)) if layer.kind == "linear" else Layer(_WORDS[layer.kind])
