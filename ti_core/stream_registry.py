@@ -40,6 +40,22 @@ STREAMS: dict[str, Entry] = {
     "graph": Entry("ti_core.streams.graph:GraphGates", by_itself=True),
 }
 
+FIRST = (
+    "graph",
+    "saliency",
+    "inversion",
+    "assignment",
+    "windowed",
+    "universal",
+    "last_layer",
+    "warp",
+    "per_image",
+)
+"""The order in which streams are kept where the time is too short for all. Those that are not named go first. It
+follows what the joint verdict gains by each second (``python -m benchmarks.efforts``)."""
+QUICK = ("saliency", "inversion", "assignment", "graph")
+"""Names of the streams of a quick inspection. They take a quarter of the usual time, half of it with many classes."""
+
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
 

@@ -41,7 +41,7 @@ def show() -> None:
             MOST_MINUTES,
             MINUTES,
             key="minutes",
-            help="An inspection that would take longer is not begun. One that does take longer is ended.",
+            help="Streams for which there is no time are left out. An inspection that does take longer is ended.",
             width=240,
         )
         st.button(

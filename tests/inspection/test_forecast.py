@@ -14,7 +14,7 @@ from torch import nn
 from ti_core.classifier.first_pass import Ahead, FirstPass
 from ti_core.classifier.scores import Scores
 from ti_core.errors import TooLongError
-from ti_core.inspection.forecast import Forecast, Known
+from ti_core.inspection.forecast import FULL, Forecast, Known
 from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading.model import Model
@@ -100,12 +100,46 @@ def test_the_usual_limit_admits_a_network_of_real_size_and_refuses_one_that_asks
     forecast = Forecast(Settings(), 120 * MINUTE, expect=told.append, pictures=True)
     forecast.measured(RESNET_18, ahead)
     assert 15 * MINUTE < sum(told[0].values()) < 45 * MINUTE
-    slow = FirstPass(0.13, 0.45)
+    slow = FirstPass(1.3, 4.5)
     with pytest.raises(
-        TooLongError, match=r"about 6.* hours on this machine.* 2.0 hours it may.*--minutes\."
+        TooLongError,
+        match=r"shortest inspection would take about .* hours on this machine.* 2.0 hours it may",
     ):
         Forecast(Settings(), 120 * MINUTE).measured(slow, ahead)
-    Forecast(Settings(), 600 * MINUTE).measured(slow, ahead)
+    Forecast(Settings(), 6000 * MINUTE).measured(slow, ahead)
+
+
+def test_streams_for_which_there_is_no_time_are_left_out_in_order() -> None:
+    """What tells least by the second goes first, and what stays fits the time."""
+    ahead, told = Ahead(images=2500, classes=10, shape=(3, 32, 32), values=3072), []
+    whole = Forecast(Settings(), expect=told.append)
+    whole.measured(RESNET_18, ahead)
+    seconds = told.pop()
+    assert not whole.left_out
+    for share in (0.9, 0.6, 0.3, 0.2):
+        allowed = share * sum(seconds.values())
+        forecast = Forecast(Settings(), allowed, expect=told.append)
+        forecast.measured(RESNET_18, ahead)
+        assert sum(told[-1].values()) <= FULL * allowed
+        assert not set(forecast.left_out) & set(told[-1])
+        dropped = ["universal", "windowed", "assignment", "inversion"]
+        assert list(forecast.left_out) == dropped[: len(forecast.left_out)]
+        assert all(
+            forecast.left_out[name] == pytest.approx(seconds[name], abs=0.1) for name in forecast.left_out
+        )
+    assert len(forecast.left_out) >= 3
+
+
+def test_a_stream_whose_turn_comes_too_late_is_left_out() -> None:
+    clock, streams = Clock(), {s.name: s for s in make_streams(Settings())}
+    forecast = Forecast(Settings(), 400.0, clock=clock)
+    forecast.measured(FirstPass(0.001, 0.003), AHEAD)
+    assert not forecast.left_out and not forecast.leaves_out(streams["windowed"], True)
+    clock.now = 330.0
+    assert forecast.leaves_out(streams["windowed"], True) and forecast.left_out["windowed"] > 10
+    assert not forecast.leaves_out(streams["universal"], False), (
+        "without a verdict so far nothing is too late"
+    )
 
 
 def test_what_was_spent_already_counts() -> None:

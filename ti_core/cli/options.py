@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ti_core.errors import SettingsError, SketchError
 from ti_core.settings import Settings
+from ti_core.stream_registry import QUICK
 from ti_core.system.folders import default_folder
 from ti_core.system.plain_files import read_plain
 from ti_core.worker import Limits
@@ -69,6 +70,10 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     SettingsError : a setting is unknown, or outside its range.
     """
     named = pairs(options.settings)
+    if options.effort == "quick":
+        if "streams" in named:
+            raise SettingsError("--effort and --set streams=... both choose the streams; give one of them.")
+        named["streams"] = ",".join(QUICK)
     cache = None if options.no_cache else default_folder()
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(

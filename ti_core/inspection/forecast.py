@@ -18,6 +18,7 @@ from ti_core.classifier.first_pass import Ahead, FirstPass, Gauge, measure
 from ti_core.classifier.scores import Scores
 from ti_core.errors import TooLongError
 from ti_core.settings import Settings
+from ti_core.stream_registry import FIRST
 from ti_core.streams import Stream, make_streams
 from ti_core.streams.passes import Passes
 from ti_core.system.progress import MEASURING, Expect, StageProgress, silent_expect, silent_stage
@@ -42,6 +43,8 @@ TRIGGER = Passes(forward=8000, both=1536)
 """Images that the search of a trigger and its occlusion send through the network, if one is searched."""
 BATCH = 256
 """Images that the streams send through the network at once."""
+FULL = 0.85
+"""Share of the allowed time that is planned where streams are left out: a first pass tells the time only roughly."""
 COPIES = 2
 """Copies of a batch at the network's size that a pass holds at least: the images and their gradient."""
 
@@ -89,9 +92,12 @@ class Forecast(Gauge):
     clock: Callable[[], float] = time.monotonic
     first: FirstPass | None = None
     ahead: Ahead | None = None
+    left_out: dict[str, float] = field(default_factory=dict)
+    """Streams for which there is no time, and the seconds that each would take."""
     _start: float = field(init=False)
     _searched: tuple[int, float] = field(default=(0, 0.0), init=False)
     _began: float | None = field(default=None, init=False)
+    _known: Known | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._start = self.clock()
@@ -110,13 +116,14 @@ class Forecast(Gauge):
         """
         self.progress(MEASURING, 1.0)
         self.first, self.ahead = first, ahead
-        expected = self.stages()
         if self.device != "cpu":
             # The streams run elsewhere; they are measured there.
-            expected = {"preprocessing": expected["preprocessing"]}
+            expected = {"preprocessing": self.stages()["preprocessing"]}
+            self._allow(expected)
+            return
+        expected = self._shortened(None)
         self._allow(expected)
-        if self.device == "cpu":
-            self.expect(expected)
+        self.expect(expected)
 
     def searched(self, images: int, seconds: float) -> None:
         """A long search measures better than a first pass does."""
@@ -137,6 +144,7 @@ class Forecast(Gauge):
         """
         if self.ahead is None or self.first is None:
             return
+        self._known = known
         ahead = Ahead.of(0, self.ahead.classes, images, scores.side)
         if images.is_cuda or ahead.values != self.ahead.values:
             self.begin()
@@ -145,10 +153,58 @@ class Forecast(Gauge):
         elif self._searched[0] > 0:
             self.first = self.first.at(self._searched[1] / self._searched[0])
         self.ahead = ahead
-        expected = self.stages(known)
-        expected["preprocessing"] = self.clock() - (self._began or self._start)
-        self._allow({name: seconds for name, seconds in expected.items() if name != "preprocessing"})
-        self.expect(expected)
+        expected = self._shortened(known)
+        self._allow(expected)
+        self.expect({"preprocessing": self.clock() - (self._began or self._start), **expected})
+
+    def _shortened(self, known: Known | None) -> dict[str, float]:
+        """Expected seconds of the stages, without the streams for which there is no time.
+
+        One stream that gives a verdict stays. What was spent already is the preprocessing once ``known`` is given.
+        """
+        self.left_out = {}
+        done = () if known is None else ("preprocessing",)
+        while True:
+            expected = self.stages(known)
+            expected = {name: seconds for name, seconds in expected.items() if name not in done}
+            total = sum(expected.values()) + self.clock() - self._start
+            # A plan that just fits could be ended before its verdict.
+            if total <= self.allowed * (FULL if self.left_out else 1.0):
+                return expected
+            dropped = self._dropped()
+            if dropped is None:
+                return expected
+            self.left_out[dropped] = expected[dropped] + expected.get(f"{dropped} reference", 0.0)
+
+    def _dropped(self) -> str | None:
+        """The stream that is left out next; None if what is left is the least that gives a verdict."""
+        kept = [s for s in self._streams() if s.name not in self.left_out]
+        judging = [s for s in kept if not s.alternative and not (self.alone and s.usual is None)]
+        order = [*FIRST, *(s.name for s in kept if s.name not in FIRST)]
+        for name in sorted((s.name for s in kept), key=order.index, reverse=True):
+            if not (len(judging) == 1 and judging[0].name == name):
+                return name
+        return None
+
+    def leaves_out(self, stream: Stream, judged: bool) -> bool:
+        """Whether a stream is left out: by plan, or since the earlier ones took longer than was expected.
+
+        Parameters
+        ----------
+        judged : whether a verdict can be given already. If not, no stream comes too late.
+        """
+        if stream.name in self.left_out:
+            return True
+        if not judged or self.first is None or math.isinf(self.allowed):
+            return False
+        seconds = self.stages(self._known).get(stream.name, 0.0)
+        if self.clock() - self._start + seconds <= self.allowed * FULL:
+            return False
+        self.left_out[stream.name] = seconds
+        return True
+
+    def _streams(self) -> Sequence[Stream]:
+        return self.streams if self.streams is not None else make_streams(self.settings)
 
     def stages(self, known: Known | None = None) -> dict[str, float]:
         """Expected seconds of each stage, in order."""
@@ -157,8 +213,10 @@ class Forecast(Gauge):
         seconds = {"preprocessing": ahead.images * first.forward}
         if not self.alone:
             seconds["probes"] = 2 * settings.images * settings.actmax_iterations * first.both
-        for stream in self.streams if self.streams is not None else make_streams(settings):
-            if self.alone and stream.usual is None:
+        for stream in self._streams():
+            if self.alone and stream.usual is None and not stream.by_itself:
+                continue
+            if stream.name in self.left_out:
                 continue
             passes = stream.passes(ahead.classes, ahead.shape)
             own = stream.seconds if passes is None else passes.seconds(first)
@@ -182,7 +240,7 @@ class Forecast(Gauge):
         total = sum(expected.values()) + self.clock() - self._start
         if total > self.allowed:
             raise TooLongError(
-                f"The inspection would take about {duration(total)} on this machine, longer than the"
+                f"The shortest inspection would take about {duration(total)} on this machine, longer than the"
                 f" {duration(self.allowed)} it may take; it was not begun. Allow more time with --minutes."
             )
         assert self.ahead is not None

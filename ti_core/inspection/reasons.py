@@ -18,6 +18,7 @@ from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.streams import Reading
 from ti_core.streams.base import Array
+from ti_core.system.time_left import duration
 
 TELLING = 0.25
 """Minimum contribution to a verdict, in log-odds, that is given as a reason."""
@@ -48,6 +49,17 @@ def with_recovered(assessment: Assessment, trigger: RecoveredTrigger | None) -> 
     if trigger is None or trigger.flip_share < ENOUGH:
         return assessment
     return replace(assessment, trigger_kind=trigger.kind)
+
+
+def left_out(result: Inspection) -> tuple[str, ...]:
+    """The streams for which there was no time, as a sentence."""
+    if not result.left_out:
+        return ()
+    named = ", ".join(
+        f"{name} (about {duration(seconds)})"
+        for name, seconds in sorted(result.left_out.items(), key=lambda x: x[1])
+    )
+    return (f"The time allowed was too short for some streams, which were left out: {named}.",)
 
 
 def not_understood(found: Classifier) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class Inspection:
     class_scores: dict[str, Array] = field(default_factory=dict)
     leading: str | None = None
     """The stream that found a backdoor by itself, where that is likelier than what all streams together suspect."""
+    left_out: dict[str, float] = field(default_factory=dict)
+    """Streams for which there was no time, and the seconds that each would have taken."""
     unlike: tuple[str, ...] = ()
     """In what the network is unlike the clean reference models, a sentence each."""
     trigger: RecoveredTrigger | None = None

@@ -6,7 +6,7 @@ Every step reads what earlier ones left in :attr:`Steps.result`, adds its own pa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -15,10 +15,11 @@ from ti_core.classifier.decide import decided
 from ti_core.classifier.first_pass import measure
 from ti_core.detector.detector import Assessment
 from ti_core.inspection.clock import Clock
-from ti_core.inspection.findings.recovered import recovered, suspected_source
+from ti_core.inspection.findings.kept import recovered_once
 from ti_core.inspection.forecast import Forecast, Known
 from ti_core.inspection.reasons import (
     doubts,
+    left_out,
     not_understood,
     reasons,
     reconstruction,
@@ -27,8 +28,7 @@ from ti_core.inspection.reasons import (
 )
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
-from ti_core.inspection.trigger_cache import Found, kept_trigger
-from ti_core.inspection.trigger_occlusion import occlude
+from ti_core.inspection.trigger_cache import Found
 from ti_core.loading.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.judge import Judge, Judgement
@@ -122,6 +122,28 @@ class Steps:
             measure(reference.scores(reference.fitted[0]), images, 0.0) if computed else None,
         )
         self._forecast.update(known, scores, images)
+        self._leave_out(self._forecast.left_out)
+
+    def has_time(self, stream: Stream) -> bool:
+        """Whether there is time for a stream. It is left out if earlier ones took longer than was expected."""
+        judged = self._paper is not None or any(
+            s.name in self.result.evidence for s in self._judge.deep_streams
+        )
+        if self._forecast is None or not self._forecast.leaves_out(stream, judged):
+            return True
+        self._leave_out(self._forecast.left_out)
+        return False
+
+    def _leave_out(self, names: Mapping[str, float]) -> None:
+        """Go on without these streams, as if they had been switched off."""
+        self.result.left_out = dict(names)
+        kept = [s for s in self.streams if s.name not in names]
+        if len(kept) == len(self.streams):
+            return
+        self.streams = kept
+        settings = self._reference.settings.with_(streams=tuple(s.name for s in kept))
+        self._reference = replace(self._reference, settings=settings)
+        self._judge = Judge(self._reference, self.streams, self.result.reference)
 
     def make_probes(self) -> None:
         """Algorithm 1, lines 3 to 8, with a trojaned reference model or with the suspect."""
@@ -236,22 +258,12 @@ class Steps:
         return self._judge.unlike(found.scores, found.accuracy, self.result.evidence)
 
     def _recovered(self) -> Found:
-        target, found = suspected_class(self.result), self.result.classifier
-        if target is None or found is None:
-            return None, None
-        shown, source = self._reference.context(None), suspected_source(self.result)
-
-        def search() -> Found:
-            trigger = recovered(self.result, found.scores, shown)
-            return trigger, None if trigger is None else occlude(found.scores, shown.images, trigger)
-
-        if self.result.leading is not None and source is None:
-            # A solved gate's trigger is in the evidence.
-            return search()
-        images = self._pack.record["files"]["images.npz"]
-        version = {s.name: s.version for s in self.streams}.get("windowed") if source is None else None
-        with self._clock.origin("trigger", self._reference.cache):
-            return kept_trigger(self._reference.cache, self._name, images, target, version, search, source)
+        assert self.result.classifier is not None
+        version = {s.name: s.version for s in self.streams}.get("windowed")
+        cache, images = self._reference.cache, self._pack.record["files"]["images.npz"]
+        shown, scores = self._reference.context(None), self.result.classifier.scores
+        with self._clock.origin("trigger", cache):
+            return recovered_once(self.result, scores, shown, cache, self._name, images, version)
 
     def _report(self) -> Report:
         pack, result = self._pack, self.result
@@ -269,7 +281,7 @@ class Steps:
         said: tuple[str, ...] = ()
         if self._assessment:
             why = reasons(result, self._assessment, pack, target) + reconstruction(self._model)
-            said = (*cautions(record, settings.as_dict()), *why)
+            said = (*left_out(result), *cautions(record, settings.as_dict()), *why)
         result.report = make_report(
             result,
             self._assessment,

@@ -63,7 +63,9 @@ def inspect(
         return steps.finish_without_verdict()
     steps.tell_forecast()
     steps.make_probes()  # lines 3 to 8: clean, maximised and minimised images under random triggers
-    for stream in steps.streams:
+    for stream in tuple(steps.streams):
+        if not steps.has_time(stream):
+            continue
         suspect = steps.suspect_evidence(stream)  # lines 10 to 16: saliency, upper quantiles, histograms
         reference = steps.reference_evidence(stream)  # the same of every reference model, line 9
         steps.read(stream, suspect, reference)

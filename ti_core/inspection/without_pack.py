@@ -34,7 +34,7 @@ from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.recovered import recovered
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import doubts, suspected_class, trigger_sentence, with_recovered
+from ti_core.inspection.reasons import doubts, left_out, suspected_class, trigger_sentence, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
@@ -81,33 +81,33 @@ def inspect_alone(
     streams = _streams(settings)
     result = Inspection()
     with clock.stage("preprocessing"):
-        declared = Declared.of(settings)
-        model = decided(model, own.images, None if own.labels is None else torch.from_numpy(own.labels))
+        declared, given = Declared.of(settings), own.labels
+        model = decided(model, own.images, None if given is None else torch.from_numpy(given))
         classes = _class_count(model, own, declared)
         result.classifier, labels = _understand(model, own, classes, declared, forecast)
         result.classifier.scores.to(device)
         context = Context(own.images.to(device), labels.to(device), classes, settings)
-    names = own.names_of(classes)
-    assessment: Assessment | None = None
-    found: Alone | None = None
+        names = own.names_of(classes)
+    assessment, found = None, None
     if model.settled and understood_alone(result.classifier, own):
         if forecast is not None:
-            keys = {s.name: _key(s, model, own, result.classifier) for s in streams}
-            known = Known([name for name, key in keys.items() if cache.holds(key)])
-            forecast.update(known, result.classifier.scores, context.images)
+            known = [s.name for s in streams if cache.holds(_key(s, model, own, result.classifier))]
+            forecast.update(Known(known), result.classifier.scores, context.images)
         for stream in streams:
+            if forecast is not None and forecast.leaves_out(stream, bool(telling(result.evidence))):
+                continue
             with clock.stage(stream.name):
                 evidence = _evidence(stream, model, own, result.classifier, context, cache, clock)
             result.evidence[stream.name] = evidence
             result.readings[stream.name] = read_alone(stream, evidence, names)
+        result.left_out = {} if forecast is None else forecast.left_out
         with clock.stage("verdict"):
             found = alone(result.evidence)
             result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
             assessment = _with_alternatives(result, streams, found.assess())
         if assessment.verdict == "backdoored":
             with clock.stage("trigger"):
-                _recover(result, context)
-                assessment = with_recovered(assessment, result.trigger)
+                assessment = _recover(result, context, assessment)
     result.report = _report(result, found, assessment, model, own, names, settings, cache, clock)
     return result
 
@@ -132,13 +132,17 @@ def _streams(settings: Settings) -> list[Stream]:
     return streams
 
 
-def _recover(result: Inspection, context: Context) -> None:
-    """Make the trigger of the suspected class, and see where on stamped images the decision hangs."""
+def _recover(result: Inspection, context: Context, assessment: Assessment) -> Assessment:
+    """Make the trigger of the suspected class, and see where on stamped images the decision hangs.
+
+    Returns the assessment with the trigger's kind.
+    """
     assert result.classifier is not None
     scores = result.classifier.scores
     result.trigger = recovered(result, scores, context)
     if result.trigger is not None:
         result.occlusion = occlude(scores, context.images, result.trigger)
+    return with_recovered(assessment, result.trigger)
 
 
 def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
@@ -217,7 +221,7 @@ def _report(
         result,
         assessment,
         suspected_class(result) if backdoored else None,
-        (*cautions(pack, settings.as_dict()), *why) if found else why,
+        (*left_out(result), *cautions(pack, settings.as_dict()), *why) if found else why,
         model=model,
         class_names=names,
         input_shape=(channels, height, width),

@@ -82,6 +82,8 @@ class _Asked:
         on = [name for name in names if name in self.settings.streams]
         if not names:
             return "no stream looks for it"
+        if any(name in self.result.left_out for name in names):
+            return "there was no time for it"
         if not on:
             return f"the {_streams(names)} {'is' if len(names) == 1 else 'are'} off"
         alone = self.pack["name"] is None
