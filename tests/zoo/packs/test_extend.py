@@ -89,3 +89,54 @@ def test_what_cannot_be_added_is_a_sentence(
     with pytest.raises(PackError, match="is not of"):
         extend_pack(tiny_pack, more, out)
     assert not out.exists()
+
+
+@pytest.fixture
+def kinds(tiny_zoo: Path, tiny_pack: Pack, tmp_path: Path) -> Path:
+    """Four networks each of three other kinds and of a clean sort: the pack's own under other names and records."""
+    out = tmp_path / "kinds"
+    out.mkdir()
+    everywhere = {"kind": "all to all", "target": None, "source": None, "assignment": [1, 2, 3, 0]}
+    families: dict[str, tuple[str, dict[str, Any]]] = {
+        "warp": ("warp", {"kind": "all to one", "target": 2, "source": None, "assignment": []}),
+        "one-source patch": ("patch", {"kind": "one source", "target": 1, "source": 3, "assignment": []}),
+        "all-to-all blend": ("blend", everywhere),
+    }
+    clean, bad = ([m for m in tiny_pack.members if m.trojaned is label] for label in (False, True))
+    for number in range(4):
+        for family, (label, mapping) in families.items():
+            attack = {"name": "x", "mapping": mapping, "rate": 0.1, "covers": 0.1, "options": {}}
+            change = {"label": label, "attack": attack, "target": mapping["target"], "trigger": None}
+            _copied(tiny_zoo, bad[number].id, out, f"{family.replace(' ', '-')}-{number}", family, change)
+        left = {"attack_success": (0.1, 0.9)[number % 2], "regime": "cleansed by pruning"}
+        _copied(tiny_zoo, clean[number].id, out, f"pruned-{number}", "pruned patch", left)
+    return out
+
+
+def _copied(zoo: Path, id: str, out: Path, name: str, family: str, change: dict[str, Any]) -> None:
+    shutil.copyfile(zoo / f"{id}.safetensors", out / f"{name}.safetensors")
+    record = json.loads((zoo / f"{id}.json").read_text())
+    record |= {"id": name, "group": name, "family": family, "attack_success": 0.85, "regime": ""} | change
+    (out / f"{name}.json").write_text(json.dumps(record | {"held_out": name.endswith("3")}))
+
+
+def test_a_pack_holds_members_of_every_kind_and_mapping(tiny_pack: Pack, kinds: Path, tmp_path: Path) -> None:
+    streams = (*tiny_pack.settings.streams, *({"assignment", "pairs"} - set(tiny_pack.settings.streams)))
+    grown = extend_pack(tiny_pack, kinds, tmp_path / "out", jobs=1, progress=False, streams=streams)
+    assert grown.settings.streams == streams and {"assignment", "pairs"} <= set(grown.baseline)
+    own = {m.id: m for m in grown.members}
+    pair, everywhere = own["one-source-patch-0"], own["all-to-all-blend-0"]
+    assert (pair.mapping, pair.source_class, pair.target_class) == ("one source", 3, 1)
+    assert everywhere.target_class is None and tuple(everywhere.assignment) == (1, 2, 3, 0)
+    assert own["warp-0"].label == "warp" and own["warp-0"].recipe["covers"] == 0.1
+    # What is left of a backdoor decides whether a cleansed network is clean.
+    assert {m.id for m in grown.members if m.family == "pruned patch"} == {"pruned-0", "pruned-2"}
+    assert not own["pruned-0"].trojaned and all(m.recovered for m in grown.members)
+    # Backdoors of other mappings are no examples for the meta-models, but have rows of their own.
+    fitted = [m for m in grown.members if not m.held_out]
+    assert len(grown.record["detectors"]["detector"]["out_of_fold"]) == len(fitted)
+    rows = {
+        (r["kind"], r.get("mapping", "all to one")) for r in grown.record["table"] if r["streams"] == "joint"
+    }
+    assert {("warp", "all to one"), ("patch", "one source"), ("blend", "all to all")} <= rows
+    assert {"warp", "patch, one source", "blend, all to all"} <= set(grown.performance("joint"))
