@@ -10,6 +10,7 @@ import streamlit as st
 
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.settings import Settings
+from ti_core.stream_registry import QUICK
 
 TITLES = {
     "images": "Images N",
@@ -158,6 +159,11 @@ def keep(prefix: str, *others: str) -> None:
 def paper(own: Settings) -> Settings:
     """These settings with those changed that section 5 of the paper fixes."""
     return own.with_(**Settings.PAPER)
+
+
+def quick(own: Settings) -> Settings:
+    """These settings with the streams of a quick inspection."""
+    return own.with_(streams=QUICK)
 
 
 def title(name: str) -> str:

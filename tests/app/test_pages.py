@@ -275,6 +275,15 @@ def test_the_papers_settings_reach_the_worker(dashboard: Worker) -> None:
     assert sent["quantiles"] == [0.97, 0.99]
 
 
+def test_a_quick_look_takes_the_streams_that_tell_most(dashboard: Worker) -> None:
+    app = page().run()
+    app.button(key="quick").click().run()
+    assert "“Evidence streams” saliency, inversion, assignment, graph instead of" in texts(app)
+    app.button(key="sample.bars.clean").click().run()
+    settled(app, dashboard)
+    assert dashboard.requests[0]["settings"]["streams"] == ["saliency", "inversion", "assignment", "graph"]
+
+
 def test_settings_are_for_one_inspection_and_come_back_when_they_are_asked_for(
     dashboard: Worker, tiny_settings: Settings
 ) -> None:
