@@ -42,8 +42,8 @@ class Op:
 ENTER = Op()
 MARGIN = 6.0
 """A draft whose cost is above the best one's by more is given up."""
-KEPT_OF_SIDE, KEPT_BLIND = 60, 256
-"""Drafts that are kept of each side of the image, and in all, where nothing tells them apart."""
+KEPT_OF_SIDE, KEPT_BLIND, KEPT_TOLD = 60, 256, 32
+"""Drafts that are kept of each side of the image, and in all; of each side where statistics decide elsewhere."""
 UNEVEN, MIXED = 2.5, 0.4
 """Cost of a layer that is unlike the others of its kind, and of a padding that is."""
 
@@ -275,14 +275,22 @@ class Plan(NamedTuple):
     build: Callable[[], Draft]
 
 
-def pruned(plans: Iterator[Plan], live: bool) -> list[Draft]:
-    """The cheapest drafts of each side of the image, where nothing else tells them apart."""
+def pruned(plans: Iterator[Plan], live: bool, told: bool) -> list[Draft]:
+    """The cheapest drafts of each side of the image, where nothing else tells them apart.
+
+    Parameters
+    ----------
+    live : whether images go through the drafts.
+    told : whether statistics decide at some layer, so that fewer drafts have to be kept elsewhere.
+    """
     ordered = sorted(plans, key=lambda plan: plan.cost)
     of_side: dict[tuple[int, int], int] = {}
     kept = []
     for plan in ordered:
         key = (plan.input_side, plan.side)
         of_side[key] = of_side.get(key, 0) + 1
-        if of_side[key] <= KEPT_OF_SIDE and (not live or plan.cost <= ordered[0].cost + 2 * MARGIN):
+        if of_side[key] <= (KEPT_TOLD if told else KEPT_OF_SIDE) and (
+            not live or plan.cost <= ordered[0].cost + 2 * MARGIN
+        ):
             kept.append(plan)
-    return [plan.build() for plan in kept[:KEPT_BLIND]]
+    return [plan.build() for plan in kept[: 4 * KEPT_TOLD if told else KEPT_BLIND]]

@@ -101,7 +101,11 @@ class Drafting:
         for index, step in enumerate(self.chain.steps):
             reached = self._after(drafts, last, step, index)
             live = self.look is not None and index <= self._last_norm
-            drafts = self._compared(reached) if live and step.kind == "batchnorm" else pruned(reached, live)
+            drafts = (
+                self._compared(reached)
+                if live and step.kind == "batchnorm"
+                else pruned(reached, live, self._last_norm >= 0)
+            )
             last = step
         return sorted(self._ended(drafts, last), key=lambda draft: draft.cost)
 
