@@ -254,6 +254,28 @@ def test_a_malicious_pickle_is_refused_with_a_reason(visitor: Visitor, tmp_path:
     visitor.upload(legacy)
     visitor.page.get_by_text("legacy.pkl was not inspected").wait_for()
     assert not Path("/tmp/trojaninterpret-was-run").exists()
+    _sketch_of_branches(visitor, tmp_path / "branches.pt")
+
+
+def _sketch_of_branches(visitor: Visitor, path: Path) -> None:
+    """A network that branches is refused with a box for its layers, which is checked as it is left."""
+    import torch
+    from torch import nn
+
+    parts = {"left": nn.Conv2d(1, 4, 3), "right": nn.Conv2d(1, 5, 5), "joined": nn.Conv2d(9, 10, 1)}
+    torch.save(nn.ModuleDict(parts).state_dict(), path)
+    visitor.upload(path)
+    visitor.page.get_by_text("branches.pt was not inspected").wait_for()
+    box = visitor.page.get_by_role("textbox", name="Sketch")
+    box.fill("conv 4 3; conv 9 9")
+    box.blur()
+    visitor.page.get_by_text("layers that no tensors of the file fit: conv 9 9").wait_for()
+    inspect = visitor.page.get_by_role("button", name="Inspect with these layers")
+    assert inspect.is_disabled()
+    box.fill("concat { conv 4 3 padding 1 } { conv 5 5 padding 2 }; conv 10 1; globalavgpool; flatten")
+    box.blur()
+    visitor.page.get_by_text("All 3 layers fit, and no tensor is left over").wait_for()
+    assert inspect.is_enabled()
 
 
 def test_a_file_beyond_the_limit_is_refused(visitor: Visitor, tmp_path: Path) -> None:
