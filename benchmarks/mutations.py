@@ -161,6 +161,8 @@ MUTANTS = [
         ("self.score >= BACKDOORED", "self.score > BACKDOORED"),
         ("self.score < CLEAN", "self.score <= CLEAN"),
         ("np.exp(-SLOPE *", "np.exp(SLOPE *"),
+        ("(largest[0] + lead[0]) / 2", "largest[0]"),
+        ("np.minimum(own, stream_class(name).at_most)[None]", "own[None]"),
         ("stream.standing_out(one) / stream.usual", "stream.standing_out(one) * stream.usual"),
     ),
     *_of(

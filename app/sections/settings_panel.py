@@ -44,36 +44,7 @@ def show() -> None:
             help="Streams for which there is no time are left out. An inspection that does take longer is ended.",
             width=240,
         )
-        st.button(
-            "The paper's settings",
-            on_click=controls.fill,
-            args=(PREFIX, controls.paper(standard())),
-            key="paper",
-            help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone. They"
-            " hold for the next inspection.",
-        )
-        st.button(
-            "A quick look",
-            on_click=controls.fill,
-            args=(PREFIX, controls.quick(standard())),
-            key="quick",
-            help="The streams that tell most in a quarter of the time, or half of it with many classes. Patches are its"
-            " weak side.",
-        )
-        st.button(
-            "Defaults",
-            on_click=controls.fill,
-            args=(PREFIX, standard()),
-            key="defaults",
-            help="The settings that the reference pack was made with.",
-        )
-        if LAST in st.session_state:
-            st.button(
-                "As before",
-                on_click=as_last,
-                key="as_before",
-                help="The settings that were changed for an earlier inspection.",
-            )
+        _presets()
     for column, (title, names) in zip(
         st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
     ):
@@ -87,6 +58,40 @@ def show() -> None:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return
     cost()
+
+
+def _presets() -> None:
+    """Buttons that set several controls at once."""
+    st.button(
+        "The paper's settings",
+        on_click=controls.fill,
+        args=(PREFIX, controls.paper(standard())),
+        key="paper",
+        help="Section 5 of the paper: per-image histograms of the maximum and two percentiles, saliency alone. They"
+        " hold for the next inspection.",
+    )
+    st.button(
+        "A quick look",
+        on_click=controls.fill,
+        args=(PREFIX, controls.quick(standard())),
+        key="quick",
+        help="The streams that tell most in a quarter of the time, or half of it with many classes. Patches are its"
+        " weak side.",
+    )
+    st.button(
+        "Defaults",
+        on_click=controls.fill,
+        args=(PREFIX, standard()),
+        key="defaults",
+        help="The settings that the reference pack was made with.",
+    )
+    if LAST in st.session_state:
+        st.button(
+            "As before",
+            on_click=as_last,
+            key="as_before",
+            help="The settings that were changed for an earlier inspection.",
+        )
 
 
 def notice() -> None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, Alone, alone, standing_out
+from ti_core.detector.own_classes import (
+    BACKDOORED,
+    CLEAN,
+    EVEN,
+    MOST_SURE,
+    Alone,
+    alone,
+    standing_out,
+)
 from ti_core.streams.inversion import Inversion
 from ti_core.streams.universal import Universal
 from ti_core.streams.windowed import Windowed
 
 
 def one(score: float, classes: int = 5, target: int = 2) -> Alone:
+    """A network in which one class alone stands out, so that its lead is its value."""
     together = np.zeros(classes)
     together[target] = score
     return Alone({}, together)
@@ -34,9 +43,15 @@ def test_verdicts_at_the_bounds(score: float, verdict: str) -> None:
 
 
 def test_the_probability_rises_with_the_score_and_is_never_sure() -> None:
-    p = [one(s).assess().probability for s in (0.0, 0.9, (CLEAN + BACKDOORED) / 2, 1.9, 1e9)]
+    p = [one(s).assess().probability for s in (0.0, 0.9, EVEN, 1.9, 1e9)]
     assert p == sorted(p) and p[2] == pytest.approx(0.5)
     assert p[0] == pytest.approx(1 - MOST_SURE) and p[-1] == MOST_SURE
+
+
+def test_a_class_with_a_near_rival_says_less() -> None:
+    """The mean of the largest value and its lead: 3 and 0 beside an equal rival, 3 and 2 beside one at 1."""
+    assert Alone({}, np.array([3.0, 3.0, 0.0, 0.0])).score == pytest.approx(1.5)
+    assert Alone({}, np.array([3.0, 1.0, 0.0, 0.0])).score == pytest.approx(2.5)
 
 
 def test_among_three_classes_nothing_is_said() -> None:
@@ -63,4 +78,12 @@ def test_a_class_that_several_streams_name_stands_out_by_the_root_of_the_squares
     levels = np.array([0.0, 1.0, 2.0, 3.0, 8.0], dtype=np.float32)
     found = alone({"windowed": {"margins": levels[:, None]}, "inversion": {"norms": 100 * np.exp(-levels)}})
     assert found.target == 4
-    assert found.score == pytest.approx(np.hypot(3 / Windowed.usual, 6 / Inversion.usual), rel=1e-5)
+    assert found.together.max() == pytest.approx(np.hypot(3 / Windowed.usual, 6 / Inversion.usual), rel=1e-5)
+
+
+def test_universal_perturbations_alone_do_not_decide() -> None:
+    levels = np.array([0.0, 1.0, 2.0, 3.0, 1e4], dtype=np.float32)
+    radii = np.stack([levels, levels, levels])
+    found = alone({"universal": {"margins": radii}})
+    assert found.streams["universal"].max() > 100 and found.together.max() == Universal.at_most
+    assert found.assess().verdict == "inconclusive"

@@ -18,17 +18,14 @@ from ti_core.detector.joint import combined
 from ti_core.streams import stream_class
 from ti_core.streams.base import Array, Evidence, Reading, Stream, as_stack
 from ti_core.streams.searches.screening import unsuspected
+from ti_core.streams.statistics import best_and_lead
 
-CLEAN, BACKDOORED = 1.0, 1.8
-"""Bounds on the joint score of the largest class, in units of the streams' ``usual`` values.
-
-They were set on the fitted members of an earlier MNIST pack. 68 % of the clean members and 2 % of the trojaned ones are
-below the first bound, 2 % of the clean and 89 % of the trojaned ones above the second. On other data they were not
-measured.
-"""
-
-SLOPE = 4.0
-"""Slope of the probability's logistic curve. Its middle is halfway between the bounds. Set by hand."""
+CLEAN, BACKDOORED = 0.8, 1.7
+"""Bounds on the score. From the second on, at most 3 % of the clean members of the four bundled packs are called
+backdoored. Below the first lie 7 % of the trojaned ones. Every data set counts the same. ``python -m
+benchmarks.own_classes`` prints the shares, and those of each data set at bounds that the other three set."""
+SLOPE, EVEN = 2.9, 1.3
+"""Slope of the probability's logistic curve, and the score at which it is one half: fitted to the same members."""
 
 MOST_SURE = 0.95
 """Maximum probability, in either direction."""
@@ -50,7 +47,9 @@ class Alone:
 
     @property
     def score(self) -> float:
-        return float(self.together.max())
+        """The mean of the largest class's value and its lead over the second. With many classes some are large."""
+        largest, lead = best_and_lead(self.together[None])
+        return float((largest[0] + lead[0]) / 2)
 
     def assess(self) -> Assessment:
         """Verdict and probability: "inconclusive" between the bounds, and always with too few classes."""
@@ -65,9 +64,8 @@ class Alone:
 
 def probability_of(score: float) -> float:
     """Probability of a backdoor for that joint score, at most :data:`MOST_SURE` in either direction."""
-    middle = (CLEAN + BACKDOORED) / 2
     # scipy.special.expit rounds differently.
-    p = 1 / (1 + np.exp(-SLOPE * (min(score, 10.0) - middle)))
+    p = 1 / (1 + np.exp(-SLOPE * (min(score, 10.0) - EVEN)))
     return float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
 
 
@@ -94,7 +92,8 @@ def telling(names: Iterable[str]) -> list[str]:
 def alone(evidence: Mapping[str, Evidence]) -> Alone:
     """What the streams' evidence of one network says, by stream name, without any other network's."""
     streams = {name: standing_out(stream_class(name)(), evidence[name]) for name in telling(evidence)}
-    return Alone(streams, combined([own[None] for own in streams.values()])[0])
+    counted = [np.minimum(own, stream_class(name).at_most)[None] for name, own in streams.items()]
+    return Alone(streams, combined(counted)[0])
 
 
 def read_alone(stream: Stream, evidence: Evidence, class_names: tuple[str, ...]) -> Reading:

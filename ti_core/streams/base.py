@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class Stream(ABC):
     usual: ClassVar[float | None] = None
     """What :meth:`standing_out` gives for the most outstanding class in 19 of 20 clean networks; None for a stream that
     tells nothing without reference models."""
+    at_most: ClassVar[float] = math.inf
+    """What one class may count without reference models, in units of :attr:`usual`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()

@@ -73,6 +73,9 @@ class Universal(Stream):
     measures: ClassVar[str] = "margin by class"
     kinds: ClassVar[tuple[Kind, ...]] = ("blend", "stripes")
     usual: ClassVar[float | None] = 2.1
+    # In clean networks of GTSRB some class reaches a hundred. Of the limits that ``benchmarks.own_classes`` compared,
+    # this one finds most backdoors at 3 % false alarms.
+    at_most: ClassVar[float] = 1.5
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         super().__init__(settings)
