@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ti_core.text import few, masked, plain, shown, without_controls
+from ti_core.text import COMMAND, few, masked, plain, shown, with_a_command, without_controls
 
 HOSTILE = "a\x1b[2Jb\u202ec\ud800d\ne"
 
@@ -35,3 +35,9 @@ def test_masked_reads_damaged_bytes() -> None:
 
 def test_few_counts_the_rest() -> None:
     assert few("abc") == "a, b, c" and few("abcde") == "a, b, c and 2 more"
+
+
+def test_a_refusal_without_a_command_gets_that_of_the_file_report() -> None:
+    message = with_a_command("The file is damaged.", "a b.pt")
+    assert message.splitlines()[-1] == f"{COMMAND}python -m ti_core inspect 'a b.pt' --file-only"
+    assert with_a_command(message, "other.pt") == message

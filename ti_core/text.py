@@ -103,6 +103,24 @@ def ways_out() -> str:
     )
 
 
+def sketch_command() -> str:
+    """The line that inspects this file with a sketch of its layers."""
+    return shlex.join(["python", "-m", "ti_core", "inspect", this_file(), "--architecture", "net.sketch"])
+
+
+def with_a_command(message: str, file: str) -> str:
+    """The message of a refusal with a line to copy; where it gives none, that of the file report.
+
+    Parameters
+    ----------
+    file : name of the refused file.
+    """
+    if any(line.startswith(COMMAND) for line in message.splitlines()):
+        return message
+    report = shlex.join(["python", "-m", "ti_core", "inspect", shown(file, 300), "--file-only"])
+    return f"{message}\nThe file report says what it holds, without opening it as a model:\n{COMMAND}{report}"
+
+
 def ways_without_architecture(channels: int | str) -> str:
     """What the owner of a state dict of an unknown network can do, and who cannot run the author's code.
 
@@ -114,10 +132,9 @@ def ways_without_architecture(channels: int | str) -> str:
     load = f"model.load_state_dict(torch.load({quoted(name)})); "
     if name.lower().endswith(".safetensors"):
         load = f"safetensors.torch.load_model(model, {quoted(name)}); "
-    sketch = shlex.join(["python", "-m", "ti_core", "inspect", name, "--architecture", "net.sketch"])
     return (
         "Where the author's code can be trusted to run, export its network to ONNX, with the height H and the width W"
         f" of its images:\n{COMMAND}{load}{export_to_onnx(channels)}\n"
         "If you cannot run the author's code, write the layers into a sketch, as docs/how-to-open-my-model.md, section"
-        f" on sketches, says:\n{COMMAND}{sketch}"
+        f" on sketches, says:\n{COMMAND}{sketch_command()}"
     )

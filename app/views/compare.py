@@ -48,7 +48,7 @@ def page() -> None:
             elif ticket is not None and ticket.state == "failed":
                 with st.container(border=True):
                     st.markdown(f":material/block: **{words.safe(ticket.title, 60)} was not inspected.**")
-                    refusal.show(ticket.error)
+                    refusal.show(ticket.error, ticket.title, ticket.fault)
             elif ticket is not None and ticket.state == "cancelled":
                 st.info("The inspection was stopped.", icon=":material/cancel:")
     found = {side: chosen_case(side) for side in SIDES}

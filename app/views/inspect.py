@@ -111,7 +111,7 @@ def _ended(ticket: Ticket) -> None:
         return
     with st.container(border=True):
         st.markdown(f":material/block: **{words.safe(ticket.title, 80)} was not inspected.**")
-        refusal.show(ticket.error)
+        refusal.show(ticket.error, ticket.title, ticket.fault)
     source = Source(
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )

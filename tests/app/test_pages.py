@@ -155,6 +155,16 @@ def test_the_boxes_of_a_refusal_hold_commands_and_no_prose(dashboard: Worker, na
     assert "torch" not in prose and "Or, for a network of a registered architecture" in prose
 
 
+def test_a_refusal_without_a_command_gets_one_with_the_files_name(dashboard: Worker) -> None:
+    dashboard.fails, dashboard.fault = "The file is damaged.", "ModelFileError"
+    app = page().run()
+    app.button(key="sample.bars.patch").click().run()
+    app = settled(app, dashboard)
+    (box,) = app.code
+    assert box.value.startswith("python -m ti_core inspect ") and box.value.endswith(" --file-only")
+    assert "The file is damaged" in texts(app)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [("0" * 32, "may have been started anew since then"), ("unknown", "The address names no inspection")],

@@ -54,6 +54,15 @@ def test_a_model_that_is_no_plain_file(kind: str, tmp_path: Path, capsys: pytest
     assert "x.onnx" in line["error"] and line["sha256"] == ""
 
 
+def test_a_damaged_file_gets_a_line_to_copy_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a b.pt"
+    path.write_bytes(b"PK\x03\x04" + bytes(100))
+    assert code_of(["inspect", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("inspect 'a b.pt' --file-only")
+
+
 @pytest.mark.parametrize("kind", MAKE)
 def test_weights_beside_a_graph_that_are_no_plain_file(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

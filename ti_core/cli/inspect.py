@@ -12,13 +12,13 @@ from ti_core.cli.bar import JobBar
 from ti_core.cli.options import CODES, ERROR, declared_network, limits_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.cli.terminal import complain
-from ti_core.errors import PackError, SettingsError
+from ti_core.errors import ModelFileError, PackError, RefusedFileError, SettingsError
 from ti_core.kinds import MAPPINGS, MappingKind
 from ti_core.loading.digest import digest_of
 from ti_core.results.coverage import ANYWHERE, FOUND, NOT_LOOKED, Line, Row, lines_of, rows_of
 from ti_core.results.report import Report
 from ti_core.settings import Settings
-from ti_core.text import plain
+from ti_core.text import plain, with_a_command
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker import inspection_job as inspecting
 
@@ -33,6 +33,10 @@ SHORT: Mapping[MappingKind, str] = {
     "all to all": "every class",
 }
 """Where a backdoor leads, as that table says it."""
+
+
+REFUSALS = (ModelFileError.__name__, RefusedFileError.__name__)
+"""Faults of a file that is not opened."""
 
 
 def inspect_one(options: argparse.Namespace) -> int:
@@ -55,6 +59,10 @@ def inspect_one(options: argparse.Namespace) -> int:
         bar = JobBar(options.model.name)
         try:
             inspecting.follow(job, bar, bar.expect)
+        except ModelFileError as error:
+            if job.fault not in REFUSALS:
+                raise
+            raise ModelFileError(with_a_command(str(error), options.model.name)) from error
         finally:
             bar.close()
         case = inspecting.read_case(job, options.images is not None) if options.html else None

@@ -31,7 +31,7 @@ from ti_core.reconstruction.file_layers import FileLayer, file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
-from ti_core.text import COMMAND, about_file, few, shown, ways_out
+from ti_core.text import COMMAND, about_file, few, shown, sketch_command, ways_out
 
 
 def open_model(
@@ -198,9 +198,10 @@ def _from_keras(layers: tuple[FileLayer, ...], file: ModelFile, sketch: str | No
     return _proposed(layers, source, KERAS_WEIGHTS)
 
 
-NO_CHAIN = (
-    "No network was reconstructed from names and shapes: {reason}. If you know its layers, name them in a sketch, and"
-    " give it with --architecture."
+NO_CHAIN = "No network was reconstructed from names and shapes: {reason}."
+BY_HAND = (
+    "If you cannot run the author's code, write the layers into a sketch, as docs/how-to-open-my-model.md, section on"
+    " sketches, says:"
 )
 KERAS_WEIGHTS = (
     "The HDF5 file holds weights of Keras without the model's configuration. Load them into the model and save it"
@@ -229,7 +230,9 @@ def _proposed(
         likeliest = candidates(layers, stated=stated)[0]
     except BrokenError as error:
         why = NO_CHAIN.format(reason=shown(str(error), 200))
-        raise UnknownArchitectureError(f"{unknown}\n{why}{_beginning(layers)}") from error
+        line = f"{COMMAND}{sketch_command()}"
+        by_hand = "" if line in unknown else f"\n{BY_HAND}\n{line}"
+        raise UnknownArchitectureError(f"{unknown}\n{why}{by_hand}{_beginning(layers)}") from error
     sketch = shortest(likeliest.sketch(), layers)
     model = _model(network_of(sketch, layers), "reconstructed", source)
     return replace(model, sketch=str(sketch), proposal=Proposal(layers, stated))

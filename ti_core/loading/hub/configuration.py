@@ -7,7 +7,7 @@ from typing import Any
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.system.strict_json import parse
-from ti_core.text import few, shown
+from ti_core.text import COMMAND, export_to_onnx, few, shown
 
 LARGEST_NUMBER = 1_000_000
 """Maximum whole number in a configuration: an image's side, a width, a number of layers or of words."""
@@ -45,7 +45,8 @@ def settings_in(content: bytes, name: str) -> dict[str, Any]:
         if key in _CODE and value not in (None, False, {}, []):
             raise RefusedFileError(
                 f"The file {name} has the setting {shown(key)}: the model needs Python code of its own, which is never"
-                " run here. Where it can be trusted to run, export the model to ONNX and hand that in."
+                " run here. Where it can be trusted to run, export the model to ONNX, with the channels C, the height H"
+                f" and the width W of its images:\n{COMMAND}{export_to_onnx()}"
             )
         if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
             raise RefusedFileError(

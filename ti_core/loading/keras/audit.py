@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading.findings import Finding, Severity, worst
 from ti_core.loading.pickles.allowed import runs_code
-from ti_core.text import shown
+from ti_core.text import COMMAND, quoted, shown, this_file
 
 _OWN = ("keras", "tf_keras", "keras_core", "keras_nlp", "keras_cv", "keras_hub", "tensorflow", "builtins")
 """Packages whose names are ordinary in a configuration."""
 _FUNCTIONS = ("activations", "losses", "metrics", "initializers", "regularizers", "constraints", "ops")
 """Keras's modules with functions that a model may name."""
 _MOST = 50
-_DO = "Replace it by layers of Keras and save the model again, or export it to ONNX where it can be trusted to run."
+
+
+def _do() -> str:
+    """What the owner of a model with code in it can do."""
+    name = this_file()
+    onnx = quoted(f"{PurePath(name).stem}.onnx")
+    load = f"keras.models.load_model({quoted(name)}, safe_mode=False)"
+    return (
+        "Replace it by layers of Keras and save the model again. Or export it to ONNX, where it can be trusted to run:"
+        f'\n{COMMAND}{load}.export({onnx}, format="onnx")'
+    )
 
 
 def findings_in(*configurations: Any) -> list[Finding]:
@@ -62,9 +73,9 @@ def _finding(value: Mapping[str, Any], owner: str) -> Finding | None:
     kind, module, inner = value.get("class_name"), value.get("module"), value.get("config")
     where = owner[0].upper() + owner[1:]
     if kind == "Lambda":
-        return Finding(Severity.REFUSED, f"{where} holds Python code, which Keras runs. {_DO}")
+        return Finding(Severity.REFUSED, f"{where} holds Python code, which Keras runs. {_do()}")
     if kind == "__lambda__" or value.get("function_type") == "lambda":
-        return Finding(Severity.REFUSED, f"{where} holds Python bytecode, which Keras runs. {_DO}")
+        return Finding(Severity.REFUSED, f"{where} holds Python bytecode, which Keras runs. {_do()}")
     if not isinstance(module, str) or not isinstance(kind, str):
         return None
     name = inner if kind == "function" and isinstance(inner, str) else kind
@@ -81,7 +92,7 @@ def _finding(value: Mapping[str, Any], owner: str) -> Finding | None:
         )
     if kind == "function" and not set(module.split(".")) & set(_FUNCTIONS):
         return Finding(
-            Severity.REFUSED, f"{where} names the function {shown(path)}, which no model needs. {_DO}"
+            Severity.REFUSED, f"{where} names the function {shown(path)}, which no model needs. {_do()}"
         )
     return None
 
