@@ -8,10 +8,10 @@ from torch import nn
 
 from ti_core.reconstruction.candidates import candidates, partial, shortest
 from ti_core.reconstruction.chain import BrokenError, chains
-from ti_core.reconstruction.draft import acted
 from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reconstruction.network import network_of
+from ti_core.reconstruction.options import acted
 from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.usual import ACT, POOL, Choice, once
 
@@ -165,3 +165,32 @@ def test_of_a_network_that_branches_the_beginning_and_what_is_left_over_are_told
     assert text is not None and text.text().endswith("; conv 8 3 # and 48 more")
     assert parse_sketch(text.text()).items[0] == Layer("conv", (8, 3))
     assert partial(file_layers({"token": torch.rand(1, 1, 8), **linear("head", 10, 8)})) is None
+
+
+def dense() -> tuple[State, str]:
+    """A small DenseNet: two layers whose results stand behind their input, a transition, and one more."""
+    state = conv("stem", 8, 3, 3, False)
+    channels = 8
+    for name in ("one.0", "one.1", "two.0"):
+        state |= norm(f"{name}.n1", channels) | conv(f"{name}.c1", 6, channels, 1, False)
+        state |= norm(f"{name}.n2", 6) | conv(f"{name}.c2", 4, 6, 3, False)
+        channels += 4
+        if name == "one.1":
+            state |= norm("change.n", 16) | conv("change.c", 10, 16, 1, False)
+            channels = 10
+    state |= norm("last", 14) | linear("end", 5, 14)
+    way = "{ batchnorm; relu; conv 6 1; batchnorm; relu; conv 4 3 padding 1 }"
+    return state, f"repeat 2 {{ concat {{ }} {way} }}"
+
+
+def test_layers_that_take_all_channels_before_them_are_joined() -> None:
+    state, begins = dense()
+    sketch = likeliest(state)
+    assert f"conv 8 3 padding 1; {begins}; batchnorm; relu; conv 10 1" in sketch
+    assert sketch.count("concat") == 2 and sketch.endswith(
+        "batchnorm; relu; globalavgpool; flatten; linear 5"
+    )
+    layers = file_layers(state)
+    both = [str(c.sketch()) for c in candidates(layers)]
+    assert any("conv 4 3 padding 1 from one.0.c2 } { }" in text for text in both), "the other order is tried"
+    assert network_of(parse_sketch(sketch), layers)(torch.rand(2, 3, 32, 32)).shape == (2, 5)

@@ -27,6 +27,7 @@ class BlockInfo:
     sure : whether a layer of the shortcut shows that there is one.
     likely : whether the block is built as others that surely have one, or is named after it.
     name : of the part that is the block.
+    joins : whether the result stands behind the input, as in a DenseNet, and is not added to it.
     """
 
     main: tuple[FileLayer, ...]
@@ -36,6 +37,7 @@ class BlockInfo:
     sure: bool = False
     likely: bool = False
     name: str = ""
+    joins: bool = False
 
     @property
     def stride(self) -> int | None:
@@ -72,6 +74,21 @@ def through(layers: Sequence[FileLayer], channels: int) -> int | None:
         elif layer.kind != "prelu" and layer.shape[0] != channels:
             return None
     return channels
+
+
+def joined(leaves: Sequence[FileLayer], channels: int, behind: FileLayer | None) -> BlockInfo | None:
+    """A block whose result stands behind its input: what follows takes the channels of both, and not its own alone."""
+    own = through(leaves, channels)
+    if own is None or behind is None or not any(leaf.kind == "conv" for leaf in leaves):
+        return None
+    both = channels + own
+    if behind.kind == "linear":
+        fits = behind.shape[1] == both
+    elif behind.kind == "conv":
+        fits = behind.shape[1] == both and not takes(behind, own)
+    else:
+        fits = behind.kind in ("batchnorm", "norm") and behind.shape[0] == both
+    return BlockInfo(tuple(leaves), (), channels, both, True, True, joins=True) if fits else None
 
 
 def named(part: Part, channels: int | None) -> BlockInfo | None:

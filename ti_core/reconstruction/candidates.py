@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ti_core.reconstruction.chain import BrokenError, Chain, chains
-from ti_core.reconstruction.draft import Draft, settled_items
+from ti_core.reconstruction.draft import Draft
 from ti_core.reconstruction.drafts import Drafting, Look
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import build
-from ti_core.reconstruction.sketch import Block, Items, Layer, Sketch
+from ti_core.reconstruction.options import settled_items
+from ti_core.reconstruction.sketch import Block, Concat, Items, Layer, Sketch
 from ti_core.reconstruction.usual import ACT, ACTIVATIONS, POOL, POOLS
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
@@ -94,7 +95,9 @@ class Candidate:
 
 def _has(items: Items, layer: Layer) -> bool:
     return any(
-        item == layer or (isinstance(item, Block) and (_has(item.main, layer) or _has(item.shortcut, layer)))
+        item == layer
+        or (isinstance(item, Block) and (_has(item.main, layer) or _has(item.shortcut, layer)))
+        or (isinstance(item, Concat) and any(_has(way, layer) for way in item.ways))
         for item in items
     )
 

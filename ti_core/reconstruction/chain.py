@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ti_core.reconstruction.blocks import BlockInfo, holds_block, named, shaped, takes, through
+from ti_core.reconstruction.blocks import BlockInfo, holds_block, joined, named, shaped, takes, through
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.orders import Part, orders, tree
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
@@ -95,11 +95,13 @@ def _chain(layers: Sequence[FileLayer], cost: float, stated: Stated) -> Chain:
         raise BrokenError("there is no convolution and no linear layer")
     whole = tree(layers)
     known = _Walk(frozenset(), stated)
+    known.order = list(whole.leaves())
     with_sure = known.steps(whole)
     signatures = frozenset(
         _signature(s.block) for s in with_sure if s.kind == "enter" and s.block and s.block.sure
     )
     walk = _Walk(signatures, stated)
+    walk.order = known.order
     steps = walk.steps(whole)
     return Chain(tuple(steps), walk.first or 0, cost)
 
@@ -128,6 +130,7 @@ class _Walk:
     channels: int | None = None
     first: int | None = None
     flat: bool = False
+    order: list[FileLayer] = field(default_factory=list)
     _last: FileLayer | None = field(default=None)
 
     def steps(self, part: Part) -> list[Step]:
@@ -144,6 +147,8 @@ class _Walk:
             entered = self.channels or 0
             found.append(Step("enter", None, block, self._gap(block.main[0]), entered))
             found += [self._layer(layer) for layer in block.main]
+            if block.joins:
+                self.channels = block.out
             found.append(Step("exit", None, block, None, self.channels or 0))
         return found
 
@@ -189,6 +194,9 @@ class _Walk:
 
     def _block(self, part: Part) -> BlockInfo | None:
         leaves = list(part.leaves())
+        joins = joined(leaves, self.channels or 0, self._behind(leaves))
+        if joins is not None:
+            return joins
         if sum(leaf.kind == "conv" for leaf in leaves) < 2 or any(leaf.kind == "linear" for leaf in leaves):
             return None
         channels = self.channels or 0
@@ -215,6 +223,11 @@ class _Walk:
         if not likely and (numbered or not adds):
             return None
         return BlockInfo(block.main, (), channels, out, False, likely)
+
+    def _behind(self, leaves: list[FileLayer]) -> FileLayer | None:
+        """The layer that follows these."""
+        at = next(i for i, layer in enumerate(self.order, 1) if layer is leaves[-1])
+        return self.order[at] if at < len(self.order) else None
 
     def _inner(self, part: Part) -> bool:
         """Whether blocks may stand inside a part."""

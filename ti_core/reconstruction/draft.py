@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,8 +14,17 @@ from ti_core.reconstruction.blocks import BlockInfo
 from ti_core.reconstruction.chain import Step
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.options import after, convolution, norm_layers, stated_reach
-from ti_core.reconstruction.sketch import Block, Item, Items, Layer
-from ti_core.reconstruction.usual import ACT, FLATTEN, POOL, Choice, ending, entering
+from ti_core.reconstruction.sketch import Block, Concat, Items, Layer
+from ti_core.reconstruction.usual import (
+    ACT,
+    FLATTEN,
+    JOINED,
+    JOINED_BEFORE,
+    POOL,
+    Choice,
+    ending,
+    entering,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Op:
     found: FileLayer | None = None
     channels: int = 0
     shortcut: tuple[Op, ...] | None = None
+    joins: str = ""
 
 
 ENTER = Op()
@@ -123,14 +133,6 @@ def _words(ops: Sequence[Op]) -> Iterator[str]:
         yield from _words(op.shortcut or ())
 
 
-def acted(items: Items) -> bool:
-    """Whether the norm at the end has an activation before it, perhaps with a pooling between them."""
-    for item in reversed(items[:-1]):
-        if not isinstance(item, Layer) or item.word not in (POOL.word, "maxpool", "avgpool"):
-            return item == ACT
-    return False
-
-
 def consistent(draft: Draft) -> Draft:
     """The draft with a cost that says how uniform it is.
 
@@ -155,26 +157,6 @@ def consistent(draft: Draft) -> Draft:
     elif strides > 1 and not pools:
         cost -= 0.8 * strides
     return replace(draft, cost=cost)
-
-
-def settled(layer: Layer, act: Layer | None, pool: str | None) -> Layer:
-    """The layer itself, or the one that a stand-in stands for."""
-    if layer == ACT and act is not None:
-        return act
-    return Layer(pool, (2,)) if layer == POOL and pool is not None else layer
-
-
-def settled_items(items: Items, act: Layer, pool: str) -> Items:
-    """Layers without stand-ins."""
-    found: list[Item] = []
-    for item in items:
-        if isinstance(item, Layer):
-            found.append(settled(item, act, pool))
-        elif isinstance(item, Block):
-            found.append(Block(settled_items(item.main, act, pool), settled_items(item.shortcut, act, pool)))
-        else:
-            found.append(item)
-    return tuple(found)
 
 
 def entered_block(draft: Draft, step: Step) -> Iterator[Draft]:
@@ -203,6 +185,11 @@ def left_block(draft: Draft, step: Step) -> Iterator[Draft]:
     ops, side = _shortcut(frame)
     if side != draft.side:
         return
+    if frame.kind in (JOINED, JOINED_BEFORE):
+        ways: tuple[Items, ...] = ((), draft.items) if frame.kind == JOINED else (draft.items, ())
+        pending = (*draft.pending, Op(shortcut=(), joins=frame.kind))
+        yield replace(draft, items=(*frame.items, Concat(ways)), frame=None, pending=pending)
+        return
     layers = tuple(op.layer for op in ops if op.layer is not None)
     block = Block(draft.items, layers)
     pending = (*draft.pending, Op(shortcut=ops))
@@ -212,7 +199,7 @@ def left_block(draft: Draft, step: Step) -> Iterator[Draft]:
 def _shortcut(frame: Frame) -> tuple[tuple[Op, ...], int]:
     """The layers of a block's shortcut, and the side behind them."""
     block, stride = frame.block, frame.stride
-    if frame.kind == "same":
+    if frame.kind in ("same", JOINED, JOINED_BEFORE):
         return (), frame.side
     if frame.kind == "pad":
         options = (("stride", (stride,)),) if stride > 1 else ()
@@ -294,3 +281,14 @@ def pruned(plans: Iterator[Plan], live: bool, told: bool) -> list[Draft]:
         ):
             kept.append(plan)
     return [plan.build() for plan in kept[: 4 * KEPT_TOLD if told else KEPT_BLIND]]
+
+
+def key_of(op: Op) -> Any:
+    """An operation by what it does and by the tensors that it takes."""
+    return (
+        op is ENTER,
+        op.joins,
+        op.layer,
+        id(op.found),
+        None if op.shortcut is None else tuple(map(key_of, op.shortcut)),
+    )

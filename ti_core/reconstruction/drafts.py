@@ -25,19 +25,27 @@ from ti_core.reconstruction.draft import (
     Draft,
     Op,
     Plan,
-    acted,
     consistent,
     entered_block,
     itself,
+    key_of,
     left_block,
     linear_step,
     pruned,
-    settled,
     strided,
     weighted_by,
 )
 from ti_core.reconstruction.network import layer_module
-from ti_core.reconstruction.options import after, convolution, norm_layers, stated_reach
+from ti_core.reconstruction.options import (
+    acted,
+    after,
+    convolution,
+    needs_more,
+    norm_layers,
+    settled,
+    stated_reach,
+    together,
+)
 from ti_core.reconstruction.statistics import departure
 from ti_core.reconstruction.usual import (
     ACT,
@@ -140,7 +148,7 @@ class Drafting:
                 side = draft.side
                 for layer in choice.layers:
                     side = after(layer, side)
-                if side >= (0 if step.flat else 1) and not (exact and _needs_more(step, side)):
+                if side >= (0 if step.flat else 1) and not (exact and needs_more(step, side)):
                     yield from self._step(draft, choice, side, step)
 
     def _step(self, draft: Draft, choice: Choice, side: int, step: Step) -> Iterator[Plan]:
@@ -233,7 +241,7 @@ class Drafting:
             draft.pool,
             draft.norm,
             draft.input_side,
-            *map(_key, draft.pending),
+            *map(key_of, draft.pending),
         )
         if key not in self._ways:
             self._ways[key] = self._way(draft)
@@ -256,7 +264,7 @@ class Drafting:
                 assert beside is not None
                 for inner in op.shortcut or ():
                     beside = _through(inner, beside, draft, departed)
-                x = x + beside
+                x = together(x, beside, op.joins)
             else:
                 x = _through(op, x, draft, departed)
         return x, entered, tuple(departed)
@@ -276,18 +284,6 @@ class Drafting:
                     side = after(layer, side)
                 for end in ending(side, 1):
                     yield draft.plain(choice).plain(end)
-
-
-def _key(op: Op) -> Any:
-    """An operation by what it does and by the tensors that it takes."""
-    return op is ENTER, op.layer, id(op.found), None if op.shortcut is None else tuple(map(_key, op.shortcut))
-
-
-def _needs_more(step: Step, side: int) -> bool:
-    """Whether an image of this side does not have the size of the linear layer that takes it."""
-    if step.kind != "linear" or step.flat or step.layer is None:
-        return False
-    return step.layer.shape[1] != step.channels * side**2
 
 
 def _through(op: Op, x: torch.Tensor, draft: Draft, departed: list[float]) -> torch.Tensor:

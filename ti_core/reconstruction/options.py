@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+
 from ti_core.reconstruction.chain import Step
 from ti_core.reconstruction.file_layers import FileLayer
-from ti_core.reconstruction.sketch import Layer
-from ti_core.reconstruction.usual import POOL
+from ti_core.reconstruction.sketch import Block, Concat, Item, Items, Layer
+from ti_core.reconstruction.usual import ACT, JOINED, POOL
 
 
 def _first(layer: Layer, name: str, default: int) -> int:
@@ -75,3 +77,47 @@ def norm_layers(step: Step) -> list[tuple[Layer, float]]:
     groups = {32: 0.0, 8: 0.3, 16: 0.5, 4: 0.5, 2: 0.8, 1: 1.0, channels: 1.0, channels // 16: 0.6}
     found = [(Layer("groupnorm", (g,)), cost) for g, cost in groups.items() if g and channels % g == 0]
     return [*sorted(found, key=lambda pair: pair[1]), (Layer("layernorm"), 1.5)]
+
+
+def settled(layer: Layer, act: Layer | None, pool: str | None) -> Layer:
+    """The layer itself, or the one that a stand-in stands for."""
+    if layer == ACT and act is not None:
+        return act
+    return Layer(pool, (2,)) if layer == POOL and pool is not None else layer
+
+
+def settled_items(items: Items, act: Layer, pool: str) -> Items:
+    """Layers without stand-ins."""
+    found: list[Item] = []
+    for item in items:
+        if isinstance(item, Layer):
+            found.append(settled(item, act, pool))
+        elif isinstance(item, Block):
+            found.append(Block(settled_items(item.main, act, pool), settled_items(item.shortcut, act, pool)))
+        elif isinstance(item, Concat):
+            found.append(Concat(tuple(settled_items(way, act, pool) for way in item.ways)))
+        else:
+            found.append(item)
+    return tuple(found)
+
+
+def needs_more(step: Step, side: int) -> bool:
+    """Whether an image of this side does not have the size of the linear layer that takes it."""
+    if step.kind != "linear" or step.flat or step.layer is None:
+        return False
+    return step.layer.shape[1] != step.channels * side**2
+
+
+def together(x: torch.Tensor, beside: torch.Tensor, joins: str) -> torch.Tensor:
+    """What a block makes of its result and its input: their sum, or both behind one another."""
+    if not joins:
+        return x + beside
+    return torch.cat([beside, x] if joins == JOINED else [x, beside], 1)
+
+
+def acted(items: Items) -> bool:
+    """Whether the norm at the end has an activation before it, perhaps with a pooling between them."""
+    for item in reversed(items[:-1]):
+        if not isinstance(item, Layer) or item.word not in (POOL.word, "maxpool", "avgpool"):
+            return item == ACT
+    return False

@@ -172,13 +172,19 @@ def _pools(last: Step, step: Step) -> tuple[float, float, float]:
     return (0.7, 0.5, 2.5) if step.layer.out > step.channels else (0.4, 1.3, 3.0)
 
 
+JOINED, JOINED_BEFORE = "joined", "joined before"
+"""Kinds of a shortcut: the result stands behind the input, or before it."""
+
+
 def entering(block: BlockInfo) -> list[tuple[str, int, float]]:
-    """Kind of the shortcut, stride, and cost: "conv", "activated" (of the norm's result), "same", "pad", "none"."""
+    """Kind of a shortcut ("conv", "activated" of the norm's result, "same", "pad", "none", joined), stride, cost."""
     first_norm = block.main[0].kind in ("batchnorm", "norm")
     grows = block.out != block.channels
     strides = [(2, 0.2), (1, 0.7)] if grows else [(1, 0.2), (2, 0.9)]
     if block.stride is not None:
         strides = [(block.stride, 0.0)]
+    if block.joins:
+        return [(JOINED, 1, 0.0), (JOINED_BEFORE, 1, 1.0)] if block.stride in (None, 1) else []
     if block.sure:
         found = [("conv", stride, cost + (0.7 if first_norm else 0.0)) for stride, cost in strides]
         return found + ([("activated", stride, cost + 0.3) for stride, cost in strides] if first_norm else [])
