@@ -13,23 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.cli.quick import QUICK
 from tests.worker import hostile
 from ti_core.cli import terminal
 from ti_core.cli.main import main
 from ti_core.errors import PackError
 from ti_core.reference.pack import Pack
 from ti_core.worker import tasks
-
-QUICK = (
-    "--set",
-    "streams=saliency",
-    "--set",
-    "images=8",
-    "--set",
-    "actmax_iterations=3",
-    "--set",
-    "patch_size=4",
-)
 
 COMMANDS = {
     "inspect.inspect_one": ["inspect", "x"],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.cli.quick import QUICK
 from tests.inspection.test_with_pack import KEYS, as_file, member
 from ti_core.architectures import build
 from ti_core.cli.main import main
@@ -18,17 +19,6 @@ from ti_core.zoo.plan.draw import Recipe
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.members import keep_member
 from ti_core.zoo.training.single import Trained
-
-QUICK = (
-    "--set",
-    "streams=saliency",
-    "--set",
-    "images=8",
-    "--set",
-    "actmax_iterations=3",
-    "--set",
-    "patch_size=4",
-)
 
 
 @pytest.fixture

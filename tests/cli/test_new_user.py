@@ -14,20 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.app.serving import ROOT, without_rights
+from tests.cli.quick import QUICK
 from ti_core.cli.main import main
 from ti_core.reference.pack import Pack
 from ti_core.worker.hosts import close_host
 
-QUICK = (
-    "--set",
-    "streams=saliency",
-    "--set",
-    "images=8",
-    "--set",
-    "actmax_iterations=3",
-    "--set",
-    "patch_size=4",
-)
 SAMPLE = "assets/samples/mnist-clean.safetensors"
 
 

@@ -8,21 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.quick import QUICK
 from ti_core.cli.main import main
 from ti_core.cli.output import lines_to, write
 from ti_core.errors import SettingsError
 from ti_core.reference.pack import Pack
 
-QUICK = (
-    "--set",
-    "streams=saliency",
-    "--set",
-    "images=8",
-    "--set",
-    "actmax_iterations=3",
-    "--set",
-    "patch_size=4",
-)
 DASH = Path("-")
 
 

@@ -80,7 +80,8 @@ numpy.dtype numpy.ndarray numpy.core.multiarray.scalar numpy.core.multiarray._re
 numpy._core.multiarray.scalar numpy._core.multiarray._reconstruct
 datetime.datetime datetime.date datetime.time datetime.timedelta datetime.timezone
 pathlib.Path pathlib.PosixPath pathlib.WindowsPath pathlib.PurePosixPath pathlib.PureWindowsPath
-pathlib._local.Path pathlib._local.PosixPath pathlib._local.WindowsPath
+pathlib._local.Path pathlib._local.PosixPath pathlib._local.WindowsPath pathlib._local.PurePosixPath
+pathlib._local.PureWindowsPath
 decimal.Decimal fractions.Fraction uuid.UUID
 torch.serialization._get_layout torch.Generator torch.memory_format torch.contiguous_format torch.channels_last
 torch.nn.backends.thnn._get_thnn_function_backend torch.distributed.algorithms.join._JoinConfig

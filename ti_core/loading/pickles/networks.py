@@ -7,12 +7,7 @@ way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ti_core.loading.pickles import challenge
-
-if TYPE_CHECKING:
-    pass
 
 _OURS = "ti_core.architectures"
 _VISION = "torchvision.models"

@@ -191,8 +191,6 @@ def _check_positions(stored: Any, dim: int) -> None:
     """Later versions store the position embedding; it must be the one that the architecture computes."""
     if stored is None:
         return
-    import torch
-
     from ti_core.architectures.simple_vit import sincos_2d
 
     side = round(stored.shape[0] ** 0.5)
