@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ti_core.rendering.pictures import HEAT, heat
+from ti_core.rendering.pictures import HEAT, Figure, heat
 
 Array = NDArray[np.floating]
 
@@ -57,6 +57,12 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def figure_uri(figure: Figure) -> str:
+    """A figure of the report as a data URI."""
+    kind = "svg+xml" if figure.drawing else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(figure.data()).decode()
+
+
 def uri(image: Image.Image) -> str:
     """The picture as a data URI, so that the page does not request it from a host."""
     return "data:image/png;base64," + base64.b64encode(png(image)).decode()
@@ -66,6 +72,7 @@ __all__ = [
     "HEAT",
     "colour_scale",
     "enlarged",
+    "figure_uri",
     "heat_map",
     "overlay",
     "photo",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from ti_core.rendering.trigger.inks import Inks
+
 
 @dataclass(frozen=True)
 class Palette:
@@ -54,6 +56,11 @@ WORDS = {"clean": "Clean", "backdoored": "Backdoored", "inconclusive": "Inconclu
 
 def palette(dark: bool) -> Palette:
     return DARK if dark else LIGHT
+
+
+def inks(colours: Palette) -> Inks:
+    """The theme's colours for a drawing of the report."""
+    return Inks(colours.ink, colours.soft, colours.line, colours.page, colours.suspect)
 
 
 def faded(colour: str, alpha: float) -> str:

@@ -47,6 +47,8 @@ STYLE = """
 .ti-scale { display: flex; align-items: center; gap: .5rem; font-size: .8rem; margin: .3rem 0 .6rem 5.6rem; }
 .ti-scale img { width: 180px; height: 10px; border-radius: 2px; }
 .ti-strip { display: grid; gap: 4px; } .ti-strip figure { margin: 0; text-align: center; }
+.ti-drawings { display: flex; flex-wrap: wrap; gap: .6rem 1.4rem; }
+.ti-drawings img { width: min(100%, var(--widest)); height: auto; display: block; }
 .ti-strip figcaption { font-size: .75rem; opacity: .8; line-height: 1.25; padding-top: 2px; }
 </style>
 """
@@ -109,3 +111,8 @@ def scale(picture: Picture, low: str, high: str, what: str) -> str:
 def strip(pictures: Sequence[Picture], columns: int | None = None, widest: int = 150) -> str:
     """Pictures side by side with their captions, each at most ``widest`` pixels wide."""
     return render("page", "strip", pictures, columns or len(pictures), widest)
+
+
+def drawings(pictures: Sequence[Picture], widest: int) -> str:
+    """Drawings side by side where there is room, each at most ``widest`` pixels wide. They have no captions."""
+    return render("page", "drawings", pictures, widest)

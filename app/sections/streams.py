@@ -5,9 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state, words
+from app.charts import pictures
 from app.charts.classes import class_bars
+from app.charts.theme import inks
 from app.charts.verdict import CONFIG
+from app.markup.page import Picture, drawings
 from ti_core.rendering.class_marks import marked_classes, marks_sentence
+from ti_core.rendering.figures import PAIRS_SAY
+from ti_core.rendering.pictures import Figure
+from ti_core.rendering.trigger.matrix import pair_matrix
 from ti_core.results.case import Case
 from ti_core.streams import known_stream
 
@@ -50,6 +56,10 @@ def show(case: Case, key: str) -> None:
                 alt=words.plain(stream.get("sentence", title), 300),
             )
             st.caption(words.safe(stream.get("sentence", ""), 600))
+            if table := pair_matrix(case, stream, inks(state.colours())):
+                drawn = pictures.figure_uri(Figure("pairs", PAIRS_SAY, drawing=table))
+                st.html(drawings([Picture(drawn, PAIRS_SAY)], widest=440))
+                st.caption(PAIRS_SAY)
 
 
 def band(case: Case) -> tuple[str, ...]:

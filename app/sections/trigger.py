@@ -1,59 +1,77 @@
-"""The recovered trigger, and clean images without and with it."""
+"""The recovered trigger of any kind, what it does to each class, and clean images without and with it."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from app import words
+from app import state, words
 from app.charts import pictures
-from app.markup.page import Picture, strip
+from app.charts.theme import inks
+from app.markup.page import Picture, drawings, strip
+from ti_core.rendering.trigger.figures import form_figures, table_figures
+from ti_core.rendering.trigger.shown import ShownTrigger, shown_trigger
 from ti_core.results.case import Case
 
 
 def show(case: Case) -> None:
-    arrays = case.arrays
-    if "trigger/mask" not in arrays:
+    found = shown_trigger(case)
+    if found is None:
         return
     st.subheader("Recovered trigger")
-    stream = case.report.streams.get("recovered_trigger", {})
-    if stream.get("sentence"):
-        st.markdown(words.safe(stream["sentence"], 600))
-    covered = stream.get("occlusion")
-    if isinstance(covered, dict) and covered.get("sentence"):
-        st.markdown(words.safe(covered["sentence"], 600))
+    for sentence in (found.sentence, found.covering):
+        if sentence:
+            st.markdown(words.safe(sentence, 600))
     left, right = st.columns([1, 4], gap="medium")
-    kind = str(stream.get("kind") or "recovered")
     with left:
-        picture = pictures.trigger_picture(arrays["trigger/mask"], arrays["trigger/pattern"])
-        own = [
-            Picture(
-                pictures.uri(picture),
-                f"The recovered {kind} trigger",
-                "The trigger; grey lets the image through" if kind == "patch" else "The pattern",
-            )
-        ]
-        if "occlusion/turned" in arrays:
-            turned = pictures.heat_map(arrays["occlusion/turned"], 1.0)
-            own.append(
-                Picture(
-                    pictures.uri(turned),
-                    "Share of stamped images turned back, by the place that is covered",
-                    "Covered here, images turn back: dark none, bright all",
-                )
-            )
-        st.html(strip(own, columns=1, widest=220))
+        _form(case, found)
     with right:
-        shown: list[Picture] = []
-        for which, seen in (("clean", "before"), ("stamped", "after")):
-            for image, index in zip(arrays[f"trigger/{which}"], arrays[f"trigger/{seen}"], strict=True):
-                name = words.plain(case.class_names[int(index)], 30)
-                shown.append(
-                    Picture(
-                        pictures.uri(pictures.photo(image)), f"{which} image, seen as {name}", f"sees {name}"
-                    )
-                )
-        if shown:
-            st.html(strip(shown, columns=len(arrays["trigger/clean"]), widest=130))
-            st.caption(
-                "Clean images above, the same with the trigger below, and the class that this model sees in each."
+        if len(found.clean):
+            st.html(strip(_images(case, found), columns=len(found.clean), widest=130))
+            st.caption(words.safe(f"{found.effect} Below each image is the class that this model sees.", 600))
+    tables = table_figures(found, case.class_names, inks(state.colours()))
+    if tables:
+        st.html(drawings([Picture(pictures.figure_uri(t), t.caption) for t in tables], widest=440))
+        st.caption(
+            "Per cent of each class's unseen images by the class that this model sees, without and with the trigger."
+            " Frames mark the class that each class is led to."
+        )
+
+
+def _form(case: Case, found: ShownTrigger) -> None:
+    """The trigger itself, and where covering turns stamped images back."""
+    own = [
+        Picture(
+            pictures.figure_uri(figure),
+            f"The recovered {words.plain(found.kind, 30)} trigger",
+            figure.caption,
+        )
+        for figure in form_figures(found, inks(state.colours()))
+    ]
+    if not own:
+        st.caption(words.safe(found.form_says, 200))
+    if "occlusion/turned" in case.arrays:
+        turned = pictures.heat_map(case.arrays["occlusion/turned"], 1.0)
+        own.append(
+            Picture(
+                pictures.uri(turned),
+                "Share of stamped images turned back, by the place that is covered",
+                "Covered here, images turn back: dark none, bright all",
             )
+        )
+    if own:
+        st.html(strip(own, columns=1, widest=220))
+
+
+def _images(case: Case, found: ShownTrigger) -> list[Picture]:
+    """Images without the trigger, then the same with it, with the class that the model sees in each."""
+    shown = []
+    for which, images, seen in (
+        ("clean", found.clean, found.before),
+        ("stamped", found.stamped, found.after),
+    ):
+        for image, index in zip(images, seen, strict=True):
+            name = words.plain(case.class_names[int(index)], 30)
+            shown.append(
+                Picture(pictures.uri(pictures.photo(image)), f"{which} image, seen as {name}", f"sees {name}")
+            )
+    return shown

@@ -12,6 +12,7 @@ from tests.streams.gates.graphs import REPLACED, TARGET, classifier, context
 from tests.streams.test_assignment import PLANTED, Bars, bars
 from tests.streams.test_graph import PIXEL
 from ti_core.inspection.result import Inspection
+from ti_core.inspection.triggers.assignments import RecoveredAssignment
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading.model import Model
 from ti_core.reference.own_images import OwnImages
@@ -51,7 +52,11 @@ def test_an_all_to_all_backdoor_leads_the_verdict_with_its_assignment() -> None:
     assert report["probability"] > 0.9 and report["target_class"] is None
     assert report["mapping"]["kind"] == "all to all"
     assert [pair["target"] for pair in report["mapping"]["assignment"]] == list(PLANTED)
-    assert "One pattern turns" in report["reasons"][1] and result.trigger is None
+    assert "One pattern turns" in report["reasons"][1]
+    record = report["streams"]["recovered_trigger"]
+    assert record["kind"] == "patch" and record["target_class"] is None and record["flip_share"] > 0.9
+    assert record["unseen_images"] == 24 and report["reasons"][2] == record["sentence"]
+    assert isinstance(result.trigger, RecoveredAssignment) and result.occlusion is None
 
 
 def test_the_same_networks_without_a_backdoor_are_led_by_no_stream() -> None:

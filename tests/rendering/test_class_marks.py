@@ -61,6 +61,13 @@ def test_a_backdoor_without_a_target_is_not_said_to_be_none(report: Report) -> N
     )
 
 
+def test_an_all_to_all_backdoor_is_said_to_have_no_target(report: Report) -> None:
+    said = marks_sentence(
+        replace(report, verdict="backdoored", mapping={"kind": "all to all"}), [ABOVE], NAMES
+    )
+    assert said.startswith("The backdoor leads each class to another one, so no class is the target.")
+
+
 def test_without_a_pack_the_line_at_one_is_usual(report: Report) -> None:
     alone = replace(report, pack={"name": None, "images": {"file": "mine"}})
     said = marks_sentence(alone, [{"target_class": 0, "figures": {"values": [1.2, 0.3]}}, INSIDE], NAMES)

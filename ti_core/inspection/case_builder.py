@@ -125,9 +125,9 @@ def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, A
         pairs = dict(detector.contributions(inspection.rows[name]))
         arrays[f"why/{name}"] = np.array([pairs[feature] for feature in detector.names], dtype=np.float32)
         arrays[f"oof/{name}"] = np.asarray(detector.oof, dtype=np.float32)
-    assert inspection.probes is not None
-    stack = inspection.probes.stack
-    return arrays | trigger_arrays(inspection, stack[: len(stack) // 3])
+    if inspection.trigger is not None and inspection.probes is not None:
+        arrays |= trigger_arrays(inspection, reference.pack.images.to(inspection.probes.stack.device))
+    return arrays
 
 
 def _reference(pack: Pack, settings: Settings) -> Reference:

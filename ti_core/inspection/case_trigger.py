@@ -8,28 +8,30 @@ import torch
 from ti_core.inspection.result import Inspection
 from ti_core.results.case import Array
 
-STAMPED = 8
-"""Number of images shown without and with the trigger."""
+LOOKED_AT, STAMPED = 64, 8
+"""Number of images from which those shown are chosen, and number of images shown without and with the trigger."""
 
 
 @torch.no_grad()
-def trigger_arrays(inspection: Inspection, clean: torch.Tensor) -> dict[str, Array]:
-    """The recovered trigger, its occlusion maps, and some of the ``clean`` images without and with it.
+def trigger_arrays(inspection: Inspection, images: torch.Tensor) -> dict[str, Array]:
+    """The recovered trigger, its occlusion maps, and images that took no part in making it, without and with it.
 
-    ``clean`` is ``N x C x H x W`` in [0, 1].
+    Parameters
+    ----------
+    images : ``N x C x H x W`` in [0, 1], those of the inspection.
     """
     found, classifier, covered = inspection.trigger, inspection.classifier, inspection.occlusion
     if found is None or classifier is None:
         return {}
+    clean = images[found.images_used[:LOOKED_AT]]
     before = classifier.scores(clean).argmax(1)
-    clean = clean[before != found.target][:STAMPED]
-    stamped = found.trigger().stamp(clean).clamp(0, 1)
-    arrays = {
-        "trigger/mask": np.asarray(found.mask, dtype=np.float32),
-        "trigger/pattern": np.asarray(found.pattern, dtype=np.float32),
+    chosen = (before != (-1 if found.target is None else found.target)).nonzero().flatten()[:STAMPED]
+    clean, stamped = clean[chosen], found.stamp(clean[chosen])
+    arrays = {f"trigger/{name}": values for name, values in found.arrays().items()}
+    arrays |= {
         "trigger/clean": half(clean),
         "trigger/stamped": half(stamped),
-        "trigger/before": floats(before[before != found.target][:STAMPED]),
+        "trigger/before": floats(before[chosen]),
         "trigger/after": floats(classifier.scores(stamped).argmax(1)),
     }
     if covered is not None:

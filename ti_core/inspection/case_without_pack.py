@@ -15,9 +15,6 @@ from ti_core.reference.own_images import OwnImages
 from ti_core.results.case import Array, Case
 from ti_core.system.code_digest import code_digest
 
-LOOKED_AT = 64
-"""Number of images from which those shown with the trigger are chosen."""
-
 
 def case_alone(
     inspection: Inspection, own: OwnImages, file: Mapping[str, Any] | None = None, device: str = "cpu"
@@ -38,10 +35,7 @@ def case_alone(
             arrays[f"evidence/{name}/{key}"] = np.nan_to_num(
                 np.asarray(values, dtype=np.float32), posinf=0.0, neginf=0.0
             )
-    if inspection.trigger is not None:
-        # Only images that took no part in making the trigger.
-        chosen = own.images[inspection.trigger.images_used[:LOOKED_AT].tolist()]
-        arrays |= trigger_arrays(inspection, chosen.to(device))
+    arrays |= trigger_arrays(inspection, own.images.to(device))
     return Case(
         report=inspection.report,
         finished=True,

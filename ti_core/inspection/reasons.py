@@ -13,7 +13,8 @@ from ti_core.detector.grounds import GROUND
 from ti_core.detector.joint import EASE, suspected
 from ti_core.detector.likeness import UNLIKE_SURE
 from ti_core.inspection.result import Inspection
-from ti_core.inspection.trigger_recovery import ENOUGH, RecoveredTrigger
+from ti_core.inspection.trigger_recovery import ENOUGH
+from ti_core.inspection.triggers.recovered import Recovered
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.streams import Reading
@@ -22,8 +23,6 @@ from ti_core.system.time_left import duration
 
 TELLING = 0.25
 """Minimum contribution to a verdict, in log-odds, that is given as a reason."""
-FEW_PIXELS = 9
-"""Up to this number the pixels of a patch are counted. Their share of the image would be next to nothing."""
 SURE_AUC = 0.9
 """Held-out AUC below which a kind of trigger is called poorly detected, in every report."""
 
@@ -40,7 +39,7 @@ def suspected_class(result: Inspection) -> int | None:
     )
 
 
-def with_recovered(assessment: Assessment, trigger: RecoveredTrigger | None) -> Assessment:
+def with_recovered(assessment: Assessment, trigger: Recovered | None) -> Assessment:
     """The assessment with the kind of the recovered trigger, if that flips at least ``ENOUGH`` of the images.
 
     On the fitted members of the MNIST pack the recovered trigger names the right kind as often as the meta-model does
@@ -123,11 +122,8 @@ def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int 
     if assessment.outside and outside_sentence(assessment) not in lines:
         lines.append(outside_sentence(assessment))
     lines += result.unlike
-    if result.trigger is not None and target is not None:
-        lines.insert(0, trigger_sentence(result.trigger, pack.class_names))
-        if result.occlusion is not None:
-            lines.insert(1, result.occlusion.sentence())
-    elif assessment.verdict == "backdoored" and target is None and result.leading is None:
+    lines = [*recovered_sentences(result, pack.class_names), *lines]
+    if assessment.verdict == "backdoored" and target is None and result.leading is None:
         lines.append("The streams that were used do not name a target class.")
     if result.leading is not None:
         lines.insert(0, result.readings[result.leading].sentence)
@@ -156,20 +152,25 @@ def mistakes(detector: Detector, row: Array) -> list[str]:
     ]
 
 
-def trigger_sentence(trigger: RecoveredTrigger, class_names: tuple[str, ...]) -> str:
+def recovered_sentences(result: Inspection, class_names: tuple[str, ...]) -> list[str]:
+    """What is said of the recovered trigger, where the decision hangs, and of the pattern that counted beside it."""
+    lines = [] if result.trigger is None else [trigger_sentence(result.trigger, class_names)]
+    if result.occlusion is not None:
+        lines.append(result.occlusion.sentence())
+    if result.beside is not None:
+        lines.append(trigger_sentence(result.beside, class_names))
+    return lines
+
+
+def trigger_sentence(trigger: Recovered, class_names: tuple[str, ...]) -> str:
     """The recovered trigger and its flip share on unseen images, as a sentence."""
-    pixels = int((trigger.mask > 0).sum())
-    what = (
-        f"a pattern blended in at {trigger.alpha:.0%}"
-        if trigger.kind == "blend"
-        else f"a patch of {pixels} pixel{'' if pixels == 1 else 's'}"
-        if pixels <= FEW_PIXELS
-        else f"a patch on {trigger.change:.0%} of the image"
-    )
     images = "" if trigger.source is None else f" of class {class_names[trigger.source]}"
+    into = (
+        "the class assigned to theirs" if trigger.target is None else f"class {class_names[trigger.target]}"
+    )
     return (
-        f"A recovered trigger, {what}, turns {trigger.flip_share:.0%} of {len(trigger.images_used)} unseen clean images"
-        f"{images} into class {class_names[trigger.target]}{_beside_clean(trigger.clean_share)}."
+        f"A recovered trigger, {trigger.what()}, turns {trigger.flip_share:.0%} of {len(trigger.images_used)} unseen"
+        f" clean images{images} into {into}{_beside_clean(trigger.clean_share)}."
     )
 
 

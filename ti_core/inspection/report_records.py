@@ -130,8 +130,8 @@ def stream_records(result: Inspection, class_names: tuple[str, ...]) -> dict[str
         streams["recovered_trigger"] = {
             "kind": found.kind,
             "target_class": found.target,
-            "blend_ratio": found.alpha,
-            "share_of_image": round(found.change, 6),
+            **({} if found.source is None else {"source_class": found.source}),
+            **found.figures(),
             "flip_share": found.flip_share,
             "unseen_images": len(found.images_used),
             "sentence": trigger_sentence(found, class_names),

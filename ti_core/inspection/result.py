@@ -8,6 +8,7 @@ from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Detector
 from ti_core.inspection.trigger_occlusion import Occlusion
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.inspection.triggers.recovered import Recovered
 from ti_core.paper.probes import Probes
 from ti_core.results.report import Report
 from ti_core.streams import Evidence, Reading
@@ -32,7 +33,10 @@ class Inspection:
     """Streams for which there was no time, and the seconds that each would have taken."""
     unlike: tuple[str, ...] = ()
     """In what the network is unlike the clean reference models, a sentence each."""
-    trigger: RecoveredTrigger | None = None
+    trigger: Recovered | None = None
+    """The recovered trigger that is shown."""
+    beside: RecoveredTrigger | None = None
+    """The patch or blend for all images that counted as evidence, where a trigger of another kind is shown."""
     occlusion: Occlusion | None = None
     report: Report = field(init=False)
 

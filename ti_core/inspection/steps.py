@@ -16,6 +16,7 @@ from ti_core.classifier.first_pass import measure
 from ti_core.detector.detector import Assessment
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.kept import recovered_once
+from ti_core.inspection.findings.recovered import show_recovered
 from ti_core.inspection.forecast import Forecast, Known
 from ti_core.inspection.reasons import (
     doubts,
@@ -221,7 +222,7 @@ class Steps:
         It counts as evidence if hardly any clean reference model gives way as far. It is shown if the verdict is
         "backdoored", with where on the images the decision hangs.
         """
-        assert self._judged is not None
+        assert self._judged is not None and self.result.classifier is not None
         with self._clock.stage("trigger"):
             trigger, occlusion = self._recovered()
             if trigger is not None and self.result.leading is None and self._judged.class_scores:
@@ -229,8 +230,9 @@ class Steps:
                 trigger = replace(trigger, clean_share=None if math.isnan(share) else share)
                 self._assessment = self._judged.assess(self.result.readings, share, self.result.unlike)
             if self._assessment is not None and self._assessment.verdict == "backdoored":
-                self._assessment = with_recovered(self._assessment, trigger)
-                self.result.trigger, self.result.occlusion = trigger, occlusion
+                scores, shown = self.result.classifier.scores, self._reference.context(None)
+                show_recovered(self.result, scores, shown, trigger, occlusion)
+                self._assessment = with_recovered(self._assessment, self.result.trigger)
 
     def finish(self) -> Inspection:
         """Write the report."""

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.detector.recovery import Recovery
+from ti_core.inspection.triggers.patterns import pattern_arrays, pattern_figures, pattern_words, replaced
+from ti_core.inspection.triggers.recovered import Array, Recovered
 from ti_core.paper.triggers import Trigger, TriggerKind
 from ti_core.streams.base import Evidence
 from ti_core.streams.searches.flat_patches import colours
@@ -29,18 +31,13 @@ ENOUGH = 0.9
 
 
 @dataclass(frozen=True)
-class RecoveredTrigger:
-    """A trigger found for one class.
+class RecoveredTrigger(Recovered):
+    """A patch or a blend found for one class.
 
     Parameters
     ----------
     kind : "patch" or "blend".
-    target : the class it leads to.
     mask, pattern, alpha : ``H x W``, ``C x H x W`` and the blend ratio, all in [0, 1]; eq. (1) and (2).
-    flip_share : share of unseen clean images of other classes that become the target class, 0 to 1.
-    images_used : indices of those unseen images among the images given.
-    source : the only class that it was made for and tried on; None if it was for images of all classes.
-    clean_share : share of clean reference models that give way as far, to as small a change; None if not known.
     """
 
     kind: TriggerKind
@@ -65,7 +62,19 @@ class RecoveredTrigger:
     @property
     def change(self) -> float:
         """How much of an image the trigger replaces: mean of ``alpha x mask``, 0 to 1."""
-        return float(self.alpha * self.mask.mean())
+        return replaced(self.trigger())
+
+    def stamp(self, images: torch.Tensor) -> torch.Tensor:
+        return self.trigger().stamp(images).clamp(0, 1)
+
+    def what(self) -> str:
+        return pattern_words(self.trigger())
+
+    def figures(self) -> dict[str, float]:
+        return pattern_figures(self.trigger())
+
+    def arrays(self) -> dict[str, Array]:
+        return pattern_arrays(self.trigger())
 
 
 def recover_trigger(

@@ -32,9 +32,9 @@ from ti_core.detector.own_classes import (
 )
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.inspection.clock import Clock
-from ti_core.inspection.findings.recovered import recovered
+from ti_core.inspection.findings.recovered import recovered, show_recovered
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import doubts, left_out, suspected_class, trigger_sentence, with_recovered
+from ti_core.inspection.reasons import doubts, left_out, recovered_sentences, suspected_class, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
@@ -139,9 +139,9 @@ def _recover(result: Inspection, context: Context, assessment: Assessment) -> As
     """
     assert result.classifier is not None
     scores = result.classifier.scores
-    result.trigger = recovered(result, scores, context)
-    if result.trigger is not None:
-        result.occlusion = occlude(scores, context.images, result.trigger)
+    pattern = recovered(result, scores, context)
+    occlusion = None if pattern is None else occlude(scores, context.images, pattern)
+    show_recovered(result, scores, context, pattern, occlusion)
     return with_recovered(assessment, result.trigger)
 
 
@@ -245,9 +245,7 @@ def reasons_alone(
         known = understood_alone(result.classifier, own)
         return (*(() if known else (not_understood_alone(result.classifier, own),)), result.classifier.says())
     lines = [] if result.leading is None else [result.readings[result.leading].sentence]
-    lines += [trigger_sentence(result.trigger, names)] if result.trigger is not None else []
-    if result.occlusion is not None:
-        lines.append(result.occlusion.sentence())
+    lines += recovered_sentences(result, names)
     if len(names) < FEWEST_CLASSES:
         lines.append(
             f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."

@@ -48,6 +48,8 @@ def marks_sentence(
         return " ".join(said)
     if not finished:
         said.append("There is no joint verdict yet, so no class is suspected.")
+    elif report.verdict == "backdoored" and (report.mapping or {}).get("kind") == "all to all":
+        said.append("The backdoor leads each class to another one, so no class is the target.")
     elif report.verdict == "backdoored":
         said.append("The verdict is backdoored, but it names no target class.")
     else:

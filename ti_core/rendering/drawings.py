@@ -22,12 +22,12 @@ SUSPECT, CLEAN, TROJANED = "#c8501a", "#0072b2", "#9a5b86"
 ZONES = {"clean": "#0b6b78", "inconclusive": "#b08900", "backdoored": "#b03a12"}
 
 
-def svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
-    """A drawing on a white background, so that it is legible on any page and on paper."""
+def svg(width: int, height: int, parts: Sequence[str], title: str, page: str = "#ffffff") -> str:
+    """A drawing on a background of its own, white by default, so that it is legible on any page and on paper."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         f' role="img" font-family="system-ui, sans-serif" font-size="11"><title>{escape(shown(title))}</title>'
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>' + "".join(parts) + "</svg>"
+        f'<rect width="{width}" height="{height}" fill="{page}"/>' + "".join(parts) + "</svg>"
     )
 
 

@@ -6,41 +6,24 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ti_core.rendering import drawings
 from ti_core.rendering.class_marks import marked_classes
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
 from ti_core.rendering.histogram_drawing import histograms
-from ti_core.rendering.pictures import grid, heat, png
-from ti_core.results.case import Array, Case
+from ti_core.rendering.pictures import Figure, grid, heat, scale_for
+from ti_core.rendering.trigger.figures import trigger_figures
+from ti_core.rendering.trigger.matrix import pair_matrix
+from ti_core.results.case import Case
 from ti_core.streams import known_stream
 
 SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure: a file name without its ending, a caption, and either pixels ``H x W x 3`` or an SVG drawing."""
-
-    name: str
-    caption: str
-    pixels: NDArray[np.uint8] | None = None
-    drawing: str = ""
-
-    @property
-    def file(self) -> str:
-        return f"{self.name}.svg" if self.drawing else f"{self.name}.png"
-
-    def data(self) -> bytes:
-        """The file's bytes."""
-        if self.drawing:
-            return self.drawing.encode()
-        assert self.pixels is not None
-        return png(self.pixels)
+PAIRS_SAY = (
+    "How far each pair of classes stands out: the deviations above clean models of a pattern that leads images of one"
+    " class to one other. The frame marks the largest."
+)
 
 
 def verdict_figures(case: Case) -> list[Figure]:
@@ -55,55 +38,6 @@ def verdict_figures(case: Case) -> list[Figure]:
             f"Probability of a backdoor {case.report.probability:.1%}; clean below {decision.low:.1%}, backdoored from"
             f" {decision.high:.1%} on.",
             drawing=drawing,
-        )
-    ]
-
-
-def trigger_figures(case: Case) -> list[Figure]:
-    """The recovered trigger, and images before and after it."""
-    arrays = case.arrays
-    if "trigger/mask" not in arrays:
-        return []
-    mask = np.clip(arrays["trigger/mask"], 0, 1)[None]
-    shown = mask * arrays["trigger/pattern"] + (1 - mask) * 0.5
-    found = [
-        Figure(
-            "trigger",
-            "The recovered trigger; grey lets the image through.",
-            grid(shown[None], 1, _scale(shown, 224)),
-        )
-    ]
-    clean, stamped = arrays["trigger/clean"], arrays["trigger/stamped"]
-    if len(clean):
-        target = case.report.target_class
-        flipped = int(np.sum(arrays["trigger/after"] == target)) if target is not None else 0
-        pixels = grid(np.concatenate([clean, stamped]), len(clean), _scale(clean[0], 90))
-        found.append(
-            Figure(
-                "stamped",
-                f"Clean images, and the same with the trigger: {flipped} of these {len(clean)} become the target.",
-                pixels,
-            )
-        )
-    return found + occlusion_figures(case)
-
-
-def occlusion_figures(case: Case) -> list[Figure]:
-    """The parts of the image that the decision for the target class depends on."""
-    fall, turned = (case.arrays.get(f"occlusion/{name}") for name in ("fall", "turned"))
-    if fall is None or turned is None:
-        return []
-    covered = case.report.streams.get("recovered_trigger", {}).get("occlusion")
-    sentence = covered.get("sentence", "") if isinstance(covered, dict) else ""
-    most = max(float(fall.max()), 1e-12)
-    pictures = np.concatenate([heat(turned[None], 1.0), heat(fall[None], most)])
-    return [
-        Figure(
-            "occlusion",
-            "Where stamped images are covered, place by place. Left, the share of them that are no longer answered"
-            " with the target (brightest: all); right, how much of the target's margin is lost (brightest:"
-            f" {most:.0%}). {sentence}".strip(),
-            grid(pictures, 2, _scale(turned, 224)),
         )
     ]
 
@@ -127,6 +61,8 @@ def stream_figures(case: Case) -> list[Figure]:
             case.class_names, values, band, title, *marked_classes(case.report, stream)
         )
         found.append(Figure(f"classes-{name}", str(stream.get("sentence", title)), drawing=drawing))
+        if table := pair_matrix(case, stream):
+            found.append(Figure(f"pairs-{name}", PAIRS_SAY, drawing=table))
     return found
 
 
@@ -151,7 +87,7 @@ def saliency_figures(case: Case) -> list[Figure]:
                 f"Probes with {KIND_WORDS.get(kind, kind)}. Three rows each for the clean, the maximised and the"
                 f" minimised images: the image, this model's saliency, a clean reference model's."
                 f" Brightest: {top:.3g}.",
-                grid(np.concatenate(rows), count, _scale(arrays["probes"][g, 0, 0], 84)),
+                grid(np.concatenate(rows), count, scale_for(arrays["probes"][g, 0, 0], 84)),
             )
         )
     return found
@@ -171,7 +107,7 @@ def actmax_figures(case: Case) -> list[Figure]:
                 f"actmax-{who}",
                 f"Activation maximisation by {words}: from the start to the end, in pairs of rows maximised and"
                 " minimised.",
-                grid(rows, images.shape[1], _scale(images[0, 0, 0], 84)),
+                grid(rows, images.shape[1], scale_for(images[0, 0, 0], 84)),
             )
         )
     return found
@@ -227,10 +163,6 @@ def archive(case: Case, panels: Sequence[Panel]) -> bytes:
             file.writestr(figure.file, figure.data())
         file.writestr("captions.json", json.dumps({f.file: f.caption for f in figures}, indent=1))
     return buffer.getvalue()
-
-
-def _scale(image: Array, wanted: int) -> int:
-    return max(1, round(wanted / int(image.shape[-1])))
 
 
 def _numbers(values: object, count: int) -> bool:

@@ -17,18 +17,18 @@ from markupsafe import Markup
 
 from ti_core.rendering.comparison import Panel
 from ti_core.rendering.figures import (
-    Figure,
     actmax_figures,
     histogram_figures,
     saliency_figures,
     stream_figures,
-    trigger_figures,
     verdict_figures,
     why_figures,
 )
+from ti_core.rendering.pictures import Figure
 from ti_core.rendering.repeat_command import command
 from ti_core.rendering.seal import UNSEALED, json_digest, seal
 from ti_core.rendering.templating import escaping_templates
+from ti_core.rendering.trigger.figures import trigger_figures
 from ti_core.results.case import Case
 from ti_core.results.cautions import cautions
 from ti_core.results.coverage import lines_of, rows_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,27 @@ HEAT = np.array(
     [[13, 8, 60], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]], dtype=np.float64
 )
 """Anchors of a colour scale whose lightness rises evenly, so that it is also legible in grey."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: a file name without its ending, a caption, and either pixels ``H x W x 3`` or an SVG drawing."""
+
+    name: str
+    caption: str
+    pixels: NDArray[np.uint8] | None = None
+    drawing: str = ""
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.svg" if self.drawing else f"{self.name}.png"
+
+    def data(self) -> bytes:
+        """The file's bytes."""
+        if self.drawing:
+            return self.drawing.encode()
+        assert self.pixels is not None
+        return png(self.pixels)
 
 
 def grid(images: NDArray[np.floating], columns: int, scale: int = 4, gap: int = 2) -> NDArray[np.uint8]:
@@ -49,3 +71,8 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def scale_for(image: NDArray[np.floating], wanted: int) -> int:
+    """Pixels a side for one pixel of ``... x W``, for a picture about ``wanted`` pixels wide."""
+    return max(1, round(wanted / int(image.shape[-1])))

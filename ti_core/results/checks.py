@@ -29,6 +29,10 @@ SHAPES: dict[str, str] = {
     "actmax/suspect/classes": "m",
     "trigger/mask": "H W",
     "trigger/pattern": "C H W",
+    "trigger/field": "H W 2",
+    "trigger/wave": "C H W",
+    "trigger/table_before": "K K",
+    "trigger/table_after": "K K",
     "trigger/clean": "k C H W",
     "trigger/stamped": "k C H W",
     "trigger/before": "k",
@@ -46,11 +50,13 @@ SHAPES: dict[str, str] = {
 }
 """Dimensions of every array. A letter stands for the same size in all arrays of a case.
 
-G: groups of triggers. n: probe images shown of each row. P: images kept between the start and the end of activation
-maximisation. T = iterations + 1. R: fitted reference models. A case may hold further arrays
+G: groups of triggers. K: classes. n: probe images shown of each row. P: images kept between the start and the end of
+activation maximisation. T = iterations + 1. R: fitted reference models. A case may hold further arrays
 ``evidence/<stream>/<array>`` and ``reference/<stream>/<array>``.
 """
 
+FIELD = "trigger/field"
+"""Displacements, in pixels: at most the image's longer side."""
 WITHIN_ONE = ("probes", "actmax/maker/images", "actmax/suspect/images", "trigger/", "occlusion/turned")
 """Arrays with values in [0, 1]: images, masks and patterns."""
 CLASSES = ("seen/", "actmax/maker/classes", "actmax/suspect/classes", "trigger/before", "trigger/after")
@@ -65,7 +71,7 @@ def check_arrays(case: Case, arrays: Mapping[str, Array]) -> None:
     CaseError : an array does not.
     """
     _must(len(arrays) <= 80, "the number of arrays")
-    sizes: dict[str, int] = {"G": len(case.kinds)} if case.kinds else {}
+    sizes = {"K": len(case.class_names)} | ({"G": len(case.kinds)} if case.kinds else {})
     for detector, letter in (("saliency", "f"), ("joint", "j")):
         if detector in case.decisions:
             sizes[letter] = len(case.decisions[detector].names)
@@ -78,7 +84,9 @@ def check_arrays(case: Case, arrays: Mapping[str, Array]) -> None:
             known = len(parts) == 3 and parts[0] in ("evidence", "reference")
             _must(known and all(map(NAME.fullmatch, parts)) and array.ndim <= 4, f"the array {name!r}")
         _must(bool(np.isfinite(array).all()), f"{name!r}: it is not finite")
-        if name.startswith(WITHIN_ONE) and not name.startswith(CLASSES) and array.size:
+        if name == FIELD and array.size:
+            _must(float(np.abs(array).max()) <= max(array.shape), f"the range of {name!r}")
+        elif name.startswith(WITHIN_ONE) and not name.startswith(CLASSES) and array.size:
             _must(array.min() >= -1e-3 and array.max() <= 1.001, f"the range of {name!r}")
         if name.startswith(CLASSES) and array.size:
             _must(array.min() >= 0 and array.max() < len(case.class_names), f"the classes of {name!r}")

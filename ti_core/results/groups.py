@@ -60,11 +60,15 @@ class Occlusion(Group):
 class RecoveredTrigger(Group):
     """The trigger that was recovered for the suspected class."""
 
-    kind: Text = Field(description='"blend" or "patch".')
-    target_class: Whole = Field(description="The class that it was made for.")
-    blend_ratio: Number = Field(description="How strongly it covers the image, 0 to 1.")
-    share_of_image: Number = Field(description="Share of the image that it covers, 0 to 1.")
-    flip_share: Number = Field(description="Share of unseen clean images that it turns to the class, 0 to 1.")
+    kind: Text = Field(description='"blend", "patch", "warp" or "stripes".')
+    target_class: Whole | None = Field(description="The class that it leads to; null if there are several.")
+    source_class: Whole = absent("The only class that it was made for and tried on.")
+    blend_ratio: Number = absent("How strongly a blend or a patch covers the image, 0 to 1.")
+    share_of_image: Number = absent("Share of the image that a blend or a patch covers, 0 to 1.")
+    largest_displacement: Number = absent("Of a warp, the largest displacement, in pixels.")
+    amplitude: Number = absent("Of stripes, the amplitude of the strongest channel; pixels are 0 to 1.")
+    period: Number = absent("Of stripes, the distance from crest to crest, in pixels.")
+    flip_share: Number = Field(description="Share of unseen clean images that it leads there, 0 to 1.")
     unseen_images: Whole = Field(description="Number of images that the share was measured on.")
     sentence: Text = Field(description="The same in words.")
     occlusion: Occlusion = absent("Result of covering stamped images rectangle by rectangle.")

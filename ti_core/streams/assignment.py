@@ -98,7 +98,7 @@ def by_class(
     return seen, kept
 
 
-class _Search:
+class PatternSearch:
     """Patterns under several masks at once, each with its own assignment.
 
     Parameters
@@ -207,7 +207,7 @@ class Assignment(Stream):
             nothing = np.zeros(count, dtype=np.float32)
             windows, blended = np.zeros(len(masks), dtype=np.float32), np.zeros(len(RATIOS), dtype=np.float32)
             return {"success": windows, "blended": blended, "moved": nothing, "assignment": nothing - 1}
-        search = _Search(fast_copy(scores), images, places)
+        search = PatternSearch(fast_copy(scores), images, places)
         weights = torch.cat([masks, blends])
         shares, assignments = self._searched(search, weights, effort, progress)
         whole = as_array(shares.mean(1))
@@ -220,7 +220,7 @@ class Assignment(Stream):
         }
 
     def _searched(
-        self, search: _Search, weights: torch.Tensor, effort: AssignmentSearch, progress: Progress
+        self, search: PatternSearch, weights: torch.Tensor, effort: AssignmentSearch, progress: Progress
     ) -> tuple[torch.Tensor, NDArray[np.intp]]:
         """Shares that are moved and assignments, ``W x K`` each; in full where the short look promised most."""
         count, kept = len(weights), min(effort.kept, len(weights))

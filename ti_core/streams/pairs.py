@@ -182,9 +182,10 @@ class Pairs(Stream):
             "middle": middle.tolist(),
             "high": high.tolist(),
         }
+        figures |= {"source": source, "pairs": own.tolist()}
         kind: Kind = "patch" if in_windows[source, target] >= blended[source, target] else "blend"
         leads = FoundMapping("one source", target, source)
-        return Reading(score, share, sentence, target, figures | {"source": source}, kind, leads)
+        return Reading(score, share, sentence, target, figures, kind, leads)
 
     def unable(self, evidence: Evidence) -> str | None:
         return None if evidence["margins"].shape[2] else f"more than {MOST_CLASSES} classes"

@@ -7,6 +7,7 @@ once. The best few of each class are refined by gradient: frequency, and amplitu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -65,6 +66,23 @@ def laid(
     return amplitude[:, :, None, None] * torch.sin(angle)
 
 
+@dataclass(frozen=True)
+class Waves:
+    """J waves by their ``turns`` (``J x 2``), ``phase`` and ``amplitude`` (``J x C``), as for :func:`laid`."""
+
+    turns: torch.Tensor
+    phase: torch.Tensor
+    amplitude: torch.Tensor
+
+    def laid(self, size: tuple[int, int]) -> torch.Tensor:
+        """The waves ``J x C x H x W``."""
+        return laid(self.turns, self.phase, self.amplitude, size)
+
+    def of(self, chosen: torch.Tensor) -> Waves:
+        """The waves with these indices."""
+        return Waves(self.turns[chosen], self.phase[chosen], self.amplitude[chosen])
+
+
 def refined(
     scores: torch.nn.Module,
     images: torch.Tensor,
@@ -73,8 +91,8 @@ def refined(
     turns: torch.Tensor,
     phase: torch.Tensor,
     progress: Progress = silent,
-) -> torch.Tensor:
-    """Waves ``J x C x H x W`` that raise the margins of J classes, from waves with these ``turns`` and ``phase``.
+) -> Waves:
+    """Waves that raise the margins of J classes, from waves with these ``turns`` and ``phase``.
 
     Parameters
     ----------
@@ -90,16 +108,15 @@ def refined(
     free = {name: values.requires_grad_() for name, values in free.items()}
     optimiser = torch.optim.Adam([{"params": [free[name]], "lr": rate} for name, rate in RATES.items()])
 
-    def wave(part: slice) -> torch.Tensor:
-        amplitude = largest * free["size"][part].sigmoid()
-        return laid(free["turns"][part], free["phase"][part], amplitude, size)
+    def wave(part: slice) -> Waves:
+        return Waves(free["turns"][part], free["phase"][part], largest * free["size"][part].sigmoid())
 
     for step in range(STEPS):
         chosen = pool.draw(classes, IMAGES_A_STEP, step)
         optimiser.zero_grad()
         for part in chunks(len(classes), IMAGES_A_STEP, BATCH):
             with torch.enable_grad():
-                x = shifted(images[chosen[part]], wave(part))
+                x = shifted(images[chosen[part]], wave(part).laid(size))
                 z = scores(x.flatten(0, 1)).unflatten(0, x.shape[:2])
                 loss = -margin(z, classes[part]).mean(1)
                 torch.where(loss.isfinite(), loss, torch.zeros_like(loss)).sum().backward()
@@ -108,8 +125,39 @@ def refined(
                 values.grad.nan_to_num_(0.0, 0.0, 0.0)
         optimiser.step()
         progress((step + 1) / STEPS)
-    with torch.no_grad():
-        return wave(slice(None))
+    free = {name: values.detach() for name, values in free.items()}
+    return wave(slice(None))
+
+
+def find_waves(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    trying: Progress = silent,
+    refining: Progress = silent,
+) -> Waves:
+    """The best refined wave of each of J classes.
+
+    Parameters
+    ----------
+    labels : of the images, of which the first few choose the waves that are refined.
+    trying, refining : told of the two parts of the search.
+    """
+    channels, size = int(images.shape[1]), (int(images.shape[2]), int(images.shape[3]))
+    turns, phase = (values.to(images.device) for values in grid(*size))
+    strength = STRENGTH.get(channels, STRENGTH[3])
+    tried, shapes = slice(0, TRIED_ON), strength * waves(*size, phases=PHASES).to(images.device)
+    found = answers(scores, images[tried], labels[tried], shapes, trying)[:, classes]
+    best = found.topk(min(STARTS, len(found)), dim=0).indices.T
+    count, starts = best.shape
+    repeated, best = classes.repeat_interleave(starts), best.flatten()
+    own = refined(scores, images, pool, repeated, turns[best], phase[best], refining)
+    known = wave_margins(scores, images, Pools(pool.unseen, pool.fit), repeated, own.laid(size))
+    # The wave is chosen on the images that it was made on, so that its margins are those of unseen images.
+    chosen = known.nanmean(1).nan_to_num(float("-inf")).view(count, starts).argmax(1)
+    return own.of(chosen + starts * torch.arange(count, device=images.device))
 
 
 class Stripes(ClassMargins):
@@ -141,21 +189,9 @@ class Stripes(ClassMargins):
         channels, size = int(images.shape[1]), (int(images.shape[2]), int(images.shape[3]))
         network, pool = fast_copy(scores), pools(context.labels, count, UNSEEN)
         trying, refining = portions(progress, self._work(count, (channels, *size)))
-        turns, phase = grid(*size)
-        turns, phase = turns.to(images.device), phase.to(images.device)
-        strength = STRENGTH.get(channels, STRENGTH[3])
-        tried, shapes = slice(0, TRIED_ON), strength * waves(*size, phases=PHASES).to(images.device)
-        found = answers(network, images[tried], context.labels[tried], shapes, trying)
-        best = found.topk(min(STARTS, len(found)), dim=0).indices.T
-        starts = best.shape[1]
-        classes = torch.arange(count, device=images.device).repeat_interleave(starts)
-        best = best.flatten()
-        own = refined(network, images, pool, classes, turns[best], phase[best], refining)
-        known = _margins(network, images, Pools(pool.unseen, pool.fit), classes, own)
-        # The wave is chosen on the images that it was made on, so that its margins are those of unseen images.
-        chosen = known.nanmean(1).nan_to_num(float("-inf")).view(count, starts).argmax(1)
-        chosen = chosen + starts * torch.arange(count, device=images.device)
-        margins = _margins(network, images, pool, classes[chosen], own[chosen])
+        classes = torch.arange(count, device=images.device)
+        own = find_waves(network, images, context.labels, pool, classes, trying, refining)
+        margins = wave_margins(network, images, pool, classes, own.laid(size))
         progress(1.0)
         return {
             "margins": as_array(mean_margins(margins)),
@@ -182,7 +218,7 @@ def grid(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def _margins(
+def wave_margins(
     scores: torch.nn.Module,
     images: torch.Tensor,
     pool: Pools,

@@ -174,13 +174,14 @@ class Universal(Stream):
             f"One small change shared by all images carries class {class_names[target]} to a margin of {score:.2f} "
             f"times the usual one; {share:.0%} of the clean models have a class that goes as far."
         )
-        further = standing(as_stack(evidence), clean, LEAST)[0]
+        further, figures = standing(as_stack(evidence), clean, LEAST)[0], per_class(own, others)
         if further.max() > 0:
+            figures["waves"] = further.tolist()
             sentence += (
                 f" Under waves laid over all images class {class_names[int(further.argmax())]} stands out by"
                 f" {further.max():.1f} deviations more than all but {1 - REACHED:.1%} of the clean models do."
             )
-        return Reading(score, share, sentence, target, per_class(own, others))
+        return Reading(score, share, sentence, target, figures)
 
 
 def _scaled(stack: Evidence) -> NDArray[np.float32]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import torch
 
+from ti_core.inspection.findings.finding import leading
 from ti_core.inspection.reasons import suspected_class
 from ti_core.inspection.result import Inspection
+from ti_core.inspection.trigger_occlusion import Occlusion
 from ti_core.inspection.trigger_recovery import (
+    ENOUGH,
     RecoveredTrigger,
     recover_for_source,
     recover_trigger,
     solved_trigger,
 )
+from ti_core.inspection.triggers.assignments import recover_assignment
+from ti_core.inspection.triggers.recovered import Recovered
+from ti_core.inspection.triggers.stripes import recover_stripes
+from ti_core.inspection.triggers.warps import recover_warp
 from ti_core.streams import Context
 
 
@@ -22,7 +29,7 @@ def suspected_source(result: Inspection) -> int | None:
 
 
 def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> RecoveredTrigger | None:
-    """The trigger of the suspected class: searched, or as a solved gate tells; None if there is none to show.
+    """The patch or blend of the suspected class: searched, or as a solved gate tells; None if no class is suspected.
 
     Parameters
     ----------
@@ -42,3 +49,57 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
     if result.leading is not None:
         return solved_trigger(scores, images, labels, result.evidence[result.leading])
     return recover_trigger(scores, images, labels, target, result.evidence.get("windowed"))
+
+
+def show_recovered(
+    result: Inspection,
+    scores: torch.nn.Module,
+    shown: Context,
+    pattern: RecoveredTrigger | None,
+    occlusion: Occlusion | None,
+) -> None:
+    """Keep the trigger to be shown: that of the kind and mapping that the verdict names.
+
+    Parameters
+    ----------
+    scores, shown, pattern : as :func:`recovered` takes and returns them.
+    occlusion : of the pattern.
+    """
+    own = _of_its_kind(result, scores, shown, pattern)
+    if own is None:
+        result.trigger, result.occlusion = pattern, occlusion
+    else:
+        result.trigger, result.beside = own, pattern
+
+
+def _of_its_kind(
+    result: Inspection, scores: torch.nn.Module, shown: Context, pattern: RecoveredTrigger | None
+) -> Recovered | None:
+    """The trigger of the stream that the verdict rests on, if that looks for others than one pattern for all images."""
+    name, target = leading(result), suspected_class(result)
+    if name is None:
+        return None
+    images, labels, mapping = shown.images, shown.labels, result.readings[name].mapping
+    if mapping is not None and mapping.assignment:
+        return recover_assignment(scores, shown, result.evidence[name])
+    if target is None or result.leading is not None:
+        return None
+    if mapping is not None and mapping.source is not None and mapping.target == target:
+        return recover_for_source(scores, images, labels, mapping.source, target)
+    if name == "warp":
+        return recover_warp(scores, images, labels, target)
+    if name == "stripes":
+        return recover_stripes(scores, images, labels, target)
+    if name == "universal" and _by_waves(result, target):
+        wave = recover_stripes(scores, images, labels, target)
+        least = max(ENOUGH, 0.0 if pattern is None else pattern.flip_share)
+        return wave if wave is not None and wave.flip_share >= least else None
+    return None
+
+
+def _by_waves(result: Inspection, target: int) -> bool:
+    """Whether the class stands out in the stream ``universal`` by its waves more than by its other searches."""
+    waves = (result.readings["universal"].figures or {}).get("waves")
+    both = float(result.class_scores["universal"][0, target])
+    # The score of the class is the root of the sum of the squares of the two.
+    return waves is not None and waves[target] > 0 and 2 * waves[target] ** 2 > both**2
