@@ -223,7 +223,7 @@ def test_nothing_is_written_and_no_connection_is_made(vit: Path, tmp_path: Path)
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert (done.stdout.strip(), done.returncode) == ("4", 0), done.stderr
     assert not list(home.iterdir()) and sorted(p.name for p in vit.iterdir()) == before
