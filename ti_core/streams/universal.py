@@ -181,6 +181,16 @@ class Universal(Stream):
                 f" Under waves laid over all images class {class_names[int(further.argmax())]} stands out by"
                 f" {further.max():.1f} deviations more than all but {1 - REACHED:.1%} of the clean models do."
             )
+        # The class score rests on all of these searches, and the joint verdict on the class score.
+        every = self.class_scores(as_stack(evidence), clean)[0]
+        reached = self.class_scores(clean, clean, np.ones(len(others), dtype=bool)).max(1)
+        together = float((reached >= every.max()).mean())
+        if together < share:
+            share, target = together, int(every.argmax())
+            sentence += (
+                f" With blended patterns and waves, class {class_names[target]} is {every.max():.1f} deviations beyond"
+                f" clean models; {share:.0%} of them have a class that goes as far."
+            )
         return Reading(score, share, sentence, target, figures)
 
 
