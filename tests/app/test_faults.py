@@ -51,11 +51,12 @@ def says(visitor: Visitor, pattern: str) -> str:
     return said
 
 
-def begun(visitor: Visitor, server: Server, sample: str = "Blend trigger") -> None:
-    """An inspection that is at work."""
+def begun(visitor: Visitor, server: Server, sample: str = "Blend trigger") -> int:
+    """Begin an inspection, and return the process that works on it."""
     visitor.sample(sample)
     visitor.page.get_by_role("button", name="Cancel").wait_for()
     until(lambda: server.jobs)
+    return server.jobs[0]
 
 
 def test_a_killed_server_loses_no_finished_case(browser: Any, server: Server) -> None:
@@ -96,10 +97,10 @@ def test_a_reload_in_the_middle_goes_on(browser: Any, server: Server) -> None:
 @pytest.mark.parametrize("victim", ["job", "host"])
 def test_a_killed_worker_fails_its_own_inspection_only(browser: Any, server: Server, victim: str) -> None:
     one, two = Visitor(browser, server.address), Visitor(browser, server.address)
-    begun(one, server)
+    job = begun(one, server)
     two.sample("Clean")
     says(two, "Waiting: 1 inspection before this one|Next in the queue")
-    pid = server.jobs[0] if victim == "job" else server.host
+    pid = job if victim == "job" else server.host
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     said = says(one, "was not inspected")
@@ -120,7 +121,8 @@ def test_a_full_disk_is_a_sentence(browser: Any, small_disk: Path) -> None:
         visitor.go("/")
         visitor.sample("Patch trigger")
         says(visitor, "disk is full")
-        visitor.upload(SAMPLES / "mnist-blend.safetensors")
+        chosen = visitor.page.locator('input[type="file"]').first
+        chosen.set_input_files(str(SAMPLES / "mnist-blend.safetensors"))
         says(visitor, "cannot be kept: the disk is full")
         visitor.page.goto(finished)
         assert visitor.verdict() == "Clean"
