@@ -8,15 +8,15 @@ and backdoored, and the passes that the streams of the choice need, as a share o
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 
 import numpy as np
 
+from benchmarks.asked import packs
 from ti_core.classifier.first_pass import BACKWARD
 from ti_core.evaluation.rates import auc
 from ti_core.evaluation.scoring import evidence_of_all, score, split_pack
-from ti_core.reference.pack import Pack, load_pack, pack_names
+from ti_core.reference.pack import Pack, load_pack
 from ti_core.reference.reference import Reference
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
@@ -59,12 +59,7 @@ def line(pack: Pack, names: tuple[str, ...]) -> str:
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "--pack", action="append", help="may be given several times; by default all bundled packs"
-    )
-    asked = options.parse_args(None if arguments is None else list(arguments))
-    for name in asked.pack or pack_names():
+    for name in packs(__doc__, arguments):
         for choice in CHOICES:
             print(line(load_pack(name), choice), flush=True)
 

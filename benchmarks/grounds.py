@@ -8,14 +8,14 @@ over clean networks are left if an alarm needs a stream in which at most that sh
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.asked import packs
 from ti_core.reference.judge import Judge
-from ti_core.reference.pack import load_pack, pack_names
+from ti_core.reference.pack import load_pack
 from ti_core.reference.reference import Reference
 from ti_core.streams import Stream, make_streams
 from ti_core.streams.base import Array
@@ -44,12 +44,7 @@ def least_shares(
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "--pack", action="append", help="may be given several times; by default all bundled packs"
-    )
-    asked = options.parse_args(None if arguments is None else list(arguments))
-    for name in asked.pack or pack_names():
+    for name in packs(__doc__, arguments):
         pack = load_pack(name)
         reference = Reference(pack, pack.settings, Cache(None))
         streams = make_streams(pack.settings)

@@ -8,15 +8,15 @@ that are found. :data:`ti_core.detector.likeness.UNLIKE_SURE` is one of these pr
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 
 import numpy as np
 
+from benchmarks.asked import packs
 from ti_core.evaluation.scoring import Scored, evidence_of_all, score, split_pack
 from ti_core.evaluation.shift import splits_of
 from ti_core.reference.families import share_interval
-from ti_core.reference.pack import Pack, load_pack, pack_names
+from ti_core.reference.pack import Pack, load_pack
 from ti_core.reference.reference import Reference
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
@@ -56,12 +56,7 @@ def lines(name: str, by: str, scored: Scored) -> list[str]:
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "--pack", action="append", help="may be given several times; by default all bundled packs"
-    )
-    asked = options.parse_args(None if arguments is None else list(arguments))
-    for name in asked.pack or pack_names():
+    for name in packs(__doc__, arguments):
         for by, scored in left_out(load_pack(name)).items():
             print("\n".join(lines(name, by, scored)), flush=True)
 
