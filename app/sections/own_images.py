@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from app import uploader
 from app.store import clean_images
 from app.store.sources import Source, Upload
 from ti_core.reference.own_images import FEWEST, MOST
@@ -15,10 +16,9 @@ Start = Callable[[Source, Sequence[Upload]], None]
 
 def choose(key: str) -> Sequence[Upload]:
     """The uploader, the requirements for the images, and how reliable the verdict is."""
-    uploads: Sequence[Upload] = st.file_uploader(
+    uploads = uploader.files(
         f"Clean images, {FEWEST} or more",
         type=[ending.lstrip(".") for ending in (*clean_images.ARCHIVES, *clean_images.PICTURES)],
-        accept_multiple_files=True,
         key=key,
         help="Pictures; or a .zip of them, in a folder for each class if they are sorted by class; or an .npz with an"
         " array of images and, if there are any, one of labels.",
@@ -33,7 +33,7 @@ def choose(key: str) -> Sequence[Upload]:
         " from its others, and is more often undecided or wrong.",
         icon=":material/info:",
     )
-    return uploads or ()
+    return uploads
 
 
 def offer(source: Source, key: str, start: Start) -> None:

@@ -1,7 +1,8 @@
 """Writes an upload to the disk while it arrives, and hands Streamlit a word that stands for it.
 
 Streamlit's own route would read the whole file into the server's memory. It still checks the request's token and tab:
-it is given the same request, with the word as the content of the file.
+it is given the same request, with the word as the content of the file. It gets a word too for a file that the disk
+does not take. The page then says why; an answer that refuses the request would be shown as a number.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,8 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.store.arrivals import Arrivals
-from app.words import reason
+from app.store.arrivals import Arrivals, Arrived
 
 BOUNDARY = b"arrived"
 NOT_ONE = "An upload is one file."
@@ -27,13 +29,14 @@ NOT_ONE = "An upload is one file."
 
 async def arrive(app: ASGIApp, arrivals: Arrivals, scope: Scope, receive: Receive, send: Send) -> None:
     """Take an upload. HTTPException from ``receive`` becomes the answer, and nothing of the file stays."""
-    word = b""
+    part = _Part(arrivals.folder)
+    word = arrivals.keep(part.arrived())
     try:
-        part = _Part(arrivals.folder)
-        word = arrivals.keep(part.path, 0)
-        with part.file:
+        try:
             await _written(scope, receive, part)
-        word = arrivals.keep(part.path, part.size, word)
+        finally:
+            part.close()
+        word = arrivals.keep(part.arrived(), word)
         if await _handed_on(app, scope, send, part.name, word) < 300:
             arrivals.deliver(word)
             word = b""
@@ -42,23 +45,43 @@ async def arrive(app: ASGIApp, arrivals: Arrivals, scope: Scope, receive: Receiv
             (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, NOT_ONE)
         )
         await PlainTextResponse(says, status)(scope, receive, send)
-    except OSError as error:
-        await PlainTextResponse(f"The file cannot be kept: {reason(error)}", 507)(scope, receive, send)
     finally:
         if word:
             arrivals.drop(word)
 
 
 class _Part:
-    """The one file of a form, which is written into a folder as it arrives."""
+    """The one file of a form, which is written into a folder as it arrives.
+
+    If the disk does not take it, nothing of it stays, and the rest of the form is read without being kept.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.name = b""
-        self.size = 0
+        self._size = 0
         self._parts = 0
         self._field, self._value = b"", b""
-        handle, path = tempfile.mkstemp(dir=folder)
-        self.path, self.file = Path(path), os.fdopen(handle, "wb")
+        self._path: Path | None = None
+        self._file: IO[bytes] | None = None
+        self._problem: OSError | None = None
+        try:
+            handle, path = tempfile.mkstemp(dir=folder)
+            self._path, self._file = Path(path), os.fdopen(handle, "wb")
+        except OSError as error:
+            self._fail(error)
+
+    def arrived(self) -> Arrived:
+        """The file as far as it has arrived."""
+        return Arrived(self._path, self._size, self._problem)
+
+    def close(self) -> None:
+        """Write what is still held in memory."""
+        file, self._file = self._file, None
+        try:
+            if file is not None:
+                file.close()
+        except OSError as error:
+            self._fail(error)
 
     def parser(self, boundary: bytes) -> MultipartParser:
         """A parser that gives this part what arrives."""
@@ -100,7 +123,23 @@ class _Part:
             raise FormParserError(NOT_ONE)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        self.size += self.file.write(memoryview(data)[start:end])
+        if self._file is None:
+            return
+        try:
+            self._size += self._file.write(memoryview(data)[start:end])
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, problem: OSError) -> None:
+        """Remove what is there of the file, and note why."""
+        file, path = self._file, self._path
+        self._file, self._path, self._size, self._problem = None, None, 0, problem
+        with suppress(OSError):
+            if path is not None:
+                path.unlink()
+        with suppress(OSError):
+            if file is not None:
+                file.close()
 
 
 async def _written(scope: Scope, receive: Receive, part: _Part) -> None:

@@ -41,10 +41,18 @@ class Upload(Protocol):
 
 @dataclass(frozen=True)
 class Arrived:
-    """A file that has arrived, and its size in bytes."""
+    """A file that has arrived.
 
-    path: Path
+    Parameters
+    ----------
+    path : the file, or None if the disk did not take it.
+    size : its bytes on the disk.
+    problem : why the disk did not take it.
+    """
+
+    path: Path | None
     size: int
+    problem: OSError | None = None
 
 
 class Arrivals:
@@ -58,11 +66,11 @@ class Arrivals:
         self._delivered: set[bytes] = set()
         self._lock = threading.Lock()
 
-    def keep(self, path: Path, size: int, word: bytes = b"") -> bytes:
-        """The word for a file, or for its size under a word that it has. The file stays until it is delivered."""
+    def keep(self, file: Arrived, word: bytes = b"") -> bytes:
+        """The word for a file. ``word`` is one that it has already. The file stays until it is delivered."""
         word = word or b"arrived " + secrets.token_hex(24).encode()
         with self._lock:
-            self._files[word] = Arrived(path, size)
+            self._files[word] = file
         return word
 
     def deliver(self, word: bytes) -> None:
@@ -75,7 +83,7 @@ class Arrivals:
         with self._lock:
             self._delivered.discard(word)
             file = self._files.pop(word, None)
-        if file is not None:
+        if file is not None and file.path is not None:
             with suppress(OSError):
                 file.path.unlink()
 
@@ -118,6 +126,12 @@ def most_bytes() -> int:
     return int(config.get_option("server.maxUploadSize")) * MEGABYTE
 
 
+def problem_of(upload: Upload) -> OSError | None:
+    """Why the disk did not take an uploaded file. None if it did."""
+    file = _arrived(upload)
+    return file.problem if file is not None else None
+
+
 def size_of(upload: Upload) -> int:
     """Bytes of an uploaded file."""
     file = _arrived(upload)
@@ -125,27 +139,40 @@ def size_of(upload: Upload) -> int:
 
 
 def pieces(upload: Upload) -> Iterator[bytes | memoryview]:
-    """The content of an uploaded file, piece by piece."""
-    file = _arrived(upload)
-    if file is None:
+    """The content of an uploaded file, piece by piece. OSError is raised if the disk did not take it."""
+    path = _path(upload)
+    if path is None:
         yield _content(upload)
         return
-    with file.path.open("rb") as content:
+    with path.open("rb") as content:
         while piece := content.read(PIECE):
             yield piece
 
 
 def store(upload: Upload, path: Path) -> None:
-    """Write an uploaded file to a path. A file on the same disk is only given a second name."""
-    file = _arrived(upload)
-    if file is not None:
+    """Write an uploaded file to a path. A file on the same disk is only given a second name.
+
+    Raises
+    ------
+    OSError : the file cannot be written, or the disk did not take it when it arrived.
+    """
+    arrived = _path(upload)
+    if arrived is not None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-            os.link(file.path, path)
+            os.link(arrived, path)
             return
     with path.open("wb") as out:
         for piece in pieces(upload):
             out.write(piece)
+
+
+def _path(upload: Upload) -> Path | None:
+    """The path of an uploaded file, or None if the upload holds the content itself."""
+    file = _arrived(upload)
+    if file is not None and file.problem is not None:
+        raise OSError(file.problem.errno, file.problem.strerror)
+    return file.path if file is not None else None
 
 
 def _arrived(upload: Upload) -> Arrived | None:

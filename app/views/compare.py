@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, refusal, state, status, words
+from app import controls, refusal, state, status, uploader, words
 from app.ask import PREFIX, submit, wanted
 from app.charts import pictures
 from app.charts.histograms import highest, histograms
@@ -97,14 +97,14 @@ def choose(side: str, options: dict[str, str]) -> None:
     elif chosen == UPLOAD:
         # An uploaded file is released once its inspection is requested. The next file gets an uploader of its own.
         turn = st.session_state.setdefault(f"{key}.turn", 0)
-        uploads = st.file_uploader("Model file", accept_multiple_files=True, key=f"{key}.upload.{turn}")
+        uploads = uploader.files("Model file", key=f"{key}.upload.{turn}")
         if st.button("Inspect", key=f"{key}.go", disabled=not uploads):
             try:
                 source = state.shelf().put(uploads)
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
-                st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
+                uploader.not_kept(error)
             else:
                 if ask(side, f"file:{source.digest}", source):
                     st.session_state[f"{key}.turn"] += 1

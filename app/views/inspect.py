@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import address, controls, offered_models, refusal, sketch_box, state, status, words
+from app import address, controls, offered_models, refusal, sketch_box, state, status, uploader, words
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
@@ -146,9 +146,8 @@ def chooser() -> None:
             st.info("No samples are bundled with this installation.")
     with right:
         st.subheader("Inspect your own")
-        uploads = st.file_uploader(
+        uploads = uploader.files(
             "Model file",
-            accept_multiple_files=True,
             key="upload",
             help="A state dict, a whole module, ONNX, or a Keras model; for ONNX with outside data hand in both files;"
             " of a model hub's folder, all files, or a zip archive of it.",
@@ -180,7 +179,7 @@ def chooser() -> None:
             except ModelFileError as error:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
-                st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
+                uploader.not_kept(error)
     with st.expander("Settings", icon=":material/tune:"):
         settings_panel.show()
 

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import errno
 import hashlib
+import io
+import os
 import random
 import re
 import tracemalloc
@@ -26,7 +28,8 @@ from app.server.guard import Guard, same_origin
 from app.server.headers import security_headers
 from app.server.index_page import PAGES, index_page, replacing
 from app.store import uploads
-from app.store.arrivals import SHORT, Arrivals
+from app.store.arrivals import SHORT, Arrivals, pieces, store
+from app.store.sources import ModelShelf
 
 HEADERS = {"X-Content-Type-Options": "nosniff"}
 PATH = "/_stcore/upload_file/tab/file"
@@ -196,7 +199,7 @@ def test_metrics_are_for_this_machine_alone_and_only_if_asked_for(
 
 
 def served(body: list[bytes], **headers: str) -> tuple[dict[str, str], bytes]:
-    """Headers and body of an answer in these pieces, after the page ``<head>`` has been replaced."""
+    """Headers and body of an answer in these parts, after the page ``<head>`` has been replaced."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -220,17 +223,17 @@ def served(body: list[bytes], **headers: str) -> tuple[dict[str, str], bytes]:
 
 def test_the_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> None:
     html = {"content_type": "text/html; charset=utf-8", "etag": "x", "last_modified": "y"}
-    for pieces in ([b"<head>"], [b"<he", b"ad>"]):
-        headers, body = served(pieces, **html)
+    for parts in ([b"<head>"], [b"<he", b"ad>"]):
+        headers, body = served(parts, **html)
         assert body == b"<head>told" and headers["content-length"] == "10"
         assert "etag" not in headers and "last-modified" not in headers
-    for pieces, content in (
+    for parts, content in (
         ([b"<haed>"], html),
         ([b"<head>", b"x"], html),
         ([b"<head>"], {"content_type": "a/b"}),
     ):
-        headers, body = served(pieces, **content)
-        assert body == b"".join(pieces) and ("etag" in headers) == ("etag" in content)
+        headers, body = served(parts, **content)
+        assert body == b"".join(parts) and ("etag" in headers) == ("etag" in content)
 
 
 def test_the_place_of_the_server_leaves_out_the_names_of_the_pages() -> None:
@@ -373,13 +376,88 @@ def test_an_upload_that_breaks_off_or_that_streamlit_refuses_leaves_nothing(tmp_
         assert found == status and not list(arrivals.folder.iterdir())
 
 
-def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Filling:
+    """A disk that takes a number of bytes and then answers with an error."""
+
+    def __init__(self, room: int, code: int) -> None:
+        self.room, self.code = room, code
+
+    def opened(self, handle: int, mode: str) -> Any:
+        disk, raw = self, io.FileIO(handle, mode)
+        write = raw.write
+
+        class Raw(io.RawIOBase):
+            def writable(self) -> bool:
+                return True
+
+            def write(self, data: Any) -> int:
+                if len(data) > disk.room:
+                    raise OSError(disk.code, os.strerror(disk.code))
+                disk.room -= len(data)
+                return write(data)
+
+            def close(self) -> None:
+                raw.close()
+                super().close()
+
+        return io.BufferedWriter(Raw())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("room", [0, 100_000, 299_990], ids=["at once", "in the middle", "at the end"])
+def test_a_file_that_the_disk_does_not_take_is_said_by_the_page(
+    room: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is read to its end, and Streamlit gets a word that carries the reason."""
+    monkeypatch.setattr("app.server.arriving.os.fdopen", Filling(room, code).opened)
+    body, taken = form(b"x" * 300_000), Taken()
+    arriving = [body[i : i + 8192] for i in range(0, len(body), 8192)]
+    status, _, arrivals = uploaded(tmp_path, arriving, taken)
+    ((name, word),) = taken.files
+    file = arrivals.of(word)
+    assert status == 204 and name == "m.pt" and file is not None
+    assert file.problem is not None and file.problem.errno == code and file.size == 0
+    assert not list(arrivals.folder.iterdir()), "no part of the file stays"
+    monkeypatch.setattr("app.store.arrivals.arrivals", lambda: arrivals)
+    upload = io.BytesIO(word)
+    for read in (lambda: list(pieces(upload)), lambda: store(upload, tmp_path / "model")):
+        with pytest.raises(OSError) as raised:
+            read()
+        assert raised.value.errno == code and not (tmp_path / "model").exists()
+    shelf = ModelShelf(tmp_path / "models")
+    with pytest.raises(OSError):
+        shelf.put([named(word)])
+    assert not list(shelf.folder.iterdir())
+    arrivals.sweep()
+    assert arrivals.of(word) is None, "Streamlit holds the word no longer"
+
+
+def named(word: bytes) -> Any:
+    """An uploaded file with a name."""
+    upload = io.BytesIO(word)
+    upload.name = "m.pt"
+    return upload
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [([form(b"x") + form(b"y")], 204), ([b"no form at all"], 400), ([b""], 400)]
+)
+def test_a_folder_that_takes_no_file_is_a_word_too(
+    body: list[bytes], status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("app.server.arriving._Part", full)
-    status, text, _ = uploaded(tmp_path, [form(b"x")], Taken())
-    assert status == 507 and "the disk is full" in text
+    monkeypatch.setattr("app.server.arriving.tempfile.mkstemp", full)
+    taken = Taken()
+    found, _, arrivals = uploaded(tmp_path, body, taken)
+    assert found == status
+    if status == 204:
+        ((_, word),) = taken.files
+        file = arrivals.of(word)
+        assert file is not None and file.path is None and file.problem is not None
+    else:
+        assert not taken.files
 
 
 def test_what_an_earlier_server_left_is_removed(tmp_path: Path) -> None:

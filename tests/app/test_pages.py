@@ -15,6 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import controls
+from app.store.arrivals import Arrivals, Arrived
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.waiting import until
@@ -232,6 +233,23 @@ def test_an_upload_that_is_no_model_is_refused(
     app.get("file_uploader")[0].set_value([(n, d, "application/octet-stream") for n, d in files]).run()
     app.button(key="inspect").click().run()
     assert not app.exception and words in texts(app).replace("\\", "") and not dashboard.requests
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_the_disk_did_not_take_is_said_as_soon_as_it_is_chosen(
+    dashboard: Worker, whole: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals = Arrivals(home / "arriving")
+    word = arrivals.keep(Arrived(None, 0, OSError(errno.ENOSPC, "No space left on device")))
+    monkeypatch.setattr("app.store.arrivals.arrivals", lambda: arrivals)
+    app = page().run()
+    files = [("m.onnx", word)] if whole else [("m.onnx", b"graph"), ("m.onnx.data", word)]
+    app.get("file_uploader")[0].set_value([(n, d, "application/octet-stream") for n, d in files]).run()
+    assert not app.exception
+    assert "The file cannot be kept: the disk is full; free some space and try again." in texts(app)
+    assert app.button(key="inspect").disabled and not dashboard.requests
+    app.get("file_uploader")[0].set_value([("m.pt", b"weights", "application/octet-stream")]).run()
+    assert "cannot be kept" not in texts(app) and not app.button(key="inspect").disabled
 
 
 def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) -> None:
