@@ -11,6 +11,8 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found.stop()
 
 
+WORKED = 0.2
+"""Seconds of processor time after which an inspection is in the middle of its work."""
+
 until = partial(waiting.until, seconds=120.0)
 
 
@@ -52,11 +57,23 @@ def says(visitor: Visitor, pattern: str) -> str:
 
 
 def begun(visitor: Visitor, server: Server, sample: str = "Blend trigger") -> int:
-    """Begin an inspection, and return the process that works on it."""
-    visitor.sample(sample)
-    visitor.page.get_by_role("button", name="Cancel").wait_for()
-    until(lambda: server.jobs)
-    return server.jobs[0]
+    """Begin an inspection, and return the process that works on it. It is stopped in the middle of its work."""
+    with ThreadPoolExecutor(1) as meanwhile:
+        held = meanwhile.submit(until, lambda: stopped(server))
+        visitor.sample(sample)
+        visitor.page.get_by_role("button", name="Cancel").wait_for()
+        return int(held.result())
+
+
+def stopped(server: Server) -> int | None:
+    """An inspection that has worked for a moment, which goes no further; None as long as there is none."""
+    for pid in server.jobs:
+        with suppress(OSError):
+            user, kernel = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+            if (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK") > WORKED:
+                os.kill(pid, signal.SIGSTOP)
+                return pid
+    return None
 
 
 def test_a_killed_server_loses_no_finished_case(browser: Any, server: Server) -> None:
@@ -85,9 +102,11 @@ def test_a_killed_server_loses_no_finished_case(browser: Any, server: Server) ->
 
 def test_a_reload_in_the_middle_goes_on(browser: Any, server: Server) -> None:
     visitor = Visitor(browser, server.address)
-    begun(visitor, server)
-    (job,) = server.jobs
+    job = begun(visitor, server)
     visitor.page.reload()
+    visitor.page.get_by_role("button", name="Cancel").wait_for()
+    assert server.jobs == [job]
+    os.kill(job, signal.SIGCONT)
     assert visitor.verdict() == "Backdoored"
     assert "ticket=" not in visitor.page.url and len(CaseStore(server.home).entries()) == 1
     assert not Path(f"/proc/{job}").exists()
