@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ti_core.detector.detector import Assessment, log_odds
 from ti_core.detector.metamodels import Floats
@@ -55,7 +56,7 @@ class Alternatives:
             return np.asarray(probability, dtype=np.float64)
         for own in self.by_stream.values():
             odds = np.logaddexp(odds, own)
-        return np.asarray(1.0 / (1.0 + np.exp(-odds)))
+        return np.asarray(expit(odds))
 
     def leading(self, probability: Floats) -> list[str | None]:
         """By model, the stream whose alternative is likelier than all others; None for the joint score."""

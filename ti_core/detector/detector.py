@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from ti_core.detector.metamodels import (
     Boosting,
@@ -56,9 +57,7 @@ class Calibration:
     high: float
 
     def probability(self, logit: Floats | float) -> Floats:
-        # scipy.special.expit rounds differently.
-        z = np.asarray(self.slope * np.asarray(logit, dtype=np.float64) + self.intercept)
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(z, -60, 60))))
+        return np.asarray(expit(self.slope * np.asarray(logit, dtype=np.float64) + self.intercept))
 
     def verdict(self, probability: float) -> str:
         """ "clean" below ``low``, "backdoored" from ``high`` on, "inconclusive" between."""
@@ -115,7 +114,7 @@ class Detector:
         matrix = np.asarray(row, dtype=np.float64)[None]
         probability = float(self.calibration.probability(self.logit(matrix))[0])
         if more:
-            probability = float(1 / (1 + np.exp(-log_odds(probability) - more)))
+            probability = float(expit(log_odds(probability) + more))
         blend = float(self.kind.model.predict_proba(matrix)[0, 1])
         distance = float(_distances(matrix, self.reference, self.scale).min() / self.reach)
         verdict = self.calibration.verdict(probability)
@@ -271,9 +270,8 @@ def bounds(
 
 
 def log_odds(p: Floats | float) -> Floats:
-    """``log(p / (1 - p))``, held finite. ``scipy.special.logit`` rounds differently."""
-    clipped = np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    """``log(p / (1 - p))``, held finite."""
+    return np.asarray(logit(np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)))
 
 
 def _scale(reference: Floats) -> Floats:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from ti_core.detector.detector import Assessment
 from ti_core.detector.joint import combined
@@ -64,8 +65,7 @@ class Alone:
 
 def probability_of(score: float) -> float:
     """Probability of a backdoor for that joint score, at most :data:`MOST_SURE` in either direction."""
-    # scipy.special.expit rounds differently.
-    p = 1 / (1 + np.exp(-SLOPE * (min(score, 10.0) - EVEN)))
+    p = expit(SLOPE * (min(score, 10.0) - EVEN))
     return float(np.clip(p, 1 - MOST_SURE, MOST_SURE))
 
 

@@ -109,7 +109,8 @@ def invert(
     raw[:, 0] = -1.0
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
     weight = torch.full((len(wanted),), p.weight, device=device)
-    adam = _Adam(raw, p.learning_rate)
+    # Neural Cleanse's moments.
+    adam = torch.optim.Adam([raw], lr=p.learning_rate, betas=(0.5, 0.9), eps=1e-12)
     for step in range(p.steps):
         chosen = pool.draw(wanted, p.images_a_step, step)
         gradient, flipped = torch.zeros_like(raw), torch.zeros(len(wanted), device=device)
@@ -123,7 +124,8 @@ def invert(
         best[better], best_norm[better] = raw[better], norm[better]
         if (step + 1) % p.patience == 0:
             weight = torch.where(enough, weight * p.factor, weight / p.factor)
-        raw = adam.step(raw, gradient)
+        raw.grad = gradient
+        adam.step()
         progress((step + 1) / (p.steps + 1))
     raw = torch.where(best_norm.isfinite().view(-1, 1, 1, 1), best, raw)
     masks, patterns = raw[:, 0].sigmoid(), raw[:, 1:].sigmoid()
@@ -149,25 +151,6 @@ def _descent(
     hit = (z.detach().argmax(1) == goal) & z.detach().isfinite().all(1)
     flipped = hit.float().view(len(classes), -1).mean(1)
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0), flipped
-
-
-class _Adam:
-    """Adam (Kingma and Ba, 2015) with Neural Cleanse's moments, on one stacked tensor.
-
-    ``torch.optim.Adam`` rounds in another order, and the packs' evidence was made with this order.
-    """
-
-    def __init__(self, like: torch.Tensor, rate: float, first: float = 0.5, second: float = 0.9) -> None:
-        self.rate, self.decay = rate, (first, second)
-        self.moments = (torch.zeros_like(like), torch.zeros_like(like))
-        self.steps = 0
-
-    def step(self, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        self.steps += 1
-        (m, v), (a, b) = self.moments, self.decay
-        m.mul_(a).add_((1 - a) * gradient)
-        v.mul_(b).add_((1 - b) * gradient**2)
-        return x - self.rate * (m / (1 - a**self.steps)) / ((v / (1 - b**self.steps)).sqrt() + 1e-12)
 
 
 class Inversion(Stream):
