@@ -147,6 +147,7 @@ class MemberRecord(Group):
     trigger: TriggerRecord | None = None
     poisoning_rate: Share | None = None
     recovery: RecoveryRecord | None = None
+    weights: Annotated[Text, matching(re.compile(r"zoo(-[1-9][0-9]{0,2})?\.safetensors"))] = "zoo.safetensors"
     recipe: dict[Short, Option] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -32,6 +32,8 @@ class Member:
     trigger: Mapping[str, Any] | None = None
     poisoning_rate: float | None = None
     recovery: Mapping[str, Any] | None = None
+    weights: str = "zoo.safetensors"
+    """Name of the pack's file that holds its weights."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property

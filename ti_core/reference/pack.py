@@ -2,9 +2,9 @@
 
 A pack is a folder of a few files and no pickle: ``pack.json`` (schema, data set, members, detectors, how well they
 detect, and the SHA-256 of the other files), ``images.npz`` (clean labelled images), ``zoo.safetensors`` (the
-members' weights in half precision, keys ``<member id>/<tensor>``), ``baseline.npz`` (every member's evidence at the
-default settings, keys ``<stream>/<array>``), the CatBoost models ``*.cbm``, and ``triggers.npz`` where members carry
-triggers that no few numbers describe.
+members' weights in half precision, keys ``<member id>/<tensor>``; ``zoo-2.safetensors`` and so on for members that were
+added later), ``baseline.npz`` (every member's evidence at the default settings, keys ``<stream>/<array>``), the
+CatBoost models ``*.cbm``, and ``triggers.npz`` where members carry triggers that no few numbers describe.
 """
 
 from __future__ import annotations
@@ -152,15 +152,21 @@ class Pack:
         return PackFiles(self.name, self.content)
 
     @cached_property
-    def _weights(self) -> Weights:
-        name = "zoo.safetensors"
-        return Weights(self._path(name), self.content(name), self.name)
+    def _opened(self) -> dict[str, Weights]:
+        return {}
+
+    def _weights_of(self, member: Member) -> Weights:
+        """The file with the member's weights. It is opened once."""
+        name = member.weights
+        if name not in self._opened:
+            self._opened[name] = Weights(self._path(name), self.content(name), self.name)
+        return self._opened[name]
 
     def scores(self, member: Member) -> Scores:
         """The member's network with its normalisation in front, giving centred class scores."""
         from ti_core.classifier.scores import Scores
 
-        network = self._weights.network(member.id, member.architecture, member.options)
+        network = self._weights_of(member).network(member.id, member.architecture, member.options)
         try:
             return Scores(network, member.normalisation)
         except SettingsError as error:
@@ -181,11 +187,11 @@ class Pack:
 
     def size(self, member: Member) -> tuple[int, int]:
         """The number of the member's parameters, and of its layers with weights."""
-        return self._weights.size(member.id)
+        return self._weights_of(member).size(member.id)
 
     def stored_weights(self, member: Member) -> dict[str, torch.Tensor]:
         """The member's tensors as they are stored, floating-point numbers in half precision."""
-        return self._weights.stored(member.id)
+        return self._weights_of(member).stored(member.id)
 
     def stored_triggers(self, members: Collection[str]) -> dict[str, NDArray[Any]]:
         """Masks and patterns in ``triggers.npz`` of the members with these ids, as they are stored."""
@@ -199,7 +205,7 @@ class Pack:
 
     def member_name(self, member: Member) -> str:
         """A name unique to the member's weights, for cache keys."""
-        return f"{self.record['files']['zoo.safetensors']}/{member.id}"
+        return f"{self.record['files'][member.weights]}/{member.id}"
 
     def where(self, fitted: bool | None = None) -> NDArray[np.intp]:
         """Indices of the fitted members (True), of the held-out ones (False), or of all (None)."""

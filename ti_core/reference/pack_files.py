@@ -146,7 +146,7 @@ class Weights:
             raise self._fault(str(error).rstrip(".")) from error
 
     def _fault(self, reason: str) -> PackError:
-        return PackError(f"File zoo.safetensors of pack {shown(self._pack)!r} cannot be used: {reason}.")
+        return PackError(f"File {self._path.name} of pack {shown(self._pack)!r} cannot be used: {reason}.")
 
     def network(self, member: str, architecture: str, options: Mapping[str, Any]) -> Architecture:
         """The network of that member with its weights, as float32.

@@ -60,6 +60,10 @@ def test_a_pack_gets_more_members_and_keeps_the_evidence_of_its_own(
             for row, id in zip(found[-2:], ids[-2:], strict=True):
                 twin = [m.id for m in tiny_pack.members].index(id.removeprefix("more-"))
                 np.testing.assert_allclose(row, known[twin], rtol=2e-2, atol=1e-3)
+    # The weights of the new members are in a file of their own.
+    assert [m.weights for m in grown.members] == ["zoo.safetensors"] * (len(ids) - 2) + [
+        "zoo-2.safetensors"
+    ] * 2
     for id in ids[-2:]:
         twins = [next(m for m in grown.members if m.id == name) for name in (id, id.removeprefix("more-"))]
         first, second = (grown.scores(m)(grown.images[:4]) for m in twins)
@@ -140,3 +144,26 @@ def test_a_pack_holds_members_of_every_kind_and_mapping(tiny_pack: Pack, kinds: 
     }
     assert {("warp", "all to one"), ("patch", "one source"), ("blend", "all to all")} <= rows
     assert {"warp", "patch, one source", "blend, all to all"} <= set(grown.performance("joint"))
+
+
+def test_added_weights_fill_files_up_to_the_limit(
+    tiny_pack: Pack, more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that stays whole is copied byte by byte. A limit that one network reaches gives each network a file."""
+    monkeypatch.setattr("ti_core.zoo.packs.extend.LARGEST_FILE", 1)
+    monkeypatch.setattr("ti_core.zoo.packs.extend.fit_pack", lambda *_: None)
+    out, seen = tmp_path / "out", {}
+
+    def record_of(folder: Path, record: dict[str, Any], *_: Any) -> None:
+        seen.update(record)
+
+    monkeypatch.setattr("ti_core.zoo.packs.extend.write_evidence", record_of)
+    monkeypatch.setattr("ti_core.zoo.packs.extend.load_pack", lambda _: tiny_pack)
+    extend_pack(tiny_pack, more, out)
+    assert (out / "zoo.safetensors").read_bytes() == (tiny_pack.folder / "zoo.safetensors").read_bytes()
+    assert [m.get("weights", "zoo.safetensors") for m in seen["members"]][-3:] == [
+        "zoo.safetensors",
+        "zoo-2.safetensors",
+        "zoo-3.safetensors",
+    ]
+    assert {"zoo.safetensors", "zoo-2.safetensors", "zoo-3.safetensors"} <= set(seen["files"])

@@ -149,14 +149,18 @@ def check_name(name: str) -> None:
 def cleared(out: Path) -> None:
     """Create the folder and delete files of an earlier build that could be taken for a part of this pack."""
     out.mkdir(parents=True, exist_ok=True)
-    for stale in (*out.glob("*.cbm"), out / "triggers.npz"):
+    for stale in (*out.glob("*.cbm"), *out.glob("zoo*.safetensors"), out / "triggers.npz"):
         stale.unlink(missing_ok=True)
 
 
 def digests(out: Path) -> dict[str, str]:
     """SHA-256 digests, by file name, of the pack's files that exist before its evidence."""
-    names = ("images.npz", "zoo.safetensors", "triggers.npz")
-    return {name: file_digest(out / name) for name in names if (out / name).exists()}
+    weights = sorted(p.name for p in out.glob("zoo*.safetensors"))
+    return {
+        name: file_digest(out / name)
+        for name in ("images.npz", *weights, "triggers.npz")
+        if (out / name).exists()
+    }
 
 
 def write_evidence(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,12 @@ from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, t
 from ti_core.zoo.packs.enough import missing_labels
 from ti_core.zoo.training.members import fit_for_a_pack
 from ti_core.zoo.training.records import read_weights, records_in
+
+if TYPE_CHECKING:
+    import torch
+
+LARGEST_FILE = 24_000_000
+"""Limit for the bytes of the weights in one file."""
 
 
 def extend_pack(
@@ -62,7 +69,8 @@ def extend_pack(
         raise PackError(f"The extended pack would have {missing}; leave fewer members out.")
     cleared(out)
     shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
-    _write_weights(pack, members, zoo, added, out)
+    members = _kept_weights(pack, members, out)
+    added = _added_weights(zoo, added, out)
     triggers: dict[str, Any] = pack.stored_triggers({m["id"] for m in members}) | trigger_arrays(zoo, added)
     if triggers:
         np.savez_compressed(out / "triggers.npz", **triggers)
@@ -71,7 +79,7 @@ def extend_pack(
         "detectors": {},
         "performance": {},
         "table": [],
-        "members": members + [member_record(r) for r in added],
+        "members": members + [member_record(r) | {"weights": r["weights"]} for r in added],
         "files": digests(out),
     }
     write_evidence(out, record, settings, jobs, engine, "cpu", progress, _kept(pack, places, settings, stale))
@@ -115,20 +123,46 @@ def _added(pack: Pack, zoo: Path, members: list[Mapping[str, Any]]) -> list[Mapp
     return added
 
 
-def _write_weights(
-    pack: Pack,
-    members: list[Mapping[str, Any]],
-    zoo: Path,
-    added: list[Mapping[str, Any]],
-    out: Path,
-) -> None:
-    """Write ``zoo.safetensors``: the weights of the pack's ``members``, then those of the networks ``added``."""
+def _kept_weights(pack: Pack, members: list[Mapping[str, Any]], out: Path) -> list[Mapping[str, Any]]:
+    """Write the weights of the pack's ``members`` under the names that they have there. Returns their records.
+
+    A file whose members all stay is copied, so that it keeps its digest, and evidence in the cache its key.
+    """
     from safetensors.torch import save_file
 
     kept = {m["id"] for m in members}
-    old = [m for m in pack.members if m.id in kept]
-    tensors = {f"{m.id}/{key}": value for m in old for key, value in pack.stored_weights(m).items()}
+    for name in sorted({m.weights for m in pack.members}):
+        own = [m for m in pack.members if m.weights == name]
+        staying = [m for m in own if m.id in kept]
+        if len(staying) == len(own):
+            shutil.copyfile(pack.checked(name), out / name)
+        elif staying:
+            tensors = {
+                f"{m.id}/{key}": value for m in staying for key, value in pack.stored_weights(m).items()
+            }
+            save_file(tensors, out / name)
+    return members
+
+
+def _added_weights(zoo: Path, added: list[Mapping[str, Any]], out: Path) -> list[Mapping[str, Any]]:
+    """Write the weights of the networks ``added`` to files of their own, each below :data:`LARGEST_FILE`.
+
+    Returns the records, each with the name of its file as ``weights``.
+    """
+    from safetensors.torch import save_file
+
+    files: list[dict[str, torch.Tensor]] = []
+    placed, room = [], 0
     for record in added:
-        own = read_weights(zoo, record["id"])
-        tensors |= {f"{record['id']}/{key}": value for key, value in own.items()}
-    save_file(tensors, out / "zoo.safetensors")
+        own = {f"{record['id']}/{key}": value for key, value in read_weights(zoo, record["id"]).items()}
+        size = sum(value.nbytes for value in own.values())
+        if not files or size > room:
+            files, room = [*files, {}], LARGEST_FILE
+        files[-1] |= own
+        placed.append(len(files) - 1)
+        room -= size
+    unused = (name for i in count(2) if not (out / (name := f"zoo-{i}.safetensors")).exists())
+    names = list(islice(unused, len(files)))
+    for name, tensors in zip(names, files, strict=True):
+        save_file(tensors, out / name)
+    return [{**record, "weights": names[place]} for record, place in zip(added, placed, strict=True)]
