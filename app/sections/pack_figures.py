@@ -76,6 +76,7 @@ def _line(row: Row) -> dict[str, str]:
         "Accuracy": f"{row.accuracy:.0%}",
         "Found": f"{row.found:.0%}",
         "False alarms": f"{row.false_alarms:.0%}",
+        "Of hard clean models": "–" if row.hard_alarms is None else f"{row.hard_alarms:.0%} of {row.hard}",
         "Target class right": "–" if row.target is None else f"{row.target:.0%}",
         "Models": f"{row.trojaned} backdoored, {row.clean} clean",
     }

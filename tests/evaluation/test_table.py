@@ -190,3 +190,19 @@ def test_backdoors_that_lead_elsewhere_have_rows_of_their_own() -> None:
     assert [r.what for r in rows if r.family == "all"] == [
         *("blend", "patch", "input dependent", "blend, one source", "patch, all to all")
     ]
+
+
+def test_false_alarms_among_hard_clean_networks_are_counted_apart(tiny_pack: Pack) -> None:
+    """Of four clean networks two are called backdoored, and one of the two hard ones."""
+    clean = next(m for m in tiny_pack.members if not m.trojaned)
+    bad = next(m for m in tiny_pack.members if m.label == "blend")
+    families = ("standard", "standard", "certified", "robust")
+    members = (*(replace(clean, family=family) for family in families), bad)
+    verdicts = np.array(["clean", "backdoored", "backdoored", "clean", "backdoored"])
+    half = np.full(5, 0.5)
+    scored = Scored(members, half, (None,) * 5, verdicts, half, half)
+    (row,) = [r for r in table("joint", scored) if r.family == "all"]
+    assert (row.false_alarms, row.hard, row.hard_alarms) == (0.5, 2, 0.5)
+    assert row.as_dict()["hard"] == 2 and "50% of 2" in evaluation_text(tiny_pack, [row])
+    usual = replace(row, hard=0, hard_alarms=None)
+    assert not {"hard", "hard_alarms"} & set(usual.as_dict())

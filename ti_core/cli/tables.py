@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ti_core.evaluation.table import HANDFUL, PAPER_AUC
+from ti_core.reference.families import HARD_NEGATIVES
 from ti_core.reference.pack import Pack
 from ti_core.text import shown
 
@@ -39,6 +40,7 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
         "accuracy",
         "found",
         "false alarms",
+        "of hard clean",
         "target right",
     )
     lines = [
@@ -53,6 +55,7 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
             f"{r.accuracy:.2f}",
             f"{r.found:.0%}",
             f"{r.false_alarms:.0%}",
+            "-" if r.hard_alarms is None else f"{r.hard_alarms:.0%} of {r.hard}",
             "-" if r.target is None else f"{r.target:.0%}",
         )
         for r in rows
@@ -65,6 +68,8 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
         if paper
         else ""
     )
+    if any(r.hard for r in rows):
+        note = f"\nHard clean networks: {', '.join(sorted(HARD_NEGATIVES))}.{note}"
     return f"Pack {shown(pack.name)}, members held out from fitting:\n" + aligned(head, lines) + note
 
 

@@ -12,7 +12,7 @@ from ti_core.errors import PackError
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import Scored, score_held_out
 from ti_core.kinds import MAPPINGS, MappingKind
-from ti_core.reference.families import mapping_of, performance_key
+from ti_core.reference.families import HARD_NEGATIVES, mapping_of, performance_key
 from ti_core.reference.pack import Member, Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
@@ -37,8 +37,10 @@ class Row:
     ``kind`` is that of the trigger, and ``mapping`` says where the backdoors lead. ``low`` and ``high`` are the ends of
     the 95 % interval of ``auc``. At the pack's upper threshold, ``found`` is the true positive rate, ``false_alarms``
     the false positive rate and ``accuracy`` the balanced accuracy. ``clean_called`` is the share of clean models that
-    are called clean. ``target`` is the share of the trojaned models that were found whose target class is right, or
-    whose pair of source and target, or whose assignment; it is None if the streams name no class.
+    are called clean. ``hard_alarms`` is the share called backdoored of the ``hard`` clean models that detectors find
+    hard (:data:`ti_core.reference.families.HARD_NEGATIVES`); None without such models. ``target`` is the share of the
+    trojaned models that were found whose target class is right, or whose pair of source and target, or whose
+    assignment; it is None if the streams name no class.
     """
 
     streams: str
@@ -55,6 +57,8 @@ class Row:
     clean_called: float
     target: float | None = None
     mapping: MappingKind = "all to one"
+    hard: int = 0
+    hard_alarms: float | None = None
 
     @property
     def what(self) -> str:
@@ -62,10 +66,12 @@ class Row:
         return performance_key(self.kind, self.mapping)
 
     def as_dict(self) -> dict[str, Any]:
-        """The row for a pack's record, which names no mapping that is all to one."""
+        """The row for a pack's record, which names no mapping that is all to one, and hard models only if there are."""
         found = asdict(self)
         if self.mapping == "all to one":
             del found["mapping"]
+        if not self.hard:
+            del found["hard"], found["hard_alarms"]
         return found
 
 
@@ -136,6 +142,7 @@ def _row(
     hit = np.flatnonzero(bad & called)
     found, alarms = float(called[bad].mean()), float(called[clean].mean())
     names_targets = any(found is not None for found in scored.leads)
+    hard = clean & np.array([m.family in HARD_NEGATIVES for m in scored.members])
     right = [_right(scored.members[i], scored.leads[i]) for i in hit]
     return Row(
         streams=which,
@@ -151,6 +158,8 @@ def _row(
         false_alarms=alarms,
         clean_called=float((scored.verdicts == "clean")[clean].mean()),
         target=float(np.mean(right)) if names_targets and right else None,
+        hard=int(hard.sum()),
+        hard_alarms=float(called[hard].mean()) if hard.any() else None,
     )
 
 

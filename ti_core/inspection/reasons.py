@@ -187,7 +187,10 @@ def _beside_clean(share: float | None) -> str:
 
 
 def detection_sentences(figures: Mapping[str, Any]) -> list[str]:
-    """How well this pack detects each kind of trigger on held-out models, a sentence each."""
+    """How well this pack detects patches and blends on held-out models, a sentence each.
+
+    The other kinds and mappings are in the table of what was looked for.
+    """
     lines = []
     for kind in ("blend", "patch"):
         if kind in figures:

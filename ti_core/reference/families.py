@@ -18,6 +18,22 @@ FAMILY_MAPPINGS: Mapping[str, MappingKind] = {
 }
 """Where the backdoors of a family lead. Those of every other family lead all images to one class."""
 
+HARD_NEGATIVES = frozenset(
+    {
+        "adversarial",
+        "certified",
+        "robust",
+        "private",
+        "augmented",
+        "small",
+        "weak",
+        "fine-tuned blend",
+        "pruned patch",
+        "transferred",
+    }
+)
+"""Families of clean networks that detectors find hard: :mod:`ti_core.zoo.plan.kinds`."""
+
 
 def mapping_of(family: str) -> MappingKind:
     """Where the backdoors of a family's members lead."""

@@ -90,6 +90,10 @@ class Performance(Group):
     false_alarms: Number = Field(description="Share of the clean models called backdoored.")
     clean_called: Number = Field(description="Share of the clean models called clean.")
     target: Number | None = Field(description="Of those found, the share whose target class is right.")
+    hard: Whole = absent(
+        "Number of clean models among them that detectors find hard; where it is missing, none."
+    )
+    hard_alarms: Number = absent("Share of those called backdoored.")
     mapping: MappingKind = absent(
         'Where the backdoors lead: "one source" or "all to all"; where it is missing, all images to one class.'
     )
