@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ti_core.detector.detector import Assessment
-from ti_core.detector.likeness import BEYOND, UNLIKE_SURE, surer, unlike
+from ti_core.detector.likeness import BEYOND, NEAREST, UNLIKE_SURE, beside_nearest, nearest, surer, unlike
 
 REFERENCE = [{"parameters": 20_000.0, "mistakes": 0.02}, {"parameters": 400_000.0, "mistakes": 0.1}]
 
@@ -36,3 +36,19 @@ def test_an_alarm_over_an_unlike_network_must_be_surer(
     assert surer(alarm, said).verdict == verdict
     assert surer(Assessment("backdoored", UNLIKE_SURE, "patch", 0.2, 0.5), said).verdict == "backdoored"
     assert surer(Assessment("clean", 0.02, None, 0.2, 0.5), said).verdict == "clean"
+
+
+def test_the_nearest_reference_models_are_those_of_the_smallest_ratios() -> None:
+    """Twice as many and half as many parameters are as near; a model that shares no trait comes last."""
+    reference = [{"parameters": 10.0 * 2**k} for k in range(12)] + [{"margin": 1.0}]
+    found = nearest({"parameters": 40.0, "mistakes": 0.1}, reference)
+    assert found[0] == 2 and set(found[1:3]) == {1, 3} and len(found) == NEAREST and 12 not in found
+
+
+@pytest.mark.parametrize(
+    ("strength", "words"),
+    [(9.0, "none stands out as far"), (4.0, "1 stands out as far"), (1.0, "3 stand out as far")],
+)
+def test_a_network_stands_beside_the_nearest_in_a_sentence(strength: float, words: str) -> None:
+    said = beside_nearest(strength, [1.0, 2.0, 4.0])
+    assert words in said and f"reaches {strength:.1f} deviations, theirs 1.0 to 4.0" in said

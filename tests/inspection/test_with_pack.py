@@ -292,5 +292,6 @@ def test_a_network_unlike_the_reference_models_is_said_to_be(
     wide = copy.deepcopy(model.module)
     wide.more = nn.Linear(4_000, 100)  # type: ignore[union-attr]
     found = inspect(dataclasses.replace(model, module=wide, sha256="3" * 64), tiny_pack, tiny_settings)
-    (said,) = found.unlike
+    said, beside = found.unlike
+    assert "clean reference models most like it" in beside and beside in found.report.reasons
     assert "in its parameters: 400,000, theirs are" in said and said in found.report.reasons

@@ -6,8 +6,10 @@ evidence lies elsewhere for reasons that have nothing to do with a backdoor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from ti_core.detector.detector import Assessment
 from ti_core.detector.joint import LEAST_ERROR
@@ -17,6 +19,9 @@ UNLIKE_SURE = 0.8
 what it does to members of recipes and architectures that were left out of the fit."""
 BEYOND = 2.0
 """A trait is unlike the reference models' if it is this many times their largest value, or their smallest over this."""
+
+NEAREST = 8
+"""Number of clean reference models that an unlike network is compared with: a tenth to a quarter of a pack's."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,37 @@ def unlike(own: Mapping[str, float], reference: Sequence[Mapping[str, float]]) -
                 f" {trait.word(low)} to {trait.word(high)}."
             )
     return tuple(said)
+
+
+def nearest(own: Mapping[str, float], reference: Sequence[Mapping[str, float]]) -> list[int]:
+    """Indices of the :data:`NEAREST` reference models most like a network, the nearest first.
+
+    The distance is the mean of the squared logarithms of the ratios of the traits that both have.
+
+    Parameters
+    ----------
+    own, reference : as of :func:`unlike`.
+    """
+    distances = [
+        fmean(math.log(own[name] / other[name]) ** 2 for name in shared) if shared else math.inf
+        for other, shared in ((other, own.keys() & other.keys()) for other in reference)
+    ]
+    return sorted(range(len(reference)), key=distances.__getitem__)[:NEAREST]
+
+
+def beside_nearest(strength: float, others: Sequence[float]) -> str:
+    """A sentence on how far a network stands out, beside the clean reference models most like it.
+
+    Parameters
+    ----------
+    strength, others : joint strength of the most suspicious class, in deviations, of the network and of these models.
+    """
+    further = sum(other >= strength for other in others)
+    stand = f"{further or 'none'} {'stand' if further > 1 else 'stands'} out as far"
+    return (
+        f"Of the {len(others)} clean reference models most like it, {stand}: its most suspicious class reaches"
+        f" {strength:.1f} deviations, theirs {min(others):.1f} to {max(others):.1f}."
+    )
 
 
 def surer(assessment: Assessment, unlike: Sequence[str]) -> Assessment:

@@ -203,7 +203,7 @@ class Steps:
             else:
                 return
             self.result.class_scores = found.class_scores
-            self.result.unlike = self._unlike() if found.class_scores else ()
+            self.result.unlike = self._unlike(found) if found.class_scores else ()
             self._assessment = found.assess(self.result.readings, unlike=self.result.unlike)
         self._judged = found
         if self._judge.deep_streams:
@@ -254,10 +254,10 @@ class Steps:
     def _keep(self, name: str, found: Judgement) -> None:
         self.result.detectors[name], self.result.rows[name] = found.detector, found.rows[0]
 
-    def _unlike(self) -> tuple[str, ...]:
+    def _unlike(self, found: Judgement) -> tuple[str, ...]:
         assert self.result.classifier is not None
-        found = self.result.classifier
-        return self._judge.unlike(found.scores, found.accuracy, self.result.evidence)
+        own = self.result.classifier
+        return self._judge.unlike(own.scores, own.accuracy, self.result.evidence, found)
 
     def _recovered(self) -> Found:
         assert self.result.classifier is not None

@@ -18,7 +18,7 @@ from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment, Detector, log_odds
 from ti_core.detector.grounds import grounded
 from ti_core.detector.joint import suspected
-from ti_core.detector.likeness import surer, traits, unlike
+from ti_core.detector.likeness import beside_nearest, nearest, surer, traits, unlike
 from ti_core.detector.recovery import Recovery, share_beyond, weight
 from ti_core.reference.pack_files import size_of
 from ti_core.reference.reference import Reference
@@ -170,27 +170,33 @@ class Judge:
         return self.with_alternatives(Judgement(self.joint, rows, scores), own)
 
     def unlike(
-        self, network: torch.nn.Module, accuracy: float, evidence: Mapping[str, Evidence]
+        self, network: torch.nn.Module, accuracy: float, evidence: Mapping[str, Evidence], found: Judgement
     ) -> tuple[str, ...]:
-        """In what a network is unlike the clean fitted members, a sentence each.
+        """In what a network is unlike the clean fitted members, a sentence each, and how it stands beside the nearest.
 
         Parameters
         ----------
         network, accuracy, evidence : the network, its clean accuracy, and its evidence by stream.
+        found : what the joint meta-model says of it.
         """
         margins, own = self.fitted.get(MARGINS, {}).get("scale"), evidence.get(MARGINS, {}).get("scale")
         shapes = [v.shape for v in network.state_dict().values() if v.is_floating_point()]
         suspect = traits(*size_of(shapes), accuracy, None if own is None else float(own[0]))
+        clean = [i for i, m in enumerate(self.reference.fitted) if not m.trojaned]
         members = [
             traits(
                 *self.reference.pack.size(m),
                 m.clean_accuracy,
                 None if margins is None else float(margins[i, 0]),
             )
-            for i, m in enumerate(self.reference.fitted)
-            if not m.trojaned
+            for i, m in ((i, self.reference.fitted[i]) for i in clean)
         ]
-        return unlike(suspect, members)
+        said = unlike(suspect, members)
+        if not said:
+            return ()
+        strengths = found.detector.reference[:, 0]
+        others = [float(strengths[clean[i]]) for i in nearest(suspect, members)]
+        return *said, beside_nearest(float(found.rows[0, 0]), others)
 
     def share_beyond(self, own: Recovery | None, member: str = "") -> float:
         """Share of the clean fitted members that give way as far to a recovered trigger; NaN if that is not known.
