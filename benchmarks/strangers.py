@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.harder import called
+from benchmarks.kinds import called
 from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
 from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
