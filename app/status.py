@@ -32,7 +32,7 @@ def line(ticket: Ticket) -> str:
 
 @st.fragment(run_every=EVERY)
 def follow(slot: str = "ticket") -> None:
-    """Progress bar and Cancel button. The whole page runs again when there is a new result to show."""
+    """Progress bar, Cancel button and verdict so far. The whole page runs again when there is a new result to show."""
     ticket = current(slot)
     if ticket is None:
         return
@@ -44,6 +44,13 @@ def follow(slot: str = "ticket") -> None:
             st.rerun(scope="app")
     if not ticket.active:
         return
+    _bar(ticket, slot)
+    if ticket.so_far is not None:
+        st.caption(words.so_far(ticket.so_far))
+
+
+def _bar(ticket: Ticket, slot: str) -> None:
+    """The progress bar and the button that cancels."""
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
         st.progress(min(1.0, ticket.fraction), text=line(ticket))

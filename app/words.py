@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 
 from app.controls import TITLES, title
+from ti_core.results.so_far import SoFar
 from ti_core.streams import known_stream
 from ti_core.text import without_controls
 
@@ -98,6 +99,11 @@ def size(count: float) -> str:
 
 def article(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def so_far(said: SoFar) -> str:
+    """The verdict so far, for a Markdown element, while the work goes on."""
+    return f":material/hourglass_top: {safe(said.sentence(), 600)} This is not the verdict yet."
 
 
 STAGES = {

@@ -11,8 +11,9 @@ import pytest
 from ti_core.inspection.findings.looked_for import seekers
 from ti_core.kinds import KINDS, MAPPINGS
 from ti_core.settings import Settings
-from ti_core.stream_registry import DEFAULT, STREAMS
-from ti_core.streams import Stream, known_stream, make_streams, stream_class
+from ti_core.stream_registry import DEFAULT, FIRST, STREAMS
+from ti_core.streams import Stream, in_turn, known_stream, make_streams, stream_class
+from ti_core.streams.searches.shortlist import SHARED_BY
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -61,3 +62,11 @@ def test_every_kind_and_mapping_has_the_streams_that_look_for_it() -> None:
 def test_settings_load_no_network_library() -> None:
     code = "import sys, ti_core.settings; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_streams_run_in_the_order_of_what_they_tell_after_the_papers_own() -> None:
+    run = [s.name for s in in_turn(make_streams(Settings(streams=tuple(STREAMS))))]
+    assert run == [*sorted(FIRST, key=lambda name: name != "saliency"), "pairs", "stripes"]
+    assert [name for name in run if name in SHARED_BY] == list(SHARED_BY), (
+        "the first that runs makes the shortlist"
+    )

@@ -218,6 +218,8 @@ class Desk:
                 ticket.clock.at(event.stage, event.share)
             elif event.kind == "expected":
                 ticket.clock.expect(event.stages)
+            elif event.so_far is not None and ticket.active:
+                ticket.so_far = event.so_far
             elif event.kind == "partial" and ticket.active:
                 with suppress(CaseError):
                     ticket.partial = load_case(job.folder, "partial")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ti_core.results.case import Case
+from ti_core.results.so_far import SoFar
 from ti_core.system.time_left import TimeLeft
 
 
@@ -41,6 +42,7 @@ class Ticket:
         the seconds left; None before they can be predicted.
     clock : predicts the time left.
     partial : the unfinished case, from the first pictures on.
+    so_far : the last verdict so far. It stays when the work is stopped.
     case_id : the id of the finished case.
     error, fault : if the job failed, one sentence and the name of the class of an expected error.
     watchers : other sessions that show the ticket. It continues while its own tab or the tab of a watcher is open.
@@ -60,6 +62,7 @@ class Ticket:
     left: float | None = None
     clock: TimeLeft = field(default_factory=TimeLeft)
     partial: Case | None = None
+    so_far: SoFar | None = None
     case_id: str = ""
     error: str = ""
     fault: str = ""

@@ -107,11 +107,18 @@ def _working(ticket: Ticket) -> None:
 
 def _ended(ticket: Ticket) -> None:
     if ticket.state == "cancelled":
-        st.info("The inspection was stopped. Nothing of it was kept.", icon=":material/cancel:")
+        st.info(
+            "The inspection was stopped, so there is no verdict. What was computed is kept. If you ask for it again, it"
+            " goes on from there.",
+            icon=":material/cancel:",
+        )
+        _stopped(ticket)
         return
     with st.container(border=True):
-        st.markdown(f":material/block: **{words.safe(ticket.title, 80)} was not inspected.**")
+        what = "was not inspected to the end" if ticket.so_far else "was not inspected"
+        st.markdown(f":material/block: **{words.safe(ticket.title, 80)} {what}.**")
         refusal.show(ticket.error, ticket.title, ticket.fault)
+        _stopped(ticket)
     source = Source(
         ticket.title, Path(ticket.request["model"]), tuple(map(Path, ticket.request["companions"]))
     )
@@ -121,6 +128,12 @@ def _ended(ticket: Ticket) -> None:
     unfit = ticket.fault == NoPackFitsError.__name__ or bool(ticket.request.get("images"))
     if unfit and source.path.exists():
         own_images.offer(source, f"ended.{ticket.id}", start_alone)
+
+
+def _stopped(ticket: Ticket) -> None:
+    """The last verdict so far of an inspection that was stopped."""
+    if ticket.so_far is not None:
+        st.caption(f":material/hourglass_bottom: {words.safe(ticket.so_far.stopped(), 600)}")
 
 
 def chooser() -> None:

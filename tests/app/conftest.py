@@ -20,6 +20,7 @@ from ti_core.errors import PackError
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.results.case_files import save_case
+from ti_core.results.so_far import SoFar
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Event:
     share: float = 0.0
     text: str = ""
     stages: dict[str, float] = field(default_factory=dict)
+    so_far: SoFar | None = None
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Worker:
         self.fails: str | None = None
         self.fault = ""
         self.alone: Case | None = None
+        self.so_far: SoFar | None = None
         self.seen_images: list[list[str]] = []
 
     def __call__(self, task: str, request: dict[str, Any], folder: Path) -> FakeJob:
@@ -92,6 +95,7 @@ class Worker:
             save_case(self.cases["partial"], folder, "partial")
             save_case(self.cases[label], folder)
             events = [Event("progress", "probes", 0.5), Event("partial", "partial"), *events]
+        events += [Event("so far", so_far=self.so_far)] if self.so_far else []
         ends = "failed" if self.fails else "done"
         job = FakeJob(folder, events, ends, self.fails, self.fault, seconds=self.seconds)
         self.jobs.append(job)

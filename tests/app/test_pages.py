@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import controls
+from app import controls, words
 from app.store.arrivals import Arrivals, Arrived
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.waiting import until
 from ti_core.results.case import Case
+from ti_core.results.so_far import SoFar
 from ti_core.settings import Settings
 from ti_core.text import export_to_onnx, save_state_dict, ways_out
 
@@ -110,6 +111,30 @@ def test_the_first_pictures_come_before_the_verdict(dashboard: Worker) -> None:
     app.button(key="ticket.cancel").click().run()
     assert dashboard.jobs[0].cancelled and "was stopped" in texts(app.run())
     app.button(key="sample.bars.clean")
+
+
+def test_the_verdict_so_far_is_shown_and_stays_when_the_work_is_stopped(dashboard: Worker) -> None:
+    from app import state
+
+    dashboard.seconds = 60.0
+    dashboard.so_far = SoFar("backdoored", 0.9, ("saliency", "inversion"), ("windowed",), "<b>four</b>")
+    app = page().run()
+    app.button(key="sample.bars.patch").click().run()
+    end = time.monotonic() + 20
+    while not any(t.so_far for t in state.desk()._tickets.values()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    said = words.safe(dashboard.so_far.sentence())
+    assert f"{said} This is not the verdict yet." in texts(app.run()) and "<b>" not in said
+    app.button(key="ticket.cancel").click().run()
+    shown = texts(app.run())
+    assert "there is no verdict. What was computed is kept." in shown
+    assert words.safe(dashboard.so_far.stopped()) in shown and "not the verdict yet" not in shown
+    dashboard.fails, dashboard.seconds = "The work took longer than the 2 minutes it may take.", 0.0
+    app.button(key="sample.bars.clean").click().run()
+    shown = texts(settled(app, dashboard))
+    assert "was not inspected to the end" in shown and "took longer" in shown
+    assert words.safe(dashboard.so_far.stopped()) in shown
 
 
 REFUSALS = [

@@ -15,6 +15,7 @@ import pytest
 from ti_core.cli.bar import LONG, SETTLED, Bar, JobBar
 from ti_core.cli.main import main
 from ti_core.cli.terminal import complain, shown_output
+from ti_core.results.so_far import SoFar
 from ti_core.system.terminal import Shown, progress_bar
 from ti_core.system.time_left import TimeLeft
 
@@ -109,6 +110,22 @@ def test_a_long_job_is_said_once_and_a_bar_shows_the_time_left(monkeypatch: pyte
         told = screen.getvalue()
         assert told.count("The inspection takes about") == said
         assert "windowed, about" in told and "left" in told and "100%" in told
+
+
+def test_a_verdict_so_far_is_said_where_it_stands_for_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("ti_core.cli.bar.TimeLeft", lambda: TimeLeft(lambda: now[0]))
+    said = SoFar("backdoored", 0.9, ("saliency",), ("windowed",), "\x1b[31mred")
+    for seconds, terminal, times in ((2 * LONG, True, 1), (LONG / 2, True, 0), (2 * LONG, False, 0)):
+        monkeypatch.setattr(Screen, "isatty", lambda self, terminal=terminal: terminal)
+        with on_screen() as out, shown_output():
+            bar = JobBar("a.onnx")
+            bar.so_far(said)
+            bar.expect({"saliency": 1.0, "windowed": seconds})
+            bar("saliency", 1.0)
+            bar.so_far(said)
+            bar.close()
+        assert out.getvalue().count("So far: backdoored") == times and "\x1b[31m" not in out.getvalue()
 
 
 def test_what_the_encoding_lacks_is_spelt_out() -> None:

@@ -16,9 +16,9 @@ from ti_core.cli.main import main
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, Alone, alone, probability_of
 from ti_core.errors import CancelledError, CaseError, ModelBehaviourError, SettingsError
 from ti_core.inspection.case_without_pack import case_alone
-from ti_core.inspection.without_pack import WEAKER, inspect_alone
+from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading.model import Model
-from ti_core.reference.own_images import OwnImages
+from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.reference.pack import Pack
 from ti_core.rendering.figures import all_figures
 from ti_core.rendering.page import html_report

@@ -11,7 +11,7 @@ from ti_core.classifier.first_pass import FirstPass
 from ti_core.paper.probes import make_probes
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
-from ti_core.streams import Context, make_streams
+from ti_core.streams import Context, in_turn, make_streams
 from ti_core.streams.passes import Passes, portions
 
 SETTINGS = Settings(images=4, actmax_iterations=1, streams=tuple(STREAMS))
@@ -41,7 +41,7 @@ def test_the_work_that_streams_tell_is_the_work_they_do(classes: int, shape: tup
     labels = torch.arange(60) % classes
     probes = make_probes(network.inner, images[:4], SETTINGS)
     context = Context(images, labels, classes, SETTINGS, probes)
-    for stream in make_streams(SETTINGS):
+    for stream in in_turn(make_streams(SETTINGS)):
         network.seen = {"forward": 0, "both": 0}
         shares: list[float] = []
         stream.evidence(network, context, shares.append)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ti_core.results.so_far import SoFar
 from ti_core.worker import Event, Job, Limits, warm_up
 from ti_core.worker.hosts import close_host, running_host
 from ti_core.worker.results import ResultError
@@ -50,6 +51,14 @@ def test_an_honest_job_tells_its_progress_and_leaves_results() -> None:
     assert job.folder.stat().st_mode & 0o777 == 0o700
     job.close()
     assert not job.folder.exists() and job.state == "done"
+
+
+def test_the_verdict_so_far_stays_when_a_job_is_killed() -> None:
+    job, events = run("die_after_a_verdict")
+    said = SoFar("clean", 0.1, ("saliency",), ("windowed",))
+    assert job.state == "failed" and job.so_far == said
+    assert [e.so_far for e in events if e.kind == "so far"] == [said]
+    job.close()
 
 
 def test_torchs_optimisers_run_although_its_compiler_wants_a_folder() -> None:

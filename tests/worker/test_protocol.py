@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from ti_core.errors import ModelFileError
+from ti_core.results.so_far import SoFar
 from ti_core.text import plain
 from ti_core.worker import endings
 from ti_core.worker.child import sentence
@@ -25,6 +26,10 @@ def test_a_line_is_read_as_it_was_written() -> None:
     assert (event.kind, event.text, event.fault) == ("failed", "No.", "NoPackFitsError")
     event, _ = decode(encode("expected", stages={"probes": 1, "windowed": 2.5}))
     assert (event.kind, list(event.stages.items())) == ("expected", [("probes", 1.0), ("windowed", 2.5)])
+    said = SoFar("clean", 0.1, ("saliency",), ("windowed",))
+    event, _ = decode(encode("so far", so_far=said.as_dict()))
+    assert (event.kind, event.so_far) == ("so far", said)
+    assert decode(encode("progress", so_far=said.as_dict()))[0].so_far is None
     _, holds = decode(encode("isolation", holds={"network": "None."}))
     assert holds == {"network": "None."}
 
@@ -58,6 +63,9 @@ def test_a_share_a_little_beyond_the_whole_is_held_in_it(share: float) -> None:
         b'{"kind": "expected", "stages": {"probes": NaN}}',
         b'{"kind": "expected", "stages": {' + b", ".join(b'"%d": 1' % i for i in range(65)) + b"}}",
         b'{"kind": "isolation", "holds": ["network"]}',
+        b'{"kind": "so far"}',
+        b'{"kind": "so far", "so_far": "clean"}',
+        b'{"kind": "so far", "so_far": {"verdict": "clean", "probability": 0.1}}',
         b'{"kind": "isolation", "holds": {"network": 1}}',
     ],
 )

@@ -12,17 +12,24 @@ from ti_core.text import shown
 
 if TYPE_CHECKING:
     from ti_core.reference.pack import Pack
+    from ti_core.results.so_far import SoFar
 
 
 class Bar:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal, nothing elsewhere.
+
+    Attributes
+    ----------
+    drawn : whether it is shown.
+    """
 
     def __init__(self, title: str) -> None:
         stream = standard_error()
+        self.drawn = stream is not None and stream.isatty()
         self._bar = progress_bar(
             title,
             100,
-            draw=stream is not None and stream.isatty(),
+            draw=self.drawn,
             leave=False,
             bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {postfix}",
         )
@@ -70,6 +77,12 @@ class JobBar(Bar):
     def expect(self, stages: Mapping[str, float]) -> None:
         """The seconds that each stage is expected to take."""
         self._time.expect(stages)
+
+    def so_far(self, said: SoFar) -> None:
+        """Print the verdict so far, on a terminal and where it stands for some time."""
+        left = self._time.left
+        if self.drawn and left is not None and left >= LONG:
+            self.say(shown(said.sentence(), 500))
 
     def __call__(self, stage: str, share: float) -> None:
         self._time.at(stage, share)

@@ -58,13 +58,15 @@ def inspect_one(options: argparse.Namespace) -> int:
     with Job.start("inspect", request.as_dict(), limits=limits) as job:
         bar = JobBar(options.model.name)
         try:
-            inspecting.follow(job, bar, bar.expect)
+            inspecting.follow(job, bar, bar.expect, bar.so_far)
         except ModelFileError as error:
             if job.fault not in REFUSALS:
                 raise
             raise ModelFileError(with_a_command(str(error), options.model.name)) from error
         finally:
             bar.close()
+            if job.state != "done" and job.so_far is not None:
+                complain(job.so_far.stopped())
         case = inspecting.read_case(job, options.images is not None) if options.html else None
         report = case.report if case else inspecting.report_of(job)
         if "problem" in report.cache:

@@ -19,7 +19,7 @@ from ti_core.classifier.scores import Scores
 from ti_core.errors import TooLongError
 from ti_core.settings import Settings
 from ti_core.stream_registry import FIRST
-from ti_core.streams import Stream, make_streams
+from ti_core.streams import Stream, in_turn, make_streams
 from ti_core.streams.passes import Passes
 from ti_core.system.progress import MEASURING, Expect, StageProgress, silent_expect, silent_stage
 from ti_core.system.time_left import duration
@@ -204,7 +204,11 @@ class Forecast(Gauge):
         return True
 
     def _streams(self) -> Sequence[Stream]:
-        return self.streams if self.streams is not None else make_streams(self.settings)
+        return in_turn(self.streams if self.streams is not None else make_streams(self.settings))
+
+    def seconds_of(self, stage: str) -> float | None:
+        """Expected seconds of a stage; None before a first pass was measured."""
+        return None if self.first is None else self.stages(self._known).get(stage, 0.0)
 
     def stages(self, known: Known | None = None) -> dict[str, float]:
         """Expected seconds of each stage, in order."""

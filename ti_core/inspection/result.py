@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Detector
@@ -11,6 +12,7 @@ from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.inspection.triggers.recovered import Recovered
 from ti_core.paper.probes import Probes
 from ti_core.results.report import Report
+from ti_core.stream_registry import STREAMS
 from ti_core.streams import Evidence, Reading
 from ti_core.streams.base import Array
 
@@ -39,6 +41,13 @@ class Inspection:
     """The patch or blend for all images that counted as evidence, where a trigger of another kind is shown."""
     occlusion: Occlusion | None = None
     report: Report = field(init=False)
+
+    def in_order_of_report(self) -> None:
+        """Put what the streams found into the order in which they report. They run in another one."""
+        everything: tuple[dict[str, Any], ...] = (self.evidence, self.reference, self.readings)
+        for found in everything:
+            for name in [name for name in STREAMS if name in found]:
+                found[name] = found.pop(name)
 
     @property
     def decided_by(self) -> str:

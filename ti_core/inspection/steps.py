@@ -12,12 +12,13 @@ from functools import cached_property
 
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
-from ti_core.classifier.first_pass import measure
 from ti_core.detector.detector import Assessment
+from ti_core.inspection.budget.known import known_work
+from ti_core.inspection.budget.so_far import Tell, ahead_of, judged, so_far_with_pack
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.kept import recovered_once
 from ti_core.inspection.findings.recovered import show_recovered
-from ti_core.inspection.forecast import Forecast, Known
+from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.reasons import (
     doubts,
     left_out,
@@ -112,17 +113,8 @@ class Steps:
             return
         assert self.result.classifier is not None
         scores = self.result.classifier.scores.to(self._device)
-        images, reference = self._reference.context(None).images, self._reference
-        computed = {s.name: count for s in self.streams if (count := reference.to_compute(s))}
-        keys = {
-            s.name: evidence_key(s, self._name, self._pack, None) for s in self.streams if not s.on_probes
-        }
-        known = Known(
-            [name for name, key in keys.items() if reference.cache.holds(key)],
-            computed,
-            measure(reference.scores(reference.fitted[0]), images, 0.0) if computed else None,
-        )
-        self._forecast.update(known, scores, images)
+        known = known_work(self._reference, self.streams, self._name)
+        self._forecast.update(known, scores, self._reference.context(None).images)
         self._leave_out(self._forecast.left_out)
 
     def has_time(self, stream: Stream) -> bool:
@@ -181,6 +173,7 @@ class Steps:
             self.result.reference[stream.name] = reference
         clean = self._reference.clean(reference)
         self.result.readings[stream.name] = stream.read(suspect, clean, self._pack.class_names)
+        self.result.in_order_of_report()
 
     def judge_by_paper(self) -> None:
         """Algorithm 1, line 17: the paper's meta-model on the suspect's stacked histograms."""
@@ -189,6 +182,13 @@ class Steps:
             self._assessment = self._paper.assess()
         self._keep("saliency", self._paper)
 
+    def say_so_far(self, tell: Tell | None) -> None:
+        """Tell what the streams that are done say, if what is ahead takes some time."""
+        ahead = () if tell is None else ahead_of(self.streams, self.result, self._forecast)
+        said = so_far_with_pack(self._judge, self.result, self._paper, ahead) if ahead else None
+        if tell is not None and said is not None:
+            tell(said)
+
     def judge_jointly(self) -> None:
         """The meta-model over all streams that compare classes, and the odds of the backdoors that it does not see.
 
@@ -196,11 +196,8 @@ class Steps:
         """
         assert self.result.classifier is not None
         with self._clock.stage("verdict"):
-            if self._judge.deep_streams:
-                found = self._judge.jointly(self._own, [self.result.classifier.accuracy], self._paper)
-            elif self._paper is not None:
-                found = self._judge.with_alternatives(self._paper, self._own)
-            else:
+            found = judged(self._judge, self._own, self.result.classifier.accuracy, self._paper)
+            if found is None:
                 return
             self.result.class_scores = found.class_scores
             self.result.unlike = self._unlike(found) if found.class_scores else ()

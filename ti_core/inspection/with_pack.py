@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ti_core.inspection.budget.so_far import Tell
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.result import Inspection
@@ -16,6 +17,7 @@ from ti_core.inspection.steps import Steps
 from ti_core.loading.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
+from ti_core.streams import in_turn
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
 
@@ -29,6 +31,7 @@ def inspect(
     device: str = "cpu",
     observe: Callable[[Inspection], None] | None = None,
     forecast: Forecast | None = None,
+    so_far: Tell | None = None,
 ) -> Inspection:
     """Say, with evidence, whether a model is backdoored.
 
@@ -45,6 +48,7 @@ def inspect(
     device : "cpu" or "cuda".
     observe : is shown the inspection with the paper's own verdict, before the deep streams begin.
     forecast : measures a first pass of the network, tells how long the stages take, and refuses what is too long.
+    so_far : is told the verdict so far after each stream, where what is ahead takes some seconds.
 
     Returns
     -------
@@ -63,9 +67,10 @@ def inspect(
         return steps.finish_without_verdict()
     steps.tell_forecast()
     steps.make_probes()  # lines 3 to 8: clean, maximised and minimised images under random triggers
-    for stream in tuple(steps.streams):
+    for stream in in_turn(steps.streams):
         if not steps.has_time(stream):
             continue
+        steps.say_so_far(so_far)  # the same judgement by what is done
         suspect = steps.suspect_evidence(stream)  # lines 10 to 16: saliency, upper quantiles, histograms
         reference = steps.reference_evidence(stream)  # the same of every reference model, line 9
         steps.read(stream, suspect, reference)
@@ -74,5 +79,6 @@ def inspect(
             steps.show(observe)
     steps.judge_jointly()  # the meta-model over all streams that compare classes, and what a stream finds beside it
     if steps.doubtful:
+        steps.say_so_far(so_far)
         steps.recover_trigger()  # and see how many clean reference models give way as far
     return steps.finish()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
@@ -18,34 +18,26 @@ from ti_core.classifier.decide import decided
 from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
-from ti_core.detector.alternatives import Alternatives
 from ti_core.detector.detector import Assessment
-from ti_core.detector.own_classes import (
-    BACKDOORED,
-    CLEAN,
-    FEWEST_CLASSES,
-    Alone,
-    alone,
-    probability_of,
-    read_alone,
-    telling,
-)
+from ti_core.detector.own_classes import Alone, alone, read_alone, telling
 from ti_core.errors import ModelBehaviourError, SettingsError
+from ti_core.inspection.budget.so_far import Tell, ahead_of, so_far_alone, with_alternatives
 from ti_core.inspection.clock import Clock
+from ti_core.inspection.findings.alone import reasons_alone, understood_alone
 from ti_core.inspection.findings.recovered import recovered, show_recovered
 from ti_core.inspection.forecast import Forecast, Known
-from ti_core.inspection.reasons import doubts, left_out, recovered_sentences, suspected_class, with_recovered
+from ti_core.inspection.reasons import doubts, left_out, suspected_class, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
 from ti_core.loading.model import Model
-from ti_core.reference.own_images import WEAKER, OwnImages
+from ti_core.reference.own_images import OwnImages
 from ti_core.results.cautions import cautions, own_values
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
-from ti_core.streams import Context, Stream, make_streams
-from ti_core.streams.base import Array, as_stack
+from ti_core.streams import Context, Stream, in_turn, make_streams
+from ti_core.streams.base import Array
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
 
@@ -58,6 +50,7 @@ def inspect_alone(
     cache: Cache | None = None,
     device: str = "cpu",
     forecast: Forecast | None = None,
+    so_far: Tell | None = None,
 ) -> Inspection:
     """Say whether a model is backdoored, from the user's own clean images alone.
 
@@ -67,7 +60,7 @@ def inspect_alone(
     own : from :func:`ti_core.reference.own_images.load_own_images`, scaled to the model's size.
     settings : its "streams" and what it declares of the model are used. The paper's stream is left out: it needs
         reference models.
-    progress, cache, device, forecast : as in :func:`ti_core.inspection.with_pack.inspect`.
+    progress, cache, device, forecast, so_far : as in :func:`ti_core.inspection.with_pack.inspect`.
 
     Raises
     ------
@@ -93,18 +86,12 @@ def inspect_alone(
         if forecast is not None:
             known = [s.name for s in streams if cache.holds(_key(s, model, own, result.classifier))]
             forecast.update(Known(known), result.classifier.scores, context.images)
-        for stream in streams:
-            if forecast is not None and forecast.leaves_out(stream, bool(telling(result.evidence))):
-                continue
-            with clock.stage(stream.name):
-                evidence = _evidence(stream, model, own, result.classifier, context, cache, clock)
-            result.evidence[stream.name] = evidence
-            result.readings[stream.name] = read_alone(stream, evidence, names)
-        result.left_out = {} if forecast is None else forecast.left_out
+        look = _Look(model, own, context, names, result, cache, clock)
+        look.through(streams, forecast, so_far)
         with clock.stage("verdict"):
             found = alone(result.evidence)
             result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
-            assessment = _with_alternatives(result, streams, found.assess())
+            assessment, result.leading = with_alternatives(result, streams, found.assess())
         if assessment.verdict == "backdoored":
             with clock.stage("trigger"):
                 assessment = _recover(result, context, assessment)
@@ -112,13 +99,47 @@ def inspect_alone(
     return result
 
 
-def _with_alternatives(result: Inspection, streams: list[Stream], of_classes: Assessment) -> Assessment:
-    """Add the odds of the backdoors that streams find by themselves: all-to-all, and gates in the graph."""
-    alternatives = Alternatives.of(streams, {k: as_stack(e) for k, e in result.evidence.items()})
-    found = alternatives.assess(of_classes, probability_of(CLEAN), probability_of(BACKDOORED))
-    if found.verdict == "backdoored":
-        result.leading = alternatives.leading(np.array([of_classes.probability]))[0]
-    return found
+@dataclass(frozen=True)
+class _Look:
+    """The streams' look at one model; what they find is put into ``result``."""
+
+    model: Model
+    own: OwnImages
+    context: Context
+    names: tuple[str, ...]
+    result: Inspection
+    cache: Cache
+    clock: Clock
+
+    def through(self, streams: list[Stream], forecast: Forecast | None, tell: Tell | None) -> None:
+        """Ask the streams, in the order of what they tell by the second."""
+        result = self.result
+        for stream in in_turn(streams):
+            if forecast is not None and forecast.leaves_out(stream, bool(telling(result.evidence))):
+                continue
+            self._say_so_far(streams, forecast, tell)
+            with self.clock.stage(stream.name):
+                evidence = self._evidence(stream)
+            result.evidence[stream.name] = evidence
+            result.readings[stream.name] = read_alone(stream, evidence, self.names)
+            result.in_order_of_report()
+        result.left_out = {} if forecast is None else forecast.left_out
+
+    def _say_so_far(self, streams: list[Stream], forecast: Forecast | None, tell: Tell | None) -> None:
+        """Tell what the streams that are done say, if what is ahead takes some time."""
+        left = [] if forecast is None else forecast.left_out
+        kept = [s for s in streams if s.name not in left]
+        ahead = () if tell is None else ahead_of(kept, self.result, forecast)
+        said = so_far_alone(kept, self.result, self.names, ahead) if ahead else None
+        if tell is not None and said is not None:
+            tell(said)
+
+    def _evidence(self, stream: Stream) -> dict[str, Array]:
+        assert self.result.classifier is not None
+        scores = self.result.classifier.scores
+        key = _key(stream, self.model, self.own, self.result.classifier)
+        with self.clock.origin(stream.name, self.cache):
+            return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, self.clock.share))
 
 
 def _streams(settings: Settings) -> list[Stream]:
@@ -170,21 +191,6 @@ def _understand(
     return found, answers
 
 
-def _evidence(
-    stream: Stream,
-    model: Model,
-    own: OwnImages,
-    found: Classifier,
-    context: Context,
-    cache: Cache,
-    clock: Clock,
-) -> dict[str, Array]:
-    with clock.origin(stream.name, cache):
-        return cache.arrays(
-            _key(stream, model, own, found), lambda: stream.evidence(found.scores, context, clock.share)
-        )
-
-
 def _key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
     parts = ["evidence alone", stream.name, stream.version, f"{model.key}/{found.key}", own.sha256]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -229,67 +235,4 @@ def _report(
         settings=settings,
         clock=clock,
         cache=cache,
-    )
-
-
-def reasons_alone(
-    result: Inspection,
-    found: Alone | None,
-    assessment: Assessment | None,
-    own: OwnImages,
-    names: tuple[str, ...],
-) -> tuple[str, ...]:
-    """The report's reasons, the weightiest first. The warning :data:`WEAKER` stands before the figures."""
-    assert result.classifier is not None
-    if found is None or assessment is None:
-        known = understood_alone(result.classifier, own)
-        return (*(() if known else (not_understood_alone(result.classifier, own),)), result.classifier.says())
-    lines = [] if result.leading is None else [result.readings[result.leading].sentence]
-    lines += recovered_sentences(result, names)
-    if len(names) < FEWEST_CLASSES:
-        lines.append(
-            f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."
-        )
-    elif result.leading is None:
-        place = {
-            "backdoored": f"at or above {BACKDOORED:g}, where a model is called backdoored",
-            "clean": f"below {CLEAN:g}, where a model is called clean",
-            "inconclusive": f"between {CLEAN:g} and {BACKDOORED:g}, where clean and backdoored models are both found",
-        }[found.assess().verdict]
-        lines.append(
-            f"Class {names[found.target]} stands out {found.score:.2f} times as far as is usual in clean networks,"
-            f" {place}."
-        )
-    lines.append(WEAKER)
-    ranked = sorted(
-        (r for name, r in result.readings.items() if name != result.leading), key=lambda r: -r.score
-    )
-    return (*lines, *(r.sentence for r in ranked), result.classifier.says())
-
-
-def understood_alone(found: Classifier, own: OwnImages) -> bool:
-    """Whether the model tells the user's images apart.
-
-    Most of the user's images may be of one class. The model must be right more often than that class occurs.
-    """
-    if own.labels is None or not found.understood:
-        return found.understood
-    return round(found.accuracy * len(own.labels)) > int(np.bincount(own.labels).max())
-
-
-def not_understood_alone(found: Classifier, own: OwnImages) -> str:
-    """The reason for no verdict: the model does not classify the user's images."""
-    if own.labels is not None and found.understood:
-        return (
-            f"{found.accuracy:.0%} of the images in {own.name} are classified as labelled, no more than if every answer"
-            " were their most common label: give images of all the classes."
-        )
-    if own.labels is not None:
-        return (
-            f"At best {found.accuracy:.0%} of the images in {own.name} are classified as labelled, under the"
-            f" {found.needed:.0%} that a verdict needs: labels or preprocessing are others than this model's."
-        )
-    return (
-        f"The model's answers hardly tell the images in {own.name} apart: it was trained for other images, or its"
-        " preprocessing is not among those tried; declare it with --set normalisation=NAME."
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pkgutil import resolve_name
 
 from ti_core.settings import Settings
-from ti_core.stream_registry import STREAMS
+from ti_core.stream_registry import FIRST, STREAMS
 from ti_core.streams.base import Context, Evidence, Features, Reading, Stream, stack
 
 
@@ -30,12 +31,19 @@ def make_streams(settings: Settings) -> list[Stream]:
     return [stream_class(name)(settings) for name in STREAMS if name in settings.streams]
 
 
+def in_turn(streams: Sequence[Stream]) -> list[Stream]:
+    """These streams in the order in which they run: what tells most by the second first."""
+    order = [*FIRST, *(s.name for s in streams if s.name not in FIRST)]
+    return sorted(streams, key=lambda s: (not s.on_probes, order.index(s.name)))
+
+
 __all__ = [
     "Context",
     "Evidence",
     "Features",
     "Reading",
     "Stream",
+    "in_turn",
     "known_stream",
     "make_streams",
     "stack",

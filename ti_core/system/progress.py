@@ -6,7 +6,7 @@ A callback may raise :class:`ti_core.errors.CancelledError` to stop the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 ShareProgress = Callable[[float], None]
 """Called with the share of the work that is done, 0 to 1."""
@@ -34,10 +34,14 @@ def silent_stage(stage: str, share: float) -> None:
 
 
 class Teller(Protocol):
-    """Tells where the work of a process stands: a stage callback that is told the expected seconds, too."""
+    """Tells where the work of a process stands: a stage callback that is told the expected seconds, too.
+
+    ``so_far`` is told the verdict so far, as plain data.
+    """
 
     def __call__(self, stage: str, share: float) -> None: ...
     def expect(self, stages: Mapping[str, float]) -> None: ...
+    def so_far(self, record: Mapping[str, Any]) -> None: ...
 
 
 def silent_expect(stages: Mapping[str, float]) -> None:

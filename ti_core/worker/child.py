@@ -19,7 +19,7 @@ from ti_core.errors import TrojanInterpretError
 from ti_core.worker.confinement.claims import sentences
 from ti_core.worker.confinement.isolation import die_with_parent, isolate
 from ti_core.worker.limits import LARGEST_CACHE, Limits, held_files, hold
-from ti_core.worker.protocol import encode
+from ti_core.worker.protocol import SO_FAR, encode
 
 SPACING = 0.05
 """Seconds between two progress lines of one stage."""
@@ -111,6 +111,10 @@ class Lines:
     def expect(self, stages: Mapping[str, float]) -> None:
         """Report the seconds that each stage is expected to take."""
         self.line("expected", stages={name: round(seconds, 3) for name, seconds in stages.items()})
+
+    def so_far(self, record: Mapping[str, Any]) -> None:
+        """Report the verdict so far."""
+        self.line(SO_FAR, so_far=record)
 
     def partial(self, name: str) -> None:
         self.line("partial", stage=name)

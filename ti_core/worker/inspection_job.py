@@ -25,6 +25,7 @@ from ti_core.worker.results import ResultError
 if TYPE_CHECKING:
     from ti_core.reference.pack import Pack
     from ti_core.results.case import Case
+    from ti_core.results.so_far import SoFar
 
 LARGEST_REPORT = 20_000_000
 LARGEST_DESCRIPTION = 100_000_000
@@ -92,8 +93,12 @@ def _forget(root: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def follow(job: Job, tell: Tell, expect: Expect = silent_expect) -> None:
+def follow(
+    job: Job, tell: Tell, expect: Expect = silent_expect, so_far: Callable[[SoFar], None] | None = None
+) -> None:
     """Wait for a job. Its stages are told to ``tell``, and the seconds that it expects them to take to ``expect``.
+
+    Each verdict so far is told to ``so_far``.
 
     Raises
     ------
@@ -105,6 +110,8 @@ def follow(job: Job, tell: Tell, expect: Expect = silent_expect) -> None:
             tell(event.stage, event.share)
         elif event.kind == "expected":
             expect(event.stages)
+        elif event.so_far is not None and so_far is not None:
+            so_far(event.so_far)
 
     job.wait(hear)
     if job.state != "done":

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.system.folders import private_folder
 from ti_core.worker import endings
@@ -18,6 +18,9 @@ from ti_core.worker.limits import Limits
 from ti_core.worker.protocol import Event
 from ti_core.worker.results import read_json, read_result
 from ti_core.worker.watch import Watch
+
+if TYPE_CHECKING:
+    from ti_core.results.so_far import SoFar
 
 GOING = 1.0
 """Seconds that a killed process is waited for."""
@@ -33,6 +36,7 @@ class Job:
     fault : name of the class in :mod:`ti_core.errors` that it failed with, or "".
     folder : where its result files lie; :meth:`close` removes it.
     isolation : what the kernel keeps the process from, by "network", "files" and "processes".
+    so_far : the last verdict so far that it told, or None. It stays when the job ends.
     """
 
     def __init__(self, folder: Path, limits: Limits, cache: Path | None = None) -> None:
@@ -66,6 +70,10 @@ class Job:
     @property
     def isolation(self) -> dict[str, str]:
         return self._held.isolation
+
+    @property
+    def so_far(self) -> SoFar | None:
+        return self._held.so_far
 
     @classmethod
     def start(

@@ -7,10 +7,14 @@ import signal
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ti_core.worker import endings
 from ti_core.worker.limits import Disk, Limits
 from ti_core.worker.protocol import Event
+
+if TYPE_CHECKING:
+    from ti_core.results.so_far import SoFar
 
 
 class JobState:
@@ -23,6 +27,7 @@ class JobState:
     error : one sentence for a person if it failed or was cancelled, else None.
     fault : name of the expected error's class that it failed with, or "".
     isolation : what the kernel keeps the process from, by "network", "files" and "processes".
+    so_far : the last verdict so far that it told; it stays when the job ends.
     pid, pidfd : of its process, once the host has told them.
     gone : set when the process has ended.
     """
@@ -35,6 +40,7 @@ class JobState:
         self.error: str | None = None
         self.fault = ""
         self.isolation: dict[str, str] = {}
+        self.so_far: SoFar | None = None
         self.pid: int | None = None
         self.pidfd: int | None = None
         self.gone = threading.Event()
@@ -58,6 +64,7 @@ class JobState:
         with self._changed:
             if self.state != "running":
                 return
+            self.so_far = event.so_far or self.so_far
             last = self._events[-1] if self._events else None
             if last and last.kind == event.kind == "progress" and last.stage == event.stage:
                 self._events[-1] = event

@@ -6,16 +6,20 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.text import plain
+
+if TYPE_CHECKING:
+    from ti_core.results.so_far import SoFar
 
 LONGEST_MESSAGE = 150_000
 LONGEST_LINE = 8192
 MOST_BYTES = 16 * 1024**2
 """Maximum number of bytes of one job's lines. An honest job needs a few kilobytes."""
 MOST_TEXT = 1500
-KINDS = ("isolation", "progress", "expected", "partial", "done", "failed")
+SO_FAR = "so far"
+KINDS = ("isolation", "progress", "expected", "partial", SO_FAR, "done", "failed")
 MOST_STAGES = 64
 LONGEST_STAGE = 1e9
 
@@ -26,12 +30,13 @@ class Event:
 
     Parameters
     ----------
-    kind : "progress", "expected", "partial" (a result file is there before the end), "done" or "failed".
+    kind : "progress", "expected", "partial" (a result file is there before the end), "so far", "done" or "failed".
     stage : the current stage; for "partial" the name of the result.
     share : the finished share of the stage, 0 to 1.
     text : for "failed" one sentence for a person.
     stages : for "expected" the seconds that each stage takes, in order.
     fault : for "failed" the name of the expected error's class (:mod:`ti_core.errors`), else empty.
+    so_far : for "so far" the verdict from what is done.
     """
 
     kind: str
@@ -40,6 +45,7 @@ class Event:
     text: str = ""
     fault: str = ""
     stages: Mapping[str, float] = field(default_factory=dict)
+    so_far: SoFar | None = None
 
 
 class MalformedLineError(Exception):
@@ -84,8 +90,18 @@ def decode(line: bytes) -> tuple[Event, Mapping[str, str]]:
         plain(text, MOST_TEXT, lines=True),
         plain(fault, 80),
         {plain(name, 80): float(seconds) for name, seconds in stages.items()},
+        _so_far(record.get("so_far")) if record["kind"] == SO_FAR else None,
     )
     return event, {plain(k, 40): plain(v, MOST_TEXT) for k, v in holds.items()}
+
+
+def _so_far(record: Any) -> SoFar:
+    from ti_core.results.so_far import SoFar
+
+    try:
+        return SoFar.of(record)
+    except ValueError as error:
+        raise MalformedLineError from error
 
 
 def _is_time(value: Any) -> bool:

@@ -22,6 +22,7 @@ from ti_core.worker.request import InspectionRequest
 if TYPE_CHECKING:
     from ti_core.inspection.forecast import Forecast
     from ti_core.loading.model import Model
+    from ti_core.results.so_far import SoFar
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache
 
@@ -92,8 +93,9 @@ def inspect(request: dict[str, Any], folder: Path, progress: Teller, partial: Pa
     writer: CaseWriter | None = None
     if asked.case:
         writer = CaseWriter(folder, pack, settings, card, progress, partial)
+    observe = writer.observe if writer else None
     inspection = inspect_model(
-        model, pack, settings, progress, cache, where, writer.observe if writer else None, forecast
+        model, pack, settings, progress, cache, where, observe, forecast, _so_far_to(progress)
     )
     cache.close()
     report = replace(inspection.report, isolation=dict(asked.isolation))
@@ -101,6 +103,11 @@ def inspect(request: dict[str, Any], folder: Path, progress: Teller, partial: Pa
     if writer:
         writer.finish(inspection)
     (folder / "report.json").write_text(report.as_json(), encoding="utf-8")
+
+
+def _so_far_to(progress: Teller) -> Callable[[SoFar], None]:
+    """Tells a verdict so far as plain data."""
+    return lambda said: progress.so_far(said.as_dict())
 
 
 def _opened(asked: InspectionRequest) -> tuple[Model, dict[str, Any]]:
@@ -146,7 +153,8 @@ def _inspect_alone(
         shape = (shape[0], 0, 0)
     own = load_own_images(Path(asked.images or ""), shape, settings.seed)
     own = own.in_terms_of(model.class_names)
-    inspection = inspect_alone(model, own, settings, progress, cache, where, forecast)
+    so_far = _so_far_to(progress)
+    inspection = inspect_alone(model, own, settings, progress, cache, where, forecast, so_far)
     cache.close()
     inspection.report = replace(inspection.report, isolation=dict(asked.isolation))
     if asked.case:

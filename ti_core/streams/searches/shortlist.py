@@ -56,8 +56,8 @@ def shortlist(
     return known[1]
 
 
-SHARED_BY = ("universal", "windowed", "inversion")
-"""The streams that use the shortlist. The first of them that is switched on makes it."""
+SHARED_BY = ("inversion", "windowed", "universal")
+"""The streams that use the shortlist, in the order in which they run. The first that is switched on makes it."""
 
 
 def passes(

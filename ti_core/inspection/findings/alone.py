@@ -1,0 +1,75 @@
+"""Sentences of a verdict without reference models: why it is what it is, and why there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ti_core.classifier.classifier import Classifier
+from ti_core.detector.detector import Assessment
+from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alone
+from ti_core.inspection.reasons import recovered_sentences
+from ti_core.inspection.result import Inspection
+from ti_core.reference.own_images import WEAKER, OwnImages
+
+
+def reasons_alone(
+    result: Inspection,
+    found: Alone | None,
+    assessment: Assessment | None,
+    own: OwnImages,
+    names: tuple[str, ...],
+) -> tuple[str, ...]:
+    """The report's reasons, the weightiest first. The warning :data:`WEAKER` stands before the figures."""
+    assert result.classifier is not None
+    if found is None or assessment is None:
+        known = understood_alone(result.classifier, own)
+        return (*(() if known else (not_understood_alone(result.classifier, own),)), result.classifier.says())
+    lines = [] if result.leading is None else [result.readings[result.leading].sentence]
+    lines += recovered_sentences(result, names)
+    if len(names) < FEWEST_CLASSES:
+        lines.append(
+            f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."
+        )
+    elif result.leading is None:
+        place = {
+            "backdoored": f"at or above {BACKDOORED:g}, where a model is called backdoored",
+            "clean": f"below {CLEAN:g}, where a model is called clean",
+            "inconclusive": f"between {CLEAN:g} and {BACKDOORED:g}, where clean and backdoored models are both found",
+        }[found.assess().verdict]
+        lines.append(
+            f"Class {names[found.target]} stands out {found.score:.2f} times as far as is usual in clean networks,"
+            f" {place}."
+        )
+    lines.append(WEAKER)
+    ranked = sorted(
+        (r for name, r in result.readings.items() if name != result.leading), key=lambda r: -r.score
+    )
+    return (*lines, *(r.sentence for r in ranked), result.classifier.says())
+
+
+def understood_alone(found: Classifier, own: OwnImages) -> bool:
+    """Whether the model tells the user's images apart.
+
+    Most of the user's images may be of one class. The model must be right more often than that class occurs.
+    """
+    if own.labels is None or not found.understood:
+        return found.understood
+    return round(found.accuracy * len(own.labels)) > int(np.bincount(own.labels).max())
+
+
+def not_understood_alone(found: Classifier, own: OwnImages) -> str:
+    """The reason for no verdict: the model does not classify the user's images."""
+    if own.labels is not None and found.understood:
+        return (
+            f"{found.accuracy:.0%} of the images in {own.name} are classified as labelled, no more than if every answer"
+            " were their most common label: give images of all the classes."
+        )
+    if own.labels is not None:
+        return (
+            f"At best {found.accuracy:.0%} of the images in {own.name} are classified as labelled, under the"
+            f" {found.needed:.0%} that a verdict needs: labels or preprocessing are others than this model's."
+        )
+    return (
+        f"The model's answers hardly tell the images in {own.name} apart: it was trained for other images, or its"
+        " preprocessing is not among those tried; declare it with --set normalisation=NAME."
+    )
