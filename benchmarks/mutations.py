@@ -160,7 +160,7 @@ MUTANTS = [
         ("int(self.together.argmax())", "int(self.together.argmin())"),
         ("self.score >= BACKDOORED", "self.score > BACKDOORED"),
         ("self.score < CLEAN", "self.score <= CLEAN"),
-        ("np.exp(-SLOPE *", "np.exp(SLOPE *"),
+        ("expit(SLOPE *", "expit(-SLOPE *"),
         ("(largest[0] + lead[0]) / 2", "largest[0]"),
         ("np.minimum(own, stream_class(name).at_most)[None]", "own[None]"),
         ("stream.standing_out(one) / stream.usual", "stream.standing_out(one) * stream.usual"),
@@ -178,11 +178,19 @@ MUTANTS = [
         ("@ np.array(self.weights) + self.intercept", "@ np.array(self.weights) - self.intercept"),
         ("missing_ok=True)", "missing_ok=True) if False else None"),
     ),
+    # Pairs: what a short search only estimated, and what all sources share, is never suspected.
+    *_of(
+        "streams/pairs.py",
+        "streams/test_pairs.py",
+        ("np.where(searched, beyond, np.minimum(beyond, 0.0))", "np.where(searched, beyond, beyond)"),
+        ("(z - _of_other_sources(z))", "(z + _of_other_sources(z))"),
+        ("full.reshape(-1, 4).mean(1)", "full.reshape(4, -1).mean(0)"),
+    ),
     # Platt scaling, the thresholds and the rules of the verdict.
     *_of(
         "detector/detector.py",
         "detector/test_detector.py",
-        ("np.exp(-np.clip(z, -60, 60))", "np.exp(np.clip(z, -60, 60))"),
+        ("expit(self.slope *", "expit(-self.slope *"),
         ("dtype=np.float64) + self.intercept", "dtype=np.float64) - self.intercept"),
         ("if probability >= self.high", "if probability > self.high"),
         ("if probability < self.low", "if probability <= self.low"),
@@ -193,7 +201,7 @@ MUTANTS = [
         ('verdict == "clean" and distance > OUTSIDE', 'verdict == "clean" and distance < OUTSIDE'),
         ('"blend" if blend >= 0.5 else "patch"', '"patch" if blend >= 0.5 else "blend"'),
         ('trojaned = labels != "clean"', 'trojaned = labels == "clean"'),
-        ("clipped / (1 - clipped)", "clipped / (1 + clipped)"),
+        ("np.asarray(logit(", "np.asarray(-logit("),
         ("self.scale).min() / self.reach", "self.scale).max() / self.reach"),
     ),
     # Areas under the curve, ties counting half.
