@@ -95,7 +95,8 @@ def so_far_with_pack(
     found = judged(part, own, known.accuracy, paper)
     if found is None:
         return None
-    unlike = part.unlike(known.scores, known.accuracy, result.evidence) if found.class_scores else ()
+    sure = found.class_scores
+    unlike = part.unlike(known.scores, known.accuracy, result.evidence, found) if sure else ()
     leading = found.leading[0]
     target = target_of(found.class_scores) if leading is None else result.readings[leading].leads_to
     name = None if target is None else judge.reference.pack.class_names[target]
