@@ -44,3 +44,14 @@ def test_what_asks_for_too_much_is_refused_at_once(
         "more with", "more time with"
     )
     assert len(printed.err.splitlines()) == 1 and not printed.out
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
+def test_a_budget_of_nothing_is_a_sentence(
+    large: Path, minutes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["inspect", str(large)], ["scan", str(large)]):
+        assert main([*command, "--minutes", minutes]) == 2
+        printed = capsys.readouterr()
+        assert printed.err == f"trojaninterpret: --minutes is more than 0, not {float(minutes):g}.\n"
+        assert not printed.out

@@ -45,6 +45,10 @@ BATCH = 256
 """Images that the streams send through the network at once."""
 FULL = 0.85
 """Share of the allowed time that is planned where streams are left out: a first pass tells the time only roughly."""
+LAST = 0.95
+"""Share of the allowed time at which a stream is broken off in the middle."""
+INERTIA = 0.1
+"""Share of the whole work by which the expectation counts beside what the streams took so far."""
 COPIES = 2
 """Copies of a batch at the network's size that a pass holds at least: the images and their gradient."""
 
@@ -98,6 +102,7 @@ class Forecast(Gauge):
     _searched: tuple[int, float] = field(default=(0, 0.0), init=False)
     _began: float | None = field(default=None, init=False)
     _known: Known | None = field(default=None, init=False)
+    _took: dict[str, float] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self._start = self.clock()
@@ -167,7 +172,7 @@ class Forecast(Gauge):
         while True:
             expected = self.stages(known)
             expected = {name: seconds for name, seconds in expected.items() if name not in done}
-            total = sum(expected.values()) + self.clock() - self._start
+            total = sum(expected.values()) + self._spent
             # A plan that just fits could be ended before its verdict.
             if total <= self.allowed * (FULL if self.left_out else 1.0):
                 return expected
@@ -197,11 +202,44 @@ class Forecast(Gauge):
             return True
         if not judged or self.first is None or math.isinf(self.allowed):
             return False
-        seconds = self.stages(self._known).get(stream.name, 0.0)
-        if self.clock() - self._start + seconds <= self.allowed * FULL:
+        seconds = self.pace * self.stages(self._known).get(stream.name, 0.0)
+        if self._spent + seconds + self._closing <= self.allowed * FULL:
             return False
-        self.left_out[stream.name] = seconds
+        self.leave_out(stream)
         return True
+
+    def leave_out(self, stream: Stream) -> None:
+        """Note that there is no time for a stream."""
+        self.left_out[stream.name] = self.pace * self.stages(self._known).get(stream.name, 0.0)
+
+    def overdue(self) -> bool:
+        """Whether the stream that runs has to be broken off, so that a verdict is given in time."""
+        # Streams ask often, and what follows is summed up from all stages.
+        if self.first is None or self._spent < self.allowed / 2:
+            return False
+        return self._spent + self._closing > self.allowed * LAST
+
+    def took(self, stream: str, seconds: float) -> None:
+        """A stream that was computed has taken so long."""
+        self._took[stream] = seconds
+
+    @property
+    def pace(self) -> float:
+        """Seconds that the streams take for each second that was expected of them, at least 1."""
+        expected = self.stages(self._known)
+        prior = INERTIA * sum(expected.values())
+        done = sum(expected.get(name, 0.0) for name in self._took) + prior
+        return max(1.0, (sum(self._took.values()) + prior) / done) if done > 0 else 1.0
+
+    @property
+    def _spent(self) -> float:
+        return self.clock() - self._start
+
+    @property
+    def _closing(self) -> float:
+        """Expected seconds of what follows the streams."""
+        expected = self.stages(self._known)
+        return self.pace * sum(expected.get(name, 0.0) for name in ("verdict", "trigger", "case"))
 
     def _streams(self) -> Sequence[Stream]:
         return in_turn(self.streams if self.streams is not None else make_streams(self.settings))
@@ -241,7 +279,7 @@ class Forecast(Gauge):
 
     def _allow(self, expected: Mapping[str, float]) -> None:
         """Raise an error if these stages take longer than is left of the allowed time, or more memory."""
-        total = sum(expected.values()) + self.clock() - self._start
+        total = sum(expected.values()) + self._spent
         if total > self.allowed:
             raise TooLongError(
                 f"The shortest inspection would take about {duration(total)} on this machine, longer than the"

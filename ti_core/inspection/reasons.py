@@ -51,14 +51,20 @@ def with_recovered(assessment: Assessment, trigger: Recovered | None) -> Assessm
 
 
 def left_out(result: Inspection) -> tuple[str, ...]:
-    """The streams for which there was no time, as a sentence."""
-    if not result.left_out:
-        return ()
-    named = ", ".join(
-        f"{name} (about {duration(seconds)})"
-        for name, seconds in sorted(result.left_out.items(), key=lambda x: x[1])
-    )
-    return (f"The time allowed was too short for some streams, which were left out: {named}.",)
+    """The streams for which there was no time or not enough memory, a sentence each."""
+    lines = []
+    if result.left_out:
+        named = ", ".join(
+            f"{name} (about {duration(seconds)})"
+            for name, seconds in sorted(result.left_out.items(), key=lambda x: x[1])
+        )
+        lines.append(f"The time allowed was too short for some streams, which were left out: {named}.")
+    if result.too_large:
+        lines.append(
+            "There was not enough memory for some streams, which were left out:"
+            f" {', '.join(result.too_large)}. Allow more with --memory."
+        )
+    return tuple(lines)
 
 
 def not_understood(found: Classifier) -> tuple[str, ...]:

@@ -16,9 +16,30 @@ from ti_core.inspection.reasons import trigger_sentence
 from ti_core.inspection.result import Inspection
 from ti_core.loading.model import Model, Reconstructed
 from ti_core.loading.onnx.network import OnnxNetwork
+from ti_core.reference.pack import Pack
+from ti_core.results.cautions import own_values
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
+
+
+def pack_record(pack: Pack, settings: Settings, result: Inspection, deep: bool) -> dict[str, Any]:
+    """The report's record of the reference pack.
+
+    Parameters
+    ----------
+    settings : of the inspection.
+    deep : whether a deep stream took part.
+    """
+    record = {
+        "name": pack.name,
+        "sha256": pack.sha256,
+        "detects": pack.performance(result.decided_by),
+        "changed_settings": own_values(settings, pack.settings.for_inspection()),
+    }
+    if result.detectors and not deep:
+        record["all_streams"] = pack.performance("joint")
+    return record
 
 
 def make_report(

@@ -33,6 +33,8 @@ class Inspection:
     """The stream that found a backdoor by itself, where that is likelier than what all streams together suspect."""
     left_out: dict[str, float] = field(default_factory=dict)
     """Streams for which there was no time, and the seconds that each would have taken."""
+    too_large: tuple[str, ...] = ()
+    """Streams that were begun, and for which there was not enough memory."""
     unlike: tuple[str, ...] = ()
     """In what the network is unlike the clean reference models, a sentence each."""
     trigger: Recovered | None = None

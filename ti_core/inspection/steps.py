@@ -6,7 +6,7 @@ Every step reads what earlier ones left in :attr:`Steps.result`, adds its own pa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
@@ -14,7 +14,8 @@ from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
 from ti_core.detector.detector import Assessment
 from ti_core.inspection.budget.known import known_work
-from ti_core.inspection.budget.so_far import Tell, ahead_of, judged, so_far_with_pack
+from ti_core.inspection.budget.limit import Limit
+from ti_core.inspection.budget.so_far import Tell, ahead_of, judged, so_far_with_pack, unlike
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.kept import recovered_once
 from ti_core.inspection.findings.recovered import show_recovered
@@ -28,7 +29,7 @@ from ti_core.inspection.reasons import (
     suspected_class,
     with_recovered,
 )
-from ti_core.inspection.report_records import make_report
+from ti_core.inspection.report_records import make_report, pack_record
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_cache import Found
 from ti_core.loading.model import Model
@@ -36,12 +37,13 @@ from ti_core.reference.choosing import understand_with
 from ti_core.reference.judge import Judge, Judgement
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference, evidence_key
-from ti_core.results.cautions import cautions, own_values
+from ti_core.results.cautions import cautions
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Stream, make_streams
 from ti_core.streams.base import Array, as_stack
 from ti_core.system.cache import Cache
+from ti_core.system.progress import ShareProgress
 
 
 class Steps:
@@ -71,6 +73,7 @@ class Steps:
         self._model, self._pack, self._clock, self._device = model, pack, clock, device
         self._reference = Reference(pack, settings, cache, device)
         self._judge = Judge(self._reference, self.streams, self.result.reference)
+        self._limit = Limit(self.result, clock, forecast)
         self._paper: Judgement | None = None
         self._judged: Judgement | None = None
         self._assessment: Assessment | None = None
@@ -115,22 +118,26 @@ class Steps:
         scores = self.result.classifier.scores.to(self._device)
         known = known_work(self._reference, self.streams, self._name)
         self._forecast.update(known, scores, self._reference.context(None).images)
-        self._leave_out(self._forecast.left_out)
+        self._leave_out()
+
+    @property
+    def _could_judge(self) -> bool:
+        """Whether a verdict can be given already."""
+        return self._paper is not None or any(
+            s.name in self.result.evidence for s in self._judge.deep_streams
+        )
 
     def has_time(self, stream: Stream) -> bool:
         """Whether there is time for a stream. It is left out if earlier ones took longer than was expected."""
-        judged = self._paper is not None or any(
-            s.name in self.result.evidence for s in self._judge.deep_streams
-        )
-        if self._forecast is None or not self._forecast.leaves_out(stream, judged):
-            return True
-        self._leave_out(self._forecast.left_out)
-        return False
+        found = self._limit.has_time(stream, self._could_judge)
+        self._leave_out()
+        return found
 
-    def _leave_out(self, names: Mapping[str, float]) -> None:
-        """Go on without these streams, as if they had been switched off."""
-        self.result.left_out = dict(names)
-        kept = [s for s in self.streams if s.name not in names]
+    def _leave_out(self) -> None:
+        """Go on without the streams that have to be left out, as if they had been switched off."""
+        self.result.left_out = {} if self._forecast is None else dict(self._forecast.left_out)
+        without = {*self.result.left_out, *self.result.too_large}
+        kept = [s for s in self.streams if s.name not in without]
         if len(kept) == len(self.streams):
             return
         self.streams = kept
@@ -145,17 +152,22 @@ class Steps:
         with self._clock.stage("probes"):
             self.result.probes = self._reference.probes(scores, self._clock.share)
 
-    def suspect_evidence(self, stream: Stream) -> Evidence:
-        """The stream's evidence of the suspect, from the cache where it was inspected before."""
+    def suspect_evidence(self, stream: Stream) -> Evidence | None:
+        """The stream's evidence of the suspect, from the cache where it was inspected before.
+
+        None if time or memory ended in the middle of it; then it is left out.
+        """
         assert self.result.classifier is not None
-        scores = self.result.classifier.scores
-        with self._clock.stage(stream.name):
-            key = evidence_key(stream, self._name, self._pack, self.result.probes)
-            context = self._reference.context(self.result.probes)
-            with self._clock.origin(stream.name, self._reference.cache):
-                return self._reference.cache.arrays(
-                    key, lambda: stream.evidence(scores, context, self._clock.share)
-                )
+        scores, reference, probes = self.result.classifier.scores, self._reference, self.result.probes
+        key, context = evidence_key(stream, self._name, self._pack, probes), reference.context(probes)
+
+        def compute(share: ShareProgress) -> Evidence:
+            with self._clock.origin(stream.name, reference.cache):
+                return reference.cache.arrays(key, lambda: stream.evidence(scores, context, share))
+
+        found = self._limit.run(stream, self._could_judge, compute)
+        self._leave_out()
+        return found
 
     def reference_evidence(self, stream: Stream) -> dict[str, Array]:
         """The stream's stacked evidence of the fitted reference models, as a rule from the pack's baseline."""
@@ -200,7 +212,7 @@ class Steps:
             if found is None:
                 return
             self.result.class_scores = found.class_scores
-            self.result.unlike = self._unlike(found) if found.class_scores else ()
+            self.result.unlike = unlike(self._judge, self.result, found)
             self._assessment = found.assess(self.result.readings, unlike=self.result.unlike)
         self._judged = found
         if self._judge.deep_streams:
@@ -251,11 +263,6 @@ class Steps:
     def _keep(self, name: str, found: Judgement) -> None:
         self.result.detectors[name], self.result.rows[name] = found.detector, found.rows[0]
 
-    def _unlike(self, found: Judgement) -> tuple[str, ...]:
-        assert self.result.classifier is not None
-        own = self.result.classifier
-        return self._judge.unlike(own.scores, own.accuracy, self.result.evidence, found)
-
     def _recovered(self) -> Found:
         assert self.result.classifier is not None
         version = {s.name: s.version for s in self.streams}.get("windowed")
@@ -269,14 +276,7 @@ class Steps:
         backdoored = self._assessment is not None and self._assessment.verdict == "backdoored"
         target = suspected_class(result) if backdoored else None
         settings = self._reference.settings
-        record = {
-            "name": pack.name,
-            "sha256": pack.sha256,
-            "detects": pack.performance(result.decided_by),
-            "changed_settings": own_values(settings, pack.settings.for_inspection()),
-        }
-        if result.detectors and not self._judge.deep_streams:
-            record["all_streams"] = pack.performance("joint")
+        record = pack_record(pack, settings, result, bool(self._judge.deep_streams))
         said: tuple[str, ...] = ()
         if self._assessment:
             why = reasons(result, self._assessment, pack, target) + reconstruction(self._model)

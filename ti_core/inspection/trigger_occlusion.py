@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
+from ti_core.streams.searches.portions import InPortions
 from ti_core.streams.searches.search import margin
 
 IMAGES = 24
@@ -94,8 +95,10 @@ def occlude(
     stamped = found.trigger().stamp(images[chosen].float())
     target = torch.tensor([found.target], device=images.device)
 
+    network = InPortions(scores)
+
     def margins(x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([margin(scores(part)[None], target)[0] for part in x.split(512)])
+        return torch.cat([margin(network(part)[None], target)[0] for part in x.split(512)])
 
     before = margins(stamped)
     flipped = torch.nonzero(before > 0).flatten()[:IMAGES]

@@ -40,15 +40,14 @@ def inspect(
 
     Parameters
     ----------
-    model : from :func:`ti_core.load_model`.
-    pack : the reference models it is compared with, from :func:`ti_core.load_pack`.
+    model, pack : from :func:`ti_core.load_model`, and the reference models from :func:`ti_core.load_pack`.
     settings : by default those that the pack was made with, and the streams that need no pack.
     progress : told the stage and its share that is done, 0 to 1; it may raise ``CancelledError`` to stop.
     cache : keeps evidence between inspections; by default nothing is kept.
     device : "cpu" or "cuda".
-    observe : is shown the inspection with the paper's own verdict, before the deep streams begin.
     forecast : measures a first pass of the network, tells how long the stages take, and refuses what is too long.
-    so_far : is told the verdict so far after each stream, where what is ahead takes some seconds.
+    observe : is shown the inspection with the paper's own verdict.
+    so_far : is told the verdict so far before each stream that takes some time.
 
     Returns
     -------
@@ -57,8 +56,7 @@ def inspect(
     Raises
     ------
     ModelBehaviourError : the network does not classify this pack's images.
-    CancelledError : from ``progress``.
-    TooLongError : from ``forecast``.
+    CancelledError, TooLongError : from ``progress``, from ``forecast``.
     """
     settings, cache = settings or pack.settings.for_inspection(), cache or Cache(None)
     steps = Steps(model, pack, settings, Clock(progress), cache, device, forecast)
@@ -72,6 +70,8 @@ def inspect(
             continue
         steps.say_so_far(so_far)  # the same judgement by what is done
         suspect = steps.suspect_evidence(stream)  # lines 10 to 16: saliency, upper quantiles, histograms
+        if suspect is None:
+            continue
         reference = steps.reference_evidence(stream)  # the same of every reference model, line 9
         steps.read(stream, suspect, reference)
         if stream.on_probes:

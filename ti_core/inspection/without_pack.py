@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -21,6 +22,7 @@ from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
 from ti_core.detector.detector import Assessment
 from ti_core.detector.own_classes import Alone, alone, read_alone, telling
 from ti_core.errors import ModelBehaviourError, SettingsError
+from ti_core.inspection.budget.limit import Limit
 from ti_core.inspection.budget.so_far import Tell, ahead_of, so_far_alone, with_alternatives
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.alone import reasons_alone, understood_alone
@@ -39,7 +41,7 @@ from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, in_turn, make_streams
 from ti_core.streams.base import Array
 from ti_core.system.cache import Cache
-from ti_core.system.progress import StageProgress, silent_stage
+from ti_core.system.progress import ShareProgress, StageProgress, silent_stage
 
 
 def inspect_alone(
@@ -113,13 +115,15 @@ class _Look:
 
     def through(self, streams: list[Stream], forecast: Forecast | None, tell: Tell | None) -> None:
         """Ask the streams, in the order of what they tell by the second."""
-        result = self.result
+        result, limit = self.result, Limit(self.result, self.clock, forecast)
         for stream in in_turn(streams):
-            if forecast is not None and forecast.leaves_out(stream, bool(telling(result.evidence))):
+            judged = bool(telling(result.evidence))
+            if not limit.has_time(stream, judged):
                 continue
             self._say_so_far(streams, forecast, tell)
-            with self.clock.stage(stream.name):
-                evidence = self._evidence(stream)
+            evidence = limit.run(stream, judged, partial(self._evidence, stream))
+            if evidence is None:
+                continue
             result.evidence[stream.name] = evidence
             result.readings[stream.name] = read_alone(stream, evidence, self.names)
             result.in_order_of_report()
@@ -127,19 +131,19 @@ class _Look:
 
     def _say_so_far(self, streams: list[Stream], forecast: Forecast | None, tell: Tell | None) -> None:
         """Tell what the streams that are done say, if what is ahead takes some time."""
-        left = [] if forecast is None else forecast.left_out
+        left = {*self.result.too_large, *(() if forecast is None else forecast.left_out)}
         kept = [s for s in streams if s.name not in left]
         ahead = () if tell is None else ahead_of(kept, self.result, forecast)
         said = so_far_alone(kept, self.result, self.names, ahead) if ahead else None
         if tell is not None and said is not None:
             tell(said)
 
-    def _evidence(self, stream: Stream) -> dict[str, Array]:
+    def _evidence(self, stream: Stream, share: ShareProgress) -> dict[str, Array]:
         assert self.result.classifier is not None
         scores = self.result.classifier.scores
         key = _key(stream, self.model, self.own, self.result.classifier)
         with self.clock.origin(stream.name, self.cache):
-            return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, self.clock.share))
+            return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, share))
 
 
 def _streams(settings: Settings) -> list[Stream]:

@@ -23,6 +23,7 @@ from ti_core.paper.profile import (
 from ti_core.paper.saliency import saliency_and_classes
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
 from ti_core.streams.passes import Passes
+from ti_core.streams.searches.portions import InPortions
 from ti_core.streams.statistics import deviations, per_class
 
 SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -69,8 +70,9 @@ class Saliency(Stream):
         """
         assert context.probes is not None
         pooled, per_image, classes = [], [], []
+        network = InPortions(scores)
         for index, group in enumerate(context.probes.images):
-            maps, predicted = saliency_and_classes(scores, group)
+            maps, predicted = saliency_and_classes(network, group)
             values = maps.cpu().numpy()
             pooled.append(pooled_levels(values))
             per_image.append(image_levels(values))
@@ -80,7 +82,7 @@ class Saliency(Stream):
             plain = classes[context.probes.kinds.index("none")]
         else:
             with torch.no_grad():
-                plain = torch.cat([scores(batch).argmax(1) for batch in context.probes.stack.split(256)])
+                plain = torch.cat([network(batch).argmax(1) for batch in context.probes.stack.split(256)])
         flips = np.stack([_flips(plain, predicted, context.classes) for predicted in classes])
         return {"pooled": np.stack(pooled), "per_image": np.stack(per_image), "flips": flips}
 

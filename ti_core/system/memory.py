@@ -60,3 +60,10 @@ def free_memory(device: torch.device) -> int:
     if limit != resource.RLIM_INFINITY:
         most = min(most, limit)
     return max(0, most - resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that there was not enough memory, on a processor or a GPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error) for words in ("can't allocate memory", "bad_alloc", "Arena alloc failed"))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ti_core.errors import TrojanInterpretError
+from ti_core.system.memory import is_out_of_memory
 from ti_core.worker.confinement.claims import sentences
 from ti_core.worker.confinement.isolation import die_with_parent, isolate
 from ti_core.worker.limits import LARGEST_CACHE, Limits, held_files, hold
@@ -69,7 +70,7 @@ def sentence(error: BaseException) -> str:
     """The cause that stopped the task, in one sentence for a person."""
     if isinstance(error, TrojanInterpretError):
         return str(error)
-    if isinstance(error, MemoryError) or _no_memory(error):
+    if is_out_of_memory(error):
         return "The file needs more memory than it may use; allow more, if you trust it to need that much."
     if isinstance(error, RecursionError):
         return "The file is nested too deeply to be read."
@@ -81,10 +82,6 @@ def sentence(error: BaseException) -> str:
     reason = (str(error).strip().splitlines() or [""])[0][:300]
     told = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     return f"Something unexpected stopped the work ({told})."
-
-
-def _no_memory(error: BaseException) -> bool:
-    return any(words in str(error) for words in ("can't allocate memory", "bad_alloc", "Arena alloc failed"))
 
 
 class Lines:

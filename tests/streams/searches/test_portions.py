@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from ti_core.streams.searches import portions
-from ti_core.streams.searches.portions import InPortions, fitting, is_out_of_memory, kept_bytes
+from ti_core.streams.searches.portions import InPortions, fitting, kept_bytes
+from ti_core.system.memory import is_out_of_memory
 
 
 class Counted(nn.Module):

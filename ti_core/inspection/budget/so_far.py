@@ -53,6 +53,14 @@ def judged(
     return None if paper is None else judge.with_alternatives(paper, own)
 
 
+def unlike(judge: Judge, result: Inspection, found: Judgement) -> tuple[str, ...]:
+    """In what the model is unlike the reference models, where the judgement compares classes."""
+    if result.classifier is None or not found.class_scores:
+        return ()
+    scores, accuracy = result.classifier.scores, result.classifier.accuracy
+    return judge.unlike(scores, accuracy, result.evidence, found)
+
+
 def ahead_of(streams: Sequence[Stream], result: Inspection, forecast: Forecast | None) -> tuple[str, ...]:
     """Names of what is still to do, if the next of it takes so long that a verdict so far is worth its time; else none.
 
@@ -91,16 +99,15 @@ def so_far_with_pack(
         return None
     settings = judge.reference.settings.with_(streams=tuple(s.name for s in done))
     part = PartJudge(replace(judge.reference, settings=settings), done, judge.fitted, whole=judge)
-    own, known = {k: as_stack(e) for k, e in result.evidence.items()}, result.classifier
-    found = judged(part, own, known.accuracy, paper)
+    own = {name: as_stack(evidence) for name, evidence in result.evidence.items()}
+    found = judged(part, own, result.classifier.accuracy, paper)
     if found is None:
         return None
-    sure = found.class_scores
-    unlike = part.unlike(known.scores, known.accuracy, result.evidence, found) if sure else ()
     leading = found.leading[0]
     target = target_of(found.class_scores) if leading is None else result.readings[leading].leads_to
     name = None if target is None else judge.reference.pack.class_names[target]
-    return so_far(done, result, found.assess(result.readings, unlike=unlike), name, ahead)
+    assessment = found.assess(result.readings, unlike=unlike(part, result, found))
+    return so_far(done, result, assessment, name, ahead)
 
 
 def so_far_alone(

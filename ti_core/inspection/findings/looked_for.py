@@ -84,6 +84,8 @@ class _Asked:
             return "no stream looks for it"
         if any(name in self.result.left_out for name in names):
             return "there was no time for it"
+        if any(name in self.result.too_large for name in names):
+            return "there was not enough memory for it"
         if not on:
             return f"the {_streams(names)} {'is' if len(names) == 1 else 'are'} off"
         alone = self.pack["name"] is None

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ti_core.system.memory import free_memory
+from ti_core.system.memory import free_memory, is_out_of_memory
 
 LARGE = 8 << 20
 """Bytes of a batch's images from which on it is asked whether it fits. Batches of images of 32 pixels are smaller."""
@@ -43,7 +43,7 @@ class InPortions(nn.Module):
         while True:
             try:
                 return self._in_portions(x, self._most)
-            except RuntimeError as error:
+            except (MemoryError, RuntimeError) as error:
                 if self._most == 1 or not is_out_of_memory(error):
                     raise
             self._most = max(1, self._most // 2)
@@ -81,8 +81,3 @@ def kept_bytes(network: nn.Module, x: torch.Tensor) -> int:
         out = network(x.detach().clone().requires_grad_(True))
     del out
     return sum(kept.values())
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the error says that there was not enough memory, on a processor or a GPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
