@@ -65,7 +65,7 @@ def rows(
 def test_the_usual_streams_look_for_fixed_triggers_to_one_class_and_all_to_all() -> None:
     table = rows(inspected(DEFAULT))
     looked = {key for key, row in table.items() if row.status == NOT_FOUND}
-    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes")}
+    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes", "input dependent")}
     assert looked == to_one | {("patch", "all to all"), ("blend", "all to all")}
     blend, patch, stripes = (table[kind, "all to one"] for kind in ("blend", "patch", "stripes"))  # type: ignore[index]
     assert blend.figures is not None and not blend.weak and blend.why is None
@@ -156,7 +156,7 @@ def test_what_was_found_is_one_row_or_all_that_the_stream_cannot_tell_apart() ->
     assert [key for key, row in one.items() if row.status == FOUND] == [("patch", "all to one")]
     untold = rows(inspected(DEFAULT), Finding("universal", None, FoundMapping("all to one", 1)))
     found = {key: row for key, row in untold.items() if row.status == FOUND}
-    assert set(found) == {("blend", "all to one"), ("stripes", "all to one")}
+    assert set(found) == {(kind, "all to one") for kind in ("blend", "stripes", "input dependent")}
     assert {row.why for row in found.values()} == {UNTOLD}
 
 
