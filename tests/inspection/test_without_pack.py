@@ -14,10 +14,18 @@ from tests.inspection.test_with_pack import KEYS, as_file, member
 from tests.streams.toys import Constant, NotFinite, OnePixel, grey, weights
 from ti_core.cli.main import main
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, MOST_SURE, Alone, alone, probability_of
-from ti_core.errors import CancelledError, CaseError, ModelBehaviourError, SettingsError
+from ti_core.errors import (
+    CancelledError,
+    CaseError,
+    ModelBehaviourError,
+    NoPackFitsError,
+    SettingsError,
+)
 from ti_core.inspection.case_without_pack import case_alone
+from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading.model import Model
+from ti_core.reference.choosing import fitting_packs
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.reference.pack import Pack
 from ti_core.rendering.figures import all_figures
@@ -25,6 +33,7 @@ from ti_core.rendering.page import html_report
 from ti_core.results.case_files import load_case, save_case
 from ti_core.settings import Settings
 from ti_core.stream_registry import DEFAULT
+from ti_core.streams import stream_class
 from ti_core.system.cache import Cache
 
 
@@ -113,12 +122,43 @@ def test_its_case_is_read_only_where_cases_without_a_pack_are_wanted(tmp_path: P
         load_case(tmp_path)
 
 
-def test_two_classes_never_get_a_verdict() -> None:
-    result = inspect_alone(model(hidden_pixel(2), 2), own(classes=2), Settings(normalisation="none"))
-    assert result.report.verdict == "inconclusive" and result.report.probability == pytest.approx(
-        0.5, abs=1e-3
+FEW = ("inversion", "per_image", "last_layer", "assignment", "graph")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_two_and_three_classes_never_get_a_verdict_and_what_is_said_is_called_weak(classes: int) -> None:
+    settings = Settings(normalisation="none", streams=FEW)
+    report = inspect_alone(model(hidden_pixel(classes), classes), own(classes=classes), settings).report
+    assert report.verdict == "inconclusive" and report.probability == pytest.approx(0.5, abs=1e-3)
+    said = next(
+        r for r in report.reasons if r.startswith(f"Among {classes} classes none can be told to stand out")
     )
-    assert any("Among 2 classes none can be told to stand out" in r for r in result.report.reasons)
+    proof = (
+        "a gate in the graph" if classes == 2 else "a gate in the graph or a pattern that moves every class"
+    )
+    assert "the last layer is weak here" in said and said.endswith(f" By itself only {proof} counts.")
+    swap = next(row for row in report.coverage if (row["kind"], row["mapping"]) == ("patch", "all to all"))
+    looked = swap["status"] != "not looked for"
+    assert looked is (classes == 3) and (looked or "one pattern swaps them too" in swap["why"])
+
+
+def test_a_pattern_that_swaps_two_classes_is_no_evidence() -> None:
+    """In clean networks of two classes there often is one."""
+    stream = stream_class("assignment")()
+    for classes, odds in ((2, -12.0), (3, 8.0)):
+        evidence = {
+            "success": np.ones((1, 4), dtype=np.float32),
+            "blended": np.zeros((1, 2), dtype=np.float32),
+            "moved": np.ones((1, classes), dtype=np.float32),
+        }
+        assert stream.log_odds(evidence, {})[0] == pytest.approx(odds)
+
+
+def test_a_pack_of_other_classes_is_refused_with_a_sentence(tiny_pack: Pack) -> None:
+    with pytest.raises(ModelBehaviourError, match=r"tells 2 classes apart, the reference pack has 4\."):
+        inspect(model(hidden_pixel(2), 2), tiny_pack)
+    with pytest.raises(NoPackFitsError, match=r"\(2 classes, .*clean images of your own"):
+        fitting_packs((1, 28, 28), 2)
 
 
 def test_constant_outputs_are_not_understood() -> None:

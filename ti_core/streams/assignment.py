@@ -41,6 +41,8 @@ EVEN = 0.6
 clean networks and the smallest of all-to-all backdoors (``python -m benchmarks.assignments``)."""
 STEEP = 20.0
 """Log-odds for a difference of 1 in that share. At the largest share of a clean network they are about -5."""
+FEWEST_CLASSES = 3
+"""Minimum number of classes. In some clean networks of two classes one pattern leads each to the other."""
 FORBIDDEN = 1e6
 """Cost of leaving a class where it is."""
 
@@ -247,7 +249,10 @@ class Assignment(Stream):
     def log_odds(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
     ) -> NDArray[np.floating]:
-        return np.asarray(STEEP * (strongest(stack) - EVEN))
+        told = (
+            strongest(stack) if stack["moved"].shape[1] >= FEWEST_CLASSES else np.zeros(len(stack["moved"]))
+        )
+        return np.asarray(STEEP * (told - EVEN))
 
     def features(
         self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
@@ -283,7 +288,10 @@ class Assignment(Stream):
         return Reading(own, share, f"{sentence}.", None, figures, kind, leads)
 
     def unable(self, evidence: Evidence) -> str | None:
-        return "fewer than two images of some class" if evidence["assignment"][0] < 0 else None
+        if evidence["assignment"][0] < 0:
+            return "fewer than two images of some class"
+        few = len(evidence["assignment"]) < FEWEST_CLASSES
+        return "in clean networks of two classes one pattern swaps them too" if few else None
 
 
 def strongest(stack: Evidence) -> Array:

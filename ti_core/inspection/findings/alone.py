@@ -10,6 +10,7 @@ from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alon
 from ti_core.inspection.reasons import recovered_sentences
 from ti_core.inspection.result import Inspection
 from ti_core.reference.own_images import WEAKER, OwnImages
+from ti_core.streams.assignment import FEWEST_CLASSES as MAPPED
 
 
 def reasons_alone(
@@ -29,6 +30,8 @@ def reasons_alone(
     if len(names) < FEWEST_CLASSES:
         lines.append(
             f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."
+            " What the streams say of the classes, of the lengths of perturbations and of the last layer is weak here."
+            f" By itself only {_proof(len(names))} counts."
         )
     elif result.leading is None:
         place = {
@@ -45,6 +48,15 @@ def reasons_alone(
         (r for name, r in result.readings.items() if name != result.leading), key=lambda r: -r.score
     )
     return (*lines, *(r.sentence for r in ranked), result.classifier.says())
+
+
+def _proof(classes: int) -> str:
+    """What shows a backdoor by itself among so few classes."""
+    return (
+        "a gate in the graph"
+        if classes < MAPPED
+        else "a gate in the graph or a pattern that moves every class"
+    )
 
 
 def understood_alone(found: Classifier, own: OwnImages) -> bool:
