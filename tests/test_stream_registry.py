@@ -39,7 +39,7 @@ LOOK_FOR = {
     ("blend", "all to one"): "saliency universal inversion per_image last_layer",
     ("stripes", "all to one"): "universal per_image stripes last_layer",
     ("warp", "all to one"): "per_image warp last_layer",
-    ("input dependent", "all to one"): "universal per_image last_layer",
+    ("input dependent", "all to one"): "per_image last_layer",
     ("gate", "all to one"): "graph",
     ("patch", "one source"): "pairs",
     ("blend", "one source"): "pairs",

@@ -71,7 +71,7 @@ class Universal(Stream):
     heading: ClassVar[str] = "One small change shared by all images"
     unit: ClassVar[str] = "margin"
     measures: ClassVar[str] = "margin by class"
-    kinds: ClassVar[tuple[Kind, ...]] = ("blend", "stripes", "input dependent")
+    kinds: ClassVar[tuple[Kind, ...]] = ("blend", "stripes")
     usual: ClassVar[float | None] = 2.1
     # In clean networks of GTSRB some class reaches a hundred. Of the limits that ``benchmarks.own_classes`` compared,
     # this one finds most backdoors at 3 % false alarms.

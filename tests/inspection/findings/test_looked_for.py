@@ -65,7 +65,7 @@ def rows(
 def test_the_usual_streams_look_for_fixed_triggers_to_one_class_and_all_to_all() -> None:
     table = rows(inspected(DEFAULT))
     looked = {key for key, row in table.items() if row.status == NOT_FOUND}
-    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes", "input dependent")}
+    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes")}
     assert looked == to_one | {("patch", "all to all"), ("blend", "all to all")}
     blend, patch, stripes = (table[kind, "all to one"] for kind in ("blend", "patch", "stripes"))  # type: ignore[index]
     assert blend.figures is not None and not blend.weak and blend.why is None
@@ -156,7 +156,7 @@ def test_what_was_found_is_one_row_or_all_that_the_stream_cannot_tell_apart() ->
     assert [key for key, row in one.items() if row.status == FOUND] == [("patch", "all to one")]
     untold = rows(inspected(DEFAULT), Finding("universal", None, FoundMapping("all to one", 1)))
     found = {key: row for key, row in untold.items() if row.status == FOUND}
-    assert set(found) == {(kind, "all to one") for kind in ("blend", "stripes", "input dependent")}
+    assert set(found) == {("blend", "all to one"), ("stripes", "all to one")}
     assert {row.why for row in found.values()} == {UNTOLD}
 
 
@@ -165,3 +165,18 @@ def test_a_strange_packs_figures_that_are_none_are_left_out(change: dict[str, An
     detects = {"blend": figures("blend", 0.9, 20) | change}
     row = rows(inspected(DEFAULT), pack=PACK | {"detects": detects})["blend", "all to one"]
     assert row.figures is None and row.weak
+
+
+def test_a_kind_that_the_streams_find_together_as_measured_is_looked_for() -> None:
+    """No usual stream is made for input-dependent triggers, but a pack may have measured how often they are found."""
+    key: tuple[Kind, MappingKind] = ("input dependent", "all to one")
+    measured = PACK | {"detects": {"input dependent": figures("input dependent", 0.7, 10)}}
+    result = inspected(DEFAULT)
+    result.class_scores = {"universal": np.zeros((1, 3)), "windowed": np.zeros((1, 3))}
+    row = rows(result, pack=measured)[key]
+    assert row.status == NOT_FOUND and row.streams == ("universal", "windowed")
+    assert row.figures is not None and row.weak and row.why == "fewer than four of five are found"
+    assert rows(result)[key].status == NOT_LOOKED
+    changed = measured | {"changed_settings": {"streams": ["universal"]}}
+    assert rows(result, pack=changed)[key].status == NOT_LOOKED
+    assert rows(inspected(DEFAULT, joint=False), pack=measured)[key].status == NOT_LOOKED

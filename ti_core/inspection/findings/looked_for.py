@@ -53,6 +53,7 @@ class _Asked:
         names = seekers(kind, mapping)
         looking = [name for name in names if name in self.result.readings and self._unable(name) is None]
         is_found = self.finding is not None and (kind, mapping) in self.finding.found
+        looking = looking or self._measured(kind, mapping)
         if kind == "gate" and not self.graph and not self._jumps(names):
             return Row(kind, mapping, NOT_LOOKED, why=NO_GATES)
         if not looking and not is_found:
@@ -64,6 +65,19 @@ class _Asked:
         doubt = UNTOLD if len(self.finding.found) > 1 else None
         names = looking or [self.finding.stream]
         return Row(kind, mapping, FOUND, tuple(names), doubt or weak, rates, bool(weak))
+
+    def _measured(self, kind: Kind, mapping: MappingKind) -> list[str]:
+        """The streams that find a kind together, as the pack has measured, though none of them is made for it."""
+        pack = self.pack
+        if (
+            mapping != "all to one"
+            or self.result.decided_by != "joint"
+            or "streams" in pack["changed_settings"]
+        ):
+            return []
+        return (
+            list(self.result.class_scores) if _rates(performance_of(pack["detects"], kind, mapping)) else []
+        )
 
     def _jumps(self, names: Sequence[str]) -> bool:
         """Whether a layer could hide a gate though the file holds no graph."""
