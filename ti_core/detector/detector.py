@@ -28,8 +28,8 @@ from ti_core.detector.metamodels import (
 from ti_core.errors import PackError
 
 FALSE_ALARMS = 0.025
-"""Maximum false positive rate on the clean members. At .05, 2 more of the 118 clean fitted members of the pack mnist are called
-backdoored, and 4 more of 168 backdoors that lead all images to one class are found."""
+"""Maximum false positive rate on the clean members. At .05, 2 more of the 118 clean fitted members of mnist are
+called backdoored, and 4 more of 168 backdoors that lead all images to one class are found."""
 MISSES = 0.05
 """Maximum share of the trojaned members that may be called clean."""
 FEW_MISSES, FEW = 0.1, 3
