@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+
+MANY = int(os.environ.get("DAMAGED_FILES", "0"))
+"""How many damaged files of each format; by default some dozens, or a few hundred of those that open quickly."""
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import tempfile
 import zipfile
@@ -21,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 from torch import nn
 
-from tests.damage import damaged
+from tests.damage import MANY, damaged
 from tests.loading.payloads import checkpoint
 from ti_core.architectures.mlp import MLP
 from ti_core.errors import ModelFileError
@@ -245,10 +244,6 @@ def load_whole(kind: str) -> nn.Module:
         path = Path(folder) / "whole"
         path.write_bytes(VALID[kind])
         return load_model(path).module
-
-
-MANY = int(os.environ.get("DAMAGED_FILES", "0"))
-"""How many damaged files of each format; by default 200, and 100 of the legacy ones, which take longer."""
 
 
 @pytest.mark.slow

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import os
+import random
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ti_core.architectures import build
-
-MANY = int(os.environ.get("DAMAGED_FILES", "0"))
-"""How many damaged folders, and how many changed configurations; by default some dozens."""
+from ti_core.errors import ModelFileError
+from ti_core.loading import load_model
 
 NAMES = ("cat", "dog", "cow", "hen")
 
@@ -116,3 +118,65 @@ def tiny(kind: str, folder: Path, classes: tuple[str, ...] = NAMES, **kept: Any)
     net.save_pretrained(folder, **kept)
     put(folder, preprocessor_config=HALF)
     return net
+
+
+ODD: tuple[Any, ...] = (
+    -1,
+    0,
+    1,
+    7,
+    999_999,
+    0.5,
+    -2.5,
+    True,
+    None,
+    "",
+    "gelu",
+    [],
+    {},
+    [1, 2],
+    {"a": 1},
+    ...,
+)
+"""Values that stand in the place of others; the last takes a setting away."""
+
+
+def mutated(settings: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """One to three settings changed, also those within a group or a list."""
+    changed = copy.deepcopy(settings)
+    for _ in range(rng.randint(1, 3)):
+        within: Any = changed
+        while True:
+            places = sorted(within) if isinstance(within, dict) else range(len(within))
+            if not places:
+                break
+            place, odd = rng.choice(places), rng.choice(ODD)
+            if isinstance(within[place], (dict, list)) and rng.random() < 0.5:
+                within = within[place]
+                continue
+            if odd is ...:
+                del within[place]
+            else:
+                within[place] = copy.deepcopy(odd)
+            break
+    return changed
+
+
+def outcomes(whole: Path, folder: Path, count: int, which: str) -> Counter[bool]:
+    """How many folders with mutated settings opened. Each other one is refused with a sentence."""
+    rng = random.Random(f"{whole.name} {which}")
+    settings = json.loads((whole / f"{which}.json").read_text())
+    shutil.copytree(whole, folder)
+    found: Counter[bool] = Counter()
+    for _ in range(count):
+        put(folder, **{which: mutated(settings, rng)})
+        try:
+            model = load_model(folder)
+        except ModelFileError as error:
+            assert str(error) and len(str(error)) < 1500
+            found[False] += 1
+        else:
+            assert model.classes is not None
+            assert all(bool(p.isfinite().all()) for p in model.module.parameters())
+            found[True] += 1
+    return found

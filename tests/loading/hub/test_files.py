@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tests.loading.hub.folders import HALF, MANY, other_library, put, resnet
+from tests.damage import MANY
+from tests.loading.hub.folders import HALF, other_library, outcomes, put, resnet
 from tests.loading.payloads import called, checkpoint, program, shell
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.errors import ModelFileError, RefusedFileError, SketchError
@@ -227,6 +228,15 @@ def test_damaged_folders_open_as_equal_models_or_not_at_all(tmp_path: Path) -> N
             assert str(error)
         else:
             assert describe_file(path).opens
+
+
+@pytest.mark.parametrize("which", ["config", "preprocessor_config"])
+def test_mutated_settings_of_another_library_open_or_are_refused(tmp_path: Path, which: str) -> None:
+    folder = other_library(tmp_path / "m")
+    if which == "preprocessor_config":
+        put(folder, preprocessor_config=HALF)
+    found = outcomes(folder, tmp_path / "changed", MANY or 80, which)
+    assert found[True] and found[False]
 
 
 def test_the_names_of_usual_scalings_are_the_classifiers() -> None:

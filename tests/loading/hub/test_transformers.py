@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.loading.hub.folders import FAMILIES, MANY, NAMES, put, tiny
+from tests.damage import MANY
+from tests.loading.hub.folders import FAMILIES, NAMES, mutated, outcomes, put, tiny
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import load_model
 from ti_core.loading.hub import network
+from ti_core.worker import Job
 
 if find_spec("transformers") is None:
     pytest.skip("the optional package transformers is not installed", allow_module_level=True)
@@ -150,56 +153,31 @@ def test_tensors_without_a_place_are_named(changed: Any) -> None:
     )
 
 
-ODD: tuple[Any, ...] = (
-    -1,
-    0,
-    1,
-    7,
-    999_999,
-    0.5,
-    -2.5,
-    True,
-    None,
-    "",
-    "gelu",
-    [],
-    {},
-    [1, 2],
-    {"a": 1},
-    ...,
-)
+@pytest.mark.parametrize("which", ["config", "preprocessor_config"])
+def test_mutated_settings_open_or_are_refused_with_a_sentence(vit: Path, tmp_path: Path, which: str) -> None:
+    """``DAMAGED_FILES=5000`` tries so many of each file of settings, over all families."""
+    total: Counter[bool] = Counter()
+    for kind in FAMILIES if MANY else ("vit",):
+        whole = vit if kind == "vit" else tmp_path / kind
+        if kind != "vit":
+            tiny(kind, whole)
+        count = -(-MANY // len(FAMILIES)) if MANY else 60
+        total += outcomes(whole, tmp_path / f"{kind}-changed", count, which)
+    print(f"{which}: {total[True]} open, {total[False]} refused")
+    assert total[True] and total[False]
 
 
-def mutated(config: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """One to three settings changed."""
-    changed = copy.deepcopy(config)
-    for _ in range(rng.randint(1, 3)):
-        changed[rng.choice(sorted(changed))] = rng.choice(ODD)
-    return {name: value for name, value in changed.items() if value is not ...}
-
-
-def outcomes(vit: Path, folder: Path, count: int, seed: str) -> int:
-    """How many mutated configurations opened. Each other one is refused with a sentence."""
-    rng = random.Random(seed)
-    config = json.loads((vit / "config.json").read_text())
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes((vit / "model.safetensors").read_bytes())
-    opened = 0
-    for _ in range(count):
-        put(folder, config=mutated(config, rng))
-        try:
-            model = load_model(folder)
-        except ModelFileError as error:
-            assert str(error) and len(str(error)) < 1500
-        else:
-            opened += 1
-            assert model.classes is not None
-    return opened
-
-
-def test_mutated_configurations_open_or_are_refused_with_a_sentence(vit: Path, tmp_path: Path) -> None:
-    count = MANY or 40
-    assert 0 < outcomes(vit, tmp_path / "m", count, "few") < count
+def test_mutated_settings_in_the_worker(vit: Path, tmp_path: Path) -> None:
+    """The parent gets a report or a sentence, and goes on."""
+    rng = random.Random("worker")
+    for number in range(4):
+        which = ("config", "preprocessor_config")[number % 2]
+        folder = tmp_path / str(number)
+        shutil.copytree(vit, folder)
+        put(folder, **{which: mutated(json.loads((vit / f"{which}.json").read_text()), rng)})
+        with Job.start("describe", {"model": str(folder)}) as job:
+            job.wait()
+            assert job.state == "done" or job.error
 
 
 OFFLINE = """

@@ -153,13 +153,13 @@ def _side(settings: Mapping[str, Any]) -> int:
     if size is None:
         return 0
     if isinstance(size, Mapping):
-        sides = {size[key] for key in ("height", "width") if key in size} or {
-            size.get("shortest_edge", size.get("longest_edge", 0))
-        }
+        given = [size[key] for key in ("height", "width") if key in size]
+        given = given or [size.get("shortest_edge", size.get("longest_edge", 0))]
     else:
-        sides = set(size) if isinstance(size, list) else {size}
-    if not sides or not all(type(side) is int and side >= 0 for side in sides):
+        given = size if isinstance(size, list) else [size]
+    if not given or not all(type(side) is int and side >= 0 for side in given):
         raise ModelFileError(f"The file {_NAME} is damaged: its size of images is no whole number.")
+    sides = set(given)
     if len(sides) > 1:
         wanted = " x ".join(map(str, sorted(sides)))
         raise ModelFileError(f"The folder wants images of {wanted}; only square images can be inspected.")
