@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import torch
 
-from ti_core.classifier.reconstruct import Reconstructor, Tried
+from ti_core.classifier.reconstruct import Reconstructor
+from ti_core.classifier.trial import Tried
 from ti_core.loading.model import ALIKE, CLOSE, Model, Proposal, Reconstructed
 from ti_core.reconstruction.candidates import shortest
 from ti_core.reconstruction.chain import BrokenError
@@ -16,7 +17,7 @@ from ti_core.reconstruction.sketch import difference
 from ti_core.reconstruction.whole.facts import NOTHING
 
 NEAR = 10.0
-"""Difference of costs from which on the dearer of two candidates is ruled out."""
+"""Difference of costs from which on the dearer of two candidates is ruled out, unless chance may make it."""
 
 
 def decided(model: Model, images: torch.Tensor, labels: torch.Tensor | None) -> Model:
@@ -57,7 +58,8 @@ def _decided(model: Model, proposal: Proposal, images: torch.Tensor, labels: tor
     def as_good(other: Tried) -> bool:
         """Whether the images do not tell the two apart: two standard errors of the difference, and the costs."""
         noise = 2 * ((1 - agreement(other)) / len(best.answers)) ** 0.5
-        return other.cost <= best.cost + NEAR and other.merit >= best.merit - max(CLOSE, noise)
+        near = max(NEAR, best.chance(other))
+        return other.cost <= best.cost + near and other.merit >= best.merit - max(CLOSE, noise)
 
     rivals = [one for one in others if as_good(one)]
     apart = [one for one in rivals if agreement(one) < ALIKE]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from math import isfinite, log
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 
 from ti_core.classifier.normalisation import Normalise, fitting
-from ti_core.classifier.outputs import form_of, loss
-from ti_core.reconstruction.candidates import Candidate, candidates
-from ti_core.reconstruction.drafts import WEIGHT
+from ti_core.classifier.trial import Tried, loss_of, losses_of, merit_of
+from ti_core.reconstruction.candidates import FAR, Candidate, candidates
+from ti_core.reconstruction.comparing.ways import WEIGHT
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import build
 from ti_core.reconstruction.sketch import Layer
@@ -26,8 +25,6 @@ SAMPLE = 48
 """Images that every candidate is tried on."""
 MOST_IMAGES = 256
 """Images that the finalists are tried on."""
-FAR = 15.0
-"""A candidate whose cost is above the least by more is not tried."""
 NORMED, FIRST, FINALISTS = 4, 16, 6
 """Candidates that are tried under several normalisations, that are tried first, and that see all images."""
 BESIDE = 0.25
@@ -36,32 +33,14 @@ SETTLED = 4.0
 """Factor of the weight of stored statistics that are compared on all images."""
 FORCE, AT_REST, MOST_DRIFT = 8.0, 1.3, 4.0
 """Cost of the drift beyond what chance makes of it in a trained network."""
+LAYOUTS, MOST_USUAL = 8, 2.5
+"""Rows of layers that are tried with other activations than ReLU, and the cost up to which an activation is."""
 GOOD = 0.25
 """Accuracy above chance, on the sample, from which on no further candidate is tried."""
 USUAL_NORMS = {"none": 0.0, "half": 0.4, "mnist": 0.4, "cifar10": 0.4, "imagenet": 0.4}
 OTHER_NORM = 0.8
 OPERATIONS = 5e9
 """Multiplications of the whole network on the images that the drafts are compared on."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A candidate that images have gone through.
-
-    Parameters
-    ----------
-    merit : accuracy; without labels, how much the answers tell of the images.
-    cost : of the candidate, and of what its answers show; the lowest is kept.
-    answers : class of each image.
-    prior : the candidate's own cost, with its normalisation's.
-    """
-
-    candidate: Candidate
-    norm: str
-    merit: float
-    cost: float
-    answers: torch.Tensor
-    prior: float
 
 
 class Reconstructor:
@@ -106,10 +85,50 @@ class Reconstructor:
         )
         found = [candidate for candidate in found if candidate.input_shape[0] == channels]
         found = [candidate for candidate in found if candidate.cost <= found[0].cost + FAR]
+        told = found[0].norm is not None
+        sample = self._compared(found, told)
+        if not sample:
+            return []
+        pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
+        # The draft that the stored statistics fit best is always among the finalists.
+        first = [one for one in pinned if one.items == found[0].items][:1] if told else []
+        last = self._ranked(_distinct([*first, *pinned[: FINALISTS // 2 if told else FINALISTS]]), None, 1)
+        if not last:
+            return []
+        pooled = [one if told else replace(one, norm=None) for one in last[0].candidate.otherwise_pooled()]
+        return self._closest(self._ranked(pooled, None, 2, last), pinned)
+
+    def _closest(self, last: list[Tried], pinned: Sequence[Candidate]) -> list[Tried]:
+        """The best layers once more with the activations and the normalisations that come closest.
+
+        What few images say of a normalisation is uncertain, and under a wrong one a wrong activation may look better.
+        """
+        for _ in range(2):
+            best = last[0]
+            done = {
+                (one.candidate.act, one.norm) for one in last if one.candidate.items == best.candidate.items
+            }
+            others = [
+                one
+                for one in pinned
+                if (one.items, one.pool) == (best.candidate.items, best.candidate.pool)
+                and (one.act, one.norm) not in done
+            ]
+            acts = [one for one in others if one.norm == best.norm]
+            norms: dict[str | None, Candidate] = {}
+            for one in others:
+                if one.norm not in [norm for _, norm in done]:
+                    norms.setdefault(one.norm, one)
+            last = self._ranked([*acts[:2], *list(norms.values())[:2]], None, 1, last)
+            if last[0].norm == best.norm:
+                break
+        return last
+
+    def _compared(self, found: Sequence[Candidate], told: bool) -> list[Tried]:
+        """Candidates on the sample, the best first: layers, activations and normalisations in turn."""
         sample = self._first(found)
         # Under a wrong activation the right layers may look worse than others, so the most usual are tried again.
         again = [tried.candidate for tried in sample[:2]] + self._opened(found[:1], ("relu",))
-        told = found[0].norm is not None
         if told:
             again = again[:1]
         else:
@@ -117,11 +136,21 @@ class Reconstructor:
             best_first = dict.fromkeys([one.norm for one in sample] + list(self.norms))
             self.norms = {name: self.norms[name] for name in best_first}
             again = [replace(one, norm=None) for one in again]
+        further = [] if told else self._acted(sample, again)
         sample = self._ranked(self._every(_distinct(again)), SAMPLE, 2, sample)
+        sample = self._ranked(further, SAMPLE, 1, sample)
         if not sample:
             return []
+        if sample[0].candidate.items not in [one.items for one in again]:
+            again = [replace(sample[0].candidate, norm=sample[0].norm)]
+            sample = self._ranked(self._every(again), SAMPLE, 1, sample)
+        compared = sample[0].norm
         sample = self._ranked([replace(sample[0].candidate, norm=None)], SAMPLE, len(self.norms), sample)
         best = sample[0].candidate
+        if sample[0].norm != compared:
+            # The activations were compared under another normalisation, which may have favoured a wrong one.
+            sample = self._ranked(self._every([replace(best, norm=sample[0].norm)]), SAMPLE, 1, sample)
+            best = sample[0].candidate
         others = [one.with_(best.act, best.pool) for one in found if one.norm in (None, sample[0].norm)]
         others += best.without_one()
         others = _distinct(replace(one, norm=sample[0].norm) for one in others)
@@ -129,17 +158,28 @@ class Reconstructor:
         if not told and sample[0].candidate.items != best.items:
             # Other layers do better than those that were tried with every activation.
             sample = self._ranked(self._every([sample[0].candidate]), SAMPLE, 1, sample)
-        pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
-        # The draft that the stored statistics fit best is always among the finalists.
-        first = [one for one in pinned if one.items == found[0].items][:1] if told else []
-        last = self._ranked(_distinct([*first, *pinned[: FINALISTS // 2 if told else FINALISTS]]), None, 1)
-        if not last:
+        return sample
+
+    def _acted(self, sample: Sequence[Tried], tried: Sequence[Candidate]) -> list[Candidate]:
+        """The best layers beside those that are tried with every activation, with the usual ones."""
+        if self.stated.act is not None:
             return []
-        # The best layers once more with the activations that come closest.
-        kept = last[0].candidate
-        near = [one for one in pinned[FINALISTS:] if one.items == kept.items and one.pool == kept.pool]
-        pooled = [one if told else replace(one, norm=None) for one in kept.otherwise_pooled()]
-        return self._ranked([*near[:2], *pooled], None, 2, last)
+        seen = {one.items for one in tried}
+        made = []
+        for one in sample:
+            if one.candidate.items in seen or one.candidate.act is None:
+                continue
+            seen.add(one.candidate.items)
+            plain = replace(one.candidate, norm=one.norm, cost=one.prior - ACTIVATIONS[one.candidate.act])
+            usual = {act: cost for act, cost in ACTIVATIONS.items() if cost <= MOST_USUAL}
+            made += [
+                replace(plain, act=act, cost=plain.cost + cost)
+                for act, cost in usual.items()
+                if act != plain.act
+            ]
+            if len(seen) >= LAYOUTS:
+                break
+        return made
 
     def _first(self, found: Sequence[Candidate]) -> list[Tried]:
         """The most usual candidates on the sample; further ones only if none of them does well."""
@@ -217,33 +257,14 @@ class Reconstructor:
             prior = candidate.cost + (0.0 if candidate.norm else self.norms[norm])
             with watched(built.module) as departed:
                 z = torch.cat([built.module(part) for part in x.split(64)])
-            cost = prior + len(x) * self._loss(z, labels) * (BESIDE if departed else 1.0)
+            weight = BESIDE if departed else 1.0
+            cost = prior + len(x) * loss_of(z, labels) * weight
             cost += (WEIGHT if count is not None else SETTLED * WEIGHT) * sum(departed)
             if count is None and labels is not None and int(labels.max()) < z.shape[1]:
                 cost += FORCE * min(MOST_DRIFT, max(0.0, drift(built.module, x, labels) - AT_REST))
-            found.append(Tried(candidate, norm, self._merit(z, labels), cost, z.argmax(1), prior))
+            losses = weight * losses_of(z, labels)
+            found.append(Tried(candidate, norm, merit_of(z, labels), cost, z.argmax(1), prior, losses))
         return found
-
-    def _loss(self, z: torch.Tensor, labels: torch.Tensor | None) -> float:
-        z = z.clamp_min(1e-12).log() if form_of(z) == "probabilities" else z
-        if labels is not None:
-            if int(labels.max()) >= z.shape[1]:
-                return log(z.shape[1])
-            # Networks were trained at temperature 1, but one that fits its training images too well is overconfident.
-            found = (loss(z, labels) + float(F.cross_entropy(z, labels))) / 2
-            return found if isfinite(found) else 1e3
-        return -self._told(z) * log(max(2, z.shape[1]))
-
-    def _merit(self, z: torch.Tensor, labels: torch.Tensor | None) -> float:
-        return self._told(z) if labels is None else float((z.argmax(1) == labels).float().mean())
-
-    def _told(self, z: torch.Tensor) -> float:
-        """Mutual information of image and answer, as a share of the maximum."""
-        p = z.softmax(1)
-        if not bool(torch.isfinite(p).all()):
-            return 0.0
-        entropies = torch.special.entr(torch.cat([p, p.mean(0, keepdim=True)])).sum(1)
-        return float((entropies[-1] - entropies[:-1].mean()) / log(max(2, p.shape[1])))
 
 
 def _balanced(order: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ti_core.reconstruction.chain import BrokenError, Chain, chains
+from ti_core.reconstruction.comparing.ways import Look
 from ti_core.reconstruction.draft import Draft
-from ti_core.reconstruction.drafts import Drafting, Look
+from ti_core.reconstruction.drafts import Drafting
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import build
 from ti_core.reconstruction.options import settled_items
@@ -31,6 +32,8 @@ SHOWN = 12
 _WORDS = {"batchnorm": "batchnorm", "norm": "layernorm", "prelu": "prelu", "normalise": "normalise"}
 ORDERS = 2
 """Orders of the layers that are followed."""
+FAR, FAR_ORDER = 15.0, 10.0
+"""A candidate whose cost is above the least by more is not tried; the same where its layers have another order."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,14 @@ def candidates(
     BrokenError : the layers are no plain or residual network.
     """
     found: list[Candidate] = []
+    most = math.inf
     for chain in chains(layers, stated)[:ORDERS]:
         stored = any(layer.kind == "normalise" for layer in layers)
         tried = {"none": 0.0} if stored else dict(norms or {})
         for sides in _sides(chain, layers, shape):
-            drafts = Drafting(chain, sides, look, tried, stated).drafts()[:MOST]
-            found += [_candidate(draft, chain, layers) for draft in drafts]
+            drafting = Drafting(chain, sides, look, tried, stated, most - chain.usual)
+            found += [_candidate(draft, chain, layers) for draft in drafting.drafts()[:MOST]]
+            most = min((one.cost + FAR_ORDER for one in found), default=most)
             if found and not _adapted(min(found, key=lambda one: one.cost)):
                 break
     if not found:

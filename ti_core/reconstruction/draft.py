@@ -54,8 +54,8 @@ MARGIN = 6.0
 """A draft whose cost is above the best one's by more is given up."""
 KEPT_OF_SIDE, KEPT_BLIND, KEPT_TOLD = 60, 256, 32
 """Drafts that are kept of each side of the image, and in all; of each side where statistics decide elsewhere."""
-UNEVEN, MIXED = 2.5, 0.4
-"""Cost of a layer that is unlike the others of its kind, and of a padding that is."""
+UNEVEN, MIXED, UNIFORM = 2.5, 0.4, 0.8
+"""Cost of a layer that is unlike the others, and of a padding that is; what each stride costs less without poolings."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def consistent(draft: Draft) -> Draft:
     if pools and not ends:
         cost += UNEVEN * min(later, pools)
     elif strides > 1 and not pools:
-        cost -= 0.8 * strides
+        cost -= UNIFORM * strides
     return replace(draft, cost=cost)
 
 

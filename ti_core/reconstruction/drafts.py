@@ -14,39 +14,33 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import Any
 
 import torch
 
 from ti_core.reconstruction.chain import Chain, Step
+from ti_core.reconstruction.comparing.ways import DOUBTED, WEIGHT, Look, Ways
 from ti_core.reconstruction.draft import (
-    ENTER,
     MARGIN,
+    UNIFORM,
     Draft,
-    Op,
     Plan,
     consistent,
     entered_block,
     itself,
-    key_of,
     left_block,
     linear_step,
     pruned,
     strided,
     weighted_by,
 )
-from ti_core.reconstruction.network import layer_module
 from ti_core.reconstruction.options import (
     acted,
     after,
     convolution,
     needs_more,
     norm_layers,
-    settled,
     stated_reach,
-    together,
 )
-from ti_core.reconstruction.statistics import departure
 from ti_core.reconstruction.usual import (
     ACT,
     ACTIVATIONS,
@@ -64,10 +58,6 @@ from ti_core.reconstruction.usual import (
 from ti_core.reconstruction.whole.choices import gap_before, gap_behind, stated_choices
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
-Look = Callable[[str, int], torch.Tensor]
-"""Images ``N x C x H x W`` under a normalisation and of a side."""
-WEIGHT = 150.0
-"""Cost of a departure of 1 from the statistics that one batch normalisation stores."""
 AGAIN = 1.8
 """What a pooling of 3 x 3 costs less where there is one already."""
 FITS, SURE_MARGIN = 0.02, 3.5
@@ -86,6 +76,7 @@ class Drafting:
     look : gives the images; None where there are none, so that no draft is compared by its statistics.
     norms : normalisations to try, with their costs.
     stated : what a whole module says beside its layers.
+    most : cost above which a complete draft is of no use, because another order of the layers led to better ones.
     """
 
     chain: Chain
@@ -93,13 +84,15 @@ class Drafting:
     look: Look | None = None
     norms: dict[str, float] = field(default_factory=dict)
     stated: Stated = NOTHING
+    most: float = math.inf
 
     def __post_init__(self) -> None:
         steps = self.chain.steps
         self._last_norm = max((i for i, s in enumerate(steps) if s.kind == "batchnorm"), default=-1)
         self._deep = self._last_norm >= 0 or any(s.kind == "enter" for s in steps)
         self._number = count()
-        self._ways: dict[Any, tuple[torch.Tensor, torch.Tensor | None, tuple[float, ...]]] = {}
+        # A draft may end cheaper than it was on the way.
+        self._most = self.most + UNIFORM * sum(s.kind == "conv" for s in steps)
 
     @torch.no_grad()
     def drafts(self) -> list[Draft]:
@@ -184,21 +177,18 @@ class Drafting:
 
     def _compared(self, plans: Iterator[Plan]) -> list[Draft]:
         """The drafts whose images have the stored statistics, tried from the usual to the unusual."""
-        waiting: list[tuple[float, int, Callable[[], Draft]]]
-        waiting = [(plan.cost, next(self._number), plan.build) for plan in plans]
-        heapq.heapify(waiting)
-        self._ways.clear()
+        assert self.look is not None
+        ways = Ways(self.look)
+        tried = self._tried(plans, ways)
+        least_roughly = min((draft.cost + WEIGHT * apart for draft, apart in tried), default=math.inf)
+        limit = min(least_roughly + MARGIN, self._most)
         best, least, found = math.inf, math.inf, []
-        while waiting and waiting[0][0] + WEIGHT * least / 2 <= best + (
-            MARGIN if least > FITS else SURE_MARGIN
-        ):
-            draft = heapq.heappop(waiting)[2]()
-            if draft.open:
-                for settled in self._settled(draft):
-                    again: Callable[[], Draft] = partial(itself, settled)
-                    heapq.heappush(waiting, (settled.cost, next(self._number), again))
+        for draft, apart in tried:
+            if draft.cost + WEIGHT * least / 2 > best + (MARGIN if least > FITS else SURE_MARGIN):
+                break
+            if draft.cost + WEIGHT * apart / DOUBTED > limit:
                 continue
-            sent = self._sent(draft)
+            sent = ways.sent(draft)
             best = min(best, sent.cost)
             least = min(least, sum(sent.departed) - sum(draft.departed))
             found.append(sent)
@@ -209,65 +199,51 @@ class Drafting:
         for draft in found:
             key = draft.sides
             of_side[key] = of_side.get(key, 0) + 1
-            if of_side[key] <= KEPT_ALIKE and draft.cost <= best + MARGIN:
+            near = draft.cost <= min(best + MARGIN, self._most)
+            if of_side[key] <= KEPT_ALIKE and near:
                 kept.append(draft)
         return kept[:KEPT]
 
-    def _settled(self, draft: Draft) -> list[Draft]:
+    def _tried(self, plans: Iterator[Plan], ways: Ways) -> list[tuple[Draft, float]]:
+        """Drafts with nothing open, from the usual to the unusual, each with its departure on few images."""
+        waiting: list[tuple[float, int, Callable[[], Draft]]]
+        waiting = [(plan.cost, next(self._number), plan.build) for plan in plans]
+        heapq.heapify(waiting)
+        best, least, found = math.inf, math.inf, []
+        while waiting and waiting[0][0] <= self._most:
+            if waiting[0][0] + WEIGHT * least / 2 > best + (
+                MARGIN if least > DOUBTED * FITS else SURE_MARGIN
+            ):
+                break
+            draft = heapq.heappop(waiting)[2]()
+            if draft.open:
+                for settled in self._settled(draft, ways):
+                    again: Callable[[], Draft] = partial(itself, settled)
+                    heapq.heappush(waiting, (settled.cost, next(self._number), again))
+                continue
+            apart = ways.roughly(draft)
+            found.append((draft, apart))
+            best, least = min(best, draft.cost + WEIGHT * apart), min(least, apart)
+        return found
+
+    def _settled(self, draft: Draft, ways: Ways) -> list[Draft]:
         """The draft with every answer to what is open."""
         if draft.open == "norm":
-            return self._normalised(draft)
+            return self._normalised(draft, ways)
         if draft.open == "act":
             return [replace(draft, act=layer, cost=draft.cost + cost) for layer, cost in ACTIVATIONS.items()]
         return [replace(draft, pool=word, cost=draft.cost + cost) for word, cost in POOLS.items()]
 
-    def _normalised(self, draft: Draft) -> list[Draft]:
+    def _normalised(self, draft: Draft, ways: Ways) -> list[Draft]:
         """The draft under the two normalisations whose first statistics fit best. The first draft decides for all."""
         if len(self.norms) > 2:
             tried = [replace(draft, norm=name, cost=draft.cost + cost) for name, cost in self.norms.items()]
             settle: list[Draft] = []
             for one in tried:
-                settle += self._settled(one)[:1] if one.open else [one]
-            ranked = sorted((self._sent(one) for one in settle), key=lambda one: one.cost)
+                settle += self._settled(one, ways)[:1] if one.open else [one]
+            ranked = sorted((ways.sent(one) for one in settle), key=lambda one: one.cost)
             self.norms = {str(one.norm): self.norms[str(one.norm)] for one in ranked[:2]}
         return [replace(draft, norm=name, cost=draft.cost + cost) for name, cost in self.norms.items()]
-
-    def _sent(self, draft: Draft) -> Draft:
-        """The draft with its images sent through what was pending. Drafts that differ in nothing else share the way."""
-        key = (
-            id(draft.x),
-            id(draft.entered),
-            draft.act,
-            draft.pool,
-            draft.norm,
-            draft.input_side,
-            *map(key_of, draft.pending),
-        )
-        if key not in self._ways:
-            self._ways[key] = self._way(draft)
-        x, entered, departed = self._ways[key]
-        cost = draft.cost + WEIGHT * sum(departed)
-        both = draft.departed + departed
-        return replace(draft, x=x, entered=entered, pending=(), cost=cost, departed=both)
-
-    def _way(self, draft: Draft) -> tuple[torch.Tensor, torch.Tensor | None, tuple[float, ...]]:
-        """What was pending, applied: the images' values, those where the block begins, and the departures."""
-        assert self.look is not None and draft.norm is not None
-        x = self.look(draft.norm, draft.input_side) if draft.x is None else draft.x
-        entered = draft.entered
-        departed: list[float] = []
-        for op in draft.pending:
-            if op is ENTER:
-                entered = x
-            elif op.layer is None:
-                beside = entered
-                assert beside is not None
-                for inner in op.shortcut or ():
-                    beside = _through(inner, beside, draft, departed)
-                x = together(x, beside, op.joins)
-            else:
-                x = _through(op, x, draft, departed)
-        return x, entered, tuple(departed)
 
     def _ended(self, drafts: list[Draft], last: Step | None) -> Iterator[Draft]:
         gap = gap_behind(self.chain.steps, self.stated)
@@ -284,11 +260,3 @@ class Drafting:
                     side = after(layer, side)
                 for end in ending(side, 1):
                     yield draft.plain(choice).plain(end)
-
-
-def _through(op: Op, x: torch.Tensor, draft: Draft, departed: list[float]) -> torch.Tensor:
-    assert op.layer is not None
-    if op.layer.word == "batchnorm" and op.found is not None:
-        departed.append(departure(x, op.found))
-    result: torch.Tensor = layer_module(settled(op.layer, draft.act, draft.pool), op.found, op.channels)(x)
-    return result

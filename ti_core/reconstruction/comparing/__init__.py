@@ -1,0 +1,1 @@
+"""How well images' values on the way through a draft fit the statistics that the file stores."""
