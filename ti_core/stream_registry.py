@@ -60,5 +60,8 @@ QUICK = ("saliency", "inversion", "assignment", "graph")
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
 
+EFFORTS = {"quick": QUICK, "standard": DEFAULT}
+"""The efforts, with the streams of each."""
+
 BY_ITSELF = tuple(name for name, entry in STREAMS.items() if entry.on and entry.by_itself)
 """Those of them that need no evidence of reference models."""

@@ -8,7 +8,19 @@ from typing import Any
 
 import streamlit as st
 
-from app import address, controls, offered_models, refusal, sketch_box, state, status, uploader, words
+from app import (
+    address,
+    controls,
+    forecast,
+    offered_models,
+    refusal,
+    sample_box,
+    sketch_box,
+    state,
+    status,
+    uploader,
+    words,
+)
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
@@ -26,7 +38,7 @@ from app.sections import (
     why,
 )
 from app.store.arrivals import Upload, most_bytes
-from app.store.sources import Source, samples
+from app.store.sources import Source
 from app.store.uploads import let_go
 from ti_core.errors import (
     CaseError,
@@ -47,11 +59,6 @@ GROUNDS = {
     "alone": "My own images",
 }
 """The choices for the comparison, with their labels."""
-KINDS = {
-    "clean": ("Clean", ":material/verified_user:"),
-    "blend": ("Blend trigger", ":material/blur_on:"),
-    "patch": ("Patch trigger", ":material/crop_square:"),
-}
 
 
 def page() -> None:
@@ -141,22 +148,7 @@ def chooser() -> None:
     settings_panel.notice()
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Try a sample")
-        st.caption(
-            "Bundled models whose answer is known: one clean, two backdoored of each data set. One click; MNIST takes a"
-            " few seconds, a hundred classes take a minute or two."
-        )
-        found = samples()
-        for pack, kinds in found.items():
-            if len(found) > 1:
-                st.markdown(f"**{words.safe(words.data_set(pack))}**")
-            with st.container(horizontal=True, key=f"samples.{pack}"):
-                for kind, source in kinds.items():
-                    title, icon = KINDS[kind]
-                    if st.button(title, icon=icon, key=f"sample.{pack}.{kind}", width="stretch"):
-                        start(source)
-        if not found:
-            st.info("No samples are bundled with this installation.")
+        sample_box.show(start)
     with right:
         st.subheader("Inspect your own")
         uploads = uploader.files(
@@ -184,7 +176,7 @@ def chooser() -> None:
         ready = bool(uploads) != bool(offered) and (ground == "pack" or bool(images))
         if st.button("Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not ready):
             try:
-                source = offered_models.source(offered) if offered else state.shelf().put(uploads)
+                source = _chosen(offered, uploads)
                 if ground == "alone":
                     start_alone(source, images, uploads)
                 else:
@@ -193,8 +185,15 @@ def chooser() -> None:
                 st.warning(words.safe(str(error)), icon=":material/block:")
             except OSError as error:
                 uploader.not_kept(error)
+        if ground == "pack":
+            forecast.offer(lambda: _chosen(offered, uploads), ready)
     with st.expander("Settings", icon=":material/tune:"):
         settings_panel.show()
+
+
+def _chosen(offered: str | None, uploads: Sequence[Any]) -> Source:
+    """The model that waits: one that the server offers, or an upload, which is put on the shelf."""
+    return offered_models.source(offered) if offered else state.shelf().put(uploads)
 
 
 def start(

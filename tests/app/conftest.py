@@ -137,9 +137,10 @@ def dashboard(
     monkeypatch.setattr(state, "desk", lambda: desk)
     monkeypatch.setattr(state, "pack", pack)
     monkeypatch.setattr(state, "packs", lambda: ["bars"])
-    from app.views import compare, inspect
+    from app import sample_box
+    from app.views import compare
 
-    for module in (sources, inspect, compare):
+    for module in (sources, sample_box, compare):
         monkeypatch.setattr(module, "samples", found)
     yield worker
     desk.close()

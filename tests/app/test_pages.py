@@ -19,6 +19,7 @@ from app.store.arrivals import Arrivals, Arrived
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.waiting import until
+from ti_core.errors import ModelFileError
 from ti_core.results.case import Case
 from ti_core.results.so_far import SoFar
 from ti_core.settings import Settings
@@ -287,6 +288,30 @@ def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) ->
     assert request["settings"] == {}, "those of the pack that the model will choose"
     assert Path(request["model"]).read_bytes() == b"weights"
     assert request["cache"].endswith(Path(request["cache"]).name) and len(Path(request["cache"]).name) == 64
+
+
+def test_the_time_of_each_effort_is_said_while_the_file_waits(
+    dashboard: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def of_model(self: object, request: dict[str, object]) -> dict[str, float]:
+        asked.append(request)
+        if len(asked) > 1:
+            raise ModelFileError("Another model is measured now; try again in a few seconds.")
+        return {"quick": 8.0, "standard": 200.0}
+
+    monkeypatch.setattr("app.jobs.pace.Pace.of_model", of_model)
+    app = page().run()
+    assert app.button(key="forecast").disabled
+    app.get("file_uploader")[0].set_value([("my-patch.pt", b"weights", "application/octet-stream")]).run()
+    said = texts(app.button(key="forecast").click().run())
+    assert "A quick look: about 8 s. All streams: about 3 min." in said and not dashboard.requests
+    assert Path(str(asked[0]["model"])).read_bytes() == b"weights" and "cache" not in asked[0]
+    assert "Another model is measured now" in texts(app.button(key="forecast").click().run())
+    app.button(key="inspect").click().run()
+    settled(app, dashboard)
+    assert Path(dashboard.requests[0]["model"]).name == "my-patch.pt"
 
 
 def test_the_files_of_a_model_folder_are_inspected_as_one_model(dashboard: Worker) -> None:

@@ -18,9 +18,11 @@ from ti_core.loading.digest import digest_of
 from ti_core.results.coverage import ANYWHERE, FOUND, NOT_LOOKED, Line, Row, lines_of, rows_of
 from ti_core.results.report import Report
 from ti_core.settings import Settings
+from ti_core.system.time_left import duration
 from ti_core.text import plain, with_a_command
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker import inspection_job as inspecting
+from ti_core.worker.request import InspectionRequest
 
 if TYPE_CHECKING:
     from ti_core.results.case import Case
@@ -48,6 +50,8 @@ def inspect_one(options: argparse.Namespace) -> int:
         raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
     if options.file_only:
         return _describe(options, limits)
+    if options.forecast:
+        return _forecast(options, request, limits)
     warm_up(tasks=("inspect",))
     digest = digest_of(options.model)
     request = inspecting.for_model(request, options.model, digest).with_(
@@ -79,6 +83,20 @@ def inspect_one(options: argparse.Namespace) -> int:
     if not quiet:
         print(printed(report))
     return CODES[report.verdict]
+
+
+def _forecast(options: argparse.Namespace, request: InspectionRequest, limits: Limits) -> int:
+    """Print what each effort takes with this model. No verdict is given."""
+    if options.images is not None:
+        raise SettingsError("--forecast measures on a reference pack's images; leave out --images.")
+    asked = request.with_(
+        model=str(options.model.absolute()), cache=None, **declared_network(options.architecture)
+    )
+    with Job.start("weigh", asked.as_dict(), limits=limits) as job:
+        inspecting.follow(job, lambda stage, share: None)
+        for effort, seconds in inspecting.costs_of(job).items():
+            print(f"{effort}: about {duration(seconds)}")
+    return 0
 
 
 def _describe(options: argparse.Namespace, limits: Limits) -> int:

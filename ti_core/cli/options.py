@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ti_core.errors import SettingsError, SketchError
 from ti_core.settings import Settings
-from ti_core.stream_registry import QUICK
+from ti_core.stream_registry import EFFORTS
 from ti_core.system.folders import default_folder
 from ti_core.system.plain_files import read_plain
 from ti_core.worker import Limits
@@ -73,7 +73,7 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     if options.effort == "quick":
         if "streams" in named:
             raise SettingsError("--effort and --set streams=... both choose the streams; give one of them.")
-        named["streams"] = ",".join(QUICK)
+        named["streams"] = ",".join(EFFORTS["quick"])
     cache = None if options.no_cache else default_folder()
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(

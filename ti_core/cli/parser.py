@@ -8,6 +8,7 @@ from typing import NoReturn
 from ti_core.cli.output import STDOUT, a_name, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
+from ti_core.stream_registry import EFFORTS
 from ti_core.text import shown
 from ti_core.version import __version__
 
@@ -55,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "--file-only", action="store_true", help="describe the file without opening it as a model"
     )
+    inspect.add_argument(
+        "--forecast",
+        action="store_true",
+        help="say how long each effort takes with this model, without inspecting it",
+    )
     _common(inspect)
 
     scan = commands.add_parser("scan", help="inspect many models, one JSON report a line")
@@ -100,7 +106,7 @@ def _common(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--effort",
-        choices=("quick", "standard"),
+        choices=tuple(EFFORTS),
         default="standard",
         help="quick: the streams that tell most in a quarter of the time, or half of it with many classes",
     )

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ti_core.errors import CaseError, ModelFileError, PackError
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
+from ti_core.stream_registry import EFFORTS
 from ti_core.system.folders import private_folder
 from ti_core.system.progress import Expect, silent_expect
 from ti_core.worker import Event, Job
 from ti_core.worker.pack_jobs import cache_of
+from ti_core.worker.protocol import LONGEST_STAGE
 from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import ResultError
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 LARGEST_REPORT = 20_000_000
 LARGEST_DESCRIPTION = 100_000_000
+LARGEST_COSTS = 10_000
 CACHES_KEPT = 256
 
 Tell = Callable[[str, float], None]
@@ -131,6 +134,20 @@ def report_of(job: Job) -> Report:
         return Report.from_dict({**record, "isolation": job.isolation, "versions": versions()})
     except (ValueError, TypeError) as error:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
+
+
+def costs_of(job: Job) -> dict[str, float]:
+    """The expected seconds of each effort that a job left.
+
+    Raises
+    ------
+    ResultError : there are none, or they are not valid.
+    """
+    record = job.result_json("costs.json", LARGEST_COSTS)
+    valid = all(isinstance(v, float) and 0 <= v <= LONGEST_STAGE for v in record.values())
+    if not valid or list(record) != list(EFFORTS):
+        raise ResultError("The process that opened the file left no valid forecast.")
+    return record
 
 
 def description_of(job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,33 @@ def _inspect_alone(
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
+def weigh(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
+    """Measure one pass of a model. Writes ``costs.json``: the expected seconds of each effort.
+
+    Parameters
+    ----------
+    request : as for :func:`inspect`, with a pack or without.
+    """
+    from ti_core.classifier.classifier import Declared
+    from ti_core.classifier.decide import decided
+    from ti_core.inspection.budget.costs import MeasuredError, Scales
+    from ti_core.reference.choosing import choose_pack_for, understand_with
+    from ti_core.reference.pack import load_pack
+    from ti_core.settings import Settings
+
+    asked = InspectionRequest.of(request)
+    settings = Settings.parse(asked.settings)
+    scales = Scales(settings, progress=progress, pictures=asked.case)
+    progress("opening", 0.0)
+    model, _ = _opened(asked.with_(case=False))
+    declared = Declared.of(settings)
+    with suppress(MeasuredError):
+        pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, declared, scales)
+        scales.settings = pack.settings_with(asked.settings)
+        understand_with(decided(model, pack.images, pack.labels), pack, declared, scales)
+    (folder / "costs.json").write_text(json.dumps(scales.costs()), encoding="utf-8")
+
+
 def describe(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
     """Describe a file without opening it as a model. Writes ``file.json``.
 
@@ -179,6 +207,10 @@ def describe(request: dict[str, Any], folder: Path, progress: Teller, partial: P
 TASKS: dict[str, Task] = {
     "inspect": Task(
         inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening"), ("captum.attr",)
+    ),
+    "weigh": Task(
+        weigh,
+        ("torch", "ti_core.inspection.budget.costs", "ti_core.loading.opening", "ti_core.reference.choosing"),
     ),
     "describe": Task(describe, ("ti_core.loading",)),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),

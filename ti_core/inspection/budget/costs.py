@@ -1,0 +1,45 @@
+"""What each effort costs with one model, from one measured pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ti_core.classifier.first_pass import Ahead, FirstPass
+from ti_core.inspection.forecast import Forecast
+from ti_core.settings import Settings
+from ti_core.stream_registry import EFFORTS
+
+
+class MeasuredError(Exception):
+    """A first pass was measured, and nothing more is wanted."""
+
+
+@dataclass
+class Scales(Forecast):
+    """Measures a first pass of a network, and ends the work there.
+
+    Raises
+    ------
+    MeasuredError : as soon as the pass is measured.
+    """
+
+    def measured(self, first: FirstPass, ahead: Ahead) -> None:
+        self.progress("measuring", 1.0)
+        self.first, self.ahead = first, ahead
+        raise MeasuredError
+
+    def costs(self) -> dict[str, float]:
+        """Expected seconds of each effort; none before a pass was measured.
+
+        The search for a trigger, which only a suspicious model gets, is counted in.
+        """
+        if self.first is None or self.ahead is None:
+            return {}
+        return {
+            name: self._seconds(self.settings.with_(streams=streams)) for name, streams in EFFORTS.items()
+        }
+
+    def _seconds(self, settings: Settings) -> float:
+        stages: Mapping[str, float] = replace(self, settings=settings).stages()
+        return sum(stages.values())
