@@ -260,6 +260,16 @@ def test_preparations() -> None:
         preparation_of({"size": {"shortest_edge": 256}, "crop_size": 224, "do_center_crop": True}, 3).side
         == 224
     )
+    one_mean = preparation_of({**HALF, "image_mean": 0.5}, 3)
+    assert one_mean.name == "half" and preparation_of({**HALF, "image_std": [0.5, 0.5, 0.4]}, 3).name is None
+    four = preparation_of({**HALF, "image_mean": [0.5] * 4, "image_std": [0.5] * 4}, 4)
+    assert (
+        four.name == "half"
+        and preparation_of({**HALF, "image_mean": [0.4] * 4, "image_std": 1}, 4).name is None
+    )
+    for odd in ({"height": {"width": 3}}, [{"a": 1}], {"shortest_edge": []}, [], "32", 1.5, -1):
+        with pytest.raises(ModelFileError, match="no whole number"):
+            preparation_of({"size": odd}, 3)
     assert preparation_of({"size": 96}, 3).side == preparation_of({"size": [96, 96]}, 3).side == 96
 
 

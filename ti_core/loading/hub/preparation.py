@@ -68,7 +68,9 @@ class Preparation:
 
     def _is(self, mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
         assert self.mean is not None and self.std is not None
-        wide = max(len(self.mean), len(mean))
+        wide = max(map(len, (self.mean, self.std, mean, std)))
+        if any(len(values) not in (1, wide) for values in (self.mean, self.std, mean, std)):
+            return False
         pairs = zip(
             (*_spread(self.mean, wide), *_spread(self.std, wide)),
             (*_spread(mean, wide), *_spread(std, wide)),
