@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ti_core.detector import detector
-from ti_core.detector.detector import Detector, log_odds
+from ti_core.detector.detector import Detector
+from ti_core.detector.thresholds import log_odds
 from ti_core.evaluation.scoring import evidence_of_all, split_pack
 from ti_core.evaluation.shift import splits_of
 from ti_core.reference.judge import Judge

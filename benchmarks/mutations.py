@@ -188,7 +188,7 @@ MUTANTS = [
     ),
     # Platt scaling, the thresholds and the rules of the verdict.
     *_of(
-        "detector/detector.py",
+        "detector/thresholds.py",
         "detector/test_detector.py",
         ("expit(self.slope *", "expit(-self.slope *"),
         ("dtype=np.float64) + self.intercept", "dtype=np.float64) - self.intercept"),
@@ -198,10 +198,16 @@ MUTANTS = [
         ("(clean, 1 - FALSE_ALARMS)", "(clean, 1 - 2 * FALSE_ALARMS)"),
         ("FEW / (len(bad) + 1)", "FEW / (len(bad) + 9)"),
         ("low, high = sorted((float(", "high, low = sorted((float("),
+        ("np.asarray(logit(", "np.asarray(-logit("),
+        ("mean() >= ENOUGH]", "mean() < ENOUGH]"),
+        ('["clean", *seen]', '["clean", *kinds]'),
+    ),
+    *_of(
+        "detector/detector.py",
+        "detector/test_detector.py",
         ('verdict == "clean" and distance > OUTSIDE', 'verdict == "clean" and distance < OUTSIDE'),
         ('"blend" if blend >= 0.5 else "patch"', '"patch" if blend >= 0.5 else "blend"'),
         ('trojaned = labels != "clean"', 'trojaned = labels == "clean"'),
-        ("np.asarray(logit(", "np.asarray(-logit("),
         ("self.scale).min() / self.reach", "self.scale).max() / self.reach"),
     ),
     # Areas under the curve, ties counting half.

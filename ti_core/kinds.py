@@ -11,3 +11,5 @@ MappingKind = Literal["all to one", "one source", "all to all"]
 one."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAPPINGS: tuple[MappingKind, ...] = get_args(MappingKind)
+ENOUGH = 0.8
+"""Share of the backdoors of a kind that must be found, or the search for them is called weak."""

@@ -34,11 +34,13 @@ def test_a_stream_that_needs_reference_models_takes_part_only_with_them() -> Non
     rng = np.random.default_rng(0)
     pairs = {
         "margins": rng.normal(size=(8, 4, 4, 3)).astype(np.float32),
+        "searched": np.ones((8, 4, 4, 3), dtype=np.float32),
         "blended": rng.normal(size=(8, 4, 4)).astype(np.float32),
     }
+    moved = np.zeros((8, 4), dtype=np.float32)
     own = {
         "pairs": pairs,
-        "assignment": {"success": np.full((8, 2), 0.6), "blended": np.zeros((8, 1))},
+        "assignment": {"success": np.full((8, 2), 0.6), "blended": np.zeros((8, 1)), "moved": moved},
         "windowed": {},
     }
     assert list(Alternatives.of(streams, own).by_stream) == ["assignment"]

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ti_core.detector.detector import (
+from ti_core.detector.detector import fit_detector, folds, load_detector
+from ti_core.detector.metamodels import Anchored, Boosting, Linear, logarithmic
+from ti_core.detector.thresholds import (
     FALSE_ALARMS,
     MISSES,
     Calibration,
+    bounds,
+    bounds_by_kind,
     calibrate,
-    fit_detector,
-    folds,
-    load_detector,
     log_odds,
 )
-from ti_core.detector.metamodels import Anchored, Boosting, Linear, logarithmic
 
 QUICK = Boosting(iterations=40)
 NAMES = ("height", "noise", "width")
@@ -193,11 +193,11 @@ def test_few_members_make_for_wide_bounds() -> None:
 
 
 def test_the_bound_of_false_alarms_moves_on_with_every_clean_member() -> None:
-    """From the largest of 19 to the second largest of 39, by a twentieth of the way with each."""
-    for count in (5, 19, 24, 39):
+    """From the largest of 39 to the second largest of 79, by a fortieth of the way with each."""
+    for count in (5, 39, 44, 79):
         logits = np.concatenate([np.zeros(count - 2), [1.0, 2.0], np.full(20, -3.0)])
         bound = log_odds(calibrate(logits, np.arange(len(logits)) >= count, scaled=False).high)
-        assert float(bound) == pytest.approx(2.0 - max(0, count - 19) / 20, abs=1e-6)
+        assert float(bound) == pytest.approx(2.0 - max(0, count - 39) / 40, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -286,3 +286,20 @@ def test_thresholds_are_set_on_the_probability_of_any_backdoor() -> None:
     before = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored()).calibration
     after = fit_detector(NAMES, matrix, labels, groups, fitter=Anchored(), added=added).calibration
     assert after.high > 0.9 > before.high and after.slope == before.slope
+
+
+def test_a_kind_that_is_mostly_missed_does_not_lower_the_bound_of_clean() -> None:
+    """Without it 20 unseen warps among 100 trojaned members would leave no clean member a verdict."""
+    rng = np.random.default_rng(3)
+    clean, patches = rng.normal(-3, 1, 80), rng.normal(4, 1, 80)
+    unseen = rng.normal(-4, 0.5, 20)
+    labels = np.array(["clean"] * 80 + ["patch"] * 80 + ["warp"] * 20)
+    logits = np.concatenate([clean, patches, unseen])
+    whole = bounds(logits, labels != "clean")
+    low, high = bounds_by_kind(logits, labels)
+    assert whole[0] < low <= high == whole[1]
+    seen = bounds_by_kind(logits[:160], labels[:160])
+    assert low == pytest.approx(min(seen[0], high)), "as if the unseen kind were not there"
+    only = np.concatenate([clean, unseen])
+    names = np.array(["clean"] * 80 + ["warp"] * 20)
+    assert bounds_by_kind(only, names) == bounds(only, names != "clean"), "where none is seen, all count"

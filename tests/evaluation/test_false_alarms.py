@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from ti_core.detector.detector import FALSE_ALARMS
+from ti_core.detector.thresholds import FALSE_ALARMS
 from ti_core.evaluation.scoring import evidence_of_all, score, split_pack
 from ti_core.reference.pack import load_pack
 from ti_core.reference.reference import Reference

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ti_core.detector.detector import Assessment, log_odds
+from ti_core.detector.detector import Assessment
 from ti_core.detector.metamodels import Floats
+from ti_core.detector.thresholds import log_odds
 from ti_core.streams.base import Evidence, Stream
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from ti_core.detector.metamodels import (
     Boosting,
@@ -25,50 +25,17 @@ from ti_core.detector.metamodels import (
     load_trees,
     read_meta_model,
 )
+from ti_core.detector.thresholds import Calibration, bounds_by_kind, calibrate, log_odds
 from ti_core.errors import PackError
 
-FALSE_ALARMS = 0.025
-"""Maximum false positive rate on the clean members. At .05, 2 more of the 118 clean fitted members of mnist are
-called backdoored, and 4 more of 168 backdoors that lead all images to one class are found."""
-MISSES = 0.05
-"""Maximum share of the trojaned members that may be called clean."""
-FEW_MISSES, FEW = 0.1, 3
-"""With few trojaned members the share may be as large as the first number, up to the third member. Otherwise one
-network that no stream sees would leave hardly any clean model a verdict."""
 FOLDS = 5
 TOLD_APART = ("blend", "patch")
 """Kinds of trigger that the second model tells apart."""
-LEAST_SURE = 0.6
-"""Minimum probability of a verdict: odds of three to two. A stranger's network resembles the members less than they do
-each other. ``benchmarks.strangers`` showed clean networks called backdoored at little more than even odds."""
 OUTSIDE = 2.0
 """Distance from the nearest reference model beyond which evidence is outside the reference set, in units of the largest
 such distance among the reference models. Set by hand. ``python -m benchmarks.constants`` leaves recipes and
 architectures of mnist and cifar10 out of the fit: the members called clean are at .84 or nearer, so that no verdict
 changes."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """``P(backdoor) = sigmoid(slope * logit + intercept)`` (J. Platt, 1999), and the two thresholds on it."""
-
-    slope: float
-    intercept: float
-    low: float
-    high: float
-
-    def probability(self, logit: Floats | float) -> Floats:
-        return np.asarray(expit(self.slope * np.asarray(logit, dtype=np.float64) + self.intercept))
-
-    def verdict(self, probability: float) -> str:
-        """ "clean" below ``low``, "backdoored" from ``high`` on, "inconclusive" between."""
-        return (
-            "backdoored"
-            if probability >= self.high
-            else "clean"
-            if probability < self.low
-            else "inconclusive"
-        )
 
 
 @dataclass(frozen=True)
@@ -197,7 +164,7 @@ def fit_detector(
     calibration = calibrate(judged[chosen], trojaned[chosen], scaled=not fitter.calibrated)
     if added is not None:
         total = log_odds(added(calibration.probability(judged)))
-        low, high = bounds(total[chosen], trojaned[chosen])
+        low, high = bounds_by_kind(total[chosen], labels[chosen])
         calibration = replace(calibration, low=low, high=high)
     told = trojaned & chosen & np.isin(labels, TOLD_APART)
     scale = _scale(matrix)
@@ -234,45 +201,6 @@ def folds(
     count = max(2, min(count, *(len(set(groups[labels == k])) for k in set(labels))))
     splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
     return list(splitter.split(np.zeros(len(labels)), labels, groups))
-
-
-def calibrate(logits: Floats, trojaned: NDArray[np.bool_], scaled: bool = True) -> Calibration:
-    """Platt scaling, unless the log-odds are to stay as they are, and the two thresholds, from members' log-odds."""
-    slope, intercept = 1.0, 0.0
-    if scaled:
-        from sklearn.linear_model import LogisticRegression
-
-        fitted = LogisticRegression(C=1.0, class_weight="balanced").fit(logits[:, None], trojaned)
-        slope, intercept = max(float(fitted.coef_[0, 0]), 1e-6), float(fitted.intercept_[0])
-    return Calibration(slope, intercept, *bounds(logits, trojaned, slope, intercept))
-
-
-def bounds(
-    logits: Floats, trojaned: NDArray[np.bool_], slope: float = 1.0, intercept: float = 0.0
-) -> tuple[float, float]:
-    """The lower and the upper threshold on the probability, from members' log-odds and their scaling.
-
-    One bound is the quantile that :data:`FALSE_ALARMS` of the clean members lie above, the other the one that
-    :data:`MISSES` of the trojaned ones lie below; whichever is higher is the upper threshold. Where the two kinds
-    overlap, what lies between is doubtful; where there is a gap between them, so is what falls into it.
-    Shares are counted with one member more on the wrong side, as in conformal prediction, so that few members make
-    for wide bounds (V. Vovk et al., 2005): of n the k-th largest is the quantile of ``k / (n + 1)``, with straight
-    lines between and nothing beyond the largest (R. Hyndman and Y. Fan, 1996, type 6). With fewer than 60 trojaned
-    members up to :data:`FEW_MISSES` may lie below. Nothing is called so at less than :data:`LEAST_SURE`.
-    """
-    clean, bad = logits[~trojaned], logits[trojaned]
-    missed = max(MISSES, min(FEW_MISSES, FEW / (len(bad) + 1)))
-    both = [
-        np.quantile(own, share, method="weibull") for own, share in ((clean, 1 - FALSE_ALARMS), (bad, missed))
-    ]
-    alarms, misses = map(float, Calibration(slope, intercept, 0.0, 1.0).probability(np.array(both)))
-    low, high = sorted((float(np.nextafter(alarms, 1.0)), misses))
-    return min(low, 1 - LEAST_SURE), max(high, LEAST_SURE)
-
-
-def log_odds(p: Floats | float) -> Floats:
-    """``log(p / (1 - p))``, held finite."""
-    return np.asarray(logit(np.clip(np.asarray(p, dtype=np.float64), 1e-9, 1 - 1e-9)))
 
 
 def _scale(reference: Floats) -> Floats:

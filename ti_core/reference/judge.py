@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.detector.alternatives import Alternatives
-from ti_core.detector.detector import Assessment, Detector, log_odds
+from ti_core.detector.detector import Assessment, Detector
 from ti_core.detector.grounds import grounded
 from ti_core.detector.joint import suspected
 from ti_core.detector.likeness import beside_nearest, nearest, surer, traits, unlike
 from ti_core.detector.recovery import Recovery, share_beyond, weight
+from ti_core.detector.thresholds import log_odds
 from ti_core.reference.pack_files import size_of
 from ti_core.reference.reference import Reference
 from ti_core.streams import Evidence, Reading, Stream

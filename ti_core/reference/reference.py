@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.detector.detector import Detector, fit_detector, load_detector, log_odds
+from ti_core.detector.detector import Detector, fit_detector, load_detector
 from ti_core.detector.joint import fewer_mistakes, joint_features
 from ti_core.detector.metamodels import Anchored, Boosting, Fitter, Floats, files_of
+from ti_core.detector.thresholds import log_odds
 from ti_core.errors import PackError
 from ti_core.reference.pack import Member, Pack
 from ti_core.settings import Settings

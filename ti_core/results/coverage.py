@@ -13,8 +13,6 @@ FOUND: Status = "found"
 NOT_FOUND: Status = "looked for, not found"
 NOT_LOOKED: Status = "not looked for"
 
-ENOUGH = 0.8
-"""Share of such backdoors that must be found, or the search for them is called weak."""
 NO_GATES = "not a graph file: its layers hold no gate"
 """Why gates need not be looked for."""
 

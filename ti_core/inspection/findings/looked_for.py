@@ -8,9 +8,9 @@ from typing import Any
 
 from ti_core.inspection.findings.finding import Finding
 from ti_core.inspection.result import Inspection
-from ti_core.kinds import KINDS, MAPPINGS, Kind, MappingKind
+from ti_core.kinds import ENOUGH, KINDS, MAPPINGS, Kind, MappingKind
 from ti_core.reference.families import performance_of, share_interval
-from ti_core.results.coverage import ENOUGH, FOUND, NO_GATES, NOT_FOUND, NOT_LOOKED, Rates, Row, joined
+from ti_core.results.coverage import FOUND, NO_GATES, NOT_FOUND, NOT_LOOKED, Rates, Row, joined
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import stream_class
