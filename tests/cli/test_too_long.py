@@ -11,7 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ti_core.cli.main import main
+from ti_core.errors import ModelFileError
 from ti_core.reference.pack import Pack
+from ti_core.results.so_far import SoFar
+from ti_core.worker import Job
 
 
 @pytest.fixture
@@ -55,3 +58,20 @@ def test_a_budget_of_nothing_is_a_sentence(
         printed = capsys.readouterr()
         assert printed.err == f"trojaninterpret: --minutes is more than 0, not {float(minutes):g}.\n"
         assert not printed.out
+
+
+def test_an_inspection_that_is_ended_says_its_verdict_so_far(
+    tiny_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = SoFar("backdoored", 0.9, ("saliency",), ("windowed",), "bar")
+
+    def end(job: Job, *_: object) -> None:
+        job._held.so_far = said
+        raise ModelFileError("The work took longer than it may.")
+
+    monkeypatch.setattr("ti_core.worker.inspection_job.follow", end)
+    assert main(["inspect", str(tiny_models["clean"]), "--no-cache"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"trojaninterpret: {said.stopped()}",
+        "trojaninterpret: The work took longer than it may.",
+    ]

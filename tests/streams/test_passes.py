@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -50,6 +51,24 @@ def test_the_work_that_streams_tell_is_the_work_they_do(classes: int, shape: tup
         # Some streams look at the clean images once, which is left out or counted as a whole batch.
         assert abs(network.seen["forward"] - told.forward) <= 256, stream.name
         assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0), stream.name
+
+
+@pytest.mark.parametrize(("classes", "shape"), [(4, (3, 12, 12)), (20, (1, 12, 12))])
+def test_the_order_in_which_streams_run_changes_no_evidence(
+    classes: int, shape: tuple[int, int, int]
+) -> None:
+    """Also where they share a shortlist, which the first of them makes."""
+    images = torch.rand(60, *shape, generator=torch.Generator().manual_seed(1))
+    context = Context(images, torch.arange(60) % classes, classes, SETTINGS)
+    streams = [
+        s for s in make_streams(SETTINGS) if s.name in ("universal", "windowed", "inversion", "assignment")
+    ]
+    found = []
+    for order in (streams, in_turn(streams)):
+        network = Counted(classes, shape)
+        found.append({s.name: s.evidence(network, context) for s in order})
+    for name, evidence in found[0].items():
+        assert all(np.array_equal(values, found[1][name][key]) for key, values in evidence.items()), name
 
 
 def test_work_is_added_and_takes_its_time() -> None:
