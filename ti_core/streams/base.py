@@ -136,6 +136,9 @@ class Stream(ABC):
     """Whether :meth:`log_odds` tells of a backdoor that the joint score of the classes does not see."""
     by_itself: ClassVar[bool] = False
     """Whether it needs no reference models for that."""
+    clear: ClassVar[float] = 1.0
+    """A verdict rests on this stream only if its score of the suspected class is this many times every other's. It is
+    above 1 for a stream that networks with other kinds of trigger give way to as well."""
     usual: ClassVar[float | None] = None
     """What :meth:`standing_out` gives for the most outstanding class in 19 of 20 clean networks; None for a stream that
     tells nothing without reference models."""

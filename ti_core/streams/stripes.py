@@ -172,6 +172,9 @@ class Stripes(ClassMargins):
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations by class"
     kinds: ClassVar[tuple[Kind, ...]] = ("stripes",)
+    clear: ClassVar[float] = 1.3
+    """Of 59 fitted members of mnist that carry a blend and are found, 5 reach more under a wave than under a universal
+    perturbation, up to 1.26 times as much."""
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         return sum(self._work(classes, shape), Passes())

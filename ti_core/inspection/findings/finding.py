@@ -48,15 +48,16 @@ class Finding:
 def leading(result: Inspection) -> str | None:
     """The name of the stream whose finding the verdict rests on; None if no stream has reported.
 
-    It is the stream that found a backdoor by itself, or the one that finds the suspected class most suspicious. Where
-    no stream scores classes, it is the first.
+    It is the stream that found a backdoor by itself, or the one that finds the suspected class most suspicious, some of
+    them only if they do so clearly (:attr:`ti_core.streams.base.Stream.clear`). Where no stream scores classes, it is
+    the first.
     """
     if result.leading is not None:
         return result.leading
     scores, target = result.class_scores, target_of(result.class_scores)
     if target is None:
         return next(iter(result.readings), None)
-    return max(scores, key=lambda name: float(scores[name][0, target]))
+    return max(scores, key=lambda name: float(scores[name][0, target]) / stream_class(name).clear)
 
 
 def finding_of(result: Inspection, assessment: Assessment | None, target: int | None) -> Finding | None:
