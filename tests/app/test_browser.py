@@ -170,7 +170,8 @@ def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor,
     visitor.upload(SAMPLES / "mnist-clean.safetensors")
     assert visitor.verdict() == "Clean"
     box = visitor.page.locator(".ti-verdict").inner_text()
-    assert "patches and blends that lead all images to one class" in box and "Not looked for: " in box
+    assert "of patches, blends, warps and input-dependent triggers that lead all images to one class" in box
+    assert "Not looked for: " in box
     visitor.page.set_viewport_size({"width": 390, "height": 900})
     table = visitor.page.locator("table.ti-covered")
     assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
