@@ -111,12 +111,12 @@ def table_forest(
             figure.add_trace(_intervals(own, at, title, symbol, colour))
     # The paper's networks are those of the Trojan Detection Challenge.
     marked = [
-        r for r in rows if r.streams == "saliency" and r.family in ("all", "challenge") and r.kind in paper
+        r for r in rows if r.streams == "saliency" and r.family in ("all", "challenge") and r.what in paper
     ]
     if marked:
         figure.add_trace(
             go.Scatter(
-                x=[paper[r.kind] for r in marked],
+                x=[paper[r.what] for r in marked],
                 y=[names.index(name(r)) + 0.16 for r in marked],
                 mode="markers",
                 name="the paper's figure",
