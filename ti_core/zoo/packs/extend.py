@@ -69,7 +69,7 @@ def extend_pack(
         raise PackError(f"The extended pack would have {missing}; leave fewer members out.")
     cleared(out)
     shutil.copyfile(pack.checked("images.npz"), out / "images.npz")
-    members = _kept_weights(pack, members, out)
+    _copy_weights(pack, {m["id"] for m in members}, out)
     added = _added_weights(zoo, added, out)
     triggers: dict[str, Any] = pack.stored_triggers({m["id"] for m in members}) | trigger_arrays(zoo, added)
     if triggers:
@@ -123,14 +123,13 @@ def _added(pack: Pack, zoo: Path, members: list[Mapping[str, Any]]) -> list[Mapp
     return added
 
 
-def _kept_weights(pack: Pack, members: list[Mapping[str, Any]], out: Path) -> list[Mapping[str, Any]]:
-    """Write the weights of the pack's ``members`` under the names that they have there. Returns their records.
+def _copy_weights(pack: Pack, kept: Collection[str], out: Path) -> None:
+    """Write the weights of the members with these ids to files of the names that they have in ``pack``.
 
     A file whose members all stay is copied, so that it keeps its digest, and evidence in the cache its key.
     """
     from safetensors.torch import save_file
 
-    kept = {m["id"] for m in members}
     for name in sorted({m.weights for m in pack.members}):
         own = [m for m in pack.members if m.weights == name]
         staying = [m for m in own if m.id in kept]
@@ -141,7 +140,6 @@ def _kept_weights(pack: Pack, members: list[Mapping[str, Any]], out: Path) -> li
                 f"{m.id}/{key}": value for m in staying for key, value in pack.stored_weights(m).items()
             }
             save_file(tensors, out / name)
-    return members
 
 
 def _added_weights(zoo: Path, added: list[Mapping[str, Any]], out: Path) -> list[Mapping[str, Any]]:
