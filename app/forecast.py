@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from app import state, words
+from app import state, uploader, words
 from app.ask import request_of, wanted
 from app.store.sources import Source
 from ti_core.errors import TrojanInterpretError
@@ -35,7 +35,7 @@ def offer(source: Callable[[], Source], ready: bool) -> None:
     except TrojanInterpretError as error:
         st.warning(words.safe(words.for_the_page(str(error)), 600), icon=":material/block:")
     except OSError as error:
-        st.warning(f"The file cannot be kept: {words.reason(error)}", icon=":material/block:")
+        uploader.not_kept(error)
 
 
 def says(costs: Mapping[str, float]) -> str:

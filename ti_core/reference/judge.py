@@ -183,14 +183,15 @@ class Judge:
         margins, own = self.fitted.get(MARGINS, {}).get("scale"), evidence.get(MARGINS, {}).get("scale")
         shapes = [v.shape for v in network.state_dict().values() if v.is_floating_point()]
         suspect = traits(*size_of(shapes), accuracy, None if own is None else float(own[0]))
-        clean = [i for i, m in enumerate(self.reference.fitted) if not m.trojaned]
+        fitted = self.reference.fitted
+        clean = [i for i, m in enumerate(fitted) if not m.trojaned]
         members = [
             traits(
-                *self.reference.pack.size(m),
-                m.clean_accuracy,
+                *self.reference.pack.size(fitted[i]),
+                fitted[i].clean_accuracy,
                 None if margins is None else float(margins[i, 0]),
             )
-            for i, m in ((i, self.reference.fitted[i]) for i in clean)
+            for i in clean
         ]
         said = unlike(suspect, members)
         if not said:

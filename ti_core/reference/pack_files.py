@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -183,9 +184,15 @@ class Weights:
 
     def size(self, member: str) -> tuple[int, int]:
         """The number of that member's parameters, and of its layers with weights."""
-        before = f"{member}/"
-        shapes = [t.shape for name, t in self._tensors.items() if name.startswith(before)]
-        return size_of(shapes)
+        return size_of(self._shapes.get(member, ()))
+
+    @cached_property
+    def _shapes(self) -> dict[str, list[Sequence[int]]]:
+        """By member, the shapes of its tensors."""
+        found: dict[str, list[Sequence[int]]] = {}
+        for name, tensor in self._tensors.items():
+            found.setdefault(name.partition("/")[0], []).append(tensor.shape)
+        return found
 
     def stored(self, member: str) -> dict[str, torch.Tensor]:
         """The tensors of that member as they are stored, by their names in its network.
