@@ -20,6 +20,7 @@ from ti_core.cli.tables import STREAM_TITLES
 from ti_core.evaluation.table import FAMILIES, PAPER_AUC
 from ti_core.reference.families import performance_key
 from ti_core.reference.pack import Pack, load_pack, pack_names
+from ti_core.results.formats.taxonomy import RULES, every_term
 from ti_core.results.report import SCHEMA_VERSION, report_schema
 from ti_core.settings import Settings
 
@@ -154,16 +155,32 @@ def settings() -> str:
     return "\n".join(lines)
 
 
+def taxonomy() -> str:
+    """The kinds of finding, and the entries of published taxonomies that they are related to."""
+    lines = ["| id | finding | what it means |", "| --- " * 3 + "|"]
+    lines += [f"| `{rule.id}` | {rule.title} | {rule.says} |" for rule in RULES]
+    lines += ["", "| taxonomy | entry | name | findings |", "| --- " * 4 + "|"]
+    for term in every_term():
+        numbers = ", ".join(f"`{rule.id}`" for rule in RULES if term in rule.terms)
+        scheme = f"{term.scheme.name} ({term.scheme.version})"
+        lines.append(f"| {scheme} | [{term.id}]({term.address}) | {term.name} | {numbers} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "detection": detection,
     "table-1": table_1,
     "table-1-whole": table_1_whole,
     "settings": settings,
     "report-schema": lambda: report_schema().table(),
+    "taxonomy": taxonomy,
 }
 SLOW: dict[str, Callable[[], str]] = {"shift": shift_table, "ablations": ablation_table}
 """Made anew only when they are asked for."""
-PAGES = ("README.md", "docs/detection.md", "docs/table-1.md", "docs/settings.md", "docs/report-schema.md")
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("detection", "table-1", "settings", "report-schema", "formats")),
+)
 PUBLISHED_SCHEMAS = {"docs/report-schema.json": SCHEMA_VERSION}
 """The schema of the JSON report as JSON Schema, by file, with its version. That of version 1 is never made anew."""
 

@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 class Bar:
     """A progress bar on a terminal, nothing elsewhere.
 
+    Parameters
+    ----------
+    quiet : show nothing at all.
+
     Attributes
     ----------
     drawn : whether it is shown.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, quiet: bool = False) -> None:
         stream = standard_error()
-        self.drawn = stream is not None and stream.isatty()
+        self.quiet = quiet
+        self.drawn = stream is not None and stream.isatty() and not quiet
         self._bar = progress_bar(
             title,
             100,
@@ -36,8 +41,13 @@ class Bar:
 
     def say(self, sentence: str) -> None:
         """Print a sentence on stderr, above the bar."""
+        if not self.quiet:
+            self.clear()
+            print(sentence, file=sys.stderr)
+
+    def clear(self) -> None:
+        """Remove the bar from the terminal, before something else is printed. The next step draws it again."""
         self._bar.clear()
-        print(sentence, file=sys.stderr)
 
     def __call__(self, stage: str, share: float) -> None:
         self._bar.n = round(100 * share)
@@ -68,8 +78,8 @@ LONG = 60.0
 class JobBar(Bar):
     """The bar of a job that tells what it expects: the share of the whole work, and the time left."""
 
-    def __init__(self, title: str) -> None:
-        super().__init__(title)
+    def __init__(self, title: str, quiet: bool = False) -> None:
+        super().__init__(title, quiet)
         self._time = TimeLeft()
         self._time.begin()
         self._said = False

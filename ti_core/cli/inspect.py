@@ -6,26 +6,25 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING
 
 from ti_core.cli.bar import JobBar
-from ti_core.cli.options import CODES, ERROR, declared_network, limits_of, request_of
+from ti_core.cli.formats.page import page_of
+from ti_core.cli.formats.writing import Documents, named_files
+from ti_core.cli.options import CLEAN, CODES, ERROR, declared_network, limits_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
-from ti_core.cli.terminal import complain
-from ti_core.errors import ModelFileError, PackError, RefusedFileError, SettingsError
+from ti_core.cli.shell.table import COLOURS
+from ti_core.cli.terminal import complain, say
+from ti_core.errors import ModelFileError, RefusedFileError, SettingsError
 from ti_core.kinds import MAPPINGS, MappingKind
 from ti_core.loading.digest import digest_of
 from ti_core.results.coverage import ANYWHERE, FOUND, NOT_LOOKED, Line, Row, lines_of, rows_of
+from ti_core.results.formats.outcome import Outcome
 from ti_core.results.report import Report
-from ti_core.settings import Settings
 from ti_core.system.time_left import duration
 from ti_core.text import plain, with_a_command
 from ti_core.worker import Job, Limits, warm_up
 from ti_core.worker import inspection_job as inspecting
 from ti_core.worker.request import InspectionRequest
-
-if TYPE_CHECKING:
-    from ti_core.results.case import Case
 
 WIDTH = 80
 """Columns of the table of what was looked for."""
@@ -43,7 +42,7 @@ REFUSALS = (ModelFileError.__name__, RefusedFileError.__name__)
 
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
-    quiet = one_to_stdout((options.json, options.html))
+    printed_elsewhere = one_to_stdout((options.json, options.html, *named_files(options).values()))
     request = request_of(options)
     limits = limits_of(options)
     if options.images is not None and options.pack is not None:
@@ -59,13 +58,16 @@ def inspect_one(options: argparse.Namespace) -> int:
         images=str(options.images.absolute()) if options.images is not None else None,
         **declared_network(options.architecture),
     )
+    documents = Documents(options)
     with Job.start("inspect", request.as_dict(), limits=limits) as job:
-        bar = JobBar(options.model.name)
+        bar = JobBar(options.model.name, options.quiet)
         try:
             inspecting.follow(job, bar, bar.expect, bar.so_far)
         except ModelFileError as error:
             if job.fault not in REFUSALS:
                 raise
+            documents.add(Outcome(options.model, digest, error=str(error), fault=job.fault))
+            documents.write()
             raise ModelFileError(with_a_command(str(error), options.model.name)) from error
         finally:
             bar.close()
@@ -76,13 +78,19 @@ def inspect_one(options: argparse.Namespace) -> int:
         if "problem" in report.cache:
             complain(plain(str(report.cache["problem"]), 500))
     page = page_of(case, request.pack) if case else ""
+    fails = report.verdict in (options.fail_on or CODES)
+    documents.add(Outcome(options.model, digest, report, fails=fails))
     if options.json:
         write(options.json, report.as_json() + "\n")
     if case:
         write(options.html, page)
-    if not quiet:
-        print(printed(report))
-    return CODES[report.verdict]
+    documents.write()
+    if not printed_elsewhere and not options.quiet:
+        first, *others = printed(report).splitlines()
+        say((first, COLOURS[report.verdict]))
+        for line in others:
+            say((line, None))
+    return CODES[report.verdict] if fails else CLEAN
 
 
 def _forecast(options: argparse.Namespace, request: InspectionRequest, limits: Limits) -> int:
@@ -108,35 +116,6 @@ def _describe(options: argparse.Namespace, limits: Limits) -> int:
     for sentence in found["sentences"] if options.json != STDOUT else ():
         print(plain(sentence, 2000))
     return 0 if found["opens"] else ERROR
-
-
-def page_of(case: Case, pack: str | None) -> str:
-    """The HTML report of a case, made in this process from plain data. The histograms need torch.
-
-    Parameters
-    ----------
-    pack : name or folder of the requested pack; None if the model determined it.
-
-    Raises
-    ------
-    PackError : there is no such pack, or it is not the pack that the report names.
-    """
-    from ti_core.reference.pack import load_pack, pack_names
-    from ti_core.rendering.comparison import panels
-    from ti_core.rendering.page import html_report
-
-    report = case.report
-    if report.pack.get("images"):
-        return html_report(case)
-    chosen = report.pack["name"] if pack is None else pack
-    if pack is None and chosen not in pack_names():
-        raise PackError("The report names a reference pack that is not bundled; choose one with --pack.")
-    found = load_pack(chosen)
-    if found.sha256 != report.pack["sha256"]:
-        raise PackError(
-            f"Reference pack {found.name!r} has changed during the inspection; inspect the model again."
-        )
-    return html_report(case, panels(case, found, Settings.parse(report.settings)))
 
 
 def printed(report: Report) -> str:

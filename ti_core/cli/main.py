@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ti_core.cli.parser import parser
+from ti_core.cli.shell.completion import complete
 from ti_core.cli.terminal import complain_of, shown_output
 
 ERROR, STOPPED = 2, 130
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ------
     SystemExit : the arguments are not well formed (code 2), or they request the help or the version (code 0).
     """
+    complete(parser)
     with shown_output():
         try:
             options = parser().parse_args(arguments)
@@ -80,6 +82,11 @@ def _run(options: argparse.Namespace) -> int:
         from ti_core.cli.evaluate import evaluate_pack
 
         return evaluate_pack(options)
+    if options.command == "completion":
+        from ti_core.cli.shell.completion import shell_code
+
+        print(shell_code(options.shell), end="")
+        return 0
     from ti_core.cli.report import verify
 
     return verify(options)

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any
 
-from ti_core.cli.output import STDOUT, a_name, a_path
+from ti_core.cli.formats.arguments import add_format_arguments
+from ti_core.cli.output import a_folder, a_name, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
+from ti_core.cli.shell.completion import add_completion, completes, packs, settings
+from ti_core.cli.shell.help import INSPECT, INSPECTS, SCAN, SCANS, TOP, Parser
 from ti_core.stream_registry import EFFORTS
-from ti_core.text import shown
 from ti_core.version import __version__
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line, whatever line breaks the arguments hold."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(shown(message, 2000))
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = Parser(
-        prog="trojaninterpret", description="Say, with evidence, whether an image classifier is backdoored."
+        prog="trojaninterpret",
+        description="Say, with evidence, whether an image classifier is backdoored.",
+        epilog=TOP,
     )
     top.add_argument("--version", action="version", version=f"trojaninterpret {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_inspect(commands)
+    _add_scan(commands)
+    add_pack_commands(commands)
+    add_report_arguments(commands)
+    add_completion(commands)
+    return top
 
-    inspect = commands.add_parser("inspect", help="inspect one model")
-    inspect.add_argument("model", type=a_path, metavar="MODEL")
+
+def _add_inspect(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="inspect one model", description=INSPECTS, epilog=INSPECT)
+    inspect.add_argument(
+        "model", type=a_path, metavar="MODEL", help="a model file, or a folder of a model hub"
+    )
     inspect.add_argument(
         "--images",
         type=a_path,
@@ -61,32 +68,59 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="say how long each effort takes with this model, without inspecting it",
     )
+    inspect.add_argument(
+        "--fail-on",
+        action="append",
+        choices=("backdoored", "inconclusive"),
+        help="exit with 0 unless the verdict is this one; may be repeated (default: both)",
+    )
     _common(inspect)
 
-    scan = commands.add_parser("scan", help="inspect many models, one JSON report a line")
+
+def _add_scan(commands: Any) -> None:
+    scan = commands.add_parser("scan", help="inspect many models", description=SCANS, epilog=SCAN)
     scan.add_argument("paths", type=a_path, nargs="+", metavar="FOLDER_OR_FILE")
     scan.add_argument(
         "--jsonl",
         type=a_path,
-        default=STDOUT,
         metavar="FILE",
-        help="append the reports here instead of printing them, and pass over files that are in it already"
-        " (-: print them)",
+        help="append the reports here, one line of JSON each, and pass over files that are in it already (-: print"
+        " them; default: print them, unless standard output is a terminal)",
     )
     scan.add_argument("--jobs", type=int, default=1, metavar="N", help="models inspected at once")
     scan.add_argument("--engine", choices=("local", "ray"), default="local", help="where they are inspected")
+    scan.add_argument(
+        "--html", type=a_folder, metavar="FOLDER", help="write an HTML page of each inspected model there"
+    )
+    scan.add_argument(
+        "--fail-on",
+        action="append",
+        choices=("backdoored", "inconclusive", "error"),
+        help="exit with 0 unless a file has this outcome; may be repeated (default: all three)",
+    )
+    scan.add_argument(
+        "--baseline",
+        type=a_path,
+        metavar="FILE",
+        help="the lines of an earlier scan: what it found already does not count for the exit code",
+    )
     _common(scan)
 
-    add_pack_commands(commands)
-    add_report_arguments(commands)
-    return top
 
-
-def _common(command: argparse.ArgumentParser) -> None:
+def _common(command: Parser) -> None:
+    command.lists_settings = True
     command.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print no progress and no text, only errors and what is asked for",
+    )
+    add_format_arguments(command)
+    pack = command.add_argument(
         "--pack", type=a_name, metavar="NAME", help="reference pack (default: chosen from the model)"
     )
-    command.add_argument(
+    completes(pack, packs)
+    setting = command.add_argument(
         "--set",
         action="append",
         default=[],
@@ -94,6 +128,7 @@ def _common(command: argparse.ArgumentParser) -> None:
         dest="settings",
         help="a setting; may be repeated",
     )
+    completes(setting, settings)
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument(
         "--memory", type=float, metavar="GB", help="memory that opening and computing may use (each process)"

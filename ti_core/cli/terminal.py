@@ -49,6 +49,14 @@ def _fill_standard_files() -> None:
                 os.open(os.devnull, os.O_RDWR)
 
 
+def say(*parts: tuple[str, str | None]) -> None:
+    """Print a line on standard output: texts, each with the name of its colour or None."""
+    if isinstance(sys.stdout, Shown):
+        sys.stdout.line(parts)
+    else:
+        print("".join(text for text, _ in parts))
+
+
 def complain(sentence: str) -> None:
     """Print an error. Later lines are indented, so that a line break in a name cannot imitate a line of the program."""
     text = plain(sentence, MOST, lines=True).rstrip("\n").replace("\n", "\n  ")

@@ -32,6 +32,7 @@ from ti_core.rendering.trigger.figures import trigger_figures
 from ti_core.results.case import Case
 from ti_core.results.cautions import cautions
 from ti_core.results.coverage import lines_of, rows_of
+from ti_core.results.formats.taxonomy import terms_of
 from ti_core.results.report import Report
 from ti_core.results.wording import LONGEST_NAME
 from ti_core.text import shown
@@ -136,6 +137,9 @@ def _values(report: Report) -> dict[str, Any]:
         "settings": _settings(report),
         "limits": LIMITS_ALONE if images else LIMITS,
         "command": command(report),
+        "taxonomy": [
+            (term.scheme.name, term.id, term.name) for term in terms_of(report.verdict, report.trigger_kind)
+        ],
         "digests": digests(report),
         "versions": ", ".join(f"{k} {v}" for k, v in report.versions.items() if k != "source"),
         "seconds": sum(report.timings.values()),

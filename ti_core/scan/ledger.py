@@ -41,6 +41,13 @@ class Ledger:
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Remember one line."""
+        self._outcomes[self._work_of(line)] = outcome(line)
+
+    def is_of(self, line: Mapping[str, Any], path: Path, digest: str) -> bool:
+        """Whether a line is about this scan's work on a file."""
+        return self._work_of(line) == _key(str(path), digest, self._pack, self._settings)
+
+    def _work_of(self, line: Mapping[str, Any]) -> bytes:
         pack, asked = line.get("pack"), self._pack
         if "asked_pack" in line:
             asked = line["asked_pack"]
@@ -49,7 +56,7 @@ class Ledger:
         settings = line.get("settings")
         if "asked_pack" not in line and settings == self._settled(pack):
             settings = self._settings
-        self._outcomes[_key(line.get("file"), line.get("sha256"), asked, settings)] = outcome(line)
+        return _key(line.get("file"), line.get("sha256"), asked, settings)
 
     def _settled(self, pack: Any) -> dict[str, Any] | None:
         """All settings of a model that this scan inspects with the pack of a report, as a report has them."""
@@ -84,8 +91,12 @@ def worst(outcomes: Iterable[str]) -> str:
     return next((v for v in ("backdoored", "error", "inconclusive") if v in found), "clean")
 
 
-def known_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of an earlier scan, one at a time. A last line that a kill cut short is removed from the file.
+def known_lines(path: Path, mend: bool = True) -> Iterator[dict[str, Any]]:
+    """The lines of an earlier scan, one at a time. A last line that a kill cut short is passed over.
+
+    Parameters
+    ----------
+    mend : remove such a line from the file.
 
     Raises
     ------
@@ -101,7 +112,7 @@ def known_lines(path: Path) -> Iterator[dict[str, Any]]:
             whole, number = whole + len(text), number + 1
             if text.strip():
                 yield _line(text, path, number)
-    if text:
+    if text and mend:
         with path.open("r+b") as file:
             file.truncate(whole)
 

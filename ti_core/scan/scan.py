@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ class Work:
         try:
             return digest_of(path), None
         except ModelFileError as error:
-            return "", self._failed(path, "", str(error))
+            return "", self._failed(path, "", error)
 
     def start(self, path: Path, digest: str) -> Job:
         """Start the inspection of one file, in a process that has all modules imported."""
@@ -102,13 +102,14 @@ class Work:
                 raise ModelFileError(job.error or "The work ended without a result.")
             report = report_of(job)
         except TrojanInterpretError as error:
-            return self._failed(path, digest, str(error))
+            return self._failed(path, digest, error, job.fault)
         about = {"looked_for": short(rows_of(report.coverage))}
         return {"file": str(path), "sha256": digest} | about | report.as_dict()
 
-    def _failed(self, path: Path, digest: str, error: str) -> dict[str, Any]:
+    def _failed(self, path: Path, digest: str, error: Exception, fault: str = "") -> dict[str, Any]:
         asked = {"settings": dict(self.request.settings), "asked_pack": self.request.pack}
-        return {"file": str(path), "error": error, "sha256": digest} | asked
+        fault = fault or type(error).__name__
+        return {"file": str(path), "error": str(error), "fault": fault, "sha256": digest} | asked
 
 
 @dataclass
@@ -121,10 +122,13 @@ class Scan:
     jobs, limits : processes at once, and what each may use.
     known : lines of an earlier scan. A file is passed over if its name, digest, settings and pack are in one of them.
     engine : "local" or "ray", see :mod:`ti_core.system.parallel`.
+    finished : is told the file, its digest and the job of each report while the job's results are still there. Only
+        with the engine "local".
 
     Attributes
     ----------
     outcomes : the outcome of each file (:func:`ti_core.scan.ledger.outcome`), including the files passed over.
+    passed_over : the files that were passed over, with their digests.
     """
 
     files: list[Path]
@@ -133,7 +137,9 @@ class Scan:
     limits: Limits
     known: Iterable[Mapping[str, Any]] = ()
     engine: str = "local"
+    finished: Callable[[Path, str, Job], None] | None = None
     outcomes: dict[str, str] = field(init=False, default_factory=dict)
+    passed_over: dict[Path, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         # A piece of work on a cluster is given one core.
@@ -146,6 +152,15 @@ class Scan:
         for line in self._with_ray() if self.engine == "ray" else self._here():
             self.outcomes[line["file"]] = outcome(line)
             yield line
+
+    def lines_passed_over(self, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Those of an earlier scan's lines that are about the files passed over, one for each file."""
+        left = dict(self.passed_over)
+        for line in lines:
+            path = Path(str(line["file"]))
+            if path in left and self._ledger.is_of(line, path, left[path]):
+                del left[path]
+                yield line
 
     def _here(self) -> Iterator[dict[str, Any]]:
         waiting = deque(self.files)
@@ -163,6 +178,8 @@ class Scan:
                 for path, digest, job in ended:
                     running.remove((path, digest, job))
                     line = self._work.line_of(path, digest, job)
+                    if self.finished is not None and "error" not in line:
+                        self.finished(path, digest, job)
                     job.close()
                     yield line
                 if not ended:
@@ -184,4 +201,5 @@ class Scan:
         found = self._ledger.outcome(path, digest)
         if found is not None:
             self.outcomes[str(path)] = found
+            self.passed_over[path] = digest
         return found is not None

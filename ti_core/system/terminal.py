@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +17,8 @@ from ti_core.text import shown, without_controls
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+COLOURS = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "bold": 1}
+"""Names of styles, and their numbers in the terminal's control sequences."""
 STANDARD_OUTPUT = "standard output"
 """File name of errors that writing to standard output raises."""
 
@@ -40,6 +42,20 @@ class Shown:
     def write(self, text: str) -> int:
         self._put(without_controls(text, lines=True))
         return len(text)
+
+    @property
+    def coloured(self) -> bool:
+        """Whether colours are shown: on a terminal that knows them, unless ``NO_COLOR`` is set (https://no-color.org)."""
+        return self.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def line(self, parts: Iterable[tuple[str, str | None]]) -> None:
+        """Write a line of texts, each with the name of its colour or None. Their own control characters go."""
+        colours = self.coloured
+        text = ""
+        for part, colour in parts:
+            safe = without_controls(part)
+            text += f"\x1b[{COLOURS[colour]}m{safe}\x1b[0m" if colours and colour else safe
+        self._put(text + "\n")
 
     def exactly(self, text: str) -> None:
         """Write a document unchanged, in UTF-8. Its text is escaped already, and its digest may be recorded."""

@@ -1,0 +1,1 @@
+"""The options that write verdicts in formats of other programs."""
