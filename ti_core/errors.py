@@ -9,6 +9,7 @@
     │   └── SketchError           the sketch of a network cannot be read, or does not fit the file
     ├── ModelBehaviourError       the network opened, but does not behave as a classifier of this pack's images
     ├── SettingsError             a setting is unknown or outside its range
+    │   └── NoRuleError           a method of attribution cannot be used on this network
     ├── PackError                 a reference pack is missing, altered or does not fit
     │   └── NoPackFitsError       no bundled pack has the model's channels and class count
     ├── TooLongError              the work would take longer than it may
@@ -47,6 +48,10 @@ class ModelBehaviourError(TrojanInterpretError):
 
 class SettingsError(TrojanInterpretError):
     """A setting is unknown or outside its range."""
+
+
+class NoRuleError(SettingsError):
+    """A method of attribution cannot be used on this network."""
 
 
 class PackError(TrojanInterpretError):

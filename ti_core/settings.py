@@ -16,9 +16,17 @@ ATTRIBUTIONS = (
     "smoothgrad",
     "integrated_gradients",
     "input_x_gradient",
-    "grad_cam",
-    "occlusion",
+    "gradient_shap",
+    "deep_lift",
     "lrp",
+    "cam",
+    "grad_cam",
+    "grad_cam_plus",
+    "smooth_grad_cam_plus",
+    "occlusion",
+    "lime",
+    "kernel_shap",
+    "jsma",
 )
 HISTOGRAM_FORMS = ("pooled", "per_image", "both")
 

@@ -11,8 +11,8 @@ from app.charts.histograms import highest, histograms
 from app.charts.verdict import CONFIG, kind_word
 from app.jobs.desk import FullError
 from app.markup.page import Picture, scale
-from app.sections import gallery
 from app.sections.histograms import panels_of
+from app.sections.pictures import gallery
 from app.sections.settings_panel import notice
 from app.sections.verdict import box, caution, coverage, gauge
 from app.store.sources import Source, samples

@@ -26,17 +26,16 @@ from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
 from app.sections import (
     download,
-    gallery,
     histograms,
     model_file,
     own_images,
     settings_panel,
     streams,
-    strip,
     trigger,
     verdict,
     why,
 )
+from app.sections.pictures import gallery, strip
 from app.store.arrivals import Upload, most_bytes
 from app.store.sources import Source
 from app.store.uploads import let_go
@@ -250,9 +249,9 @@ def result(case: Case, case_id: str, key: str) -> None:
         elsewhere(case, key)
     trigger.show(case)
     streams.show(case, key)
-    gallery.show(case, key)
+    pictured = gallery.show(case, key)
     strip.show(case, key)
-    asked = histograms.show(case, case_id, key)
+    asked = histograms.show(case, case_id, key) or pictured
     why.show(case, key)
     model_file.show(case)
     if case.finished and case.report.model.get("sketch") and not case.alone:

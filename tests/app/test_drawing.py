@@ -14,7 +14,7 @@ from app.charts.theme import DARK, LIGHT, Palette
 from app.charts.verdict import MOST_POINTS, ascent_lines, contribution_bars, gauge, points
 from app.markup.page import Picture, facts, strip, style, verdict
 from app.markup.page import gallery as gallery_table
-from app.sections import gallery
+from app.sections.pictures import gallery
 from ti_core.reference.pack import Pack
 from ti_core.rendering.comparison import Panel, contributions, panels
 from ti_core.rendering.drawings import class_bars, class_ticks

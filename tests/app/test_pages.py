@@ -605,6 +605,20 @@ def test_pictures_of_the_gallery_follow_the_slider_and_the_switch(
     assert len({first, second, third}) == 3 and not app.exception
 
 
+def test_another_method_is_asked_for_and_one_without_a_rule_says_why(
+    dashboard: Worker, kept: dict[str, str]
+) -> None:
+    name = kept["patch"]
+    app = opened(name)
+    assert (
+        app.button(key=f"{name}.method.cam").disabled and app.button(key=f"{name}.method.saliency").disabled
+    )
+    assert "does not follow the average of a feature map" in texts(app).replace("\\", "")
+    app.button(key=f"{name}.method.lrp").click().run()
+    until(lambda: "no longer here" in texts(app) or bool(dashboard.requests))
+    assert not dashboard.requests or dashboard.requests[-1]["settings"]["attribution"] == "lrp"
+
+
 def test_no_figure_on_the_page_is_too_large(dashboard: Worker, kept: dict[str, str]) -> None:
     import json
 

@@ -16,8 +16,9 @@ import torch
 
 from ti_core.classifier.scores import Scores
 from ti_core.errors import SettingsError
-from ti_core.inspection.attribution import TITLES, attribution_maps, available
+from ti_core.inspection.attribution.methods import METHODS, attribution_maps, unfit
 from ti_core.inspection.case_trigger import floats, half, trigger_arrays
+from ti_core.inspection.reasons import suspected_class
 from ti_core.inspection.result import Inspection
 from ti_core.paper.actmax import maximise
 from ti_core.paper.probes import Probes
@@ -68,54 +69,82 @@ def case_of(
     reference = _reference(pack, settings)
     scores, probes = inspection.classifier.scores, inspection.probes
     arrays = _verdict_arrays(inspection, reference)
-    decisions = {
-        name: Decision(d.names, d.calibration.low, d.calibration.high)
-        for name, d in inspection.detectors.items()
-    }
+    decisions = _decisions(inspection)
+    witness = _witness(reference, inspection)
+    networks = {"suspect": scores, "witness": pack.scores(witness)}
     if before is not None:
+        targeted = METHODS[settings.attribution].targeted
+        more, notes = _attributed(networks, inspection, settings, pack) if targeted else ({}, before.notes)
         return replace(
             before,
             report=case.report,
             finished=case.finished,
             created=case.created,
             decisions=decisions,
-            arrays={**before.arrays, **arrays},
+            notes=notes,
+            arrays={**before.arrays, **arrays, **more},
         )
-    maker, witness = reference.maker(), _witness(reference, inspection)
-    pictures, notes = _pictures(scores, pack.scores(witness), probes, settings)
-    makers = {"suspect": scores}
-    if settings.probes_from == "reference":
-        makers = {"maker": pack.scores(maker), "suspect": scores}
-    for name, network in makers.items():
-        pictures |= _strip(network, probes.stack, settings, f"actmax/{name}")
+    arrays |= _strips(scores, reference, probes)
+    late = METHODS[settings.attribution].targeted and not case.finished
+    more, notes = ({}, ()) if late else _attributed(networks, inspection, settings, pack)
+    cannot = unfit(scores, probes.stack[:1])
     return replace(
         case,
         kinds=probes.kinds,
-        maker=maker.id if settings.probes_from == "reference" else "",
+        maker=reference.maker().id if settings.probes_from == "reference" else "",
         witness=witness.id,
         decisions=decisions,
-        attributions=available(scores, probes.stack[:1]),
+        attributions=tuple(name for name in METHODS if name not in cannot),
+        unfit=cannot,
         notes=notes,
-        arrays={**arrays, **pictures},
+        arrays={**arrays, **_pictures(networks, probes), **more},
     )
 
 
-def _pictures(
-    suspect: Scores, witness: Scores, probes: Probes, settings: Settings
-) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """The first probes of each row with both networks' maps and answers, and what could not be shown."""
-    networks, shown = {"suspect": suspect, "witness": witness}, _shown(probes.images)
+def _decisions(inspection: Inspection) -> dict[str, Decision]:
+    return {
+        name: Decision(d.names, d.calibration.low, d.calibration.high)
+        for name, d in inspection.detectors.items()
+    }
+
+
+def _strips(scores: Scores, reference: Reference, probes: Probes) -> dict[str, Array]:
+    """The strips of activation maximisation, of the network that made the probes and of the suspect."""
+    makers, settings = {"suspect": scores}, reference.settings
+    if settings.probes_from == "reference":
+        makers = {"maker": reference.pack.scores(reference.maker()), "suspect": scores}
+    strips: dict[str, Array] = {}
+    for name, network in makers.items():
+        strips |= _strip(network, probes.stack, settings, f"actmax/{name}")
+    return strips
+
+
+def _pictures(networks: Mapping[str, Scores], probes: Probes) -> dict[str, Array]:
+    """The first probes of each row with both networks' saliency and answers."""
+    shown = _shown(probes.images)
     arrays = {"probes": half(shown)}
     for name, network in networks.items():
         arrays[f"saliency/{name}"] = _maps(network, shown, "saliency")
         arrays[f"seen/{name}"] = _seen(network, shown)
-    if settings.attribution == "saliency":
-        return arrays, ()
+    return arrays
+
+
+def _attributed(
+    networks: Mapping[str, Scores], inspection: Inspection, settings: Settings, pack: Pack
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Both networks' maps by the chosen method, if it is not saliency, and what is to be said of them."""
+    method, target = METHODS[settings.attribution], suspected_class(inspection)
+    if method.name == "saliency":
+        return {}, ()
+    assert inspection.probes is not None
+    shown = _shown(inspection.probes.images)
     try:
-        other = {f"attribution/{k}": _maps(v, shown, settings.attribution) for k, v in networks.items()}
+        found = {f"attribution/{k}": _maps(v, shown, method.name, target) for k, v in networks.items()}
     except SettingsError as error:
-        return arrays, (f"{error} Saliency is shown instead of {TITLES[settings.attribution]}.",)
-    return arrays | other, ()
+        return {}, (f"{error} Saliency is shown instead of {method.title}.",)
+    if not method.targeted or target is None:
+        return found, ()
+    return found, (f"{method.title} carries every image to class {pack.class_names[target]}.",)
 
 
 def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, Array]:
@@ -152,8 +181,8 @@ def _shown(images: torch.Tensor) -> torch.Tensor:
     return rows[:, :, : max(1, min(SHOWN, total // 3, MOST_VALUES // each))]
 
 
-def _maps(network: Scores, shown: torch.Tensor, method: str) -> Array:
-    maps = attribution_maps(network, shown.flatten(0, 2), method)
+def _maps(network: Scores, shown: torch.Tensor, method: str, target: int | None = None) -> Array:
+    maps = attribution_maps(network, shown.flatten(0, 2), method, target)
     return np.asarray(maps.reshape(*shown.shape[:3], *maps.shape[1:]).cpu().numpy(), dtype=np.float32)
 
 

@@ -44,6 +44,7 @@ class Case:
         the suspect; empty where there is none.
     decisions : by detector ("saliency", "joint").
     attributions : methods of attribution that this network allows, for pictures.
+    unfit : why the other methods cannot be used on it, a sentence each, by name.
     notes : sentences that say what could not be shown, and why.
     file : the description of the model file by :func:`ti_core.loading.describe_file`.
     code : SHA-256 of the program's own source files.
@@ -59,6 +60,7 @@ class Case:
     witness: str = ""
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     attributions: tuple[str, ...] = ("saliency",)
+    unfit: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     file: Mapping[str, Any] = field(default_factory=dict)
     code: str = ""
@@ -100,6 +102,7 @@ class Case:
                 k: {"names": list(d.names), "low": d.low, "high": d.high} for k, d in self.decisions.items()
             },
             "attributions": list(self.attributions),
+            "unfit": dict(self.unfit),
             "notes": list(self.notes),
             "file": dict(self.file),
             "code": self.code,

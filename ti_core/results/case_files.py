@@ -98,6 +98,7 @@ def case_from(values: Mapping[str, Any]) -> Case:
             for k, d in values["decisions"].items()
         },
         attributions=tuple(values["attributions"]),
+        unfit=values.get("unfit", {}),
         notes=tuple(values["notes"]),
         file=values["file"],
         code=values["code"],

@@ -13,7 +13,7 @@ from ti_core.results.file_record import as_card
 from ti_core.results.groups import ISO
 from ti_core.results.limits import check_plain
 from ti_core.results.report import SCHEMA_VERSION, report_record, version_of
-from ti_core.system.records import Digest, Group, Name, Number, Text, matching
+from ti_core.system.records import Digest, Group, Name, Number, Text, absent, matching
 from ti_core.system.schema import Schema
 
 
@@ -44,6 +44,7 @@ class CaseRecord(Group):
     witness: Text
     decisions: dict[Literal["saliency", "joint"], DecisionRecord]
     attributions: list[Text]
+    unfit: dict[Text, Text] = absent("Why other methods of attribution cannot be used, by name.")
     notes: list[Text]
     file: Annotated[dict[Text, Any], AfterValidator(as_card)]
     code: Literal[""] | Digest

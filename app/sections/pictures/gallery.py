@@ -9,8 +9,10 @@ from app import controls, words
 from app.charts import pictures
 from app.charts.verdict import kind_word
 from app.markup.page import Picture, gallery, scale
+from app.sections.pictures import methods
 from ti_core.paper.probes import ROWS
 from ti_core.results.case import Case
+from ti_core.settings import Settings
 
 NOTES = {
     "clean": "Clean",
@@ -19,10 +21,13 @@ NOTES = {
 }
 
 
-def show(case: Case, key: str) -> None:
-    """The gallery of one image: three rows of probes for every kind of trigger, with one slider and one switch."""
+def show(case: Case, key: str) -> Settings | None:
+    """The gallery of one image: three rows of probes for every kind of trigger, with one slider and one switch.
+
+    Returns the settings with another method of attribution if the visitor asks for its pictures.
+    """
     if "probes" not in case.arrays:
-        return
+        return None
     st.subheader("Saliency")
     st.caption(
         "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and"
@@ -51,6 +56,7 @@ def show(case: Case, key: str) -> None:
         over = st.toggle(
             "Overlay on the image", key=f"{key}.overlay", help="Lay the saliency over its image."
         )
+        asked = methods.choose(case, method, key) if case.finished else None
     top = scale_of(case, source)
     st.html(table(case, index, source, top, over))
     st.html(
@@ -61,6 +67,12 @@ def show(case: Case, key: str) -> None:
             f"{controls.CHOICES[method]}, one scale for all pictures",
         )
     )
+    if source == "attribution" and method == "jsma":
+        st.caption(
+            "JSMA marks the pixels that it had to change. Under each picture stands how many there were. A dark picture"
+            " without a number was of that class already, or a seventh of its pixels was not enough."
+        )
+    return None if asked is None else Settings.parse(case.report.settings).with_(attribution=asked)
 
 
 def scale_of(case: Case, source: str = "saliency") -> float:
@@ -89,9 +101,16 @@ def table(case: Case, index: int, source: str, top: float, over: bool) -> str:
                     Picture(
                         pictures.uri(drawn),
                         f"Saliency of {words_of}: {what}; it sees {words.plain(seen, 30)}",
-                        f"sees {words.plain(seen, 14)}",
+                        f"sees {words.plain(seen, 14)}{_pixels(case, source, values)}",
                     )
                 )
             cells.append(pictures_of)
         rows.append((NOTES[row], cells))
     return gallery(groups, rows)
+
+
+def _pixels(case: Case, source: str, values: np.ndarray) -> str:
+    """How many pixels JSMA changed, where its maps are shown."""
+    changed = int(np.count_nonzero(values))
+    jsma = source == "attribution" and case.report.settings["attribution"] == "jsma"
+    return f", {words.article(changed, 'pixel')} to change" if jsma and changed else ""

@@ -1,0 +1,1 @@
+"""The pictures of a case: the gallery, the choice of its method, and activation maximisation."""

@@ -1,0 +1,1 @@
+"""Class activation maps: methods that rest on the last feature map."""

@@ -1,0 +1,1 @@
+"""Methods that rest on the gradient of a class score."""

@@ -1,0 +1,1 @@
+"""Methods that change pixels and watch the class score."""
