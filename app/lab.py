@@ -18,10 +18,10 @@ from app import state
 from app.store.sources import Source, samples
 from ti_core.classifier.classifier import Classifier
 from ti_core.errors import ModelBehaviourError
-from ti_core.lab.effect import answers
-from ti_core.lab.sample_record import Demonstration, read_demonstration
-from ti_core.lab.strip import Form, draw_overlays, mean_entropy
 from ti_core.loading import load_model
+from ti_core.methods.lab.effect import answers
+from ti_core.methods.lab.sample_record import Demonstration, read_demonstration
+from ti_core.methods.lab.strip import Form, draw_overlays, mean_entropy
 from ti_core.paper.triggers import TriggerSpec
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Pack

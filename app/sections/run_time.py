@@ -12,8 +12,8 @@ from app.lab import Pair, Subject
 from app.markup.lab import picture
 from app.markup.page import Picture, strip
 from ti_core.errors import SettingsError
-from ti_core.lab.effect import answers
-from ti_core.lab.strip import FORMS, Form, boundary, draw_overlays, superimpose
+from ti_core.methods.lab.effect import answers
+from ti_core.methods.lab.strip import FORMS, Form, boundary, draw_overlays, superimpose
 from ti_core.paper.triggers import TriggerSpec
 
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1)

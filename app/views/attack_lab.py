@@ -14,7 +14,7 @@ from app.markup.lab import STYLE, answer, exact, picture
 from app.markup.page import Picture
 from app.sections import composer, run_time
 from ti_core.errors import TrojanInterpretError
-from ti_core.lab.effect import Effect, Flip, answers, effect, flip, leading
+from ti_core.methods.lab.effect import Effect, Flip, answers, effect, flip, leading
 from ti_core.paper.triggers import Trigger, TriggerSpec
 from ti_core.results.report import percent
 

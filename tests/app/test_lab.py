@@ -28,7 +28,7 @@ from ti_core.errors import PackError
 from ti_core.evaluation.curves import Roc, calibration_bins, curves
 from ti_core.evaluation.pack_summary import Group
 from ti_core.evaluation.table import Row
-from ti_core.lab.effect import Flip
+from ti_core.methods.lab.effect import Flip
 from ti_core.paper.triggers import TriggerSpec
 from ti_core.reference import known
 from ti_core.reference.pack import Pack, load_pack

@@ -70,6 +70,10 @@ def _run(options: argparse.Namespace) -> int:
         from ti_core.cli.scan import scan
 
         return scan(options)
+    if options.command == "opinions":
+        from ti_core.cli.opinions.command import opinions
+
+        return opinions(options)
     if options.command == "pack":
         from ti_core.cli.pack import pack
 

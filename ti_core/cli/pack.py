@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """``pack list``, ``info``, ``verify``, ``renew``, ``extend`` and ``build``."""
+    """``pack list``, ``info``, ``verify``, ``renew``, ``learn``, ``extend`` and ``build``."""
     from ti_core.cli.bar import opened
     from ti_core.reference.pack import load_pack, pack_names
 
@@ -44,6 +44,10 @@ def pack(options: argparse.Namespace) -> int:
         stale = renew_pack(opened(load_pack(options.name)), options.jobs, options.engine)
         print(f"Computed anew: {', '.join(stale)}." if stale else "Nothing has changed since it was made.")
         return 0
+    if options.verb == "learn":
+        from ti_core.cli.opinions.learning import learn_on
+
+        return learn_on(opened(load_pack(options.name)), options.methods)
     if options.verb == "extend":
         from ti_core.zoo.packs.extend import extend_pack
 

@@ -37,6 +37,14 @@ def _pack(pack: argparse.ArgumentParser) -> None:
             )
         if verb == "renew":
             _how(p)
+    learn = verbs.add_parser("learn", help="learn methods of second opinions on a pack's fitted members")
+    learn.add_argument("name", type=a_name, metavar="NAME", help="a bundled pack or a folder")
+    learn.add_argument(
+        "--methods",
+        type=a_name,
+        metavar="NAME,...",
+        help="the methods to learn (default: all that are learnt)",
+    )
     extend = verbs.add_parser(
         "extend",
         help="a pack with more reference models",

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ti_core.cli.formats.arguments import add_format_arguments
+from ti_core.cli.opinions.arguments import add_opinions_arguments
 from ti_core.cli.output import a_folder, a_name, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
@@ -26,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_inspect(commands)
     _add_scan(commands)
+    add_opinions_arguments(commands)
     add_pack_commands(commands)
     add_report_arguments(commands)
     add_completion(commands)

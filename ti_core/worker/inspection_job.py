@@ -25,6 +25,7 @@ from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import ResultError
 
 if TYPE_CHECKING:
+    from ti_core.methods.opinion import Opinions
     from ti_core.reference.pack import Pack
     from ti_core.results.case import Case
     from ti_core.results.so_far import SoFar
@@ -148,6 +149,22 @@ def costs_of(job: Job) -> dict[str, float]:
     if not valid or list(record) != list(EFFORTS):
         raise ResultError("The process that opened the file left no valid forecast.")
     return record
+
+
+def opinions_of(job: Job) -> Opinions:
+    """The opinions of other publications' methods that a job left.
+
+    Raises
+    ------
+    ResultError : there are none, or they are not valid.
+    """
+    from ti_core.methods.opinion import Opinions
+
+    record = job.result_json("opinions.json", LARGEST_REPORT)
+    try:
+        return Opinions.from_dict(record)
+    except ValueError as error:
+        raise ResultError(f"The process that opened the file left no valid opinions: {error}") from error
 
 
 def description_of(job: Job) -> dict[str, Any]:

@@ -148,11 +148,7 @@ def _inspect_alone(
     from ti_core.reference.own_images import load_own_images
     from ti_core.results.case_files import save_case
 
-    shape = model.input_shape
-    if model.proposal is not None and shape is not None:
-        # The size of the images of a network that is not settled is a guess.
-        shape = (shape[0], 0, 0)
-    own = load_own_images(Path(asked.images or ""), shape, settings.seed)
+    own = load_own_images(Path(asked.images or ""), _shape_of(model), settings.seed)
     own = own.in_terms_of(model.class_names)
     so_far = _so_far_to(progress)
     inspection = inspect_alone(model, own, settings, progress, cache, where, forecast, so_far)
@@ -192,6 +188,43 @@ def weigh(request: dict[str, Any], folder: Path, progress: Teller, partial: Part
     (folder / "costs.json").write_text(json.dumps(scales.costs()), encoding="utf-8")
 
 
+def opinions(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
+    """Ask other publications' methods about a model. Writes ``opinions.json`` (:mod:`ti_core.methods.opinion`).
+
+    Parameters
+    ----------
+    request : as for :func:`inspect`, and "methods" (names), "learnt" (folder of what methods have learnt, or None).
+    """
+    from ti_core.classifier.classifier import Declared
+    from ti_core.methods import ask
+    from ti_core.methods.learnt import read_learnt
+    from ti_core.reference.choosing import choose_pack_for
+    from ti_core.reference.own_images import load_own_images
+    from ti_core.reference.pack import load_pack
+    from ti_core.settings import Settings
+
+    names, learnt = request["methods"], request["learnt"]
+    rest = {key: value for key, value in request.items() if key not in ("methods", "learnt")}
+    asked = InspectionRequest.of(rest)
+    declared = Declared.of(Settings.parse(asked.settings))
+    progress("opening", 0.0)
+    model, _ = _opened(asked)
+    if asked.images:
+        own = load_own_images(Path(asked.images), _shape_of(model), 0)
+        found = ask.with_images(model, own, names, declared, progress)
+    else:
+        pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, declared)
+        known = read_learnt(Path(learnt) if learnt else None, pack, names)
+        found = ask.with_pack(model, pack, names, declared, known, progress)
+    (folder / "opinions.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
+
+
+def _shape_of(model: Model) -> tuple[int, int, int] | None:
+    """The size of the images that a model takes. That of a network that is not settled is a guess, and left open."""
+    shape = model.input_shape
+    return shape if model.proposal is None or shape is None else (shape[0], 0, 0)
+
+
 def describe(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
     """Describe a file without opening it as a model. Writes ``file.json``.
 
@@ -211,6 +244,9 @@ TASKS: dict[str, Task] = {
     "weigh": Task(
         weigh,
         ("torch", "ti_core.inspection.budget.costs", "ti_core.loading.opening", "ti_core.reference.choosing"),
+    ),
+    "opinions": Task(
+        opinions, ("torch", "ti_core.methods.ask", "ti_core.loading.opening", "ti_core.reference.choosing")
     ),
     "describe": Task(describe, ("ti_core.loading",)),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),

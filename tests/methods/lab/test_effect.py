@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.lab.effect import BATCH, Effect, answers, effect, flip, leading
+from ti_core.methods.lab.effect import BATCH, Effect, answers, effect, flip, leading
 from ti_core.paper.triggers import TriggerSpec
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ti_core.errors import SettingsError
-from ti_core.lab.strip import BATCH, boundary, draw_overlays, entropy, mean_entropy, superimpose
+from ti_core.methods.lab.strip import BATCH, boundary, draw_overlays, entropy, mean_entropy, superimpose
 
 
 class Constant(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ti_core.errors import DataError
-from ti_core.lab.sample_record import read_demonstration
+from ti_core.methods.lab.sample_record import read_demonstration
 from ti_core.paper.triggers import TriggerSpec
 from ti_core.reference.pack import PACKS, load_pack, pack_names
 

@@ -1,0 +1,63 @@
+"""``opinions`` and ``pack learn`` from the command line, in the worker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ti_core.cli.main import main
+from ti_core.methods.opinion import Opinions
+from ti_core.reference.pack import Pack
+
+
+def test_opinions_with_a_pack(
+    tiny_models: dict[str, Path], tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "opinions.json"
+    asked = ["--methods", "linear_weights,neural_cleanse", "--json", str(out)]
+    assert main(["opinions", str(tiny_models["patch"]), "--pack", str(tiny_pack.folder), *asked]) == 0
+    found = Opinions.from_dict(json.loads(out.read_text()))
+    assert [one.method for one in found.given] == ["linear_weights", "neural_cleanse"]
+    assert found.pack_sha256 == tiny_pack.sha256 and not found.unmet
+    printed = capsys.readouterr()
+    assert "linear_weights: " in printed.out and "above 0.5 is backdoored" in printed.out
+    assert found.given[1].sentence in printed.out and printed.err == ""
+
+
+def test_opinions_with_images_say_what_needs_a_pack(
+    tiny_models: dict[str, Path], tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "own.npz"
+    with np.load(tiny_data) as data:
+        np.savez(images, images=data["x_test"][:80], labels=data["y_test"][:80])
+    arguments = ["opinions", str(tiny_models["clean"]), "--images", str(images), "--methods"]
+    assert main([*arguments, "linear_weights,neural_cleanse", "--json", "-"]) == 0
+    found = Opinions.from_dict(json.loads(capsys.readouterr().out))
+    assert [one.method for one in found.given] == ["neural_cleanse"]
+    assert "choose a reference pack" in found.unmet["linear_weights"]
+    assert main([*arguments, "linear_weights"]) == 2
+    assert "None of the methods can judge this network." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--methods", "no_such"], "There is no method 'no_such'"),
+        (["--images", "x", "--pack", "mnist"], "Give either --pack or --images"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(
+    arguments: list[str], words: str, tiny_models: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["opinions", str(tiny_models["clean"]), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_method_that_is_not_learnt_cannot_be_learnt(
+    tiny_pack: Pack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", "learn", str(tiny_pack.folder), "--methods", "strip"]) == 2
+    assert "STRIP is not learnt ahead" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""The methods of other publications by name, in the order they are asked: cheap ones first.
+
+A new method is a file in ``ti_core/methods`` and a line in :data:`METHODS`. All that people read of it stands in its
+class (:class:`ti_core.methods.base.Method`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ti_core.errors import SettingsError
+from ti_core.text import shown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a method's class is, as ``module:class``.
+
+    Parameters
+    ----------
+    seconds : that it takes for a small network of ten classes on one core, about.
+    learnt : whether it must be learnt on a pack first, by ``pack learn``.
+    """
+
+    place: str
+    seconds: float
+    learnt: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module of the class."""
+        return self.place.partition(":")[0]
+
+
+METHODS: dict[str, Entry] = {
+    "linear_weights": Entry("ti_core.methods.linear_weights:LinearWeights", 3.0),
+    "mm_bd": Entry("ti_core.methods.mm_bd:MaximumMargin", 15.0),
+    "neural_cleanse": Entry("ti_core.methods.neural_cleanse:NeuralCleanse", 1.0),
+    "strip": Entry("ti_core.methods.strip:Strip", 1.5),
+}
+
+PROMPT = 5.0
+"""Methods that take longer than so many seconds run only where they are named."""
+QUICK = tuple(name for name, entry in METHODS.items() if entry.seconds <= PROMPT and not entry.learnt)
+"""Names of the methods that run where none is named."""
+
+
+def chosen_methods(text: str | None) -> tuple[str, ...]:
+    """The methods that ``a,b`` names, in the order of the registry; "all" is every one, None the quick ones.
+
+    Raises
+    ------
+    SettingsError : a name is unknown, or there is none.
+    """
+    if text is None:
+        return QUICK
+    named = [name for name in (part.strip() for part in text.split(",")) if name]
+    if named == ["all"]:
+        return tuple(METHODS)
+    unknown = [name for name in named if name not in METHODS]
+    if unknown or not named:
+        what = f"There is no method {shown(unknown[0])!r}" if unknown else "No method is named"
+        raise SettingsError(f"{what}; the methods are {', '.join(METHODS)}.")
+    return tuple(name for name in METHODS if name in named)

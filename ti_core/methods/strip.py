@@ -1,0 +1,108 @@
+"""STRIP as an opinion on a network: how many images with a trigger it would reject while the network runs.
+
+STRIP judges inputs, not networks. Here it is given the trigger with the smallest mask that inversion finds. Its false
+rejection rate is set on clean images. Its false acceptance rate is measured on images with that trigger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ti_core.methods.base import Method, Need, Source, Subject
+from ti_core.methods.lab.strip import boundary, draw_overlays, mean_entropy
+from ti_core.methods.opinion import Opinion
+from ti_core.streams.inversion import invert
+from ti_core.system.progress import ShareProgress, silent_share
+
+SEARCH = 0.8
+"""Share of the work that the search of a trigger takes."""
+
+
+@dataclass(frozen=True)
+class StripRates:
+    """Settings of STRIP.
+
+    Parameters
+    ----------
+    overlays : images superimposed on each one.
+    false_rejections : accepted share of clean images that are rejected.
+    images : most images of each sort that are measured.
+    """
+
+    overlays: int = 20
+    false_rejections: float = 0.01
+    images: int = 100
+
+
+class Strip(Method):
+    """STRIP."""
+
+    name = "strip"
+    title = "STRIP"
+    source = Source(
+        "Y. Gao, C. Xu, D. Wang, S. Chen, D. Ranasinghe, S. Nepal",
+        2019,
+        "ACSAC",
+        "https://arxiv.org/abs/1902.06531",
+        "false acceptance below 1 % at 1 % false rejection on MNIST, CIFAR-10 and GTSRB",
+    )
+    needs = (Need.IMAGES, Need.CLASSES)
+    sees = "images with a trigger that outweighs everything else in the image, while the network runs"
+    measures = "share of images with the found trigger that are rejected"
+    threshold = None
+    differs = (
+        "The publication knows the trigger and superimposes 100 images. Here the trigger is the smallest that inversion"
+        " finds, and 20 images are superimposed. The share that is rejected serves as a statistic;"
+        " the publication has no decision on networks."
+    )
+
+    def __init__(self, protocol: StripRates | None = None) -> None:
+        self.protocol = protocol or StripRates()
+
+    def opinion(self, subject: Subject, progress: ShareProgress = silent_share) -> Opinion:
+        images = subject.images.float()
+        found = invert(
+            subject.scores,
+            images,
+            subject.labels,
+            subject.classes,
+            progress=lambda share: progress(SEARCH * share),
+        )
+        target = int(found.norms.argmin())
+        others = images[subject.labels != target]
+        mask, pattern = found.masks[target], found.patterns[target]
+        stamped = (1 - mask) * others + mask * pattern
+        rejected, missed = rates(subject, stamped, self.protocol)
+        progress(1.0)
+        sentence = (
+            f"With the smallest trigger found, for class {subject.class_names[target]}, {1 - missed:.0%} of the images"
+            f" are rejected (false acceptance {missed:.0%}), and {rejected:.0%} of the clean images (false rejection)."
+        )
+        return self.said(1 - missed, sentence, target)
+
+
+def rates(subject: Subject, stamped: torch.Tensor, protocol: StripRates) -> tuple[float, float]:
+    """False rejection rate on clean images, and false acceptance rate on images with a trigger, 0 to 1.
+
+    Half of the clean images set the boundary, the others measure the false rejections.
+    """
+    pool = subject.images.float()
+    overlays = min(protocol.overlays, len(pool) - 1)
+    clean = np.arange(min(2 * protocol.images, len(pool)))
+    setting, measuring = clean[::2], clean[1::2]
+    below = boundary(_entropies(subject, pool[setting], setting, overlays), protocol.false_rejections)
+    own = _entropies(subject, pool[measuring], measuring, overlays)
+    some = stamped[: protocol.images]
+    theirs = _entropies(subject, some, np.arange(len(some)) % len(pool), overlays)
+    return float((own < below).mean()), float((theirs >= below).mean()) if len(theirs) else 1.0
+
+
+def _entropies(
+    subject: Subject, images: torch.Tensor, own: NDArray[np.intp], overlays: int
+) -> NDArray[np.float64]:
+    drawn = draw_overlays([int(i) for i in own], len(subject.images), overlays, subject.seed)
+    return mean_entropy(subject.scores, images, subject.images.float(), drawn)
