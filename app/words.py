@@ -118,6 +118,8 @@ STAGES = {
     "verdict": "Joining the evidence",
     "trigger": "Recovering the trigger",
     "case": "Keeping the case",
+    "activations": "Reading the hidden layer",
+    "classes": "Looking at each class",
 }
 
 

@@ -74,6 +74,10 @@ def _run(options: argparse.Namespace) -> int:
         from ti_core.cli.opinions.command import opinions
 
         return opinions(options)
+    if options.command == "data":
+        from ti_core.cli.data.command import examine
+
+        return examine(options)
     if options.command == "pack":
         from ti_core.cli.pack import pack
 

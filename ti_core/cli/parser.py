@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ti_core.cli.data.arguments import add_data_arguments
 from ti_core.cli.formats.arguments import add_format_arguments
 from ti_core.cli.opinions.arguments import add_opinions_arguments
 from ti_core.cli.output import a_folder, a_name, a_path
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_scan(commands)
     add_opinions_arguments(commands)
+    add_data_arguments(commands)
     add_pack_commands(commands)
     add_report_arguments(commands)
     add_completion(commands)

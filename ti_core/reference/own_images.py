@@ -41,8 +41,16 @@ PAIRS = (("images", "labels"), ("x", "y"), ("x_test", "y_test"), ("x_train", "y_
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """How many of the images are taken, and what too few of them are too few for."""
+
+    most: int = MOST
+    purpose: str = "clean ones are needed without a reference pack"
+
+
+@dataclass(frozen=True)
 class OwnImages:
-    """Clean images ``N x C x H x W`` uint8, with their labels ``N`` and class names, or None for both."""
+    """Images ``N x C x H x W`` uint8, with their labels ``N`` and class names, or None for both."""
 
     name: str
     pixels: NDArray[np.uint8]
@@ -50,6 +58,10 @@ class OwnImages:
     class_names: tuple[str, ...] | None = None
     given: str = ""
     """SHA-256 of pixels and labels as they were given, where the labels were numbered anew."""
+    places: tuple[str, ...] = ()
+    """Where each image stands: its file with its folder, or its number in the array."""
+    of: int = 0
+    """Number of images that they were drawn from."""
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -92,7 +104,9 @@ class OwnImages:
         return digest.hexdigest()
 
 
-def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed: int = 0) -> OwnImages:
+def load_own_images(
+    path: Path, shape: tuple[int, int, int] | None = None, seed: int = 0, drawn: Drawn | None = None
+) -> OwnImages:
     """Read the user's images from an ``.npz``, a zip archive of pictures, or a folder of them.
 
     A folder holds pictures (without labels), or sub-folders of them, whose names in alphabetical order are the classes;
@@ -102,7 +116,8 @@ def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed:
     Parameters
     ----------
     shape : (C, H, W) that the model takes; 0 for what it leaves open. The images are scaled to it.
-    seed : of the random order, and so of the draw if there are more than :data:`MOST`.
+    seed : of the random order, and so of the draw if there are too many.
+    drawn : how many are taken; :data:`MOST` by default.
 
     Raises
     ------
@@ -110,45 +125,51 @@ def load_own_images(path: Path, shape: tuple[int, int, int] | None = None, seed:
     """
     if shape is not None and shape[0] not in (0, 1, 3):
         raise DataError(f"The model takes images of {shape[0]} channels; images of your own have 1 or 3.")
+    drawn = drawn or Drawn()
     if path.is_dir():
-        return _of_pictures(path.name, in_folder(path), shape, seed)
+        return _of_pictures(path.name, in_folder(path), shape, seed, drawn)
     if not path.exists():
         raise DataError(f"There is no folder, zip archive or .npz file {path.name!r} of images.")
     with open_plain(path, MOST_ARCHIVE, DataError) as file:
-        return _of_file(file, path.name, shape, seed)
+        return _of_file(file, path.name, shape, seed, drawn)
 
 
-def _of_file(file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
+def _of_file(
+    file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int, drawn: Drawn
+) -> OwnImages:
     try:
         with zipfile.ZipFile(file) as archive:
             if not any(entry.endswith(".npy") for entry in archive.namelist()):
-                return _of_pictures(name, in_archive(archive), shape, seed)
+                return _of_pictures(name, in_archive(archive), shape, seed, drawn)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{name} cannot be read as an .npz or a zip archive of images: {error}") from error
     file.seek(0)
-    return _from_npz(file, name, shape, seed)
+    return _from_npz(file, name, shape, seed, drawn)
 
 
-def _of_pictures(name: str, found: Found, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
-    chosen = [found.pictures[i] for i in _draw(len(found.pictures), name, seed)]
+def _of_pictures(
+    name: str, found: Found, shape: tuple[int, int, int] | None, seed: int, drawn: Drawn
+) -> OwnImages:
+    chosen = [found.pictures[i] for i in _draw(len(found.pictures), name, seed, drawn)]
     labels = np.array([p.label for p in chosen], dtype=np.int64) if found.classes else None
     names = tuple(c[:LONGEST_NAME] for c in found.classes) if found.classes else None
-    return OwnImages(name, read(chosen, shape), labels, names)
+    places = tuple(f"{found.classes[p.label]}/{p.name}" if found.classes else p.name for p in chosen)
+    return OwnImages(name, read(chosen, shape), labels, names, places=places, of=len(found.pictures))
 
 
-def _draw(count: int, name: str, seed: int) -> NDArray[np.intp]:
+def _draw(count: int, name: str, seed: int, drawn: Drawn) -> NDArray[np.intp]:
     """Indices of the images that are taken, in random order.
 
     The streams fit to the first images and measure on the last. In sorted order these would be of different classes.
     """
     if count < FEWEST:
-        raise DataError(
-            f"{name} holds {count} images; at least {FEWEST} clean ones are needed without a reference pack."
-        )
-    return np.random.default_rng(seed).permutation(count)[:MOST]
+        raise DataError(f"{name} holds {count} images; at least {FEWEST} {drawn.purpose}.")
+    return np.random.default_rng(seed).permutation(count)[: drawn.most]
 
 
-def _from_npz(file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int) -> OwnImages:
+def _from_npz(
+    file: BinaryIO, name: str, shape: tuple[int, int, int] | None, seed: int, drawn: Drawn
+) -> OwnImages:
     try:
         z = ArraysFile(file, MOST_ARCHIVE)
         pair = next((p for p in PAIRS if p[0] in z), None)
@@ -166,13 +187,14 @@ def _from_npz(file: BinaryIO, name: str, shape: tuple[int, int, int] | None, see
         y.ndim != 1 or len(y) != len(x) or not np.issubdtype(y.dtype, np.integer) or (y < 0).any()
     ):
         raise DataError(f"{name}: {pair[1]} must be one class index for each of the {len(x)} images.")
-    chosen = _draw(len(x), name, seed)
+    chosen = _draw(len(x), name, seed, drawn)
     if not x.size:
         raise DataError(f"{name}: the images in {pair[0]} have no pixels.")
     images = [_as_picture(image, name) for image in _bytes(x[chosen], name)]
     names = None if names_of_classes is None else tuple(str(n)[:LONGEST_NAME] for n in names_of_classes.flat)
     labels = None if y is None else y[chosen].astype(np.int64)
-    return OwnImages(name, _scaled(images, shape), labels, names)
+    places = tuple(map(str, chosen))
+    return OwnImages(name, _scaled(images, shape), labels, names, places=places, of=len(x))
 
 
 def _bytes(x: NDArray[np.generic], name: str) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ti_core.methods.training_data.task import NEEDS, examine_data
 from ti_core.reference.sketch_trial import try_sketch
 from ti_core.stream_registry import STREAMS
 from ti_core.system.progress import Teller
@@ -249,6 +250,7 @@ TASKS: dict[str, Task] = {
         opinions, ("torch", "ti_core.methods.ask", "ti_core.loading.opening", "ti_core.reference.choosing")
     ),
     "describe": Task(describe, ("ti_core.loading",)),
+    "examine data": Task(examine_data, NEEDS),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
     "try sketch": Task(try_sketch, ("torch", "ti_core.loading.opening", "ti_core.reference.choosing")),
     "verify pack": Task(pack_tasks.verify, ("torch", "ti_core.reference.verify")),
