@@ -102,7 +102,7 @@ def recover_trigger(
     images, count = images.float(), int(max(int(labels.max()), target)) + 1
     if not bool((labels != target).any()):
         return None
-    network = fast_copy(scores)
+    network = fast_copy(scores, images)
     pool = pools(labels, count, effort.unseen)
     masks, ratios = _places(images, target, windowed, kind)
     classes = torch.full((len(masks),), target, device=images.device)

@@ -84,7 +84,7 @@ def largest_margins(
     The classes are searched in one batch. A gradient that is not finite counts as 0.
     """
     p, classes = protocol, subject.classes
-    network = fast_copy(subject.scores)
+    network = fast_copy(subject.scores, subject.images)
     generator = torch.Generator().manual_seed(subject.seed)
     shape = tuple(subject.images.shape[1:])
     x = torch.rand(classes * p.starts, *shape, generator=generator).to(subject.images.device)

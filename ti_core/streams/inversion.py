@@ -103,7 +103,7 @@ def invert(
     device = images.device
     wanted = torch.arange(count, device=device) if classes is None else classes
     pool = pools(labels, count, p.unseen)
-    network = fast_copy(scores)
+    network = fast_copy(scores, images)
     # Channel 0 holds the mask, the others hold the pattern. The search starts with a thin mask everywhere.
     raw = torch.zeros(len(wanted), 1 + images.shape[1], *images.shape[2:], device=device)
     raw[:, 0] = -1.0

@@ -140,7 +140,7 @@ def test_the_network_is_left_as_it_was_found() -> None:
         torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten()
     ).train()
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    copy = fast_copy(network)
+    copy = fast_copy(network, grey(4))
     ascent(copy, grey(4).view(2, 2, 1, 12, 12), torch.tensor([0, 1]))
     assert network.training and not copy.training
     assert all(p.grad is None and p.requires_grad for p in network.parameters())

@@ -75,7 +75,7 @@ def recover_assignment(
     if places is None or assignment.min() < 0:
         return None
     mask, alpha = _place(images, count, evidence)
-    search = PatternSearch(fast_copy(scores), images, places)
+    search = PatternSearch(fast_copy(scores, images), images, places)
     patterns, _, _ = search.make(alpha * mask[None], effort.steps, effort.fit)
     # An image of every class comes before the second of any.
     used = np.array(list(dict.fromkeys(places[1].T.flatten().tolist())), dtype=np.int64)

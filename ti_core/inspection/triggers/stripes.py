@@ -66,7 +66,7 @@ def recover_stripes(
         return None
     images, count = images.float(), max(int(labels.max()), target) + 1
     size = (int(images.shape[2]), int(images.shape[3]))
-    network, pool = fast_copy(scores), pools(labels, count, UNSEEN)
+    network, pool = fast_copy(scores, images), pools(labels, count, UNSEEN)
     classes = torch.tensor([target], device=images.device)
     found = find_waves(network, images, labels, pool, classes)
     laid = found.laid(size)

@@ -63,7 +63,7 @@ def recover_warp(
     if not bool((labels != target).any()):
         return None
     images, count = images.float(), max(int(labels.max()), target) + 1
-    network, pool = fast_copy(scores), pools(labels, count, UNSEEN)
+    network, pool = fast_copy(scores, images), pools(labels, count, UNSEEN)
     classes = torch.tensor([target], device=images.device)
     fields = find_warps(network, images, pool, classes)
     margins = warped_margins(network, images, pool, classes, fields)

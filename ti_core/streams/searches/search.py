@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
+from ti_core.streams.searches.folding import folded
 from ti_core.streams.searches.portions import InPortions
 
 MOMENTUM = 0.7
@@ -128,12 +129,16 @@ def chunks(count: int, images: int, batch: int) -> list[slice]:
     return [slice(i, min(count, i + step)) for i in range(0, count, step)]
 
 
-def fast_copy(scores: nn.Module) -> nn.Module:
-    """A copy of the network laid out for speed. The caller's network keeps its memory format, state and gradients.
+def fast_copy(scores: nn.Module, images: torch.Tensor) -> nn.Module:
+    """A copy of the network made for speed. The caller's network keeps its memory format, state and gradients.
 
-    Batches that do not fit the memory go through it in portions.
+    Batch normalisations are folded into convolutions. Batches that do not fit the memory go through in portions.
+
+    Parameters
+    ----------
+    images : ``N x C x H x W`` in [0, 1], of the network's data; one at least.
     """
-    copy: nn.Module = deepcopy(scores).eval().requires_grad_(False)
+    copy = folded(deepcopy(scores).eval().requires_grad_(False), images)
     return InPortions(copy.to(memory_format=torch.channels_last)).eval()  # type: ignore[call-overload]
 
 
