@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.results.sketch_record import check_sketch
+from ti_core.results.files.sketch_record import check_sketch
 from ti_core.worker import Job, Limits
 from ti_core.worker.inspection_job import sketch_tried
 from ti_core.worker.results import ResultError

@@ -13,7 +13,7 @@ MOST_LINES = 200
 
 
 def try_sketch(request: dict[str, Any], folder: Path, progress: Teller, partial: Any) -> None:
-    """Try a sketch on a state dict. Writes ``sketch.json`` (:class:`ti_core.results.sketch_record.SketchRecord`).
+    """Try a sketch on a state dict. Writes ``sketch.json`` (:class:`ti_core.results.files.sketch_record.SketchRecord`).
 
     The request: "model" (path), "sketch" (text), and "pack" (name of a bundled pack, or "" to choose one).
     """

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 
 from ti_core.errors import CaseError
 from ti_core.results.case import CASE_VERSION
-from ti_core.results.file_record import as_card
+from ti_core.results.files.file_record import as_card
 from ti_core.results.groups import ISO
 from ti_core.results.limits import check_plain
 from ti_core.results.report import SCHEMA_VERSION, report_record, version_of

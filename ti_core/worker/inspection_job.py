@@ -168,13 +168,13 @@ def opinions_of(job: Job) -> Opinions:
 
 
 def description_of(job: Job) -> dict[str, Any]:
-    """The description of a file that a job left (:class:`ti_core.results.file_record.Described`).
+    """The description of a file that a job left (:class:`ti_core.results.files.file_record.Described`).
 
     Raises
     ------
     ResultError : there is none, or it is not valid.
     """
-    from ti_core.results.file_record import check_description
+    from ti_core.results.files.file_record import check_description
 
     record = job.result_json("file.json", LARGEST_DESCRIPTION)
     try:
@@ -187,13 +187,13 @@ def description_of(job: Job) -> dict[str, Any]:
 
 
 def sketch_tried(job: Job) -> dict[str, Any]:
-    """What a job found of a sketch (:class:`ti_core.results.sketch_record.SketchRecord`).
+    """What a job found of a sketch (:class:`ti_core.results.files.sketch_record.SketchRecord`).
 
     Raises
     ------
     ResultError : there is no result, or it is not valid.
     """
-    from ti_core.results.sketch_record import check_sketch
+    from ti_core.results.files.sketch_record import check_sketch
 
     record = job.result_json("sketch.json", LARGEST_DESCRIPTION)
     try:

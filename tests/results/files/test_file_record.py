@@ -16,7 +16,7 @@ from ti_core.errors import CaseError
 from ti_core.loading import describe_file
 from ti_core.results.case import Case
 from ti_core.results.case_files import load_case, save_case
-from ti_core.results.file_record import as_card, check_description
+from ti_core.results.files.file_record import as_card, check_description
 from ti_core.worker import tasks
 
 DIGEST = "0" * 64
