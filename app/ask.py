@@ -74,8 +74,12 @@ def as_last() -> None:
     controls.fill(PREFIX, standard().with_(**changed))
 
 
-def wanted(pack: Pack | None) -> Settings:
+def wanted(pack: Pack | None, quick: bool = False) -> Settings:
     """The settings of the controls. With a pack, its own settings with the visitor's changes.
+
+    Parameters
+    ----------
+    quick : whether only the streams of a quick look are wanted.
 
     Raises
     ------
@@ -83,6 +87,8 @@ def wanted(pack: Pack | None) -> Settings:
     PackError : the pack does not say how it was made.
     """
     chosen = controls.read(PREFIX)
+    if quick:
+        chosen = controls.quick(chosen)
     return pack.settings_with(chosen.differing(standard())) if pack else chosen
 
 

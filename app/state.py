@@ -10,6 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.charts.theme import Palette, palette
 from app.jobs.desk import Desk, launch_worker
+from app.jobs.looks import Looks
 from app.store.cases import CaseStore, OpenCases, home
 from app.store.served import served
 from app.store.sources import ModelShelf, Source
@@ -52,6 +53,12 @@ def alive(session: str) -> bool:
 def session_id() -> str:
     context = get_script_run_ctx()
     return context.session_id if context else ""
+
+
+@st.cache_resource(show_spinner=False)
+def looks() -> Looks:
+    """The first looks at files that wait, of all sessions."""
+    return Looks()
 
 
 @st.cache_resource(show_spinner=False)

@@ -69,10 +69,10 @@ def photograph(address: str, home: Path, out: Path) -> None:
         store = CaseStore(home)
         found = {entry.file.rsplit("-", 1)[-1].split(".")[0]: entry.id for entry in store.entries()}
         page = open_page(browser, address, 1440, "light")
-        for kind, title in (("clean", "Clean"), ("blend", "Blend trigger"), ("patch", "Patch trigger")):
+        for kind in ("clean", "blend", "patch"):
             if kind not in found:
                 page.goto(address)
-                page.get_by_role("button", name=title).first.click()
+                page.get_by_role("button", name=f"MNIST {kind}").click()
                 finished(page)
         found = {entry.file.rsplit("-", 1)[-1].split(".")[0]: entry.id for entry in store.entries()}
         page.context.close()

@@ -60,7 +60,8 @@ QUICK = ("saliency", "inversion", "assignment", "graph")
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
 
-EFFORTS = {"quick": QUICK, "standard": DEFAULT}
+STANDARD = "standard"
+EFFORTS = {"quick": QUICK, STANDARD: DEFAULT}
 """The efforts, with the streams of each."""
 
 BY_ITSELF = tuple(name for name, entry in STREAMS.items() if entry.on and entry.by_itself)

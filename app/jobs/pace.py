@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from ti_core.classifier.first_pass import FirstPass, measure
-from ti_core.errors import ModelFileError
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
-from ti_core.system.progress import silent_stage
 from ti_core.worker.pack_jobs import open_apart
 
-WEIGHING = 60.0
-"""Seconds that a model's first pass may take."""
 MEASURED = 3
 """Number of a pack's reference models that are measured, evenly spread over its list."""
 
@@ -27,7 +22,6 @@ class Pace:
     def __init__(self) -> None:
         self._seen: dict[str, FirstPass] = {}
         self._lock = threading.Lock()
-        self._weighing = threading.Lock()
 
     def reference_seconds(self, pack: Pack, settings: Settings) -> float:
         """Seconds to compute the reference models' evidence at these settings; 0 if the pack contains it.
@@ -43,26 +37,6 @@ class Pace:
             passes = stream.passes(len(pack.class_names), pack.input_shape)
             total += stream.seconds if passes is None else passes.seconds(self._of_member(reference))
         return total * len(reference.fitted)
-
-    def of_model(self, request: dict[str, Any]) -> dict[str, float]:
-        """Seconds of each effort with a model, from one pass in a confined process. One model at a time is measured.
-
-        Raises
-        ------
-        ModelFileError : the model cannot be measured, or another one is measured now.
-        ResultError : the process left no valid result.
-        """
-        from ti_core.worker import Job, Limits
-        from ti_core.worker.inspection_job import costs_of, follow
-
-        if not self._weighing.acquire(blocking=False):
-            raise ModelFileError("Another model is measured now; try again in a few seconds.")
-        try:
-            with Job.start("weigh", request, limits=Limits.for_seconds(WEIGHING)) as job:
-                follow(job, silent_stage)
-                return costs_of(job)
-        finally:
-            self._weighing.release()
 
     def _of_member(self, reference: Reference) -> FirstPass:
         """A first pass of a reference model, the mean of several."""

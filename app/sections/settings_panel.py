@@ -71,14 +71,6 @@ def _presets() -> None:
         " hold for the next inspection.",
     )
     st.button(
-        "A quick look",
-        on_click=controls.fill,
-        args=(PREFIX, controls.quick(standard())),
-        key="quick",
-        help="The streams that tell most in a quarter of the time, or half of it with many classes. Patches are its"
-        " weak side.",
-    )
-    st.button(
         "Defaults",
         on_click=controls.fill,
         args=(PREFIX, standard()),

@@ -11,14 +11,12 @@ import streamlit as st
 from app import (
     address,
     controls,
-    forecast,
-    offered_models,
+    handing_in,
     refusal,
     sample_box,
     sketch_box,
     state,
     status,
-    uploader,
     words,
 )
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
@@ -36,13 +34,12 @@ from app.sections import (
     why,
 )
 from app.sections.pictures import gallery, strip
-from app.store.arrivals import Upload, most_bytes
+from app.store.arrivals import Upload
 from app.store.sources import Source
 from app.store.uploads import let_go
 from ti_core.errors import (
     CaseError,
     DataError,
-    ModelFileError,
     NoPackFitsError,
     PackError,
     SettingsError,
@@ -52,12 +49,6 @@ from ti_core.errors import (
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
-
-GROUNDS = {
-    "pack": "Reference models",
-    "alone": "My own images",
-}
-"""The choices for the comparison, with their labels."""
 
 
 def page() -> None:
@@ -143,56 +134,15 @@ def _stopped(ticket: Ticket) -> None:
 
 
 def chooser() -> None:
-    """The choice of a sample or a file. The settings are folded away, since their defaults are usually enough."""
+    """The visitor's model first, samples beside it. The settings are folded away: their defaults are usually enough."""
     settings_panel.notice()
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([11, 9], gap="large")
     with left:
-        sample_box.show(start)
+        handing_in.show(start, start_alone)
     with right:
-        st.subheader("Inspect your own")
-        uploads = uploader.files(
-            "Model file",
-            key="upload",
-            help="A state dict, a whole module, ONNX, or a Keras model; for ONNX with outside data hand in both files;"
-            " of a model hub's folder, all files, or a zip archive of it.",
-        )
-        st.caption(
-            "safetensors, PyTorch .pt and .pth, ONNX, Keras .h5 and .keras, a model hub's folder,"
-            f" up to {most_bytes() >> 20:,} MB together. The file stays on this machine."
-        )
-        offered = offered_models.choose(bool(uploads))
-        ground = st.segmented_control(
-            "Compare it with",
-            list(GROUNDS),
-            default="pack",
-            format_func=GROUNDS.__getitem__,
-            required=True,
-            key="ground",
-            help="Models known to be clean or backdoored, of the same kind of images; or, where there are none, clean"
-            " images of your own.",
-        )
-        images = own_images.choose("images") if ground == "alone" else ()
-        ready = bool(uploads) != bool(offered) and (ground == "pack" or bool(images))
-        if st.button("Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not ready):
-            try:
-                source = _chosen(offered, uploads)
-                if ground == "alone":
-                    start_alone(source, images, uploads)
-                else:
-                    start(source, uploads=uploads)
-            except ModelFileError as error:
-                st.warning(words.safe(str(error)), icon=":material/block:")
-            except OSError as error:
-                uploader.not_kept(error)
-        if ground == "pack":
-            forecast.offer(lambda: _chosen(offered, uploads), ready)
+        sample_box.show(start)
     with st.expander("Settings", icon=":material/tune:"):
         settings_panel.show()
-
-
-def _chosen(offered: str | None, uploads: Sequence[Any]) -> Source:
-    """The model that waits: one that the server offers, or an upload, which is put on the shelf."""
-    return offered_models.source(offered) if offered else state.shelf().put(uploads)
 
 
 def start(
@@ -201,12 +151,13 @@ def start(
     pack_name: str = "",
     uploads: Sequence[Any] = (),
     drawn: str | None = None,
+    quick: bool = False,
 ) -> None:
     """Request an inspection and show its progress. The page's own copy of the upload is released."""
     try:
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
-        chosen = settings or wanted(pack)
+        chosen = settings or wanted(pack, quick)
         address.forget()
         submit(source, chosen, pack, sketch=drawn)
     except (SettingsError, PackError, FullError) as error:
@@ -226,10 +177,12 @@ def start_drawn(source: Source, drawn: str) -> None:
     start(source, drawn=drawn)
 
 
-def start_alone(source: Source, images: Sequence[Upload], uploads: Sequence[Any] = ()) -> None:
+def start_alone(
+    source: Source, images: Sequence[Upload], uploads: Sequence[Any] = (), quick: bool = False
+) -> None:
     """Request an inspection without reference models and show its progress."""
     try:
-        submit_alone(source, controls.read(PREFIX), images)
+        submit_alone(source, wanted(None, quick), images)
     except (SettingsError, DataError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return

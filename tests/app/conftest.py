@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ import streamlit as st
 
 from app import state
 from app.jobs.desk import Desk
+from app.jobs.looks import Looks
 from app.store import sources
 from app.store.cases import CaseStore
 from app.store.sources import Source
-from ti_core.errors import PackError
+from ti_core.errors import ModelFileError, PackError
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.results.case_files import save_case
+from ti_core.results.files.first_look import FirstLook
 from ti_core.results.so_far import SoFar
 
 
@@ -81,6 +83,15 @@ class Worker:
         self.alone: Case | None = None
         self.so_far: SoFar | None = None
         self.seen_images: list[list[str]] = []
+        self.looked_at: list[dict[str, Any]] = []
+        self.look_finds: FirstLook | ModelFileError | None = None
+
+    def look(self, request: dict[str, Any], wanted: Callable[[], bool]) -> FirstLook | None:
+        """Look at a file that waits: a script instead of a confined process."""
+        self.looked_at.append(request)
+        if isinstance(self.look_finds, ModelFileError):
+            raise self.look_finds
+        return self.look_finds
 
     def __call__(self, task: str, request: dict[str, Any], folder: Path) -> FakeJob:
         self.requests.append(request)
@@ -135,6 +146,8 @@ def dashboard(
     st.cache_resource.clear()
     desk = Desk(CaseStore(cases.home()), cases.home() / "work", worker, lambda session: True)
     monkeypatch.setattr(state, "desk", lambda: desk)
+    looks = Looks(worker.look)
+    monkeypatch.setattr(state, "looks", lambda: looks)
     monkeypatch.setattr(state, "pack", pack)
     monkeypatch.setattr(state, "packs", lambda: ["bars"])
     from app import sample_box

@@ -181,7 +181,7 @@ def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor,
 
 @pytest.mark.parametrize("data_set", [name for name in pack_names() if name != "mnist"])
 def test_a_sample_is_compared_with_the_pack_of_its_own_data_set(visitor: Visitor, data_set: str) -> None:
-    visitor.sample("Patch trigger", data_set)
+    visitor.sample("patch", data_set)
     assert visitor.verdict() == "Backdoored"
     target = json.loads((SAMPLES / f"{data_set}-patch.json").read_text())["target"]
     visitor.page.get_by_text(load_pack(data_set).class_names[target]).first.wait_for()
@@ -207,7 +207,7 @@ def test_images_of_ones_own_take_the_place_of_a_pack(visitor: Visitor, home: Pat
 
 
 def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:
-    visitor.sample("Blend trigger")
+    visitor.sample("blend")
     cancel = visitor.page.get_by_role("button", name="Cancel")
     cancel.wait_for()
     # The page redraws itself while an inspection runs; a click into a redraw may go nowhere, as a visitor's might.
@@ -218,11 +218,11 @@ def test_cancel_stops_a_running_inspection(visitor: Visitor) -> None:
             cancel.click()
         visitor.page.wait_for_timeout(500)
     stopped.wait_for()
-    visitor.samples().get_by_role("button", name="Blend trigger").wait_for()
+    visitor.samples().get_by_role("button", name="MNIST blend").wait_for()
 
 
 def test_quantiles_redraw_without_a_job(visitor: Visitor, home: Path) -> None:
-    visitor.sample("Patch trigger")
+    visitor.sample("patch")
     visitor.verdict()
     kept = len(list((home / "cases").iterdir()))
     box = visitor.page.get_by_label("Quantiles").last
@@ -285,12 +285,12 @@ def test_a_file_beyond_the_limit_is_refused(visitor: Visitor, tmp_path: Path) ->
         file.truncate(1100 * 1024**2)
     visitor.page.locator('input[type="file"]').first.set_input_files(str(path))
     visitor.page.get_by_text(re.compile("must be (1024(.0)? ?MB|1(.0)? ?GB) or smaller")).wait_for()
-    visitor.sample("Clean")
+    visitor.sample("clean")
     assert visitor.verdict() == "Clean"
 
 
 def test_a_case_survives_a_reload_and_is_found_in_the_list_and_back_leaves_it(visitor: Visitor) -> None:
-    visitor.sample("Clean")
+    visitor.sample("clean")
     visitor.verdict()
     address = visitor.page.url
     assert "case=" in address and "ticket=" not in address
@@ -324,8 +324,8 @@ def test_two_models_are_compared(visitor: Visitor) -> None:
 
 def test_two_sessions_at_once_each_get_their_own(browser: Any, server: str) -> None:
     one, two = Visitor(browser, server), Visitor(browser, server)
-    one.sample("Patch trigger")
-    two.sample("Clean")
+    one.sample("patch")
+    two.sample("clean")
     assert (two.verdict(), one.verdict()) == ("Clean", "Backdoored")
     one.context.close()
     two.context.close()
@@ -334,7 +334,7 @@ def test_two_sessions_at_once_each_get_their_own(browser: Any, server: str) -> N
 def test_a_closed_tabs_job_ends(browser: Any, server: str, home: Path) -> None:
     other = Visitor(browser, server)
     kept = len(list((home / "cases").glob("2*")))
-    other.sample("Blend trigger")
+    other.sample("blend")
     other.page.get_by_role("button", name="Cancel").wait_for()
     other.context.close()
     end = time.monotonic() + 60
@@ -346,7 +346,7 @@ def test_a_closed_tabs_job_ends(browser: Any, server: str, home: Path) -> None:
 
 def test_the_page_is_narrow_enough_for_a_small_window(visitor: Visitor) -> None:
     visitor.page.set_viewport_size({"width": 800, "height": 900})
-    visitor.sample("Clean")
+    visitor.sample("clean")
     visitor.verdict()
     overflow = visitor.page.evaluate(
         "() => { const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth; }"

@@ -56,7 +56,7 @@ def says(visitor: Visitor, pattern: str) -> str:
     return said
 
 
-def begun(visitor: Visitor, server: Server, sample: str = "Blend trigger") -> int:
+def begun(visitor: Visitor, server: Server, sample: str = "blend") -> int:
     """Begin an inspection, and return the process that works on it. It is stopped in the middle of its work."""
     with ThreadPoolExecutor(1) as meanwhile:
         held = meanwhile.submit(until, lambda: stopped(server))
@@ -78,7 +78,7 @@ def stopped(server: Server) -> int | None:
 
 def test_a_killed_server_loses_no_finished_case(browser: Any, server: Server) -> None:
     visitor = Visitor(browser, server.address)
-    visitor.sample("Clean")
+    visitor.sample("clean")
     assert visitor.verdict() == "Clean"
     finished = visitor.page.url
     visitor.page.get_by_role("button", name="Inspect another model").click()
@@ -94,7 +94,7 @@ def test_a_killed_server_loses_no_finished_case(browser: Any, server: Server) ->
     visitor.page.goto(finished)
     assert visitor.verdict() == "Clean"
     visitor.go("/")
-    visitor.sample("Patch trigger")
+    visitor.sample("patch")
     assert visitor.verdict() == "Backdoored"
     assert len(CaseStore(server.home).entries()) == 2
     visitor.context.close()
@@ -117,7 +117,7 @@ def test_a_reload_in_the_middle_goes_on(browser: Any, server: Server) -> None:
 def test_a_killed_worker_fails_its_own_inspection_only(browser: Any, server: Server, victim: str) -> None:
     one, two = Visitor(browser, server.address), Visitor(browser, server.address)
     job = begun(one, server)
-    two.sample("Clean")
+    two.sample("clean")
     says(two, "Waiting: 1 inspection before this one|Next in the queue")
     pid = job if victim == "job" else server.host
     assert pid is not None
@@ -133,12 +133,12 @@ def test_a_full_disk_is_a_sentence(browser: Any, small_disk: Path) -> None:
     server = Server(small_disk / "home").start()
     try:
         visitor = Visitor(browser, server.address)
-        visitor.sample("Clean")
+        visitor.sample("clean")
         assert visitor.verdict() == "Clean"
         finished = visitor.page.url
         ballast = fill(small_disk)
         visitor.go("/")
-        visitor.sample("Patch trigger")
+        visitor.sample("patch")
         says(visitor, "disk is full")
         chosen = visitor.page.locator('input[type="file"]').first
         chosen.set_input_files(str(SAMPLES / "mnist-blend.safetensors"))
@@ -147,7 +147,7 @@ def test_a_full_disk_is_a_sentence(browser: Any, small_disk: Path) -> None:
         assert visitor.verdict() == "Clean"
         ballast.unlink()
         visitor.go("/")
-        visitor.sample("Patch trigger")
+        visitor.sample("patch")
         assert visitor.verdict() == "Backdoored"
         assert {e.verdict for e in CaseStore(server.home).entries()} == {"clean", "backdoored"}
         visitor.context.close()
@@ -157,7 +157,7 @@ def test_a_full_disk_is_a_sentence(browser: Any, small_disk: Path) -> None:
 
 def test_damaged_files_are_a_sentence_and_a_damaged_cache_is_nothing(browser: Any, server: Server) -> None:
     visitor = Visitor(browser, server.address)
-    visitor.sample("Patch trigger")
+    visitor.sample("patch")
     assert visitor.verdict() == "Backdoored"
     address, (entry,) = visitor.page.url, CaseStore(server.home).entries()
     server.stop()
@@ -176,7 +176,7 @@ def test_damaged_files_are_a_sentence_and_a_damaged_cache_is_nothing(browser: An
     visitor.go("/cases")
     visitor.page.locator("[data-testid=stDataFrame]").wait_for()
     visitor.go("/")
-    visitor.sample("Patch trigger")
+    visitor.sample("patch")
     assert visitor.verdict() == "Backdoored"
     again = [e for e in CaseStore(server.home).entries() if e.id != entry.id]
     assert [e.verdict for e in again] == ["backdoored"] and again[0].probability == entry.probability

@@ -21,6 +21,7 @@ from tests.app.conftest import Worker
 from tests.app.waiting import until
 from ti_core.errors import ModelFileError
 from ti_core.results.case import Case
+from ti_core.results.files.first_look import FirstLook
 from ti_core.results.so_far import SoFar
 from ti_core.settings import Settings
 from ti_core.text import export_to_onnx, save_state_dict, ways_out
@@ -290,28 +291,46 @@ def test_an_uploaded_model_is_inspected_under_its_own_name(dashboard: Worker) ->
     assert request["cache"].endswith(Path(request["cache"]).name) and len(Path(request["cache"]).name) == 64
 
 
-def test_the_time_of_each_effort_is_said_while_the_file_waits(
-    dashboard: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[dict[str, object]] = []
+LOOK = FirstLook(
+    format="torch state dict",
+    architecture="lenet5",
+    sketch="",
+    parameters=44_426,
+    classes=3,
+    input_shape=[1, 12, 12],
+    doubt="",
+    fitting=["bars"],
+    pack="bars",
+    why="It is compared with the reference pack bars: the one for 1 channel and 3 classes.",
+    seconds={"quick": 8.0, "standard": 200.0},
+)
 
-    def of_model(self: object, request: dict[str, object]) -> dict[str, float]:
-        asked.append(request)
-        if len(asked) > 1:
-            raise ModelFileError("Another model is measured now; try again in a few seconds.")
-        return {"quick": 8.0, "standard": 200.0}
 
-    monkeypatch.setattr("app.jobs.pace.Pace.of_model", of_model)
+def test_a_file_that_waits_is_looked_at_before_anything_is_pressed(dashboard: Worker) -> None:
+    dashboard.look_finds = LOOK
     app = page().run()
-    assert app.button(key="forecast").disabled
-    app.get("file_uploader")[0].set_value([("my-patch.pt", b"weights", "application/octet-stream")]).run()
-    said = texts(app.button(key="forecast").click().run())
-    assert "A quick look: about 8 s. All streams: about 3 min." in said and not dashboard.requests
-    assert Path(str(asked[0]["model"])).read_bytes() == b"weights" and "cache" not in asked[0]
-    assert "Another model is measured now" in texts(app.button(key="forecast").click().run())
+    assert app.button(key="inspect").disabled and app.button(key="quick").disabled
+    files = app.get("file_uploader")[0]
+    files.set_value([("my-patch.pt", b"weights", "application/octet-stream")]).run()
+    until(lambda: dashboard.looked_at)
+    said = until(lambda: "lenet5" in texts(app.run()) and texts(app))
+    for part in ("44,426", "1 × 12 × 12", "about 8 s", "about 3 min", "1 channel and 3 classes"):
+        assert part in said, part
+    assert len(dashboard.looked_at) == 1, "once for a file"
+    asked = dashboard.looked_at[0]
+    assert Path(asked["model"]).read_bytes() == b"weights" and "cache" not in asked
+    assert not dashboard.requests
     app.button(key="inspect").click().run()
     settled(app, dashboard)
     assert Path(dashboard.requests[0]["model"]).name == "my-patch.pt"
+
+
+def test_a_file_that_is_no_model_is_said_so_while_it_waits(dashboard: Worker) -> None:
+    dashboard.look_finds = ModelFileError("The file is damaged; hand in *another* one.")
+    app = page().run()
+    app.get("file_uploader")[0].set_value([("a.pt", b"w", "application/octet-stream")]).run()
+    said = until(lambda: "damaged" in texts(app.run()) and texts(app))
+    assert "\\*another\\*" in said, "untrusted text is shown literally"
 
 
 def test_the_files_of_a_model_folder_are_inspected_as_one_model(dashboard: Worker) -> None:
@@ -355,9 +374,8 @@ def test_the_papers_settings_reach_the_worker(dashboard: Worker) -> None:
 
 def test_a_quick_look_takes_the_streams_that_tell_most(dashboard: Worker) -> None:
     app = page().run()
+    app.get("file_uploader")[0].set_value([("a-clean.pt", b"w", "application/octet-stream")]).run()
     app.button(key="quick").click().run()
-    assert "“Evidence streams” saliency, inversion, assignment, graph instead of" in texts(app)
-    app.button(key="sample.bars.clean").click().run()
     settled(app, dashboard)
     assert dashboard.requests[0]["settings"]["streams"] == ["saliency", "inversion", "assignment", "graph"]
 

@@ -94,17 +94,20 @@ def inspect_one(options: argparse.Namespace) -> int:
 
 
 def _forecast(options: argparse.Namespace, request: InspectionRequest, limits: Limits) -> int:
-    """Print what each effort takes with this model. No verdict is given."""
+    """Print what the model is, and how long each effort takes with it. No verdict is given."""
     if options.images is not None:
         raise SettingsError("--forecast measures on a reference pack's images; leave out --images.")
     asked = request.with_(
         model=str(options.model.absolute()), cache=None, **declared_network(options.architecture)
     )
-    with Job.start("weigh", asked.as_dict(), limits=limits) as job:
+    with Job.start("look", asked.as_dict(), limits=limits) as job:
         inspecting.follow(job, lambda stage, share: None)
-        for effort, seconds in inspecting.costs_of(job).items():
-            print(f"{effort}: about {duration(seconds)}")
-    return 0
+        look = inspecting.look_of(job)
+    for sentence in look.sentences():
+        print(plain(sentence, 2000))
+    for effort, seconds in look.seconds.items():
+        print(f"{effort}: about {duration(seconds)}")
+    return 0 if look.seconds else ERROR
 
 
 def _describe(options: argparse.Namespace, limits: Limits) -> int:

@@ -25,10 +25,7 @@ def choose_pack_for(model: Model, declared: Declared | None = None, gauge: Gauge
     NoPackFitsError : no pack has its channels and class count.
     ModelBehaviourError : the model gives no class scores for any of the packs' images.
     """
-    shape = model.input_shape
-    # The size of the images of a network that is not settled is a guess.
-    open_shape = (shape[0], 0, 0) if model.proposal is not None and shape is not None else shape
-    packs = fitting_packs(open_shape, model.classes)
+    packs = packs_for(model)
     if len(packs) == 1:
         return packs[0]
     best: tuple[float, Pack] | None = None
@@ -53,6 +50,19 @@ def understand_with(
     """:func:`understand` on a pack's labelled images, at the accuracy that the pack asks for."""
     classes, needed = len(pack.class_names), pack.needed_accuracy
     return understand(model, pack.images, pack.labels, classes, declared, needed, gauge)
+
+
+def packs_for(model: Model) -> list[Pack]:
+    """The bundled packs whose channels and class count fit the model.
+
+    Raises
+    ------
+    NoPackFitsError : no pack fits.
+    """
+    shape = model.input_shape
+    # The size of the images of a network that is not settled is a guess.
+    open_shape = (shape[0], 0, 0) if model.proposal is not None and shape is not None else shape
+    return fitting_packs(open_shape, model.classes)
 
 
 def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:

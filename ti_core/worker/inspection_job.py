@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 from ti_core.errors import CaseError, ModelFileError, PackError
 from ti_core.results.report import Report, versions
 from ti_core.settings import Settings
-from ti_core.stream_registry import EFFORTS
 from ti_core.system.folders import private_folder
 from ti_core.system.progress import Expect, silent_expect
 from ti_core.worker import Event, Job
 from ti_core.worker.pack_jobs import cache_of
-from ti_core.worker.protocol import LONGEST_STAGE
 from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import ResultError
 
@@ -28,11 +26,12 @@ if TYPE_CHECKING:
     from ti_core.methods.opinion import Opinions
     from ti_core.reference.pack import Pack
     from ti_core.results.case import Case
+    from ti_core.results.files.first_look import FirstLook
     from ti_core.results.so_far import SoFar
 
 LARGEST_REPORT = 20_000_000
 LARGEST_DESCRIPTION = 100_000_000
-LARGEST_COSTS = 10_000
+LARGEST_LOOK = 1_000_000
 CACHES_KEPT = 256
 
 Tell = Callable[[str, float], None]
@@ -137,18 +136,19 @@ def report_of(job: Job) -> Report:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
 
 
-def costs_of(job: Job) -> dict[str, float]:
-    """The expected seconds of each effort that a job left.
+def look_of(job: Job) -> FirstLook:
+    """What a job says of a model before it is inspected.
 
     Raises
     ------
-    ResultError : there are none, or they are not valid.
+    ResultError : it left nothing, or nothing valid.
     """
-    record = job.result_json("costs.json", LARGEST_COSTS)
-    valid = all(isinstance(v, float) and 0 <= v <= LONGEST_STAGE for v in record.values())
-    if not valid or list(record) != list(EFFORTS):
-        raise ResultError("The process that opened the file left no valid forecast.")
-    return record
+    from ti_core.results.files.first_look import first_look
+
+    try:
+        return first_look(job.result_json("look.json", LARGEST_LOOK))
+    except ValueError as error:
+        raise ResultError(f"The process that opened the file left no valid look at it: {error}") from error
 
 
 def opinions_of(job: Job) -> Opinions:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,31 +161,23 @@ def _inspect_alone(
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
-def weigh(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
-    """Measure one pass of a model. Writes ``costs.json``: the expected seconds of each effort.
+def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
+    """Say what a model is, and measure one pass of it. Writes ``look.json``.
 
     Parameters
     ----------
     request : as for :func:`inspect`, with a pack or without.
     """
-    from ti_core.classifier.classifier import Declared
-    from ti_core.classifier.decide import decided
-    from ti_core.inspection.budget.costs import MeasuredError, Scales
-    from ti_core.reference.choosing import choose_pack_for, understand_with
+    from ti_core.inspection.budget.looking import look_at
     from ti_core.reference.pack import load_pack
     from ti_core.settings import Settings
 
     asked = InspectionRequest.of(request)
-    settings = Settings.parse(asked.settings)
-    scales = Scales(settings, progress=progress, pictures=asked.case)
     progress("opening", 0.0)
     model, _ = _opened(asked.with_(case=False))
-    declared = Declared.of(settings)
-    with suppress(MeasuredError):
-        pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, declared, scales)
-        scales.settings = pack.settings_with(asked.settings)
-        understand_with(decided(model, pack.images, pack.labels), pack, declared, scales)
-    (folder / "costs.json").write_text(json.dumps(scales.costs()), encoding="utf-8")
+    pack = load_pack(asked.pack) if asked.pack else None
+    found = look_at(model, pack, Settings.parse(asked.settings), asked.settings, asked.case, progress)
+    (folder / "look.json").write_text(json.dumps(found.model_dump()), encoding="utf-8")
 
 
 def opinions(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
@@ -242,10 +233,7 @@ TASKS: dict[str, Task] = {
     "inspect": Task(
         inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening"), ("captum.attr",)
     ),
-    "weigh": Task(
-        weigh,
-        ("torch", "ti_core.inspection.budget.costs", "ti_core.loading.opening", "ti_core.reference.choosing"),
-    ),
+    "look": Task(look, ("torch", "ti_core.inspection.budget.looking", "ti_core.loading.opening")),
     "opinions": Task(
         opinions, ("torch", "ti_core.methods.ask", "ti_core.loading.opening", "ti_core.reference.choosing")
     ),

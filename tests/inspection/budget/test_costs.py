@@ -17,7 +17,7 @@ from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS
 from ti_core.worker import Job, Limits
-from ti_core.worker.inspection_job import costs_of
+from ti_core.worker.inspection_job import look_of
 from ti_core.worker.results import ResultError
 
 AHEAD = Ahead(images=1000, classes=10, shape=(1, 28, 28), values=784)
@@ -48,18 +48,16 @@ def test_the_command_line_says_it_without_a_verdict(
     model = str(tiny_models["patch"])
     assert main(["inspect", model, "--pack", str(tiny_pack.folder), "--forecast", "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(": about ")[0] for line in lines] == list(EFFORTS)
+    assert lines[0].startswith("safetensors, ") and "the reference pack bars, as asked for" in lines[1]
+    assert [line.partition(": about ")[0] for line in lines[2:]] == list(EFFORTS)
     assert main(["inspect", model, "--images", model, "--forecast"]) == 2
     assert "leave out --images" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "costs", [{"quick": 1.0}, {"quick": 1.0, "standard": -1.0}, {"quick": "1", "standard": 1.0}]
-)
-def test_costs_of_another_form_are_refused(costs: dict[str, object], tmp_path: Path) -> None:
-    (tmp_path / "costs.json").write_text(json.dumps(costs))
-    with pytest.raises(ResultError, match="no valid forecast"):
-        costs_of(Job(tmp_path, Limits()))
+def test_a_look_of_another_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "look.json").write_text(json.dumps({"seconds": {"quick": 1.0}}))
+    with pytest.raises(ResultError, match="no valid look"):
+        look_of(Job(tmp_path, Limits()))
 
 
 def test_a_forecast_is_right_within_its_factor_either_way() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ti_core.classifier.first_pass import Ahead, FirstPass
 from ti_core.inspection.forecast import Forecast
 from ti_core.settings import Settings
-from ti_core.stream_registry import EFFORTS
+from ti_core.stream_registry import EFFORTS, STANDARD
 
 
 class MeasuredError(Exception):
@@ -30,14 +30,16 @@ class Scales(Forecast):
         raise MeasuredError
 
     def costs(self) -> dict[str, float]:
-        """Expected seconds of each effort; none before a pass was measured.
+        """Expected seconds of each effort, the standard one with the settings' own streams; none before a pass.
 
         The search for a trigger, which only a suspicious model gets, is counted in.
         """
         if self.first is None or self.ahead is None:
             return {}
+        own = self.settings
         return {
-            name: self._seconds(self.settings.with_(streams=streams)) for name, streams in EFFORTS.items()
+            name: self._seconds(own if name == STANDARD else own.with_(streams=streams))
+            for name, streams in EFFORTS.items()
         }
 
     def _seconds(self, settings: Settings) -> float:

@@ -1,0 +1,48 @@
+"""A first look at a model: which packs fit, and what is said where none or several do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.forecasts import as_model
+from ti_core.errors import NoPackFitsError
+from ti_core.inspection.budget import looking
+from ti_core.loading.model import Model
+from ti_core.reference.pack import Pack
+from ti_core.settings import Settings
+from ti_core.stream_registry import EFFORTS
+
+
+def fits(monkeypatch: pytest.MonkeyPatch, *packs: Pack) -> None:
+    def packs_for(model: Model) -> list[Pack]:
+        if not packs:
+            raise NoPackFitsError("No reference pack fits this model.")
+        return list(packs)
+
+    monkeypatch.setattr(looking, "packs_for", packs_for)
+
+
+def test_the_one_pack_that_fits_is_named_with_the_reason(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits(monkeypatch, tiny_pack)
+    look = looking.look_at(as_model(tiny_pack, tiny_pack.members[0]), None, Settings(), {})
+    assert look.pack == "bars" and list(look.seconds) == list(EFFORTS)
+    assert look.why == "It is compared with the reference pack bars: the one for 1 channel and 4 classes."
+
+
+def test_of_several_packs_the_images_decide(tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits(monkeypatch, tiny_pack, tiny_pack)
+    look = looking.look_at(as_model(tiny_pack, tiny_pack.members[0]), None, Settings(), {})
+    assert look.pack == "" and "whose images it classifies best" in look.why and look.seconds
+
+
+def test_without_a_pack_the_model_is_described_all_the_same(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits(monkeypatch)
+    model = replace(as_model(tiny_pack, tiny_pack.members[0]), classes=7)
+    look = looking.look_at(model, None, Settings(), {})
+    assert look.classes == 7 and look.why == "No reference pack fits this model." and look.seconds == {}

@@ -1,0 +1,79 @@
+"""A first look at a model: what it is, which pack fits it, and how long each effort takes. No verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ti_core.classifier.classifier import Declared
+from ti_core.classifier.decide import decided
+from ti_core.errors import NoPackFitsError
+from ti_core.inspection.budget.costs import MeasuredError, Scales
+from ti_core.loading.model import Model
+from ti_core.reference.choosing import packs_for, understand_with
+from ti_core.reference.pack import Pack
+from ti_core.results.files.first_look import FirstLook
+from ti_core.settings import Settings
+from ti_core.system.progress import StageProgress, silent_stage
+
+
+def look_at(
+    model: Model,
+    pack: Pack | None,
+    settings: Settings,
+    asked: Mapping[str, Any],
+    pictures: bool = False,
+    progress: StageProgress = silent_stage,
+) -> FirstLook:
+    """Look at a model. One pass of it is measured on the images of the first pack that fits.
+
+    Parameters
+    ----------
+    pack : the pack that was asked for; by default those that fit the model.
+    settings, asked : of the inspection, and what of them was asked for in words.
+    pictures : whether the inspection makes pictures, which take their time too.
+
+    Raises
+    ------
+    ModelBehaviourError : the model gives no class scores for the images.
+    """
+    problem = ""
+    try:
+        fitting = [pack] if pack else packs_for(model)
+    except NoPackFitsError as error:
+        fitting, problem = [], str(error)
+    scales = Scales(settings, progress=progress, pictures=pictures)
+    if fitting:
+        first = fitting[0]
+        scales.settings = first.settings_with(asked)
+        model = decided(model, first.images, first.labels)
+        with suppress(MeasuredError):
+            understand_with(model, first, Declared.of(settings), scales)
+    return FirstLook(
+        format=model.format,
+        architecture=model.architecture,
+        sketch=model.sketch,
+        parameters=model.parameters,
+        classes=model.classes,
+        input_shape=None if model.input_shape is None else list(model.input_shape),
+        doubt="" if model.reconstructed is None else model.reconstructed.doubt,
+        fitting=[p.name for p in fitting],
+        pack=fitting[0].name if len(fitting) == 1 else "",
+        why=problem or _why(fitting, pack is not None),
+        seconds=scales.costs(),
+    )
+
+
+def _why(fitting: Sequence[Pack], asked_for: bool) -> str:
+    """Which pack the model would be compared with, and why."""
+    if asked_for:
+        return f"It is compared with the reference pack {fitting[0].name}, as asked for."
+    channels, classes = fitting[0].input_shape[0], len(fitting[0].class_names)
+    of = f"{channels} channel{'s' * (channels > 1)} and {classes} classes"
+    if len(fitting) == 1:
+        return f"It is compared with the reference pack {fitting[0].name}: the one for {of}."
+    names = ", ".join(p.name for p in fitting)
+    return (
+        f"Several reference packs fit ({names}). It is compared with the one whose images it classifies best."
+    )
