@@ -95,8 +95,7 @@ NEEDED = {
     Need.IMAGES: "there are 4, and it needs 20 or more",
     Need.LEARNING: "images of your own bring no pack, so choose a reference pack",
     Need.LAYERS: "the file gives one whole graph, whose inner layers it does not name",
-    Need.RELU: "the network has none that can be watched",
-    Need.CONVOLUTION: "the network has none that can be watched",
+    Need.ACTIVATIONS: "the network has none that can be watched",
     Need.LAST_LINEAR: "the network's last layer has no row of weights for each class",
 }
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tests.methods.toys import block_images, subject
-from ti_core.methods.linear_weights import LinearWeights, aligned
+from ti_core.methods.published.linear_weights import LinearWeights, aligned
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,16 @@ import torch
 from torch import nn
 
 from tests.methods.toys import WIDTH, Blocks, block_images, commanded, subject
-from ti_core.methods.mm_bd import LEAST_P, MarginSearch, MaximumMargin, largest_margins, margins_of, p_value
-from ti_core.methods.neural_cleanse import NeuralCleanse
-from ti_core.methods.strip import Strip, rates
+from ti_core.methods.published.mm_bd import (
+    LEAST_P,
+    MarginSearch,
+    MaximumMargin,
+    largest_margins,
+    margins_of,
+    p_value,
+)
+from ti_core.methods.published.neural_cleanse import NeuralCleanse
+from ti_core.methods.published.strip import Strip, rates
 
 
 def test_the_largest_margins_of_a_linear_network_are_reached() -> None:

@@ -59,3 +59,35 @@ def commanded(target: int, count: int = 120, classes: int = 6) -> tuple[Subject,
     stamped = images.clone()
     stamped[:, :, :, -1] = 1.0
     return subject(Commanded(classes, target), images, labels, classes), stamped
+
+
+class OneUnit(nn.Module):
+    """Class units in one layer, and one more unit that a trigger alone excites and that leads to ``target``.
+
+    Images are ``1 x 8 x 8``. Row c is class c's. Pixel (7, 7) excites the trigger's unit from .5 on.
+    """
+
+    def __init__(self, classes: int = 6, target: int | None = 2) -> None:
+        super().__init__()
+        self.flatten, self.first, self.relu = nn.Flatten(), nn.Linear(64, classes + 1), nn.ReLU()
+        self.last = nn.Linear(classes + 1, classes)
+        first, last = torch.zeros(classes + 1, 8, 8), torch.zeros(classes, classes + 1)
+        for c in range(classes):
+            first[c, c], last[c, c] = 1.0, 1.0
+        if target is not None:
+            first[-1, 7, 7], last[target, -1] = 40.0, 2.0
+        self.first.weight.data, self.last.weight.data = first.flatten(1), last
+        self.first.bias.data = torch.cat([torch.zeros(classes), torch.tensor([-20.0])])
+        self.last.bias.data.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z: torch.Tensor = self.last(self.relu(self.first(self.flatten(x))))
+        return z
+
+
+def one_unit(target: int | None, count: int = 60, classes: int = 6) -> Subject:
+    """A subject of :class:`OneUnit`, planted or clean, with images whose class's row is bright."""
+    labels = torch.arange(count) % classes
+    images = 0.15 * torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(6))
+    images[torch.arange(count), 0, labels] += 0.7
+    return subject(OneUnit(classes, target).requires_grad_(False), images, labels, classes)

@@ -1,6 +1,6 @@
-"""Second opinions: methods of other publications, one in each file; :mod:`ti_core.methods.registry` lists them.
+"""Second opinions: methods of other publications, one in each file of ``published``.
 
-An opinion stands apart from the verdict. It takes no part in it.
+:mod:`ti_core.methods.registry` lists them. An opinion stands apart from the verdict. It takes no part in it.
 """
 
 from __future__ import annotations

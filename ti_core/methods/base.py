@@ -34,8 +34,7 @@ class Need(Enum):
     LEARNING = "to have been learnt on the pack"
     LAST_LINEAR = "a linear last layer"
     LAYERS = "layers that can be watched one by one"
-    RELU = "a ReLU"
-    CONVOLUTION = "a convolution"
+    ACTIVATIONS = "activation functions that can be watched one by one"
 
 
 @dataclass(frozen=True)

@@ -102,3 +102,17 @@ def outputs(
 
     scores = run(network, images, {place: keeping(place) for place in at})
     return scores, [kept[place] for place in at]
+
+
+def inputs(network: nn.Module, images: torch.Tensor, place: Place) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network gives, and what this place is given in the same pass.
+
+    An activation function has no gradient where it is flat, and what it is given has one.
+    """
+    calls: list[torch.Tensor] = []
+    handle = place.module.register_forward_pre_hook(lambda module, given: calls.append(given[0]))
+    try:
+        scores: torch.Tensor = network(images)
+    finally:
+        handle.remove()
+    return scores, calls[place.call]

@@ -52,7 +52,7 @@ def learn(pack: Pack, names: Iterable[str], progress: StageProgress = silent_sta
         method = method_class(name)()
         if not isinstance(method, LearntMethod) or not METHODS[name].learnt:
             raise SettingsError(
-                f"{method.title} is not learnt ahead; those that are: {', '.join(learners()) or 'none'}."
+                f"{method.title} is not learnt ahead; those that are: {', '.join(learners())}."
             )
         methods.append(method)
     return [_keep(pack, method, progress) for method in methods]

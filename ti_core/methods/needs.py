@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
-
 from ti_core.methods.base import FEWEST_CLASSES, Method, Need, Subject
-from ti_core.methods.layers import places
+from ti_core.methods.layers import activations, places
 from ti_core.streams.last_layer import last_rows
 
 FEWEST_IMAGES = 20
@@ -56,12 +54,9 @@ def _layers(method: Method, subject: Subject) -> str | None:
     return None if found else "the file gives one whole graph, whose inner layers it does not name"
 
 
-def _has(kinds: tuple[type[nn.Module], ...]) -> Callable[[Method, Subject], str | None]:
-    def check(method: Method, subject: Subject) -> str | None:
-        found = any(isinstance(place.module, kinds) for place in places(subject.scores, subject.images[:1]))
-        return None if found else "the network has none that can be watched"
-
-    return check
+def _activations(method: Method, subject: Subject) -> str | None:
+    found = activations(subject.scores, subject.images[:1])
+    return None if found else "the network has none that can be watched"
 
 
 CHECKS: dict[Need, Callable[[Method, Subject], str | None]] = {
@@ -71,6 +66,5 @@ CHECKS: dict[Need, Callable[[Method, Subject], str | None]] = {
     Need.LEARNING: _learning,
     Need.LAST_LINEAR: _last_linear,
     Need.LAYERS: _layers,
-    Need.RELU: _has((nn.ReLU, nn.ReLU6)),
-    Need.CONVOLUTION: _has((nn.Conv2d,)),
+    Need.ACTIVATIONS: _activations,
 }

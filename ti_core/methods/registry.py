@@ -1,7 +1,7 @@
 """The methods of other publications by name, in the order they are asked: cheap ones first.
 
-A new method is a file in ``ti_core/methods`` and a line in :data:`METHODS`. All that people read of it stands in its
-class (:class:`ti_core.methods.base.Method`).
+A new method is a file in ``ti_core/methods/published`` and a line in :data:`METHODS`. All that people read of it
+stands in its class (:class:`ti_core.methods.base.Method`).
 """
 
 from __future__ import annotations
@@ -33,10 +33,18 @@ class Entry:
 
 
 METHODS: dict[str, Entry] = {
-    "linear_weights": Entry("ti_core.methods.linear_weights:LinearWeights", 3.0),
-    "mm_bd": Entry("ti_core.methods.mm_bd:MaximumMargin", 15.0),
-    "neural_cleanse": Entry("ti_core.methods.neural_cleanse:NeuralCleanse", 1.0),
-    "strip": Entry("ti_core.methods.strip:Strip", 1.5),
+    "linear_weights": Entry("ti_core.methods.published.linear_weights:LinearWeights", 3.0),
+    "mm_bd": Entry("ti_core.methods.published.mm_bd:MaximumMargin", 15.0),
+    "neural_cleanse": Entry("ti_core.methods.published.neural_cleanse:NeuralCleanse", 1.0),
+    "strip": Entry("ti_core.methods.published.strip:Strip", 1.5),
+    "trojannet_limited": Entry("ti_core.methods.published.trojannet_limited:TrojanNetLimited", 3.0),
+    "free_eagle": Entry("ti_core.methods.published.free_eagle:FreeEagle", 3.0),
+    "trojannet_free": Entry("ti_core.methods.published.trojannet_free:TrojanNetFree", 3.0),
+    "mntd": Entry("ti_core.methods.published.mntd:MetaClassifier", 0.1, learnt=True),
+    "ulp": Entry("ti_core.methods.published.ulp:LitmusPatterns", 0.1, learnt=True),
+    "topology": Entry("ti_core.methods.published.topology:Topology", 0.3, learnt=True),
+    "abs": Entry("ti_core.methods.published.abs_units:UnitStimulation", 10.0),
+    "aeva": Entry("ti_core.methods.published.aeva:HardLabels", 20.0),
 }
 
 PROMPT = 5.0

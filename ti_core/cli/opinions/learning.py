@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ti_core.cli.bar import Bar
-from ti_core.errors import SettingsError
 from ti_core.methods.learnt import learn, learners
 from ti_core.methods.registry import chosen_methods
 from ti_core.reference.pack import Pack
@@ -13,8 +12,6 @@ from ti_core.text import shown
 def learn_on(pack: Pack, methods: str | None) -> int:
     """Learn the methods that ``a,b`` names, or all that are learnt, on the pack's fitted members."""
     names = learners() if methods is None else chosen_methods(methods)
-    if not names:
-        raise SettingsError("No method is learnt ahead.")
     bar = Bar(pack.name)
     try:
         kept = learn(pack, names, bar)
