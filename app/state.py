@@ -93,9 +93,7 @@ def pack(name: str) -> Pack:
         raise PackError(
             f"There is no reference pack {shown(name)!r}; bundled are: {', '.join(pack_names())}."
         )
-    from ti_core.reference.pack import PACKS
-
-    return _pack(name, (PACKS / name / "pack.json").stat().st_mtime_ns)
+    return _pack(name, (load_pack(name).folder / "pack.json").stat().st_mtime_ns)
 
 
 @st.cache_resource(show_spinner="Opening the pack in a confined process", max_entries=16)

@@ -10,7 +10,7 @@ from textwrap import wrap
 from ti_core.cli.bar import JobBar
 from ti_core.cli.formats.page import page_of
 from ti_core.cli.formats.writing import Documents, named_files
-from ti_core.cli.options import CLEAN, CODES, ERROR, declared_network, limits_of, request_of
+from ti_core.cli.options import CLEAN, CODES, ERROR, declared_network, limits_of, model_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.cli.shell.table import COLOURS
 from ti_core.cli.terminal import complain, say
@@ -43,6 +43,7 @@ REFUSALS = (ModelFileError.__name__, RefusedFileError.__name__)
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
     printed_elsewhere = one_to_stdout((options.json, options.html, *named_files(options).values()))
+    options.model = model_of(options.model)
     request = request_of(options)
     limits = limits_of(options)
     if options.images is not None and options.pack is not None:

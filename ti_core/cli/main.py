@@ -90,6 +90,10 @@ def _run(options: argparse.Namespace) -> int:
         from ti_core.cli.evaluate import evaluate_pack
 
         return evaluate_pack(options)
+    if options.command == "app":
+        from ti_core.cli.shell.dashboard import open_dashboard
+
+        return open_dashboard(options)
     if options.command == "completion":
         from ti_core.cli.shell.completion import shell_code
 

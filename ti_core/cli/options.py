@@ -9,8 +9,9 @@ from pathlib import Path
 from ti_core.errors import SettingsError, SketchError
 from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS
-from ti_core.system.folders import default_folder
+from ti_core.system.folders import assets_folder, default_folder, named_pack
 from ti_core.system.plain_files import read_plain
+from ti_core.text import shown
 from ti_core.worker import Limits
 from ti_core.worker.limits import GIB
 from ti_core.worker.request import InspectionRequest
@@ -21,6 +22,26 @@ LONGEST_PATH = 250
 """Characters of an argument that may be the path of a file."""
 
 CODES = {"clean": CLEAN, "backdoored": BACKDOORED, "inconclusive": INCONCLUSIVE}
+
+
+SAMPLE = "sample:"
+"""Beginning of the name of a bundled sample, in the place of a model file."""
+
+
+def model_of(path: Path) -> Path:
+    """The model file that the command line names. ``sample:NAME`` is a bundled sample.
+
+    Raises
+    ------
+    SettingsError : there is no such sample.
+    """
+    name = str(path).removeprefix(SAMPLE)
+    if name == str(path) or path.exists():
+        return path
+    samples = sorted(file.stem for file in (assets_folder() / "samples").glob("*.safetensors"))
+    if name not in samples:
+        raise SettingsError(f"There is no sample {shown(name)!r}; there are: {', '.join(samples) or 'none'}.")
+    return assets_folder() / "samples" / f"{name}.safetensors"
 
 
 def pairs(settings: Sequence[str]) -> dict[str, str]:
@@ -118,4 +139,4 @@ def inspected_pack(name: str | None) -> str | None:
 
 
 def _bundled(name: str) -> bool:
-    return (Path(__file__).resolve().parent.parent.parent / "assets" / "packs" / name / "pack.json").is_file()
+    return named_pack(name) is not None

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """``pack list``, ``info``, ``verify``, ``renew``, ``learn``, ``extend`` and ``build``."""
+    """``pack list``, ``add``, ``info``, ``verify``, ``renew``, ``learn``, ``extend`` and ``build``."""
     from ti_core.cli.bar import opened
+    from ti_core.reference.known import added_packs
     from ti_core.reference.pack import load_pack, pack_names
 
+    if options.verb == "add":
+        from ti_core.cli.shell.pack_add import add_pack
+
+        print(add_pack(options.source, options.name, options.sha256))
+        return 0
     if options.verb == "list":
-        for name in pack_names():
+        for name in sorted({*pack_names(), *added_packs()}):
             found = load_pack(name)
             data_set = shown(str(found.record["data_set"]))
             print(f"{shown(name)}: {data_set}, {len(found.members)} members, {found.sha256[:12]}")

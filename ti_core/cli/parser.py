@@ -12,6 +12,7 @@ from ti_core.cli.output import a_folder, a_name, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
 from ti_core.cli.shell.completion import add_completion, completes, packs, settings
+from ti_core.cli.shell.dashboard import add_app
 from ti_core.cli.shell.help import INSPECT, INSPECTS, SCAN, SCANS, TOP, Parser
 from ti_core.stream_registry import EFFORTS
 from ti_core.version import __version__
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add_data_arguments(commands)
     add_pack_commands(commands)
     add_report_arguments(commands)
+    add_app(commands)
     add_completion(commands)
     return top
 
@@ -39,7 +41,10 @@ def parser() -> argparse.ArgumentParser:
 def _add_inspect(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="inspect one model", description=INSPECTS, epilog=INSPECT)
     inspect.add_argument(
-        "model", type=a_path, metavar="MODEL", help="a model file, or a folder of a model hub"
+        "model",
+        type=a_path,
+        metavar="MODEL",
+        help="a model file, a folder of a model hub, or sample:NAME for a bundled sample",
     )
     inspect.add_argument(
         "--images",

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from ti_core.reference.pack import Pack
+from ti_core.errors import PackError
+from ti_core.system.folders import named_pack, packs_folder
+from ti_core.system.plain_files import hash_plain
 
+
+class Digested(Protocol):
+    """A pack, as far as it matters here."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of its record."""
+
+
+LARGEST_RECORD = 32 << 20
+"""Limit for the bytes of ``pack.json``. That of a pack with 200 members has a quarter of a megabyte."""
 KNOWN = {
     "cifar10": "613fdeaf58508ce9c8fe6af352b8b21794982e8d33677a4564cd2d56419da705",
     "cifar100": "56319d448a50af2eb75d4587de2df3ca0d74f5a88dcf0794042e57f5498da396",
@@ -16,6 +29,27 @@ KNOWN = {
 """SHA-256 of each bundled pack's ``pack.json``, which holds the digests of its other files."""
 
 
-def is_known(pack: Pack) -> bool:
+def is_known(pack: Digested) -> bool:
     """Whether the pack comes with the program. Any other one may be a stranger's, wherever it lies."""
     return pack.sha256 in KNOWN.values()
+
+
+def added_packs() -> list[str]:
+    """Names of the packs that ``pack add`` has stored, but for those that a bundled one hides."""
+    folder = packs_folder()
+    if folder is None or not folder.is_dir():
+        return []
+    names = sorted(p.parent.name for p in folder.glob("*/pack.json"))
+    return [name for name in names if named_pack(name) == folder / name]
+
+
+def is_ours(name: str) -> bool:
+    """Whether the pack of that name is the one of the program. Nothing in it is read."""
+    folder, digest = named_pack(name), hashlib.sha256()
+    if folder is None:
+        return False
+    try:
+        hash_plain(digest, folder / "pack.json", LARGEST_RECORD, PackError)
+    except PackError:
+        return False
+    return digest.hexdigest() == KNOWN.get(name)

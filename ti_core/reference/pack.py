@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import PackError, SettingsError
+from ti_core.reference.known import LARGEST_RECORD, added_packs, is_ours
 from ti_core.reference.manifest import SCHEMA_VERSION, check_pack_record
 from ti_core.reference.member import Member
 from ti_core.reference.pack_files import MOST_BYTES, PackFiles, Weights
 from ti_core.settings import Settings
+from ti_core.system.folders import assets_folder, named_pack
 from ti_core.system.plain_files import hash_plain, read_plain
 from ti_core.system.strict_json import parse
 from ti_core.text import shown
@@ -38,15 +40,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PACKS", "SCHEMA_VERSION", "STORED", "Member", "Pack", "file_digest", "load_pack", "pack_names"]
 
-LARGEST_RECORD = 32 << 20
-"""Limit for the bytes of ``pack.json``. That of a pack with 200 members has a quarter of a megabyte."""
 NEEDED = 0.57
 """Required share of the way from chance to the median accuracy of the pack's networks: 60 % accuracy on MNIST."""
 WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
 """Alternative requirement, if lower: this share of the way to the accuracy that 90 % of the networks reach."""
 STORED = "stored"
 """Name of the pattern of triggers that are kept as arrays in ``triggers.npz``."""
-PACKS = Path(__file__).resolve().parent.parent.parent / "assets" / "packs"
+PACKS = assets_folder() / "packs"
 
 
 @dataclass(frozen=True)
@@ -249,19 +249,21 @@ def file_digest(path: Path) -> str:
 
 
 def pack_names(root: Path = PACKS) -> list[str]:
-    """Names of the bundled packs."""
-    return sorted(p.parent.name for p in root.glob("*/pack.json"))
+    """Names of the packs that a model may get by itself: the bundled ones, and those of the program that were added."""
+    own = {p.parent.name for p in root.glob("*/pack.json")}
+    return sorted(own | {name for name in added_packs() if is_ours(name)})
 
 
 def load_pack(name: str | Path) -> Pack:
-    """A bundled pack by its name, or the pack in a folder.
+    """A bundled or added pack by its name, or the pack in a folder.
 
     Raises
     ------
     PackError : there is none, or its ``pack.json`` is not one of this schema version. See
         :func:`ti_core.reference.manifest.check_pack_record`.
     """
-    folder = PACKS / name if isinstance(name, str) and (PACKS / name / "pack.json").is_file() else Path(name)
+    named = named_pack(name) if isinstance(name, str) else None
+    folder = named or Path(name)
     path = folder / "pack.json"
     if not _exists(path):
         known = ", ".join(pack_names()) or "none"

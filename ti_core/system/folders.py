@@ -7,8 +7,40 @@ import os
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+
+
+def assets_folder() -> Path:
+    """The reference packs and samples that come with the program.
+
+    An installed program holds them inside the package. In a checkout they lie beside it.
+    """
+    package = Path(__file__).resolve().parent.parent
+    own = package / "assets"
+    return own if own.is_dir() else package.parent / "assets"
+
+
+def packs_folder() -> Path | None:
+    """Where ``pack add`` keeps packs; None for a user without a home.
+
+    ``$TROJANINTERPRET_PACKS``, or ``trojaninterpret/packs`` in the user's folder for data.
+    """
+    own = os.environ.get("TROJANINTERPRET_PACKS")
+    data = user_folder("XDG_DATA_HOME", ".local/share")
+    return Path(own) if own else data and data / "packs"
+
+
+def named_pack(name: str) -> Path | None:
+    """The folder of a pack that is bundled or was added, by its name; None if there is none."""
+    if not name or name in (".", "..") or Path(name).name != name or "\0" in name:
+        return None
+    for root in (assets_folder() / "packs", packs_folder()):
+        with suppress(OSError):
+            if root is not None and (root / name / "pack.json").is_file():
+                return root / name
+    return None
 
 
 def default_folder() -> Path | None:

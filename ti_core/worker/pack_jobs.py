@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ti_core.errors import PackError
 from ti_core.reference.known import is_known
 from ti_core.system.folders import default_folder
 from ti_core.system.progress import silent_stage
+from ti_core.text import shown
 from ti_core.worker import Event, Job, Limits
 from ti_core.worker.pack_tasks import EVALUATED, OPENED, VERIFIED
 
@@ -85,6 +87,23 @@ def cache_of(pack: Pack, root: Path) -> Path:
     Its process could write anything into a cache, so it shares none with inspections that use another pack.
     """
     return root / "packs" / pack.sha256
+
+
+@contextmanager
+def unpacked(archive: Path) -> Iterator[Pack]:
+    """The pack in a zip archive, which the worker unpacks. Its folder is gone afterwards.
+
+    Raises
+    ------
+    PackError : there is no pack in it.
+    """
+    from ti_core.reference.pack import load_pack
+
+    with Job.start("unpack pack", {"pack": str(archive.absolute())}, limits=Limits()) as job:
+        job.wait()
+        if job.state != "done":
+            raise PackError(f"{shown(archive.name)}: {job.error or 'its process ended early.'}")
+        yield load_pack(job.folder)
 
 
 def _texts(found: dict[str, Any], name: str) -> list[str]:

@@ -15,6 +15,8 @@ from ti_core.system.progress import StageProgress
 Partial = Callable[[str], None]
 
 OPENED, VERIFIED, EVALUATED = "opened.json", "verified.json", "evaluated.json"
+MOST_FILES, MOST_UNPACKED = 64, 900 << 20
+"""Limits of an archive: its files, and their bytes together."""
 
 
 def open_pack(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
@@ -49,6 +51,33 @@ def verify(request: dict[str, Any], folder: Path, progress: StageProgress, parti
     said: list[str] = []
     problems = verify_pack(pack, request["members"], said.append, progress)
     (folder / VERIFIED).write_text(json.dumps({"said": said, "problems": problems}), encoding="utf-8")
+
+
+def unpack(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+    """Unpack a zip archive with the files of a pack into the job's folder. A common folder around them is left out.
+
+    The request: "pack" (the archive).
+    """
+    from zipfile import BadZipFile, ZipFile
+
+    from ti_core.errors import PackError
+    from ti_core.system.records import NAME
+
+    try:
+        with ZipFile(request["pack"]) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_UNPACKED:
+                raise PackError("The archive holds more than a pack does.")
+            for entry in entries:
+                name = entry.filename.rpartition("/")[2]
+                if NAME.fullmatch(name) is None or entry.filename.count("/") > 1:
+                    raise PackError("The archive holds a file that no pack has.")
+                # No more than the declared bytes are read: zipfile ends each file there.
+                with archive.open(entry) as packed, (folder / name).open("xb") as out:
+                    while piece := packed.read(1 << 20):
+                        out.write(piece)
+    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise PackError(f"The archive cannot be read: {error}") from error
 
 
 def evaluate(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:

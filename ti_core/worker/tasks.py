@@ -241,6 +241,7 @@ TASKS: dict[str, Task] = {
     "examine data": Task(examine_data, NEEDS),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
     "try sketch": Task(try_sketch, ("torch", "ti_core.loading.opening", "ti_core.reference.choosing")),
+    "unpack pack": Task(pack_tasks.unpack, ("zipfile",)),
     "verify pack": Task(pack_tasks.verify, ("torch", "ti_core.reference.verify")),
     "evaluate pack": Task(pack_tasks.evaluate, ("torch", "ti_core.evaluation.measure")),
 }

@@ -11,7 +11,7 @@ from ti_core.text import shown
 
 TOP = """\
 examples:
-  trojaninterpret inspect model.safetensors
+  trojaninterpret inspect sample:cifar10-patch
   trojaninterpret inspect model.onnx --html report.html --json report.json
   trojaninterpret scan models/ --jsonl verdicts.jsonl --sarif findings.sarif
 

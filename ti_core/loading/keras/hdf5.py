@@ -16,14 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.errors import ModelFileError, RefusedFileError, TrojanInterpretError
 from ti_core.loading.keras import limits
 from ti_core.loading.keras.heaps import check_heaps
-from ti_core.text import shown
+from ti_core.text import COMMAND, shown
+
+try:
+    import h5py
+except ModuleNotFoundError as missing:
+    raise ModelFileError(
+        "Keras files need the package h5py, which is not installed; install it and try again:\n"
+        f"{COMMAND}pip install 'trojaninterpret[keras]'"
+    ) from missing
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 SAVE_AGAIN = "Save the model again with model.save and give that file."

@@ -1,0 +1,176 @@
+"""The wheel and the source archive, installed into an empty environment away from the checkout (``make installed``)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.installed
+ROOT = Path(__file__).resolve().parents[2]
+MOST = 40e6
+"""Bytes of the wheel."""
+TORCH = "torch==2.13.0"
+QUICK = ("--set", "streams=saliency")
+
+
+def run(*command: str | Path, cwd: Path, codes: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """Run a command without anything of the checkout in its environment."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "TROJANINTERPRET_", "VIRTUAL"))
+    }
+    kept |= {"HOME": str(cwd), "XDG_CACHE_HOME": str(cwd / "cache"), "XDG_DATA_HOME": str(cwd / "data")}
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=kept, capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode in codes, (
+        f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
+    return done
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel, made from the source archive, and the archive."""
+    work = tmp_path_factory.mktemp("build")
+    venv.create(work / "tools", with_pip=True)
+    run(work / "tools/bin/pip", "install", "-q", "build", cwd=work)
+    run(work / "tools/bin/python", "-m", "build", "--outdir", work / "dist", ROOT, cwd=work)
+    return next((work / "dist").glob("*.whl")), next((work / "dist").glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an environment in ``env`` that holds the wheel and no extra."""
+    work = tmp_path_factory.mktemp("installed")
+    venv.create(work / "env", with_pip=True)
+    run(work / "env/bin/pip", "install", "-q", TORCH, cwd=work)
+    run(work / "env/bin/pip", "install", "-q", built[0], cwd=work)
+    return work
+
+
+def test_the_wheel_is_small_and_has_no_package_named_app(built: tuple[Path, Path]) -> None:
+    wheel, archive = built
+    names = zipfile.ZipFile(wheel).namelist()
+    assert wheel.stat().st_size < MOST and archive.stat().st_size < MOST
+    tops = {name.partition("/")[0] for name in names}
+    assert tops == {"ti_core", "ti_dashboard", next(t for t in tops if t.endswith(".dist-info"))}
+    assert "ti_core/assets/packs/cifar10/pack.json" in names and "ti_dashboard/app/main.py" in names
+    with tarfile.open(archive) as source:
+        assert not [name for name in source.getnames() if "/tests/" in name]
+
+
+def test_commands_work_without_any_extra(installed: Path) -> None:
+    program = installed / "env/bin/trojaninterpret"
+    packages = run(installed / "env/bin/pip", "list", cwd=installed).stdout.lower()
+    assert not re.search(r"^(streamlit|ray|flaml|transformers|h5py) ", packages, re.M)
+    assert run(program, "pack", "list", cwd=installed).stdout.startswith("cifar10: ")
+    found = run(
+        program, "inspect", "sample:cifar10-patch", *QUICK, "--json", "-", cwd=installed, codes=(0, 1, 3)
+    )
+    report = json.loads(found.stdout)
+    assert report["pack"]["name"] == "cifar10" and report["versions"]["ti_core"]
+    page = installed / "r.html"
+    run(
+        program,
+        "inspect",
+        "sample:cifar10-patch",
+        *QUICK,
+        "--html",
+        page,
+        "-q",
+        cwd=installed,
+        codes=(0, 1, 3),
+    )
+    assert (
+        "is what this program writes"
+        in run(program, "report", "verify", page, cwd=installed, codes=(0, 3)).stdout
+    )
+    models = installed / "models"
+    models.mkdir()
+    (models / "evil.pt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    scanned = run(program, "scan", models, "--sarif", "s.json", cwd=installed, codes=(2,))
+    assert json.loads(scanned.stdout)["fault"] == "RefusedFileError" and (installed / "s.json").is_file()
+    assert "verifies" in run(program, "pack", "verify", "cifar10", "--members", "1", cwd=installed).stdout
+    away = run(program, "app", cwd=installed, codes=(2,)).stderr
+    assert "pip install 'trojaninterpret[dashboard]'" in away
+    (models / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    keras = run(program, "inspect", models / "m.h5", cwd=installed, codes=(2,)).stderr
+    assert "pip install 'trojaninterpret[keras]'" in keras
+
+
+def test_a_pack_is_added_and_found_by_its_name(installed: Path) -> None:
+    program = installed / "env/bin/trojaninterpret"
+    told = run(program, "pack", "add", ROOT / "assets/packs/gtsrb", cwd=installed).stdout
+    assert "one of this program's own" in told
+    model = ROOT / "assets/samples/gtsrb-clean.safetensors"
+    found = run(program, "inspect", model, *QUICK, "--json", "-", cwd=installed, codes=(0, 1, 3))
+    assert json.loads(found.stdout)["pack"]["name"] == "gtsrb"
+
+
+@contextmanager
+def serving(installed: Path) -> Iterator[int]:
+    """``trojaninterpret app`` while it runs, and its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [installed / "env/bin/trojaninterpret", "app", "--port", str(port)],
+        cwd=installed,
+        env=os.environ | {"HOME": str(installed), "PYTHONPATH": "", "TROJANINTERPRET_HOME": "cases"},
+    )
+    try:
+        yield port
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_the_dashboard_opens_with_its_extra(built: tuple[Path, Path], installed: Path) -> None:
+    run(installed / "env/bin/pip", "install", "-q", f"{built[0]}[dashboard]", cwd=installed)
+    with serving(installed) as port:
+        end, answer = time.monotonic() + 60, ""
+        while time.monotonic() < end and answer != "ok":
+            time.sleep(0.5)
+            with suppress(OSError):
+                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health").read().decode()
+        assert answer == "ok"
+    page = "from streamlit.testing.v1 import AppTest; import sys\n"
+    page += "found = AppTest.from_file(sys.argv[1], default_timeout=90).run()\n"
+    page += "assert not found.exception, found.exception; print(found.button)"
+    code = "import ti_core.cli.shell.dashboard as d; print(d.dashboard_folder())"
+    folder = Path(run(installed / "env/bin/python", "-c", code, cwd=installed).stdout.strip())
+    assert folder.name == "ti_dashboard"
+    assert (
+        "cifar10"
+        in run(installed / "env/bin/python", "-c", page, folder / "app/main.py", cwd=installed).stdout
+    )
+    spec = "import importlib.util as u; print(u.find_spec('app'))"
+    assert run(installed / "env/bin/python", "-c", spec, cwd=installed).stdout.strip() == "None"
+
+
+def test_a_cold_inspection_is_no_slower_than_the_checkouts(installed: Path) -> None:
+    sample = ROOT / "assets/samples/cifar10-clean.safetensors"
+    rest = ("inspect", sample, *QUICK, "--no-cache", "-q")
+
+    def seconds(command: list[str | Path], cwd: Path) -> float:
+        begun = time.monotonic()
+        run(*command, *rest, cwd=cwd, codes=(0, 1, 3))
+        return time.monotonic() - begun
+
+    here = min(seconds([sys.executable, "-m", "ti_core"], ROOT) for _ in range(2))
+    there = min(seconds([installed / "env/bin/trojaninterpret"], installed) for _ in range(2))
+    assert there < 1.25 * here + 1.0, f"{there:.1f} s, in the checkout {here:.1f} s"
