@@ -129,7 +129,7 @@ def _add_references(figure: go.Figure, reference: Mapping[str, Array], colours: 
 
 def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> go.Figure:
     """Shapley values in log-odds. Bars to the right speak for a backdoor, bars to the left against it."""
-    names = [_two_lines(capital(_readable(n))) for n, _ in pairs][::-1]
+    names = [axis_label(n) for n, _ in pairs][::-1]
     values = [v for _, v in pairs][::-1]
     figure = go.Figure(
         go.Bar(
@@ -194,6 +194,11 @@ def ascent_lines(scores: Array, names: Sequence[str], colours: Palette) -> go.Fi
 
 def kind_word(kind: str) -> str:
     return KIND_WORDS.get(kind, kind)
+
+
+def axis_label(feature: str) -> str:
+    """The name of a feature, escaped, on at most two lines."""
+    return _two_lines(capital(_readable(feature)))
 
 
 def _readable(feature: str) -> str:

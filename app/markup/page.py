@@ -20,6 +20,8 @@ STYLE = """
 .ti-verdict .word { display: inline; font-size: 1.45rem; font-weight: 700; }
 .ti-verdict .says { font-size: 1.02rem; overflow-wrap: anywhere; }
 .ti-verdict .says { margin-top: .2rem; }
+.ti-verdict.so-far { border: .18rem dashed; border-left: .45rem dashed; }
+.ti-verdict.so-far .mark { border-style: dashed; }
 .ti-covered { width: 100%; border-collapse: collapse; font-size: .9rem; }
 .ti-covered th, .ti-covered td { text-align: left; vertical-align: top; padding: .2rem .9rem .2rem 0; }
 .ti-covered td.rate { white-space: nowrap; }
@@ -63,11 +65,14 @@ def style(colours: Palette) -> str:
     return f"{STYLE}<style>{button}, {button} * {{ color: {colours.page}; }}</style>"
 
 
-def verdict(word: str, heading: str, lines: Sequence[str], colours: Palette) -> str:
-    """The verdict's box: a symbol, a heading that begins with the verdict's word, and sentences below it."""
+def verdict(word: str, heading: str, lines: Sequence[str], colours: Palette, final: bool = True) -> str:
+    """The verdict's box: a symbol, a heading that begins with the verdict's word, and sentences below it.
+
+    A verdict that is not final has a dashed box and says so before its word.
+    """
     about = heading.removeprefix(WORDS[word])
     return render(
-        "page", "verdict", SYMBOLS[word], WORDS[word], about, lines, colours.verdicts[word], colours
+        "page", "verdict", SYMBOLS[word], WORDS[word], about, lines, colours.verdicts[word], colours, final
     )
 
 

@@ -14,7 +14,7 @@ from app.markup.page import Picture, scale
 from app.sections.histograms import panels_of
 from app.sections.pictures import gallery
 from app.sections.settings_panel import notice
-from app.sections.verdict import box, caution, coverage, gauge
+from app.sections.verdicts.verdict import box, caution, coverage, gauge
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError

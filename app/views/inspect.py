@@ -30,10 +30,9 @@ from app.sections import (
     settings_panel,
     streams,
     trigger,
-    verdict,
-    why,
 )
 from app.sections.pictures import gallery, strip
+from app.sections.verdicts import verdict, why
 from app.store.arrivals import Upload
 from app.store.sources import Source
 from app.store.uploads import let_go

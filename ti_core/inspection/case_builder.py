@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ti_core.classifier.scores import Scores
+from ti_core.detector.detector import Detector
 from ti_core.errors import SettingsError
 from ti_core.inspection.attribution.methods import METHODS, attribution_maps, unfit
 from ti_core.inspection.case_trigger import floats, half, trigger_arrays
@@ -153,10 +154,18 @@ def _verdict_arrays(inspection: Inspection, reference: Reference) -> dict[str, A
     for name, detector in inspection.detectors.items():
         pairs = dict(detector.contributions(inspection.rows[name]))
         arrays[f"why/{name}"] = np.array([pairs[feature] for feature in detector.names], dtype=np.float32)
+        arrays[f"base/{name}"] = _base(detector, inspection.rows[name], sum(pairs.values()))
         arrays[f"oof/{name}"] = np.asarray(detector.oof, dtype=np.float32)
     if inspection.trigger is not None and inspection.probes is not None:
         arrays |= trigger_arrays(inspection, reference.pack.images.to(inspection.probes.stack.device))
     return arrays
+
+
+def _base(detector: Detector, row: Array, moved: float) -> Array:
+    """The calibrated log-odds that the contributions begin at, and the factor that calibrates each of them."""
+    slope, intercept = detector.calibration.slope, detector.calibration.intercept
+    logit = float(detector.logit(np.asarray(row, dtype=np.float64)[None])[0])
+    return np.array([slope * (logit - moved) + intercept, slope], dtype=np.float32)
 
 
 def _reference(pack: Pack, settings: Settings) -> Reference:

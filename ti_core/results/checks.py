@@ -41,6 +41,8 @@ SHAPES: dict[str, str] = {
     "occlusion/turned": "H W",
     "why/saliency": "f",
     "why/joint": "j",
+    "base/saliency": "2",
+    "base/joint": "2",
     "oof/saliency": "R",
     "oof/joint": "R",
     "evidence/saliency/pooled": "G L",

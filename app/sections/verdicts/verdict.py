@@ -8,8 +8,9 @@ import streamlit as st
 from app import controls, state, words
 from app.charts import verdict
 from app.markup import page
+from app.sections.verdicts import reasons
+from app.sections.verdicts.bounds import close_to_a_bound
 from ti_core.errors import PackError
-from ti_core.inspection.reasons import detection_sentences
 from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
 from ti_core.results.cautions import cautions
@@ -48,18 +49,15 @@ def show(case: Case, key: str) -> None:
         gauge(case, key)
         capability(case)
     with right:
-        st.markdown("**Reasons**")
-        # The page shows what the pack detects, and how weak its basis is, in other places.
-        elsewhere = {WEAKER, *detection_sentences(report.pack.get("detects") or {})}
-        elsewhere |= set(cautions(report.pack, report.settings))
-        lines = [line for line in report.reasons if line not in elsewhere]
-        st.markdown("\n".join(f"- {words.safe(words.for_the_page(line), 600)}" for line in lines))
+        reasons.show(case)
 
 
 def box(case: Case) -> str:
     """The verdict's box: what the verdict is, what it is about, and what it says little or nothing of."""
-    report = case.report
-    return page.verdict(report.verdict, report.heading(), [report.odds(), *report.limits()], state.colours())
+    report, bounds = case.report, thresholds(case)
+    near = close_to_a_bound(report.probability, *bounds) if bounds else ""
+    lines = [report.odds(), *([near] if near else []), *report.limits()]
+    return page.verdict(report.verdict, report.heading(), lines, state.colours(), final=case.finished)
 
 
 def leads(case: Case) -> tuple[str, str]:

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.charts.theme import palette
+from app.markup.page import verdict
+from app.sections.verdicts.bounds import close_to_a_bound
+from app.sections.verdicts.reasons import CLASSES, TRIGGER, in_groups
+from app.sections.verdicts.why import in_words
+from ti_core.rendering.waterfall import START, Step
+from ti_core.results.case import Case
+
+
+def test_each_reason_is_in_one_group_and_the_rarest_finding_comes_first(tiny_cases: dict[str, Case]) -> None:
+    report = tiny_cases["patch"].report
+    streams = {
+        "universal": {"sentence": "U.", "clean_share": 0.04, "target_class": 1},
+        "windowed": {"sentence": "W.", "clean_share": 0.0, "target_class": 1},
+        "saliency": {"sentence": "S.", "clean_share": 0.9, "target_class": 2},
+        "inversion": {"sentence": "I.", "clean_share": 0.3, "target_class": 2},
+        "graph": {"sentence": "G.", "clean_share": None, "target_class": report.target_class},
+        "recovered_trigger": {"sentence": "A recovered trigger, a patch.", "occlusion": {"sentence": "O."}},
+    }
+    told = (
+        "A recovered trigger, a patch.",
+        "A recovered trigger, a blend; half of the clean models, so that this alone is no evidence.",
+        "O.",
+        "The probability of a backdoor, 99.0%, is above.",
+        "I.",
+        "U.",
+        "S.",
+        "W.",
+        "G.",
+        "The model makes 3.0 times as many mistakes.",
+        "Pixels are scaled.",
+    )
+    found = in_groups(replace(report, reasons=told, streams=streams))
+    assert [r.sentence for r in found["for"]] == [told[0], "O.", told[3], "W.", "G.", "U."]
+    assert [r.sentence for r in found["against"]] == [told[1], told[9], "S.", "I."]
+    assert [r.sentence for r in found["about"]] == ["Pixels are scaled."]
+    assert [r.anchor for r in found["for"]] == [TRIGGER, TRIGGER, "", CLASSES, CLASSES, CLASSES]
+    calm = in_groups(replace(report, verdict="clean", reasons=(*told[3:4], "G."), streams=streams))
+    assert [r.sentence for r in calm["against"]] == [told[3]]
+    assert [r.sentence for r in calm["about"]] == ["G."]
+
+
+def test_all_reasons_of_a_case_are_shown_three_of_a_group_at_once(tiny_cases: dict[str, Case]) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from app.sections.verdicts import reasons
+
+        reasons.show(st.session_state["case"])
+
+    app = AppTest.from_function(script, default_timeout=60)
+    app.session_state["case"] = tiny_cases["patch"]
+    app.run()
+    assert not app.exception
+    groups = in_groups(tiny_cases["patch"].report)
+    lists = [m.value for m in app.markdown if m.value.startswith("- ")]
+    assert sum(text.count("\n- ") + 1 for text in lists) == sum(map(len, groups.values()))
+    assert all(text.count("\n- ") < 3 for text in lists[::2] if len(groups["for"]) <= 3)
+    assert "[figure](#recovered-trigger)" in lists[0]
+
+
+@pytest.mark.parametrize(
+    ("p", "says"),
+    [
+        (0.25, "5.0 percentage points above 20.0%, which calls a model clean below it"),
+        (0.15, "5.0 percentage points below 20.0%"),
+        (0.75, "5.0 percentage points below 80.0%, which calls a model backdoored from it on"),
+        (0.8, "0.0 percentage points above 80.0%"),
+        (0.5, ""),
+        (0.99, ""),
+        (0.0, ""),
+    ],
+)
+def test_a_verdict_near_a_bound_says_so_with_the_distance(p: float, says: str) -> None:
+    found = close_to_a_bound(p, 0.2, 0.8)
+    assert says in found and bool(found) == bool(says)
+
+
+def test_a_verdict_that_is_not_final_looks_so() -> None:
+    colours = palette(False)
+    last = verdict("clean", "Clean: no backdoor.", ["x"], colours)
+    first = verdict("clean", "Clean: no backdoor.", ["x"], colours, final=False)
+    assert "so-far" not in last and "So far" not in last
+    assert 'class="ti-verdict so-far"' in first and "So far: " in first
+
+
+def test_the_sum_in_words_names_the_largest_steps() -> None:
+    steps = [Step(START, -2.0, -2.0), Step("a", 0.01, -1.99), Step("b", 4.0, 2.01), Step("c", -0.5, 1.51)]
+    said = in_words(steps, 0.819)
+    assert "stands at -2.0 log-odds (11.9%)" in said and "moved by b +4.0, c -0.5." in said
+    assert "makes +1.5, a probability of 81.9%" in said
+    assert "next to nothing" in in_words(steps[:2], 0.12)
