@@ -18,6 +18,8 @@ from typing import Any
 
 from ti_core.cli.tables import STREAM_TITLES
 from ti_core.evaluation.table import FAMILIES, PAPER_AUC
+from ti_core.methods import METHODS, method_class
+from ti_core.methods.beside import measured
 from ti_core.reference.families import performance_key
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results.formats.taxonomy import RULES, every_term
@@ -167,11 +169,80 @@ def taxonomy() -> str:
     return "\n".join(lines)
 
 
+def method_names() -> str:
+    """Every method of another publication: what it needs, and its statistic."""
+    lines = ["| method | publication | needs | statistic | threshold |", "| --- " * 5 + "|"]
+    for name in METHODS:
+        method = method_class(name)
+        place = f"../{METHODS[name].module.replace('.', '/')}.py"
+        first = method.source.authors.split(",")[0].split(" ")[-1]
+        needs = "; ".join(need.value for need in method.needs)
+        limit = "none: it judges images" if method.threshold is None else f"{method.threshold:.3g}"
+        lines.append(
+            f"| [`{name}`]({place}): {method.title} | [{first} et al. {method.source.year}]({method.source.link}),"
+            f" {method.source.venue} | {needs} | {method.measures} | {limit} |"
+        )
+    return "\n".join(lines)
+
+
+def method_differences() -> str:
+    """What each method looks for, what its publication reports, and where the implementation differs."""
+    return "\n".join(
+        f"- **{m.title}** looks for {m.sees}. Its publication reports {m.source.figure}."
+        + (f" {m.differs}" if m.differs else "")
+        for m in map(method_class, METHODS)
+    )
+
+
+def method_figures() -> str:
+    """What the methods find among the packs' held-out members, where it was measured, and what our verdict finds."""
+    lines = [
+        "| pack | method | backdoor | backdoored, clean | AUC (95 % interval) | found | false alarms | target right"
+        " | seconds |",
+        "| --- " * 9 + "|",
+    ]
+    for name in pack_names():
+        record = measured(name)
+        ours = [
+            r
+            for r in load_pack(name).record["table"]
+            if record and r["streams"] == "joint" and r["family"] == "all"
+        ]
+        rows = [(r["method"], r["kind"], r) for r in (record["rows"] if record else ())]
+        rows += [("our verdict", _what(r), r) for r in ours]
+        for method, kind, r in rows:
+            shares = (
+                "" if r[key] is None else f"{r[key]:.0%}" for key in ("found", "false_alarms", "target")
+            )
+            seconds = f"{r['seconds']:.2f}" if "seconds" in r else ""
+            lines.append(
+                f"| {name} | {method} | {kind} | {r['trojaned']}, {r['clean']} | {r['auc']:.3f}"
+                f" ({r['low']:.3f} to {r['high']:.3f}) | {' | '.join(shares)} | {seconds} |"
+            )
+    return "\n".join(lines)
+
+
+def methods_beyond() -> str:
+    """By pack and method, the backdoored held-out members that it finds and our verdict does not."""
+    lines = []
+    for name in pack_names():
+        record = measured(name) or {"versions": (), "members": ()}
+        missed = [m for m in record["members"] if m["kind"] != "clean" and not m["ours"]]
+        for method in record["versions"]:
+            ids = [m["id"] for m in missed if method in m["called"]]
+            lines.append(f"- {name}, {method}: {', '.join(ids) or 'none'}.")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "detection": detection,
     "table-1": table_1,
     "table-1-whole": table_1_whole,
     "settings": settings,
+    "method-names": method_names,
+    "method-differences": method_differences,
+    "method-figures": method_figures,
+    "methods-beyond": methods_beyond,
     "report-schema": lambda: report_schema().table(),
     "taxonomy": taxonomy,
 }
@@ -179,7 +250,10 @@ SLOW: dict[str, Callable[[], str]] = {"shift": shift_table, "ablations": ablatio
 """Made anew only when they are asked for."""
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("detection", "table-1", "settings", "report-schema", "formats")),
+    *(
+        f"docs/{name}.md"
+        for name in ("detection", "table-1", "settings", "report-schema", "formats", "methods")
+    ),
 )
 PUBLISHED_SCHEMAS = {"docs/report-schema.json": SCHEMA_VERSION}
 """The schema of the JSON report as JSON Schema, by file, with its version. That of version 1 is never made anew."""

@@ -19,11 +19,12 @@ def evaluate_pack(options: argparse.Namespace) -> int:
     """``evaluate --pack NAME``, at the pack's own settings with the changes of ``--set``."""
     from ti_core.cli.tables import few_networks
     from ti_core.evaluation.measure import Measurement
+    from ti_core.evaluation.methods import MethodTable
     from ti_core.reference.pack import load_pack
 
     found = load_pack(options.pack)
-    what = "shift" if options.shift else "ablations" if options.ablations else "table"
-    wanted = Measurement(what, options.members, options.automl_budget)
+    what = next((name for name in ("shift", "ablations", "methods") if getattr(options, name)), "table")
+    wanted = Measurement(what, options.members, options.automl_budget, *_asked(options.methods))
     measured = _measured(found, pairs(options.settings), wanted)
     rows, text = _shown(found, measured)
     if options.json != STDOUT:
@@ -31,8 +32,19 @@ def evaluate_pack(options: argparse.Namespace) -> int:
     if what == "table" and (note := few_networks(rows)):
         complain(note)
     if options.json:
-        write(options.json, json.dumps([r.as_dict() for r in rows], indent=2) + "\n")
+        content = measured.as_dict() if isinstance(measured, MethodTable) else [r.as_dict() for r in rows]
+        write(options.json, json.dumps(content, indent=2) + "\n")
     return 0
+
+
+def _asked(methods: str | None) -> tuple[tuple[str, ...], str | None]:
+    """The methods of ``--methods``, and the folder of what they have learnt."""
+    from ti_core.methods.registry import chosen_methods
+    from ti_core.system.folders import default_folder
+
+    folder = default_folder()
+    learnt = None if folder is None else str((folder / "methods").absolute())
+    return (chosen_methods(methods) if methods else (), learnt)
 
 
 def _measured(found: Pack, asked: dict[str, str], wanted: Measurement) -> Measured:
@@ -60,12 +72,15 @@ def _measured(found: Pack, asked: dict[str, str], wanted: Measurement) -> Measur
 
 def _shown(found: Pack, measured: Measured) -> tuple[list[Any], str]:
     """The rows of a result, and the result as text."""
-    from ti_core.cli.tables import ablations_text, evaluation_text, shift_text
+    from ti_core.cli.tables import ablations_text, evaluation_text, methods_text, shift_text
     from ti_core.evaluation.ablations import Ablations
+    from ti_core.evaluation.methods import MethodTable
     from ti_core.evaluation.shift import Shift
 
     if isinstance(measured, Shift):
         return list(measured.rows), shift_text(found, measured)
+    if isinstance(measured, MethodTable):
+        return list(measured.rows), methods_text(found, measured)
     if isinstance(measured, Ablations):
         return list(measured.rows), ablations_text(found, measured)
     return list(measured), evaluation_text(found, measured)

@@ -184,6 +184,13 @@ def _evaluate(evaluate: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--ablations", action="store_true", help="the paper's stream with one thing changed at a time"
     )
+    what.add_argument(
+        "--methods",
+        type=a_name,
+        metavar="NAME,...",
+        help="ask these methods of other publications, or all, about every held-out member; a run that was stopped"
+        " goes on",
+    )
     evaluate.add_argument(
         "--members",
         choices=MEMBERS,

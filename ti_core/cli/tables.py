@@ -14,6 +14,7 @@ from ti_core.text import shown
 if TYPE_CHECKING:
     from ti_core.evaluation import Row
     from ti_core.evaluation.ablations import Ablations
+    from ti_core.evaluation.methods import MethodTable
     from ti_core.evaluation.shift import Shift
 
 
@@ -71,6 +72,35 @@ def evaluation_text(pack: Pack, rows: Sequence[Row]) -> str:
     if any(r.hard for r in rows):
         note = f"\nHard clean networks: {', '.join(sorted(HARD_NEGATIVES))}.{note}"
     return f"Pack {shown(pack.name)}, members held out from fitting:\n" + aligned(head, lines) + note
+
+
+def methods_text(pack: Pack, table: MethodTable) -> str:
+    """Second opinions on the held-out members, and what each finds that our verdict does not, as aligned text."""
+    head = (
+        *("method", "backdoor", "clean", "trojaned", "AUC", "95 % interval"),
+        *("found", "false alarms", "target right", "seconds"),
+    )
+    lines = [
+        (
+            r.method,
+            r.kind,
+            str(r.clean),
+            str(r.trojaned),
+            f"{r.auc:.3f}",
+            f"{r.low:.3f} to {r.high:.3f}",
+            *("-" if share is None else f"{share:.0%}" for share in (r.found, r.false_alarms, r.target)),
+            f"{r.seconds:.2f}",
+        )
+        for r in table.rows
+    ]
+    beyond = [
+        f"Found by {name} and not by our verdict: {', '.join(map(shown, found))}."
+        for name in table.versions
+        if (found := table.beyond(name))
+    ]
+    return "\n".join(
+        [f"Pack {shown(pack.name)}, members held out from fitting:", aligned(head, lines), *beyond]
+    )
 
 
 def few_networks(rows: Sequence[Row]) -> str:

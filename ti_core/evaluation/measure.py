@@ -1,13 +1,15 @@
-"""The three evaluations of a pack under one call, and their results as JSON on the way between two processes."""
+"""The four evaluations of a pack under one call, and their results as JSON on the way between two processes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ti_core.errors import PackError
 from ti_core.evaluation.ablations import Ablations, ablate
+from ti_core.evaluation.methods import MethodTable, measure_methods
 from ti_core.evaluation.shift import Shift, shift
 from ti_core.evaluation.table import Row, evaluate
 from ti_core.reference.pack import Pack
@@ -15,7 +17,7 @@ from ti_core.settings import Settings
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
 
-Measured: TypeAlias = tuple[Row, ...] | Shift | Ablations
+Measured: TypeAlias = tuple[Row, ...] | Shift | Ablations | MethodTable
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,17 @@ class Measurement:
 
     Parameters
     ----------
-    what : "table", "shift" or "ablations".
+    what : "table", "shift", "ablations" or "methods".
     members, automl_budget : as for :func:`~ti_core.evaluation.shift.shift` and
         :func:`~ti_core.evaluation.ablations.ablate`.
+    methods, learnt : names and folder, as for :func:`~ti_core.evaluation.methods.measure_methods`.
     """
 
     what: str = "table"
     members: str = "fitted"
     automl_budget: float = 60.0
+    methods: Sequence[str] = ()
+    learnt: str | None = None
 
     def of(
         self, pack: Pack, settings: Settings, cache: Cache, progress: StageProgress = silent_stage
@@ -41,6 +46,9 @@ class Measurement:
             return shift(pack, settings, self.members, cache, progress)
         if self.what == "ablations":
             return ablate(pack, settings, self.members, self.automl_budget, cache, progress)
+        if self.what == "methods":
+            folder = None if self.learnt is None else Path(self.learnt)
+            return measure_methods(pack, self.methods, settings, cache, folder, progress)
         return tuple(evaluate(pack, settings, cache))
 
     def as_json(self, measured: Measured) -> str:
@@ -66,5 +74,5 @@ class Measurement:
     def _adapter(self) -> Any:
         from pydantic import TypeAdapter
 
-        kinds: dict[str, Any] = {"shift": Shift, "ablations": Ablations}
+        kinds: dict[str, Any] = {"shift": Shift, "ablations": Ablations, "methods": MethodTable}
         return TypeAdapter(kinds.get(self.what, tuple[Row, ...]))

@@ -34,10 +34,11 @@ def ask(
     methods = [method_class(name)() for name in names]
     unmet = {m.name: sentence for m in methods if (sentence := needs.unmet(m, subject)) is not None}
     able = [m for m in methods if m.name not in unmet]
-    return tuple(_timed(m, subject, progress) for m in able), unmet
+    return tuple(timed(m, subject, progress) for m in able), unmet
 
 
-def _timed(method: Method, subject: Subject, progress: StageProgress) -> Opinion:
+def timed(method: Method, subject: Subject, progress: StageProgress = silent_stage) -> Opinion:
+    """The opinion of one method, with the seconds that it took."""
     progress(method.title, 0.0)
     start = time.perf_counter()
     found = method.opinion(subject, lambda share: progress(method.title, share))

@@ -10,6 +10,7 @@ from ti_core.cli.options import declared_network, inspected_pack, limits_of, pai
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.errors import SettingsError
 from ti_core.loading.digest import digest_of
+from ti_core.methods.beside import Beside, beside
 from ti_core.methods.opinion import Opinion, Opinions
 from ti_core.methods.registry import chosen_methods
 from ti_core.settings import Settings
@@ -57,12 +58,12 @@ def opinions(options: argparse.Namespace) -> int:
 
 def printed(found: Opinions) -> str:
     """The opinions, and the needs that are not met, for a terminal."""
-    lines = [line for one in found.given for line in _lines(one)]
+    lines = [line for one in found.given for line in _lines(one, beside(one, found.pack, found.pack_sha256))]
     lines += [f"{name}: not asked. {sentence}" for name, sentence in found.unmet.items()]
     return "\n".join(plain(line, 2000) for line in lines)
 
 
-def _lines(one: Opinion) -> list[str]:
+def _lines(one: Opinion, others: Beside | None) -> list[str]:
     if one.suspicious is None or one.threshold is None:
         decided = "no decision on networks"
     else:
@@ -70,4 +71,5 @@ def _lines(one: Opinion) -> list[str]:
     return [
         f"{one.method}: {one.statistic:.3g}, {decided}, {one.seconds:.1f} s",
         f"    {one.sentence}",
+        *([f"    {others.sentence(one.statistic)}"] if others else []),
     ]

@@ -73,7 +73,7 @@ class UnitStimulation(Method):
         2019,
         "ACM CCS",
         "https://doi.org/10.1145/3319535.3363216",
-        "a REASR above 90 % for nearly all of 177 backdoored networks, and below that for clean ones",
+        "that it detects over 90 % in most cases among 177 backdoored networks, with one image a class",
     )
     needs = (Need.IMAGES, Need.ACTIVATIONS, Need.CLASSES)
     sees = "a patch whose trigger is held by few units"

@@ -49,7 +49,7 @@ class HardLabels(Method):
         2022,
         "ICLR",
         "https://arxiv.org/abs/2110.14880",
-        "finds about nine of ten backdoored networks of CIFAR-10 and CIFAR-100 from labels alone",
+        "that it works on CIFAR-10, CIFAR-100 and Tiny-ImageNet, from labels alone",
     )
     needs = (Need.IMAGES, Need.CLASSES)
     sees = "a small patch that leads all images to one class, from the network's answers alone"

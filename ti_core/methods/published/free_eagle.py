@@ -47,7 +47,7 @@ class FreeEagle(Method):
         2023,
         "USENIX Security",
         "https://arxiv.org/abs/2302.14500",
-        "finds about nine of ten backdoors of one target class at 5 % false alarms",
+        "that it works on several data sets and architectures without any image",
     )
     needs = (Need.LAYERS, Need.CLASSES)
     sees = "any trigger that leads all images, or those of one class, to one class"

@@ -46,7 +46,7 @@ class LinearWeights(LearntMethod):
         2024,
         "arXiv",
         "https://arxiv.org/abs/2411.03445",
-        "an AUC above .9 on most competitions whose zoo holds hundreds of networks like the suspect",
+        "that it works well on many benchmarks of trojan detection, whose zoos hold networks of one architecture",
     )
     needs = (Need.ZOO, Need.LAST_LINEAR)
     sees = "traces of poisoning in the weights, whatever the trigger"

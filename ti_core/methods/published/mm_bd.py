@@ -54,7 +54,7 @@ class MaximumMargin(Method):
         2024,
         "IEEE Symposium on Security and Privacy",
         "https://arxiv.org/abs/2205.06900",
-        "finds nearly all backdoors of CIFAR-10 with few false alarms",
+        "advantages over earlier methods on four data sets, for three kinds of trigger",
     )
     needs = (Need.CLASSES,)
     sees = "any trigger that leads all images to one class"

@@ -39,7 +39,7 @@ class MetaClassifier(QueryMethod):
         2021,
         "IEEE Symposium on Security and Privacy",
         "https://arxiv.org/abs/1910.03137",
-        "an AUC above .97 on its own zoos; .65 on the Trojan Detection Challenge 2022",
+        "an AUC of .97 on its own zoos; on the Trojan Detection Challenge 2022 it reached .65",
     )
     sees = "what tells the backdoored networks of the pack from its clean ones"
     differs = "The zoo is the pack's, with several architectures. Queries start as noise around .5."

@@ -25,7 +25,7 @@ class NeuralCleanse(Method):
         2019,
         "IEEE Symposium on Security and Privacy",
         "https://people.cs.uchicago.edu/~ravenben/publications/pdf/backdoor-sp19.pdf",
-        "an anomaly index above 2 for each of six backdoored networks and for none of six clean ones",
+        "an anomaly index above 3 for its six backdoored networks, and below 2 for its clean ones",
     )
     needs = (Need.IMAGES, Need.CLASSES)
     sees = "a small patch that leads all images to one class"

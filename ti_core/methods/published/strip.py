@@ -48,7 +48,7 @@ class Strip(Method):
         2019,
         "ACSAC",
         "https://arxiv.org/abs/1902.06531",
-        "false acceptance below 1 % at 1 % false rejection on MNIST, CIFAR-10 and GTSRB",
+        "a false acceptance rate below 1 % at a false rejection rate of 1 % on MNIST, CIFAR-10 and GTSRB",
     )
     needs = (Need.IMAGES, Need.CLASSES)
     sees = "images with a trigger that outweighs everything else in the image, while the network runs"

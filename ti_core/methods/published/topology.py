@@ -50,7 +50,7 @@ class Topology(LearntMethod):
         2021,
         "NeurIPS",
         "https://arxiv.org/abs/2106.06469",
-        "an AUC from .9 to 1 on its own zoos of MNIST and CIFAR-10, of .7 and more on TrojAI's",
+        "better results than earlier methods on several benchmarks",
     )
     needs = (Need.IMAGES, Need.ACTIVATIONS, Need.LEARNING)
     sees = "short cuts between early and late layers, whatever the trigger"

@@ -47,7 +47,7 @@ class TrojanNetFree(Method):
         2020,
         "ECCV",
         "https://arxiv.org/abs/2007.15802",
-        "the target class's score rises by hundreds on backdoored networks, and by less than a hundred on clean ones",
+        "that it works on CIFAR-10, GTSRB and ImageNet without any image",
     )
     needs = (Need.LAYERS, Need.CLASSES)
     sees = "any trigger whose units are easily raised"

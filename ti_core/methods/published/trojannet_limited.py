@@ -52,7 +52,7 @@ class TrojanNetLimited(Method):
         2020,
         "ECCV",
         "https://arxiv.org/abs/2007.15802",
-        "an AUC above .99 on CIFAR-10 and GTSRB with five images a class",
+        "that it works on CIFAR-10, GTSRB and ImageNet with few images",
     )
     needs = (Need.IMAGES, Need.LAYERS, Need.CLASSES)
     sees = "a patch that leads all images to one class"

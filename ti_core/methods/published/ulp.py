@@ -44,7 +44,7 @@ class LitmusPatterns(QueryMethod):
         2020,
         "CVPR",
         "https://arxiv.org/abs/1906.10842",
-        "an AUC near 1 on MNIST and GTSRB and of .9 and more on CIFAR-10, on networks like those that it was learnt on",
+        "that it works on thousands of networks of MNIST, CIFAR-10, GTSRB and Tiny-ImageNet",
     )
     sees = "what tells the backdoored networks of the pack from its clean ones"
     differs = "The zoo is the pack's, with several architectures. Images are in [0, 1], and the rates are set for that."
