@@ -131,7 +131,7 @@ class Tab:
             self.answered = now
         if not self.pictures and "Class by class" in said:
             self.pictures = now
-        if "The HTML report is one file" in said:
+        if "HTML report" in said:
             self.word = self.page.locator(".ti-verdict .word").inner_text()
             self.verdict = now
         elif "was not inspected" in said:

@@ -107,7 +107,7 @@ def open_page(browser: Any, address: str, width: int, theme: str) -> Any:
 
 
 def finished(page: Any) -> None:
-    page.get_by_text("The HTML report is one file").wait_for()
+    page.get_by_role("button", name="HTML report").wait_for()
     page.locator(".js-plotly-plot").last.wait_for()
 
 

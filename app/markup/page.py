@@ -32,6 +32,11 @@ STYLE = """
   .ti-covered tr { display: block; padding: .45rem 0; } .ti-covered td { display: block; padding: 0; }
   .ti-covered td.rate { white-space: normal; } .ti-covered td:first-child { font-weight: 600; }
   .ti-covered td[data-name]::before { content: attr(data-name) ": "; opacity: .75; } }
+[data-testid="stLayoutWrapper"]:has(> .st-key-section-map) { position: sticky; top: 3.4rem; z-index: 90; }
+.ti-map { display: flex; gap: .2rem 1.2rem; overflow-x: auto; white-space: nowrap; font-size: .9rem;
+  padding: .55rem 0; border-bottom: 1px solid #8884; }
+.ti-map a { text-decoration: none; flex: none; } .ti-map a:hover { text-decoration: underline; }
+[data-testid="stHeading"] :is(h1, h2, h3) { scroll-margin-top: 6.8rem !important; }
 .ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem;
   margin: .2rem 0 .4rem !important; padding: 0 !important; }
 .ti-facts div, .ti-facts dt, .ti-facts dd { margin: 0 !important; padding: 0; }
@@ -62,7 +67,9 @@ def style(colours: Palette) -> str:
     Streamlit writes white on primary buttons in both themes. White is hard to read on the light blue of the dark theme.
     """
     button = '[data-testid="stBaseButton-primary"]:enabled'
-    return f"{STYLE}<style>{button}, {button} * {{ color: {colours.page}; }}</style>"
+    own = f"{button}, {button} * {{ color: {colours.page}; }}"
+    links = f".ti-map {{ background: {colours.page}; }} .ti-map a {{ color: {colours.ink} !important; }}"
+    return f"{STYLE}<style>{own} {links}</style>"
 
 
 def verdict(word: str, heading: str, lines: Sequence[str], colours: Palette, final: bool = True) -> str:

@@ -14,9 +14,9 @@ from ti_core.settings import Settings
 
 
 def show(case: Case, case_id: str, key: str) -> None:
-    st.subheader("Download")
+    """The buttons, in a row."""
     name = stem(case)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, width="content"):
         st.download_button(
             "HTML report",
             lambda: page(case, case_id),
@@ -25,7 +25,7 @@ def show(case: Case, case_id: str, key: str) -> None:
             key=f"{key}.html",
             on_click="ignore",
             icon=":material/description:",
-            type="primary",
+            help="One file that asks no other host for anything; it can be printed and signed.",
         )
         st.download_button(
             "JSON",
@@ -45,9 +45,6 @@ def show(case: Case, case_id: str, key: str) -> None:
             on_click="ignore",
             icon=":material/image:",
         )
-    st.caption(
-        "The HTML report is one file that asks no other host for anything; it can be printed and signed."
-    )
 
 
 def page(case: Case, case_id: str) -> str:

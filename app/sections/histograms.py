@@ -7,6 +7,7 @@ import streamlit as st
 from app import controls, state, words
 from app.charts.histograms import histograms
 from app.charts.verdict import CONFIG, kind_word
+from app.markup import section_map
 from ti_core.errors import PackError, SettingsError
 from ti_core.rendering.comparison import Panel, panels, same_profile
 from ti_core.results.case import Case
@@ -17,7 +18,7 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     """Draw the section. Returns the settings if the visitor asks for the verdict at other settings than the case's."""
     if "evidence/saliency/pooled" not in case.arrays:
         return None
-    st.subheader("Histograms of saliency")
+    section_map.heading("Histograms of saliency")
     st.caption(
         "How saliency is spread over its upper quantiles: this model's line beside the clean reference models. A line"
         " that leaves the band is out of the ordinary. Quantiles, bins and form redraw at once and run no model."

@@ -8,13 +8,14 @@ from typing import Any
 import streamlit as st
 
 from app import words
+from app.markup import section_map
 from app.markup.page import facts
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.results.case import Case
 
 
 def show(case: Case) -> None:
-    st.subheader("Model file")
+    section_map.heading("Model file")
     model, file = case.report.model, case.file
     found = model["preprocessing"]
     normalisation = str(found.get("normalisation", ""))

@@ -9,6 +9,7 @@ from app.charts import pictures
 from app.charts.classes import class_bars
 from app.charts.theme import inks
 from app.charts.verdict import CONFIG
+from app.markup import section_map
 from app.markup.page import Picture, drawings
 from ti_core.rendering.class_marks import marked_classes, marks_sentence
 from ti_core.rendering.figures import PAIRS_SAY
@@ -24,7 +25,7 @@ def show(case: Case, key: str) -> None:
     found = [(n, s) for n, s in case.report.streams.items() if _drawable(case, s)]
     if not found:
         return
-    st.subheader("Class by class")
+    section_map.heading("Class by class")
     shown = (
         "How far each class stands out among the model's own. The line at 1 is what the most outstanding class of a"
         " clean network usually reaches."

@@ -7,6 +7,7 @@ import streamlit as st
 from app import state, words
 from app.charts import pictures
 from app.charts.theme import inks
+from app.markup import section_map
 from app.markup.page import Picture, drawings, strip
 from ti_core.rendering.trigger.figures import form_figures, table_figures
 from ti_core.rendering.trigger.shown import ShownTrigger, shown_trigger
@@ -17,7 +18,7 @@ def show(case: Case) -> None:
     found = shown_trigger(case)
     if found is None:
         return
-    st.subheader("Recovered trigger")
+    section_map.heading("Recovered trigger")
     for sentence in (found.sentence, found.covering):
         if sentence:
             st.markdown(words.safe(sentence, 600))

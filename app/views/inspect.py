@@ -20,8 +20,10 @@ from app import (
     words,
 )
 from app.ask import PREFIX, start_afresh, submit, submit_alone, wanted
+from app.charts.theme import WORDS
 from app.jobs.desk import FullError
 from app.jobs.tickets import Ticket
+from app.markup import section_map
 from app.sections import (
     download,
     histograms,
@@ -49,6 +51,9 @@ from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
 
+FIRST = "Verdict"
+"""The link to the top of a result."""
+
 
 def page() -> None:
     controls.keep(PREFIX, "pack", "minutes")
@@ -66,7 +71,10 @@ def page() -> None:
             address.forget()
         else:
             address.show(case=case_id)
-            _bar(case)
+            st.set_page_config(
+                page_title=f"{WORDS[case.report.verdict]}: {words.plain(case.report.model['file'], 60)}"
+            )
+            _bar(case, case_id)
             result(case, case_id, case_id)
             return
     address.show()
@@ -84,16 +92,18 @@ def page() -> None:
     chooser()
 
 
-def _bar(case: Case) -> None:
-    """The bar above a result: the file name of the model, and the button for another model."""
+def _bar(case: Case, case_id: str) -> None:
+    """The bar above a result: the file name of the model, the downloads, and the button for another model."""
+    st.subheader(words.safe(case.report.model["file"], 80), anchor=section_map.anchor(FIRST))
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"### {words.safe(case.report.model['file'], 80)}")
+        download.show(case, case_id, case_id)
         if st.button("Inspect another model", icon=":material/add:", key="another"):
             address.forget()
             st.rerun()
 
 
 def _working(ticket: Ticket) -> None:
+    st.set_page_config(page_title=f"Inspecting {words.plain(ticket.title, 60)}")
     st.markdown(f"### {words.safe(ticket.title, 80)}")
     status.follow()
     partial = ticket.partial
@@ -195,22 +205,35 @@ def start_alone(
 
 
 def result(case: Case, case_id: str, key: str) -> None:
-    """All sections of a case, the most important first."""
+    """All sections of a case, the most important first, with a map of them above."""
+    place = section_map.begin() if case.finished else None
     verdict.show(case, key)
     if case.finished and not case.understood and not case.alone:
         elsewhere(case, key)
     trigger.show(case)
     streams.show(case, key)
-    pictured = gallery.show(case, key)
+    _gallery(case, key)
     strip.show(case, key)
-    asked = histograms.show(case, case_id, key) or pictured
+    _histograms(case, case_id, key)
     why.show(case, key)
     model_file.show(case)
     if case.finished and case.report.model.get("sketch") and not case.alone:
         layers(case, key)
-    if case.finished:
-        download.show(case, case_id, key)
-    if asked is not None:
+    if place is not None:
+        section_map.end(place, FIRST)
+
+
+@st.fragment
+def _gallery(case: Case, key: str) -> None:
+    """The gallery. Its controls draw it alone again."""
+    if (asked := gallery.show(case, key)) is not None:
+        again(case, asked)
+
+
+@st.fragment
+def _histograms(case: Case, case_id: str, key: str) -> None:
+    """The histograms. Their controls draw them alone again."""
+    if (asked := histograms.show(case, case_id, key)) is not None:
         again(case, asked)
 
 

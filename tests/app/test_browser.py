@@ -126,7 +126,7 @@ class Visitor:
 
     def verdict(self) -> str:
         """The word of the finished verdict."""
-        self.page.get_by_text("The HTML report is one file").wait_for()
+        self.page.get_by_role("button", name="HTML report").wait_for()
         found: str = self.page.locator(".ti-verdict .word").inner_text()
         return found
 

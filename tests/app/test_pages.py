@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import controls, words
+from app.markup import section_map
 from app.store.arrivals import Arrivals, Arrived
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
@@ -48,6 +50,11 @@ def texts(app: AppTest) -> str:
     kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code")
     found = [str(e.value) for kind in kinds for e in app.get(kind)]
     return "\n".join([*found, *(e.proto.body for e in app.get("html"))])
+
+
+def finished(app: AppTest) -> bool:
+    """Whether the page shows a finished verdict, with its downloads."""
+    return bool(app.get("download_button"))
 
 
 def settled(app: AppTest, worker: Worker) -> AppTest:
@@ -90,7 +97,7 @@ def test_one_click_on_a_sample_leads_to_a_verdict(
         "Why",
         "Model file",
     ]
-    assert [h for h in headings if h in order] == order and headings[-1] == "Download"
+    assert [h for h in headings if h in order] == order
     request = dashboard.requests[0]
     own = dashboard.cases[kind].report.settings
     assert request["settings"] == json.loads(json.dumps(own)) and request["case"] is True
@@ -109,7 +116,7 @@ def test_the_first_pictures_come_before_the_verdict(dashboard: Worker) -> None:
         time.sleep(0.05)
     app.run()
     said = texts(app)
-    assert "So far from saliency alone" in said and "ti-grid" in said and "Download" not in said
+    assert "So far from saliency alone" in said and "ti-grid" in said and not finished(app)
     app.button(key="ticket.cancel").click().run()
     assert dashboard.jobs[0].cancelled and "was stopped" in texts(app.run())
     app.button(key="sample.bars.clean")
@@ -163,7 +170,7 @@ def test_a_refusal_is_a_sentence_and_the_session_goes_on(dashboard: Worker, sent
     assert "<script" not in said.replace("\\<", "") and "Traceback" not in said
     dashboard.fails = None
     app.button(key="sample.bars.clean").click().run()
-    assert "Download" in texts(settled(app, dashboard))
+    assert finished(settled(app, dashboard))
 
 
 @pytest.mark.parametrize("name", ["inspect", "compare"])
@@ -208,7 +215,7 @@ def test_an_inspection_that_the_server_does_not_know_is_a_sentence(
     app.button(key="sample.bars.clean").click().run()
     assert app.query_params["ticket"]
     app = settled(app, dashboard)
-    assert "Download" in texts(app) and "ticket" not in app.query_params and app.query_params["case"]
+    assert finished(app) and "ticket" not in app.query_params and app.query_params["case"]
 
 
 def test_a_reloaded_page_finds_its_inspection(dashboard: Worker) -> None:
@@ -358,7 +365,7 @@ def test_an_inspection_that_would_take_too_long_says_which_control_allows_more(d
     dashboard.fails, dashboard.fault = None, ""
     app.number_input(key="minutes").set_value(240).run()
     app.button(key="sample.bars.clean").click().run()
-    assert "Download" in texts(settled(app, dashboard))
+    assert finished(settled(app, dashboard))
     assert [request["seconds"] for request in dashboard.requests] == [7200.0, 14400.0]
 
 
@@ -434,7 +441,11 @@ def test_a_verdict_with_other_settings_says_so_before_its_figure(
     (said,) = app.warning
     assert "“Histogram form” both instead of pooled values" in said.value
     assert "saliency alone" in said.value and "with all streams" in said.value
-    order = [e.value if e.type == "warning" else "verdict" for e in app.main if e.type in ("warning", "html")]
+    order = [
+        e.value if e.type == "warning" else "verdict"
+        for e in app.main
+        if e.type == "warning" or (e.type == "html" and "ti-verdict" in e.proto.body)
+    ]
     assert order[:2] == [said.value, "verdict"]
     assert sum("saliency alone" in line for line in texts(app).splitlines()) == 1, (
         "not among the reasons again"
@@ -519,7 +530,7 @@ def opened(name: str) -> AppTest:
 
 def test_a_case_opens_by_its_address_without_computing(dashboard: Worker, kept: dict[str, str]) -> None:
     app = opened(kept["patch"])
-    assert not app.exception and "Download" in texts(app) and not dashboard.requests
+    assert not app.exception and finished(app) and not dashboard.requests
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "20200101-000000-aaaaaaaaaaaa-bbbbbbbb", "<script>"])
@@ -546,7 +557,7 @@ def test_going_back_leaves_the_verdict_and_forward_returns_to_it(
         app.run()
         assert "Is there a backdoor" in texts(app) and not app.query_params and not app.warning
     app.query_params["case"] = case
-    assert "Download" in texts(app.run())
+    assert finished(app.run())
     app.query_params["case"] = kept["patch"]
     assert "bars\\-patch" in texts(app.run())
 
@@ -586,11 +597,11 @@ def test_a_case_is_still_there_after_a_visit_to_another_page(dashboard: Worker, 
 
     app = AppTest.from_function(script, args=("inspect",), default_timeout=60)
     app.session_state["case"] = kept["clean"]
-    assert "Download" in texts(app.run())
+    assert finished(app.run())
     app.session_state["elsewhere"] = "elsewhere"
     app.run()
     app.session_state["elsewhere"] = "inspect"
-    assert "Download" in texts(app.run()) and dict(app.query_params) == {"case": kept["clean"]}
+    assert finished(app.run()) and dict(app.query_params) == {"case": kept["clean"]}
 
 
 def test_turning_quantiles_redraws_within_half_a_second_and_runs_no_model(
@@ -728,3 +739,17 @@ def test_pandas_is_whole_before_any_page_is_drawn(home: Path) -> None:
     assert (
         order.index("import pandas") < order.index("import streamlit") and order.count("import pandas") == 1
     )
+
+
+def test_the_map_of_a_verdict_leads_to_every_section_and_to_nothing_else(
+    dashboard: Worker, tiny_cases: dict[str, Case]
+) -> None:
+    app = page().run()
+    app.button(key="sample.bars.patch").click().run()
+    app = settled(app, dashboard)
+    (shown,) = [e.proto.body for e in app.get("html") if "ti-map" in e.proto.body]
+    links = re.findall(r'href="#([a-z-]+)">([^<]+)</a>', shown)
+    headings = {h.anchor or section_map.anchor(h.value): h.value for h in app.subheader}
+    assert [anchor for anchor, _ in links] == list(headings)
+    assert links[0] == ("verdict", "Verdict") and headings["verdict"].endswith(".safetensors")
+    assert all(headings[anchor] == title for anchor, title in links[1:])

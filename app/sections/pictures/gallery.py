@@ -8,6 +8,7 @@ import streamlit as st
 from app import controls, words
 from app.charts import pictures
 from app.charts.verdict import kind_word
+from app.markup import section_map
 from app.markup.page import Picture, gallery, scale
 from app.sections.pictures import methods
 from ti_core.paper.probes import ROWS
@@ -28,7 +29,7 @@ def show(case: Case, key: str) -> Settings | None:
     """
     if "probes" not in case.arrays:
         return None
-    st.subheader("Saliency")
+    section_map.heading("Saliency")
     st.caption(
         "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and"
         " the same image changed to be more and less of its class; in columns the random triggers put on it."

@@ -8,6 +8,7 @@ import streamlit as st
 from app import state, words
 from app.charts import pictures
 from app.charts.verdict import CONFIG, ascent_lines
+from app.markup import section_map
 from app.markup.page import Picture, strip
 from ti_core.results.case import Case
 
@@ -18,7 +19,7 @@ def show(case: Case, key: str) -> None:
     made = [who for who in WHO if f"actmax/{who}/images" in case.arrays]
     if not made:
         return
-    st.subheader("Activation maximisation")
+    section_map.heading("Activation maximisation")
     st.caption(
         "Small steps that make an image more of its class (maximised) or less (minimised): so the probes are made."
     )

@@ -10,6 +10,7 @@ import streamlit as st
 from app import state, words
 from app.charts.verdict import CONFIG, contribution_bars
 from app.charts.waterfall import waterfall_chart
+from app.markup import section_map
 from ti_core.rendering.comparison import contributions
 from ti_core.rendering.waterfall import START, Step, probability_at, waterfall
 from ti_core.results.case import Case
@@ -26,7 +27,7 @@ def show(case: Case, key: str) -> None:
     drawn = [(name, pairs) for name, pairs in drawn if pairs]
     if not drawn:
         return
-    st.subheader("Why")
+    section_map.heading("Why")
     st.caption(
         "How far each figure moved the verdict, in log-odds: to the right for a backdoor, hatched to the left against"
         " one. The joint verdict goes by what all streams together find in the most suspicious class; what a single"
