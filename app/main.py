@@ -22,7 +22,7 @@ import streamlit as st  # noqa: E402
 from app import address, state, status  # noqa: E402
 from app.markup.page import style  # noqa: E402
 from app.server import server  # noqa: E402
-from app.views import attack_lab, cases, compare, inspect, packs, training_data  # noqa: E402
+from app.views import attack_lab, cases, compare, demonstration, inspect, packs, training_data  # noqa: E402
 
 
 @st.cache_resource(show_spinner=False)
@@ -61,6 +61,12 @@ def main() -> None:
         st.Page(attack_lab.page, title="Attack lab", icon=":material/science:", url_path="lab"),
         st.Page(
             training_data.page, title="My training data", icon=":material/dataset:", url_path="training-data"
+        ),
+        st.Page(
+            demonstration.page,
+            title="Demonstration",
+            icon=":material/present_to_all:",
+            url_path="demonstration",
         ),
         st.Page(packs.page, title="Reference packs", icon=":material/inventory_2:", url_path="packs"),
         st.Page(cases.page, title="Cases", icon=":material/folder_open:", url_path="cases"),

@@ -22,7 +22,7 @@ UNIT_ALONE = "times the usual"
 
 
 def show(case: Case, key: str) -> None:
-    found = [(n, s) for n, s in case.report.streams.items() if _drawable(case, s)]
+    found = [(n, s) for n, s in case.report.streams.items() if drawable(case, s)]
     if not found:
         return
     section_map.heading("Class by class")
@@ -39,7 +39,7 @@ def show(case: Case, key: str) -> None:
         if i % across == 0:
             columns = st.columns(across, gap="medium")
         with columns[i % across]:
-            title, unit = _named(name)
+            title, unit = named(name)
             st.markdown(f"**{words.safe(title)}**")
             figures = stream["figures"]
             st.plotly_chart(
@@ -68,13 +68,13 @@ def band(case: Case) -> tuple[str, ...]:
     return () if case.alone else ("low", "middle", "high")
 
 
-def _named(name: str) -> tuple[str, str]:
+def named(name: str) -> tuple[str, str]:
     """Heading and unit of a stream's chart. A case may contain a stream that this version does not have."""
     stream = known_stream(name)
     return (stream.heading, stream.unit) if stream else (name.replace("_", " ").capitalize(), "Value")
 
 
-def _drawable(case: Case, stream: dict) -> bool:
+def drawable(case: Case, stream: dict) -> bool:
     """Whether the stream has a figure and a band for every class."""
     figures = stream.get("figures")
     if not isinstance(figures, dict):

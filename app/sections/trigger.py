@@ -40,14 +40,7 @@ def show(case: Case) -> None:
 
 def _form(case: Case, found: ShownTrigger) -> None:
     """The trigger itself, and where covering turns stamped images back."""
-    own = [
-        Picture(
-            pictures.figure_uri(figure),
-            f"The recovered {words.plain(found.kind, 30)} trigger",
-            figure.caption,
-        )
-        for figure in form_figures(found, inks(state.colours()))
-    ]
+    own = form_pictures(found)
     if not own:
         st.caption(words.safe(found.form_says, 200))
     if "occlusion/turned" in case.arrays:
@@ -61,6 +54,18 @@ def _form(case: Case, found: ShownTrigger) -> None:
         )
     if own:
         st.html(strip(own, columns=1, widest=220))
+
+
+def form_pictures(found: ShownTrigger) -> list[Picture]:
+    """The trigger itself; none of a kind that has no picture."""
+    return [
+        Picture(
+            pictures.figure_uri(figure),
+            f"The recovered {words.plain(found.kind, 30)} trigger",
+            figure.caption,
+        )
+        for figure in form_figures(found, inks(state.colours()))
+    ]
 
 
 def _images(case: Case, found: ShownTrigger) -> list[Picture]:

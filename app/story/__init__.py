@@ -1,0 +1,1 @@
+"""The demonstration: one story in eight steps, told with the bundled samples."""
