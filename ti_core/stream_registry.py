@@ -1,12 +1,30 @@
 """The streams of evidence by name, in the order they report.
 
 A new stream is a file in ``ti_core/streams`` and a line in :data:`STREAMS`. All that people read of it stands in its
-class (:class:`ti_core.streams.base.Stream`).
+class (:class:`ti_core.streams.base.Stream`). A package of somebody else adds one by an entry point, see :data:`GROUP`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+GROUP = "trojaninterpret.streams"
+"""Group of the entry points of other packages. An entry point's name is the stream's, its value ``module:class``."""
+PLUGGED_IN = re.compile(r"[a-z][a-z0-9_]{0,40}")
+"""Names that a plug-in may have."""
+
+
+def plugged_in(group: str, taken: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Name and place of what installed packages add. Nothing of them is imported. No name of our own is replaced."""
+    found = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+    seen = set(taken)
+    for point in found:
+        if PLUGGED_IN.fullmatch(point.name) and point.attr and point.name not in seen:
+            seen.add(point.name)
+            yield point.name, point.value
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ STREAMS: dict[str, Entry] = {
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
     "graph": Entry("ti_core.streams.graph:GraphGates", by_itself=True),
 }
+STREAMS |= {name: Entry(place, on=False) for name, place in plugged_in(GROUP, STREAMS)}
 
 FIRST = (
     "graph",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Detector
@@ -11,10 +11,14 @@ from ti_core.inspection.trigger_occlusion import Occlusion
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.inspection.triggers.recovered import Recovered
 from ti_core.paper.probes import Probes
+from ti_core.results.formats.notebook import card, frame
 from ti_core.results.report import Report
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import Evidence, Reading
 from ti_core.streams.base import Array
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass
@@ -43,6 +47,18 @@ class Inspection:
     """The patch or blend for all images that counted as evidence, where a trigger of another kind is shown."""
     occlusion: Occlusion | None = None
     report: Report = field(init=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON report as plain data."""
+        return self.report.as_dict()
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row a stream, for pandas."""
+        return frame(self.report)
+
+    def _repr_html_(self) -> str:
+        """The verdict as a card, which a notebook shows."""
+        return card(self.report)
 
     def in_order_of_report(self) -> None:
         """Put what the streams found into the order in which they report. They run in another one."""

@@ -1,7 +1,7 @@
 """The methods of other publications by name, in the order they are asked: cheap ones first.
 
 A new method is a file in ``ti_core/methods/published`` and a line in :data:`METHODS`. All that people read of it
-stands in its class (:class:`ti_core.methods.base.Method`).
+stands in its class (:class:`ti_core.methods.base.Method`). A package of somebody else adds one by an entry point.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ti_core.errors import SettingsError
+from ti_core.stream_registry import plugged_in
 from ti_core.text import shown
 
 
@@ -49,6 +50,9 @@ METHODS: dict[str, Entry] = {
 
 PROMPT = 5.0
 """Methods that take longer than so many seconds run only where they are named."""
+GROUP = "trojaninterpret.methods"
+"""Group of the entry points by which other packages add methods. Their time is not known."""
+METHODS |= {name: Entry(place, 2 * PROMPT) for name, place in plugged_in(GROUP, METHODS)}
 QUICK = tuple(name for name, entry in METHODS.items() if entry.seconds <= PROMPT and not entry.learnt)
 """Names of the methods that run where none is named."""
 

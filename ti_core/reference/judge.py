@@ -120,7 +120,7 @@ class Judge:
     @property
     def deep_streams(self) -> list[Stream]:
         """The streams that the joint meta-model compares class by class."""
-        return [s for s in self.streams if not s.on_probes and not s.alternative]
+        return [s for s in self.streams if not s.on_probes and not s.alternative and _compares_classes(s)]
 
     @cached_property
     def paper(self) -> Detector | None:
@@ -223,3 +223,8 @@ class Judge:
     def with_alternatives(self, found: Judgement, own: Mapping[str, Evidence]) -> Judgement:
         """With the odds of the backdoors that the meta-model does not see: other mappings, and gates in the graph."""
         return replace(found, alternatives=Alternatives.of(self.streams, own, self._clean))
+
+
+def _compares_classes(stream: Stream) -> bool:
+    """Whether a stream says how suspicious each class is."""
+    return type(stream).class_scores is not Stream.class_scores
