@@ -23,7 +23,9 @@ RUN echo /opt/trojaninterpret > "$(/opt/venv/bin/python -c 'import site; print(s
     && chmod -R a+rX,go-w /opt
 
 FROM ${BASE}
-# OpenMP for torch, and the library of the filter on system calls that confines the workers.
+# OpenMP for torch, and the library of the filter on system calls that confines the workers. Their versions are those of
+# the base, which is given by its digest.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 libseccomp2 \
     && rm -rf /var/lib/apt/lists/* \
