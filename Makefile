@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
 # `make help` lists all targets.
-.PHONY: help app demo test coverage mutants faults installed bench evaluate audit sbom clean
+.PHONY: help app demo test coverage mutants faults installed docs bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,11 @@ faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files da
 
 installed: $(VENV)/.ready  ## wheel and source archive, installed into an empty environment and tried there
 	$(BIN)/python -m pytest -m installed tests/installed
+
+docs: $(VENV)/.ready  ## the documentation as a site in build/site; a link that leads nowhere fails
+	$(PYTHON) -m venv build/docs
+	build/docs/bin/pip install --quiet --disable-pip-version-check mkdocs-material==9.8.2 'mkdocstrings[python]==1.0.8'
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict --quiet
 
 bench: $(VENV)/.ready  ## every benchmark, and the table of docs/performance.md from their figures
 	$(BIN)/python -m benchmarks.table

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ti_core.cli.main import main
 from ti_core.reference.pack import pack_names
@@ -57,6 +58,19 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_the_readme_lists_every_page() -> None:
     listed = {t.partition("#")[0] for t in links(ROOT / "README.md")}
     assert [p.name for p in (ROOT / "docs").glob("*.md") if f"docs/{p.name}" not in listed] == []
+
+
+def test_the_site_lists_every_page_once() -> None:
+    """``make docs`` builds it, and checks each link again."""
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    listed = [
+        page
+        for section in nav
+        for pages in section.values()
+        for page in ([pages] if isinstance(pages, str) else pages)
+    ]
+    of_root = {"index.md", "contributing.md", "security.md", "changes.md", "licence.md", "site/api.md"}
+    assert sorted(listed) == sorted(of_root | {p.name for p in (ROOT / "docs").glob("*.md")})
 
 
 def test_the_schemas_tables_are_not_stale() -> None:
