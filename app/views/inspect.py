@@ -28,6 +28,7 @@ from app.sections import (
     download,
     histograms,
     model_file,
+    opinions,
     own_images,
     settings_panel,
     streams,
@@ -219,6 +220,8 @@ def result(case: Case, case_id: str, key: str) -> None:
     model_file.show(case)
     if case.finished and case.report.model.get("sketch") and not case.alone:
         layers(case, key)
+    if case.finished:
+        opinions.show(case, key)
     if place is not None:
         section_map.end(place, FIRST)
 

@@ -16,12 +16,13 @@ from ti_core.reference.pack import Pack
 def test_opinions_with_a_pack(
     tiny_models: dict[str, Path], tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "opinions.json"
-    asked = ["--methods", "linear_weights,neural_cleanse", "--json", str(out)]
+    out, page = tmp_path / "opinions.json", tmp_path / "opinions.html"
+    asked = ["--methods", "linear_weights,neural_cleanse", "--json", str(out), "--html", str(page)]
     assert main(["opinions", str(tiny_models["patch"]), "--pack", str(tiny_pack.folder), *asked]) == 0
     found = Opinions.from_dict(json.loads(out.read_text()))
     assert [one.method for one in found.given] == ["linear_weights", "neural_cleanse"]
     assert found.pack_sha256 == tiny_pack.sha256 and not found.unmet
+    assert "Neural Cleanse" in page.read_text(encoding="utf-8")
     printed = capsys.readouterr()
     assert "linear_weights: " in printed.out and "above 0.5 is backdoored" in printed.out
     assert found.given[1].sentence in printed.out and printed.err == ""

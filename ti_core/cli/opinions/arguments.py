@@ -34,6 +34,12 @@ def add_opinions_arguments(commands: Any) -> None:
         "--json", type=a_path, metavar="FILE", help="write the opinions as JSON (-: to standard output)"
     )
     command.add_argument(
+        "--html",
+        type=a_path,
+        metavar="FILE",
+        help="write the opinions as one HTML page (-: to standard output)",
+    )
+    command.add_argument(
         "--architecture", type=a_name, metavar="NAME_OR_SKETCH", help="as for inspect, of a bare state dict"
     )
     command.add_argument(

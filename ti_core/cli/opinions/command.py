@@ -7,7 +7,7 @@ import json
 
 from ti_core.cli.bar import Bar
 from ti_core.cli.options import declared_network, inspected_pack, limits_of, pairs
-from ti_core.cli.output import STDOUT, one_to_stdout, write
+from ti_core.cli.output import one_to_stdout, write
 from ti_core.errors import SettingsError
 from ti_core.loading.digest import digest_of
 from ti_core.methods.beside import Beside, beside
@@ -23,7 +23,7 @@ from ti_core.worker.request import InspectionRequest
 
 def opinions(options: argparse.Namespace) -> int:
     """Ask the methods in the worker, and print what they say. An opinion is no verdict, so the code is 0."""
-    quiet = one_to_stdout((options.json,))
+    quiet = one_to_stdout((options.json, options.html))
     names = chosen_methods(options.methods)
     if options.images is not None and options.pack is not None:
         raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
@@ -51,7 +51,11 @@ def opinions(options: argparse.Namespace) -> int:
         found = inspecting.opinions_of(job)
     if options.json:
         write(options.json, json.dumps(found.as_dict(), indent=2) + "\n")
-    if not quiet and options.json != STDOUT:
+    if options.html:
+        from ti_core.rendering.opinions_page import opinions_page
+
+        write(options.html, opinions_page(found))
+    if not quiet:
         print(printed(found))
     return 0
 
