@@ -41,7 +41,7 @@ class StartAlone(Protocol):
 
 def show(start: Start, start_alone: StartAlone) -> None:
     """The box for the visitor's model."""
-    st.subheader("Inspect your own")
+    st.header("Inspect your own")
     uploads = uploader.files(
         "Model file",
         key="upload",

@@ -12,7 +12,7 @@ from app.store.sources import Source, samples
 
 def show(start: Callable[[Source], None]) -> None:
     """The buttons. ``start`` requests the inspection of a model."""
-    st.subheader("Try a sample")
+    st.header("Try a sample")
     st.caption(
         "Bundled models whose answer is known: of each data set one clean, one with a blended trigger, one with a"
         " patch. One click; MNIST takes a few seconds, a hundred classes take a minute or two."

@@ -42,6 +42,8 @@ STYLE = """
 .ti-facts div, .ti-facts dt, .ti-facts dd { margin: 0 !important; padding: 0; }
 .ti-facts div { min-width: 6rem; } .ti-facts dt { font-size: .8rem; opacity: .75; } .ti-facts dd { margin: 0;
   font-weight: 600; overflow-wrap: anywhere; }
+[data-testid="stHeading"] h2 { font-size: 1.75rem; padding: .5rem 0 1rem; }
+[data-testid="stCode"] code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 .ti-grid { overflow-x: auto; } .ti-grid table { border-collapse: separate; border-spacing: 3px; width: 100%;
   table-layout: fixed; min-width: 620px; }
 .ti-grid th { font-weight: 500; font-size: .8rem; text-align: center; opacity: .85; padding: .1rem; line-height: 1.2; }
@@ -62,14 +64,17 @@ STYLE = """
 
 
 def style(colours: Palette) -> str:
-    """The style sheet of the page: its width, the verdict's box, the galleries and the text colour of primary buttons.
+    """The style sheet of the page: its width, the verdict's box, the galleries, and the text of buttons and captions.
 
     Streamlit writes white on primary buttons in both themes. White is hard to read on the light blue of the dark theme.
+    Its captions are too faint in the light theme.
     """
+    caption = '[data-testid="stCaptionContainer"]'
+    captions = f"{caption} {{ opacity: 1 !important; }} {caption}, {caption} * {{ color: {colours.soft}; }}"
     button = '[data-testid="stBaseButton-primary"]:enabled'
     own = f"{button}, {button} * {{ color: {colours.page}; }}"
     links = f".ti-map {{ background: {colours.page}; }} .ti-map a {{ color: {colours.ink} !important; }}"
-    return f"{STYLE}<style>{own} {links}</style>"
+    return f"{STYLE}<style>{own} {links} {captions} {caption} a {{ color: inherit; }}</style>"
 
 
 def verdict(word: str, heading: str, lines: Sequence[str], colours: Palette, final: bool = True) -> str:

@@ -22,7 +22,7 @@ def begin() -> DeltaGenerator:
 
 def heading(title: str) -> None:
     """The heading of a section."""
-    st.subheader(title, anchor=anchor(title))
+    st.header(title, anchor=anchor(title))
     st.session_state.setdefault(_DRAWN, []).append(title)
 
 

@@ -20,7 +20,7 @@ STREAM_WORDS = {"joint": "All streams", "saliency": "Saliency alone"}
 
 def table(pack: Pack) -> None:
     """Table 1 of the paper on this pack's held-out members."""
-    st.subheader("How well it detects")
+    st.header("How well it detects")
     try:
         rows = sorted(
             pack_summary.table(pack), key=lambda r: (r.what, r.family != "all", r.family, r.streams)
@@ -84,7 +84,7 @@ def _line(row: Row) -> dict[str, str]:
 
 def held_out(pack: Pack) -> None:
     """ROC and calibration curves, and the score of every held-out member."""
-    st.subheader("Curves of the held-out models")
+    st.header("Curves of the held-out models")
     try:
         old = pack_summary.outdated(pack)
         if old:

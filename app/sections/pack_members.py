@@ -21,7 +21,7 @@ CHOICE_WORDS = {"blend_ratio": "Blend ratio", "patch_sides": "Sides of the patch
 
 def members(pack: Pack) -> None:
     """Members by label, family and architecture, and how they were trained."""
-    st.subheader("Members")
+    st.header("Members")
     groups = pack_summary.groups(pack)
     total, held = len(pack.members), sum(g.held_out for g in groups)
     trojaned = sum(m.trojaned for m in pack.members)
@@ -81,7 +81,7 @@ def _recipes(pack: Pack) -> list[dict[str, object]]:
 
 def accuracies(pack: Pack) -> None:
     """Clean accuracy and attack success rate of every member."""
-    st.subheader("Accuracy and attack success")
+    st.header("Accuracy and attack success")
     groups = pack_summary.groups(pack)
     titles = [f"{g.label.capitalize()}, {g.family}" for g in groups]
     for column, what, title in zip(
@@ -109,7 +109,7 @@ def accuracies(pack: Pack) -> None:
 
 def images(pack: Pack) -> None:
     """One image of each class, with its name."""
-    st.subheader("Images and classes")
+    st.header("Images and classes")
     labels = state.opened(pack).labels
     st.markdown(
         f"{len(labels)} clean, labelled images that no member was trained on: probes are made from them, and the"
@@ -149,7 +149,7 @@ def triggers(pack: Pack) -> None:
     ]
     if not kinds:
         return
-    st.subheader("Triggers")
+    st.header("Triggers")
     state.opened(pack)
     st.caption(
         "Of some members: the trigger, and the same image with it. A patch covers pixels, and grey lets the image"

@@ -24,7 +24,7 @@ STRIP_SHOWN = 8
 @st.fragment
 def show(pair: Pair, index: int, spec: TriggerSpec) -> None:
     """The section. Its controls do not run the rest of the page again."""
-    st.subheader("Seen at run time: STRIP")
+    st.header("Seen at run time: STRIP")
     st.caption(
         "STRIP lays other clean images over the input and looks at how much the answers scatter. A clean image's"
         " answers do; a trigger that holds out against the other images keeps them on the attacker's class, so that"

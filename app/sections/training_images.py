@@ -31,9 +31,9 @@ def show(found: Found) -> None:
     _table(record)
     for one in record["classes"]:
         if one["suspicious"]:
-            st.subheader(f"Class {words.safe(one['name'], 60)}")
+            st.header(f"Class {words.safe(one['name'], 60)}")
             _class(found, one)
-    st.subheader("Images that stand out in the other classes")
+    st.header("Images that stand out in the other classes")
     st.caption(
         "Spectral Signatures names as many images of a clean class as of a poisoned one. Here stand rare and odd"
         " images of their own class, unless the table says otherwise."

@@ -146,7 +146,7 @@ def _pictures(pair: Pair, index: int, trigger: Trigger, stamped: np.ndarray, spe
 
 def _answers(pair: Pair, index: int, trigger: Trigger, true: bool) -> None:
     """The answers of both models, as a sentence and as bars over the same classes."""
-    st.subheader("What the models answer")
+    st.header("What the models answer")
     names, colours = pair.pack.class_names, state.colours()
     image = pair.pack.images[index][None]
     rows = [
@@ -200,7 +200,7 @@ def says(found: Flip, names: tuple[str, ...], target: int) -> tuple[str, str]:
 
 def _all_images(pair: Pair, spec: TriggerSpec) -> None:
     """The attack success rate of both models over all images of the pack."""
-    st.subheader("On all images of the pack")
+    st.header("On all images of the pack")
     with st.spinner("Asking both models about all images"):
         labels = pair.pack.labels.numpy()
         found = [

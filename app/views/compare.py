@@ -186,7 +186,7 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
     except PackError as error:
         st.info(words.safe(words.for_the_page(str(error))), icon=":material/info:")
         drawn = [[], []]
-    st.subheader("What differs")
+    st.header("What differs")
     st.markdown("\n".join(f"- {words.safe(line, 600)}" for line in differences(cases, drawn)))
     galleries(cases)
     side_by_side(cases, drawn)
@@ -196,7 +196,7 @@ def galleries(cases: tuple[Case, Case]) -> None:
     """The galleries of both models for one probe image. Both use the larger of the two colour scales."""
     if not all("probes" in c.arrays for c in cases):
         return
-    st.subheader("Saliency")
+    st.header("Saliency")
     count = min(c.arrays["probes"].shape[2] for c in cases)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         index = st.slider("Image", 1, count, 1, key="compare.image", width=360) - 1 if count > 1 else 0
@@ -219,7 +219,7 @@ def side_by_side(cases: tuple[Case, Case], drawn: list[list]) -> None:
     """The histograms of both models on the same axes."""
     if not all(drawn):
         return
-    st.subheader("Histograms of saliency")
+    st.header("Histograms of saliency")
     kind = st.segmented_control(
         "Probes",
         cases[0].kinds,

@@ -95,7 +95,7 @@ def page() -> None:
 
 def _bar(case: Case, case_id: str) -> None:
     """The bar above a result: the file name of the model, the downloads, and the button for another model."""
-    st.subheader(words.safe(case.report.model["file"], 80), anchor=section_map.anchor(FIRST))
+    st.header(words.safe(case.report.model["file"], 80), anchor=section_map.anchor(FIRST))
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         download.show(case, case_id, case_id)
         if st.button("Inspect another model", icon=":material/add:", key="another"):

@@ -356,3 +356,33 @@ def test_the_page_is_narrow_enough_for_a_small_window(visitor: Visitor) -> None:
         "() => [...document.querySelectorAll('.ti-grid img, .ti-strip img')].filter(i => !i.alt).length"
     )
     assert unnamed == 0
+
+
+def test_axe_finds_no_barrier_on_any_page(visitor: Visitor, browser: Any, home: Path, tmp_path: Path) -> None:
+    """Each page in a theme and at a width of its own; ``benchmarks.accessibility`` looks at all combinations."""
+    from app.store.cases import CaseStore
+    from benchmarks.accessibility import PAGES, barriers, settled
+
+    kept = CaseStore(home).entries()
+    if kept:
+        visitor.go(f"/?case={kept[0].id}")
+    else:
+        visitor.sample("patch")
+    visitor.verdict()
+    page = visitor.page
+    found = {"verdict": barriers(page)}
+    with page.expect_download() as download:
+        page.get_by_role("button", name="HTML report").first.click()
+    download.value.save_as(tmp_path / "report.html")
+    for number, path in enumerate(PAGES):
+        page.emulate_media(color_scheme=("light", "dark")[number % 2])
+        page.set_viewport_size({"width": (390, 800, 1440)[number % 3], "height": 900})
+        visitor.go(f"/{path}")
+        settled(page, path)
+        found[path] = barriers(page)
+    context = browser.new_context()
+    report = context.new_page()
+    report.goto((tmp_path / "report.html").as_uri())
+    found["report"] = barriers(report)
+    context.close()
+    assert not {name: lines for name, lines in found.items() if lines}

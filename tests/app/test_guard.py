@@ -241,7 +241,7 @@ def test_the_place_of_the_server_leaves_out_the_names_of_the_pages() -> None:
     named = re.findall(r'url_path="(\w+)"(?!, default)', main)
     assert tuple(named) == PAGES
     index = Path(file_util.get_static_dir()) / "index.html"
-    assert b"(compare|lab|packs|cases)" in index_page(index)[1]
+    assert b"(compare|lab|training-data|packs|cases)" in index_page(index)[1]
     assert b'location.origin+"/inspect"}' in index_page(index, "inspect")[1]
 
 

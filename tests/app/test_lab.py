@@ -51,7 +51,7 @@ def page(name: str) -> AppTest:
 
 def texts(app: AppTest) -> str:
     """Everything the page says in words, without the signs that make Markdown harmless."""
-    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "success", "error")
+    kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "success", "error")
     found = [str(e.value) for kind in kinds for e in app.get(kind)]
     return "\n".join([*found, *(e.proto.body for e in app.get("html"))]).replace("\\", "")
 
@@ -183,7 +183,7 @@ def test_without_samples_the_lab_says_what_it_needs(bench: Path, monkeypatch: py
 def test_a_pack_is_shown_with_everything_it_records(bench: Path, tiny_pack: Pack) -> None:
     app = page("packs").run()
     assert not app.exception, app.exception
-    headings = [s.value for s in app.subheader]
+    headings = [s.value for s in app.header]
     assert headings == [
         "Members",
         "Accuracy and attack success",

@@ -95,7 +95,7 @@ def test_the_verdict_says_aloud_that_it_is_the_weaker_one(answering: Worker, alo
     (notice,) = [e.value for e in app.info if e.value == WEAKER]
     assert said.count(notice) == 1, "said once, and not again among the reasons"
     assert "its own classes only, on 80 images of yours" in said and "reference pack None" not in said
-    headings = [s.value for s in app.subheader]
+    headings = [s.value for s in app.header]
     assert headings[1:] == ["Recovered trigger", "Class by class", "Model file"]
     # Gauge and the three streams that compare classes.
     assert len(app.get("plotly_chart")) == 4

@@ -47,7 +47,7 @@ def page(name: str = "inspect") -> AppTest:
 
 def texts(app: AppTest) -> str:
     """Everything the page says in words."""
-    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code")
+    kinds = ("title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "code")
     found = [str(e.value) for kind in kinds for e in app.get(kind)]
     return "\n".join([*found, *(e.proto.body for e in app.get("html"))])
 
@@ -88,7 +88,7 @@ def test_one_click_on_a_sample_leads_to_a_verdict(
     assert '<div class="word"' in said and expected.verdict.capitalize() in said
     assert '<table class="ti-covered">' in said and "the stream pairs is off" in said
     assert expected.model["sha256"] in said
-    headings = [s.value for s in app.subheader]
+    headings = [s.value for s in app.header]
     order = [
         "Class by class",
         "Saliency",
@@ -749,7 +749,7 @@ def test_the_map_of_a_verdict_leads_to_every_section_and_to_nothing_else(
     app = settled(app, dashboard)
     (shown,) = [e.proto.body for e in app.get("html") if "ti-map" in e.proto.body]
     links = re.findall(r'href="#([a-z-]+)">([^<]+)</a>', shown)
-    headings = {h.anchor or section_map.anchor(h.value): h.value for h in app.subheader}
+    headings = {h.anchor or section_map.anchor(h.value): h.value for h in app.header}
     assert [anchor for anchor, _ in links] == list(headings)
     assert links[0] == ("verdict", "Verdict") and headings["verdict"].endswith(".safetensors")
     assert all(headings[anchor] == title for anchor, title in links[1:])

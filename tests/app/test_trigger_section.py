@@ -48,7 +48,7 @@ def drawings(app: AppTest) -> list[str]:
 )
 def test_each_kind_is_shown(kind: str, drawn: list[str], tiny_cases: dict[str, Case]) -> None:
     app = section(MAKERS[kind](tiny_cases["patch"]), "trigger")
-    assert app.subheader[0].value == "Recovered trigger" and app.markdown[0].value == "A sentence\\."
+    assert app.header[0].value == "Recovered trigger" and app.markdown[0].value == "A sentence\\."
     assert drawings(app) == drawn
     assert any("of these 3 become" in c.value for c in app.caption)
     html = "".join(h.proto.body for h in app.get("html"))
