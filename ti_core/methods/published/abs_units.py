@@ -122,33 +122,39 @@ def candidates(
     for number, place in enumerate(layers):
         usual, (units,) = outputs(subject.scores, images, [place])
         top = float(torch.nan_to_num(units, 0.0, 0.0, 0.0).max()) * protocol.reach
-        for unit in range(min(units.shape[1], protocol.most_units)):
-            raised = torch.stack(
-                [
-                    _stimulated(subject, images, place, unit, top * (level + 1) / protocol.levels)
-                    for level in range(protocol.levels)
-                ]
-            )
-            # The rise of each class at each level, on the image where it is least: L x K.
-            rise = torch.nan_to_num(raised - usual, 0.0, 0.0, 0.0).amin(dim=1)
-            two = rise.topk(2, dim=1).values
-            level = int((two[:, 0] - two[:, 1]).argmax())
-            if two[level, 0] > 0:
-                lead = float(two[level, 0] - two[level, 1])
-                found.append(Candidate(place, unit, int(rise[level].argmax()), lead))
+        values = top * torch.arange(1, protocol.levels + 1, device=units.device) / protocol.levels
+        count = min(units.shape[1], protocol.most_units)
+        for part in torch.arange(count).split(max(1, BATCH // (len(values) * len(images)))):
+            # The rise of each class at each level, on the image where it is least: U x L x K.
+            raised = _stimulated(subject, images, place, part, values)
+            rise = torch.nan_to_num(raised - usual, 0.0, 0.0, 0.0).amin(dim=2)
+            two = rise.topk(2, dim=2).values
+            levels = (two[:, :, 0] - two[:, :, 1]).argmax(dim=1)
+            for row, level in enumerate(levels.tolist()):
+                first, second = two[row, level].tolist()
+                if first > 0:
+                    target = int(rise[row, level].argmax())
+                    found.append(Candidate(place, int(part[row]), target, first - second))
         progress((number + 1) / len(layers))
     return sorted(found, key=lambda one: -one.elevation)[: protocol.candidates]
 
 
 def _stimulated(
-    subject: Subject, images: torch.Tensor, place: Place, unit: int, value: float
+    subject: Subject, images: torch.Tensor, place: Place, units: torch.Tensor, values: torch.Tensor
 ) -> torch.Tensor:
-    def set_unit(output: torch.Tensor) -> torch.Tensor:
+    """Scores ``U x L x N x K`` of N images with each of U units set to each of L values."""
+    each = len(values) * len(images)
+    unit_of_row = units.to(images.device).repeat_interleave(each)
+    value_of_row = values.repeat_interleave(len(images)).repeat(len(units))
+
+    def set_units(output: torch.Tensor) -> torch.Tensor:
         out = output.clone()
-        out[:, unit] = value
+        rows = torch.arange(len(out), device=out.device)
+        out[rows, unit_of_row] = value_of_row.view(-1, *[1] * (out.ndim - 2)).expand_as(out[:, 0])
         return out
 
-    return run(subject.scores, images, {place: set_unit})
+    many = images.repeat(len(units) * len(values), 1, 1, 1)
+    return run(subject.scores, many, {place: set_units}).view(len(units), len(values), len(images), -1)
 
 
 def success(subject: Subject, one: Candidate, protocol: Stimulation) -> float:
