@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from textwrap import wrap
 
 from ti_core.cli.bar import JobBar
@@ -12,6 +13,7 @@ from ti_core.cli.formats.page import page_of
 from ti_core.cli.formats.writing import Documents, named_files
 from ti_core.cli.options import CLEAN, CODES, ERROR, declared_network, limits_of, model_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
+from ti_core.cli.shell.hub import fetched, is_on_a_hub
 from ti_core.cli.shell.table import COLOURS
 from ti_core.cli.terminal import complain, say
 from ti_core.errors import ModelFileError, RefusedFileError, SettingsError
@@ -43,7 +45,7 @@ REFUSALS = (ModelFileError.__name__, RefusedFileError.__name__)
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
     printed_elsewhere = one_to_stdout((options.json, options.html, *named_files(options).values()))
-    options.model = model_of(options.model)
+    options.model = _model(options)
     request = request_of(options)
     limits = limits_of(options)
     if options.images is not None and options.pack is not None:
@@ -92,6 +94,16 @@ def inspect_one(options: argparse.Namespace) -> int:
         for line in others:
             say((line, None))
     return CODES[report.verdict] if fails else CLEAN
+
+
+def _model(options: argparse.Namespace) -> Path:
+    """The model file or folder. One on a hub is fetched first."""
+    if not is_on_a_hub(options.model) or options.model.exists():
+        return model_of(options.model)
+    folder, said = fetched(options.model)
+    if not options.quiet:
+        complain(said)
+    return folder
 
 
 def _forecast(options: argparse.Namespace, request: InspectionRequest, limits: Limits) -> int:

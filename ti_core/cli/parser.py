@@ -44,7 +44,7 @@ def _add_inspect(commands: Any) -> None:
         "model",
         type=a_path,
         metavar="MODEL",
-        help="a model file, a folder of a model hub, or sample:NAME for a bundled sample",
+        help="a model file, a folder of a model hub, hf://OWNER/NAME@REVISION, or sample:NAME for a bundled sample",
     )
     inspect.add_argument(
         "--images",
