@@ -11,6 +11,7 @@ from app.charts.histograms import highest, histograms
 from app.charts.verdict import CONFIG, kind_word
 from app.jobs.desk import FullError
 from app.markup.page import Picture, scale
+from app.sections import weight_changes
 from app.sections.histograms import panels_of
 from app.sections.pictures import gallery
 from app.sections.settings_panel import notice
@@ -160,6 +161,7 @@ def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
             gauge(case, f"compare.{side}")
             with st.expander("What was looked for"):
                 coverage(case)
+    weight_changes.show(one, two)
     if one.alone or two.alone:
         st.info(
             "Without reference models there are no saliency pictures to compare; the page Inspect shows what was found"

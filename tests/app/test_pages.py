@@ -17,11 +17,15 @@ from streamlit.testing.v1 import AppTest
 
 from app import controls, words
 from app.markup import section_map
+from app.sections import weight_changes
 from app.store.arrivals import Arrivals, Arrived
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
 from tests.app.waiting import until
 from ti_core.errors import ModelFileError
+from ti_core.loading import load_model
+from ti_core.loading.versions.changes import changes
+from ti_core.loading.versions.record import Changes
 from ti_core.results.case import Case
 from ti_core.results.files.first_look import FirstLook
 from ti_core.results.so_far import SoFar
@@ -695,6 +699,21 @@ def test_two_cases_are_compared_in_words_and_pictures(dashboard: Worker, kept: d
     said = texts(app)
     assert not app.exception, app.exception
     assert "What differs" in said and said.count('class="ti-grid"') == 2 and not dashboard.requests
+
+
+def test_the_weights_of_two_versions_are_compared_where_both_files_are_kept(
+    dashboard: Worker, kept: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def direct(old: str, new: str, *digests: str) -> Changes:
+        assert digests[0] != digests[1]
+        return changes(load_model(old), load_model(new))
+
+    monkeypatch.setattr(weight_changes, "_changes", direct)
+    app = page("compare").run()
+    app.selectbox(key="compare.left").set_value(f"case:{kept['clean']}").run()
+    app.selectbox(key="compare.right").set_value(f"case:{kept['patch']}").run()
+    app.button(key="compare.weights").click().run()
+    assert not app.exception and "tensors differ" in texts(app) and app.get("plotly_chart")
 
 
 def test_a_sample_is_inspected_for_the_comparison(dashboard: Worker, kept: dict[str, str]) -> None:

@@ -24,6 +24,9 @@ from ti_core.worker import tasks
 COMMANDS = {
     "inspect.inspect_one": ["inspect", "x"],
     "scan.scan": ["scan", "x"],
+    "changes.command.compare": ["changes", "x", "y"],
+    "opinions.command.opinions": ["opinions", "x"],
+    "data.command.examine": ["data", "x", "y"],
     "pack.pack": ["pack", "list"],
     "zoo.zoo": ["zoo", "train", "--data", "x", "--out", "y"],
     "evaluate.evaluate_pack": ["evaluate", "--pack", "mnist"],

@@ -78,6 +78,10 @@ def _run(options: argparse.Namespace) -> int:
         from ti_core.cli.data.command import examine
 
         return examine(options)
+    if options.command == "changes":
+        from ti_core.cli.changes.command import compare
+
+        return compare(options)
     if options.command == "pack":
         from ti_core.cli.pack import pack
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ti_core.cli.changes.arguments import add_changes_arguments
 from ti_core.cli.data.arguments import add_data_arguments
 from ti_core.cli.formats.arguments import add_format_arguments
 from ti_core.cli.opinions.arguments import add_opinions_arguments
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _add_scan(commands)
     add_opinions_arguments(commands)
     add_data_arguments(commands)
+    add_changes_arguments(commands)
     add_pack_commands(commands)
     add_report_arguments(commands)
     add_app(commands)

@@ -23,6 +23,7 @@ from ti_core.worker.request import InspectionRequest
 from ti_core.worker.results import ResultError
 
 if TYPE_CHECKING:
+    from ti_core.loading.versions.record import Changes
     from ti_core.methods.opinion import Opinions
     from ti_core.reference.pack import Pack
     from ti_core.results.case import Case
@@ -165,6 +166,21 @@ def opinions_of(job: Job) -> Opinions:
         return Opinions.from_dict(record)
     except ValueError as error:
         raise ResultError(f"The process that opened the file left no valid opinions: {error}") from error
+
+
+def changes_of(job: Job) -> Changes:
+    """What a job says of the weights of two files.
+
+    Raises
+    ------
+    ResultError : it left nothing, or nothing valid.
+    """
+    from ti_core.loading.versions.record import read_changes
+
+    try:
+        return read_changes(job.result_json("changes.json", LARGEST_DESCRIPTION))
+    except ValueError as error:
+        raise ResultError(f"The process that opened the files left no valid comparison: {error}") from error
 
 
 def description_of(job: Job) -> dict[str, Any]:

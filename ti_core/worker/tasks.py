@@ -229,6 +229,18 @@ def describe(request: dict[str, Any], folder: Path, progress: Teller, partial: P
     (folder / "file.json").write_text(json.dumps(record), encoding="utf-8")
 
 
+def compare_weights(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
+    """Say what changed in the weights between two files. Writes ``changes.json``.
+
+    The request: "old" and "new" (paths).
+    """
+    from ti_core.loading import load_model
+    from ti_core.loading.versions.changes import changes
+
+    found = changes(load_model(Path(request["old"])), load_model(Path(request["new"])))
+    (folder / "changes.json").write_text(json.dumps(found.model_dump()), encoding="utf-8")
+
+
 TASKS: dict[str, Task] = {
     "inspect": Task(
         inspect, ("torch", "ti_core.inspection.with_pack", "ti_core.loading.opening"), ("captum.attr",)
@@ -238,6 +250,7 @@ TASKS: dict[str, Task] = {
         opinions, ("torch", "ti_core.methods.ask", "ti_core.loading.opening", "ti_core.reference.choosing")
     ),
     "describe": Task(describe, ("ti_core.loading",)),
+    "compare weights": Task(compare_weights, ("torch", "ti_core.loading.opening")),
     "examine data": Task(examine_data, NEEDS),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
     "try sketch": Task(try_sketch, ("torch", "ti_core.loading.opening", "ti_core.reference.choosing")),

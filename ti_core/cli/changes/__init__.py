@@ -1,0 +1,1 @@
+"""``changes``: what changed in the weights between two versions of a model."""

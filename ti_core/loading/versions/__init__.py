@@ -1,0 +1,1 @@
+"""Two versions of one model: what changed in the weights."""
