@@ -23,6 +23,7 @@ PAGES = {
     "compare": "heading",
     "lab": "chart",
     "training-data": "heading",
+    "demonstration": "heading",
     "packs": "chart",
     "cases": "heading",
 }

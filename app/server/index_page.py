@@ -12,7 +12,7 @@ from pathlib import Path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Scope, Send
 
-PAGES = ("compare", "lab", "training-data", "packs", "cases")
+PAGES = ("compare", "lab", "training-data", "demonstration", "packs", "cases")
 """Addresses of the pages of ``app/main.py``, except for the first page, which has none."""
 HEAD = "<head>"
 

@@ -238,10 +238,10 @@ def test_the_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> N
 
 def test_the_place_of_the_server_leaves_out_the_names_of_the_pages() -> None:
     main = (Path(__file__).resolve().parents[2] / "app" / "main.py").read_text()
-    named = re.findall(r'url_path="(\w+)"(?!, default)', main)
+    named = re.findall(r'url_path="([\w-]+)"(?!, default)', main)
     assert tuple(named) == PAGES
     index = Path(file_util.get_static_dir()) / "index.html"
-    assert b"(compare|lab|training-data|packs|cases)" in index_page(index)[1]
+    assert b"(compare|lab|training-data|demonstration|packs|cases)" in index_page(index)[1]
     assert b'location.origin+"/inspect"}' in index_page(index, "inspect")[1]
 
 
