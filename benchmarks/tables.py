@@ -202,11 +202,10 @@ def method_figures() -> str:
         "| --- " * 9 + "|",
     ]
     for name in pack_names():
-        record = measured(name)
+        pack = load_pack(name)
+        record = measured(name, pack.sha256)
         ours = [
-            r
-            for r in load_pack(name).record["table"]
-            if record and r["streams"] == "joint" and r["family"] == "all"
+            r for r in pack.record["table"] if record and r["streams"] == "joint" and r["family"] == "all"
         ]
         rows = [(r["method"], r["kind"], r) for r in (record["rows"] if record else ())]
         rows += [("our verdict", _what(r), r) for r in ours]
@@ -226,7 +225,7 @@ def methods_beyond() -> str:
     """By pack and method, the backdoored held-out members that it finds and our verdict does not."""
     lines = []
     for name in pack_names():
-        record = measured(name) or {"versions": (), "members": ()}
+        record = measured(name, load_pack(name).sha256) or {"versions": (), "members": ()}
         missed = [m for m in record["members"] if m["kind"] != "clean" and not m["ours"]]
         for method in record["versions"]:
             ids = [m["id"] for m in missed if method in m["called"]]

@@ -42,20 +42,21 @@ class Beside:
         )
 
 
-def measured(pack: str, folder: Path = TABLES) -> dict[str, Any] | None:
-    """The record of the measurement on the pack of this name; None if there is none."""
+def measured(pack: str, sha256: str, folder: Path = TABLES) -> dict[str, Any] | None:
+    """The record of the measurement on the pack of this name and digest; None if there is none."""
     path = folder / f"{pack}.json"
     # A stranger's pack may have any name.
     if path.parent.resolve() != folder.resolve() or not path.is_file():
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    # A pack that has changed since is another one.
+    return record if record["sha256"] == sha256 else None
 
 
 def beside(opinion: Opinion, pack: str, sha256: str, folder: Path = TABLES) -> Beside | None:
     """The statistics beside which an opinion is shown; None if they were not measured on this pack by this version."""
-    record = measured(pack, folder)
-    if record is None or record["sha256"] != sha256:
+    record = measured(pack, sha256, folder)
+    if record is None:
         return None
     if record["versions"].get(opinion.method) != method_class(opinion.method).version:
         return None
