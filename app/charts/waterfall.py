@@ -1,4 +1,4 @@
-"""The steps from a usual reference model to the probability of a model, as a waterfall."""
+"""The steps from the mean of the reference models to the probability of a model, as a waterfall."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def waterfall_chart(steps: Sequence[Step], bounds: tuple[float, float] | None, c
             line={"color": colours.soft, "dash": "dot"},
         )
     ends = [0.0, *(step.total for step in steps), *(bounds or ())]
-    room = 0.25 * max(1.0, max(ends) - min(ends))
+    room = 0.45 * max(1.0, max(ends) - min(ends))
     figure.update_layout(
         template=template(colours),
         height=70 + 34 * len(by),

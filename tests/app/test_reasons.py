@@ -94,6 +94,8 @@ def test_a_verdict_that_is_not_final_looks_so() -> None:
 def test_the_sum_in_words_names_the_largest_steps() -> None:
     steps = [Step(START, -2.0, -2.0), Step("a", 0.01, -1.99), Step("b", 4.0, 2.01), Step("c", -0.5, 1.51)]
     said = in_words(steps, 0.819)
-    assert "stands at -2.0 log-odds (11.9%)" in said and "moved by b +4.0, c -0.5." in said
+    assert (
+        "clean and backdoored, stands at -2.0 log-odds (11.9%)" in said and "moved by b +4.0, c -0.5." in said
+    )
     assert "makes +1.5, a probability of 81.9%" in said
     assert "next to nothing" in in_words(steps[:2], 0.12)

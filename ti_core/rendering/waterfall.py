@@ -1,4 +1,4 @@
-"""How a verdict came about: exact steps in log-odds, from a usual reference model to the probability."""
+"""How a verdict came about: exact steps in log-odds, from the mean of the reference models to the probability."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from ti_core.rendering.comparison import contributions
 from ti_core.results.case import Case
 
-START = "a usual reference model"
+START = "the mean of all reference models"
 BESIDE = "what single streams and the recovered trigger add"
+SHOWN = 0.01
+"""Log-odds from which on a figure has a step of its own."""
 LEAST = 1e-4
 """Log-odds below which the last step is left out."""
 SURE = 1e-12
@@ -32,9 +34,10 @@ def waterfall(case: Case, detector: str, most: int = 8) -> list[Step]:
     The first step begins at 0. A meta-model that the verdict rests on has a last step where other evidence was added.
     Empty if the case does not hold where the steps begin.
     """
-    base, pairs = case.arrays.get(f"base/{detector}"), contributions(case, detector, most)
-    if base is None or not pairs:
+    base, moved = case.arrays.get(f"base/{detector}"), case.arrays.get(f"why/{detector}")
+    if base is None or moved is None:
         return []
+    pairs = contributions(case, detector, min(most, max(1, int((np.abs(base[1] * moved) >= SHOWN).sum()))))
     steps = [Step(START, float(base[0]), float(base[0]))]
     for name, by in pairs:
         steps.append(Step(name, float(base[1]) * by, steps[-1].total + float(base[1]) * by))

@@ -71,7 +71,10 @@ def in_words(steps: Sequence[Step], probability: float) -> str:
     """Where the sum begins, what moved it most, and where it ends."""
     moved = sorted((s for s in steps if s.name != START), key=lambda s: -abs(s.by))
     told = [f"{s.name} {s.by:+.1f}" for s in moved[:3] if abs(s.by) >= TOLD]
-    begin = f"A usual reference model stands at {steps[0].total:+.1f} log-odds ({probability_at(steps[0].total):.1%})."
+    begin = (
+        f"The mean of all reference models, clean and backdoored, stands at {steps[0].total:+.1f} log-odds"
+        f" ({probability_at(steps[0].total):.1%})."
+    )
     return (
         f"{begin} This model was moved by {', '.join(told) or 'next to nothing'}."
         f" Together that makes {steps[-1].total:+.1f}, a probability of {probability:.1%}."
