@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any
 
 from pydantic import Field
 
 from ti_core.methods.registry import METHODS
 from ti_core.system.records import Group, Number, Text
-from ti_core.system.schema import Schema
+from ti_core.system.schema import checked
 
 MOST_CLASSES = 100_000
 
@@ -83,8 +82,7 @@ class Opinions:
         ------
         ValueError : the record is not what it writes.
         """
-        if found := _schema().problems(record):
-            raise ValueError(found[0])
+        checked(OpinionsRecord, "What a job says of a network by other methods", record)
         given = tuple(Opinion(**{**one, "per_class": tuple(one["per_class"])}) for one in record["given"])
         names = tuple(record["class_names"])
         for name in (*(one.method for one in given), *record["unmet"]):
@@ -117,8 +115,3 @@ class OpinionsRecord(Group):
     class_names: list[Text] = Field(max_length=MOST_CLASSES)
     given: list[OpinionRecord] = Field(max_length=100)
     unmet: dict[str, Text] = Field(max_length=100)
-
-
-@cache
-def _schema() -> Schema:
-    return Schema(OpinionsRecord, "What a job says of a network by other methods")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -16,7 +15,7 @@ from ti_core.results.coverage import joined
 from ti_core.results.report import percent
 from ti_core.stream_registry import STREAMS
 from ti_core.system.records import Group, Number, Text, matching
-from ti_core.system.schema import Schema
+from ti_core.system.schema import checked
 from ti_core.text import plain
 
 TRIGGER = "trigger"
@@ -55,8 +54,7 @@ class SoFar:
         ------
         ValueError : it is anything else.
         """
-        if found := _schema().problems(record):
-            raise ValueError(found[0])
+        checked(SoFarRecord, "A verdict so far", record)
         target = record["target"]
         return cls(
             record["verdict"],
@@ -97,8 +95,3 @@ class SoFarRecord(Group):
     streams: list[Annotated[Text, _one_of(*STREAMS)]] = Field(min_length=1, max_length=len(STREAMS))
     ahead: list[Annotated[Text, _one_of(*STREAMS, TRIGGER)]] = Field(min_length=1, max_length=len(STREAMS))
     target: Text | None
-
-
-@cache
-def _schema() -> Schema:
-    return Schema(SoFarRecord, "A verdict so far")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from ti_core.text import shown
+
+Record = TypeVar("Record", bound=BaseModel)
 
 WORDS: Mapping[str, str] = {
     "string": "text",
@@ -123,6 +125,24 @@ class Schema:
             for f in self.fields
         ]
         return "\n".join(["| field | type | what it is |", "| --- | --- | --- |", *rows])
+
+
+@cache
+def schema_of(model: type[BaseModel], title: str) -> Schema:
+    """The schema of the JSON records that ``model`` checks, made once."""
+    return Schema(model, title)
+
+
+def checked(model: type[Record], title: str, record: Any) -> Record:
+    """The record as its model.
+
+    Raises
+    ------
+    ValueError : it is no such record. The message is one sentence.
+    """
+    if found := schema_of(model, title).problems(record):
+        raise ValueError(found[0])
+    return model.model_validate(record)
 
 
 class _Plain(GenerateJsonSchema):

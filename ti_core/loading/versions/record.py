@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from statistics import median
 from typing import Any
 
 from pydantic import Field
 
 from ti_core.system.records import Group, Number, Text, Whole
-from ti_core.system.schema import Schema
+from ti_core.system.schema import checked
 from ti_core.text import few
 
 MOST = 100_000
@@ -110,11 +109,6 @@ def _layer(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-@cache
-def _schema() -> Schema:
-    return Schema(Changes, "What changed in the weights of a model between two files")
-
-
 def read_changes(record: Mapping[str, Any]) -> Changes:
     """The changes that ``changes.json`` describes.
 
@@ -122,6 +116,4 @@ def read_changes(record: Mapping[str, Any]) -> Changes:
     ------
     ValueError : it is not what the task writes. The message is one sentence.
     """
-    if found := _schema().problems(record):
-        raise ValueError(found[0])
-    return Changes.model_validate(record)
+    return checked(Changes, "What changed in the weights of a model between two files", record)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from ti_core.errors import DataError
 from ti_core.system.records import Digest, Group, Number, Text, Whole
-from ti_core.system.schema import Schema
+from ti_core.system.schema import checked
 from ti_core.text import few
 
 FILE, PICTURES = "training.json", "training.safetensors"
@@ -70,11 +69,6 @@ class TrainingRecord(Group):
     classes: list[ClassRecord] = Field(max_length=10_000)
 
 
-@cache
-def _schema() -> Schema:
-    return Schema(TrainingRecord, "What was found in training data")
-
-
 @dataclass(frozen=True)
 class Found:
     """What a job found: its record, and pictures ``T x C x h x w`` uint8."""
@@ -92,9 +86,10 @@ class Found:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        problems = _schema().problems(record)
-        if problems:
-            raise DataError(f"The process that opened the file left no valid result: {problems[0]}")
+        try:
+            checked(TrainingRecord, "What was found in training data", record)
+        except ValueError as error:
+            raise DataError(f"The process that opened the file left no valid result: {error}") from error
         try:
             shown = load(pictures)["pictures"]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:

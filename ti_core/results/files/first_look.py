@@ -6,14 +6,13 @@ It is checked where it is read, since the file may have taken over the process t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from pydantic import Field
 
 from ti_core.stream_registry import EFFORTS
 from ti_core.system.records import Group, Number, Text, Whole
-from ti_core.system.schema import Schema
+from ti_core.system.schema import checked
 from ti_core.text import plain
 
 LONGEST = 1e9
@@ -65,11 +64,6 @@ class FirstLook(Group):
         return [f"{what} {self.takes}.", self.why, *([self.doubt] if self.doubt else [])]
 
 
-@cache
-def _schema() -> Schema:
-    return Schema(FirstLook, "What is known of a model before it is inspected")
-
-
 def first_look(record: Mapping[str, Any]) -> FirstLook:
     """The look that ``look.json`` describes.
 
@@ -77,9 +71,7 @@ def first_look(record: Mapping[str, Any]) -> FirstLook:
     ------
     ValueError : it is not what the task writes. The message is one sentence.
     """
-    if found := _schema().problems(record):
-        raise ValueError(found[0])
-    look = FirstLook.model_validate(record)
+    look = checked(FirstLook, "What is known of a model before it is inspected", record)
     if look.seconds and list(look.seconds) != list(EFFORTS):
         raise ValueError("It does not forecast every effort.")
     if not all(0 <= seconds <= LONGEST for seconds in look.seconds.values()):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from pydantic import Field
 
 from ti_core.system.records import Group, Number, Text
-from ti_core.system.schema import Schema
+from ti_core.system.schema import checked
 
 
 class FitRecord(Group):
@@ -31,11 +30,6 @@ class SketchRecord(Group):
     normalisation: Text
 
 
-@cache
-def _schema() -> Schema:
-    return Schema(SketchRecord, "What a job found of a sketch")
-
-
 def check_sketch(record: Mapping[str, Any]) -> None:
     """Check ``sketch.json``.
 
@@ -43,5 +37,4 @@ def check_sketch(record: Mapping[str, Any]) -> None:
     ------
     ValueError : it is not what the task writes. The message is one sentence.
     """
-    if found := _schema().problems(record):
-        raise ValueError(found[0])
+    checked(SketchRecord, "What a job found of a sketch", record)

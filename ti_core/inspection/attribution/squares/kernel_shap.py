@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from ti_core.classifier.scores import Scores
-from ti_core.inspection.attribution.base import GREY, Attribution, strongest
-from ti_core.inspection.attribution.squares.squares import samples_for, squares
+from ti_core.inspection.attribution.base import Attribution
+from ti_core.inspection.attribution.squares.squares import by_squares
 
 
 class KernelShap(Attribution):
@@ -21,20 +21,4 @@ class KernelShap(Attribution):
     def maps(self, scores: Scores, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         from captum.attr import KernelShap as Captum
 
-        numbers = squares(int(images.shape[2]), int(images.shape[3])).to(images.device)
-        count = samples_for(numbers)
-        method = Captum(scores)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            values = [
-                method.attribute(
-                    image[None],
-                    target=int(c),
-                    baselines=GREY,
-                    feature_mask=numbers[None, None],
-                    n_samples=count,
-                    perturbations_per_eval=count,
-                )
-                for image, c in zip(images, classes, strict=True)
-            ]
-        return strongest(torch.cat(values))
+        return by_squares(Captum(scores).attribute, images, classes)

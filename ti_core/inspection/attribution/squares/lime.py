@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from ti_core.classifier.scores import Scores
-from ti_core.inspection.attribution.base import GREY, Attribution, strongest
-from ti_core.inspection.attribution.squares.squares import samples_for, squares
+from ti_core.inspection.attribution.base import Attribution
+from ti_core.inspection.attribution.squares.squares import by_squares
 
 
 class Lime(Attribution):
@@ -22,20 +22,6 @@ class Lime(Attribution):
         from captum._utils.models.linear_model import SkLearnLinearRegression
         from captum.attr import Lime as Captum
 
-        numbers = squares(int(images.shape[2]), int(images.shape[3])).to(images.device)
-        count = samples_for(numbers)
-        method = Captum(scores, interpretable_model=SkLearnLinearRegression())
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            values = [
-                method.attribute(
-                    image[None],
-                    target=int(c),
-                    baselines=GREY,
-                    feature_mask=numbers[None, None],
-                    n_samples=count,
-                    perturbations_per_eval=count,
-                )
-                for image, c in zip(images, classes, strict=True)
-            ]
-        return strongest(torch.cat(values))
+        return by_squares(
+            Captum(scores, interpretable_model=SkLearnLinearRegression()).attribute, images, classes
+        )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+
+from ti_core.inspection.attribution.base import GREY, strongest
 
 ACROSS = 7
 """Number of squares across the shorter side of an image."""
@@ -23,3 +27,31 @@ def squares(height: int, width: int) -> torch.Tensor:
 def samples_for(numbers: torch.Tensor) -> int:
     """How many covered copies are drawn, enough to fit one number a square."""
     return 2 * int(numbers.max() + 1) + 2
+
+
+def by_squares(
+    attribute: Callable[..., torch.Tensor], images: torch.Tensor, classes: torch.Tensor
+) -> torch.Tensor:
+    """Maps ``N x H x W`` of a method that covers random squares; the same squares for every call.
+
+    Parameters
+    ----------
+    attribute : the ``attribute`` of one of captum's methods.
+    images, classes : ``N x C x H x W`` in [0, 1], and the class that each is explained for, ``N``.
+    """
+    numbers = squares(int(images.shape[2]), int(images.shape[3])).to(images.device)
+    count = samples_for(numbers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        values = [
+            attribute(
+                image[None],
+                target=int(c),
+                baselines=GREY,
+                feature_mask=numbers[None, None],
+                n_samples=count,
+                perturbations_per_eval=count,
+            )
+            for image, c in zip(images, classes, strict=True)
+        ]
+    return strongest(torch.cat(values))
