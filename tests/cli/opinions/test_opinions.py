@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ti_core.cli.main import main
+from ti_core.methods.learnt import read_learnt, root
 from ti_core.methods.opinion import Opinions
+from ti_core.methods.published.ulp import LitmusTraining
 from ti_core.reference.pack import Pack
 
 
@@ -62,3 +65,13 @@ def test_a_method_that_is_not_learnt_cannot_be_learnt(
 ) -> None:
     assert main(["pack", "learn", str(tiny_pack.folder), "--methods", "strip"]) == 2
     assert "STRIP is not learnt ahead" in capsys.readouterr().err
+
+
+def test_pack_learn_says_where_it_keeps_what_was_learnt(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ti_core.methods.published.ulp.LitmusTraining", partial(LitmusTraining, epochs=1))
+    assert main(["pack", "learn", str(tiny_pack.folder), "--methods", "ulp"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("ulp: learnt on pack bars, kept as ") and tiny_pack.sha256 in said
+    assert set(read_learnt(root(), tiny_pack, ["ulp", "mntd"])) == {"ulp"}

@@ -18,5 +18,5 @@ def learn_on(pack: Pack, methods: str | None) -> int:
     finally:
         bar.close()
     for name, path in zip(names, kept, strict=True):
-        print(f"{name}: learnt on pack {shown(pack.name)}, kept as {shown(str(path))}.")
+        print(f"{name}: learnt on pack {shown(pack.name)}, kept as {shown(str(path), 1000)}.")
     return 0
