@@ -42,7 +42,7 @@ def _shown(one: Opinion, others: Beside | None) -> dict[str, Any]:
         "title": method.title,
         "decided": DECIDED[one.suspicious],
         "sentence": one.sentence,
-        "statistic": f"{method.measures}: {one.statistic:.3g}",
+        "statistic": f"{method.measures[:1].upper()}{method.measures[1:]}: {one.statistic:.3g}",
         "threshold": "" if one.threshold is None else f"backdoored above {one.threshold:.3g}",
         "beside": "" if others is None else others.sentence(one.statistic),
         "drawing": "" if others is None else drawing(one, others),

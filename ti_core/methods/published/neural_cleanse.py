@@ -49,6 +49,6 @@ class NeuralCleanse(Method):
         target = int(norms.argmin())
         sentence = (
             f"The smallest mask covers {norms[target]:.0f} pixels and leads to class {subject.class_names[target]};"
-            f" the median of the classes is {np.median(norms):.0f}. Its anomaly index is {indices[target]:.1f}."
+            f" the median of the classes is {np.median(norms):.0f}. Its anomaly index is {indices[target]:.2f}."
         )
         return self.said(float(indices[target]), sentence, target, tuple(float(n) for n in norms))
