@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from ti_core.cli.bar import JobBar
 from ti_core.cli.options import BACKDOORED, CLEAN, INCONCLUSIVE, inspected_pack, limits_of
 from ti_core.cli.output import STDOUT, write
-from ti_core.errors import SettingsError
+from ti_core.errors import ReportError, SettingsError
 from ti_core.rendering.verify import (
     DIFFERS,
     HOLDS,
     NOT_COMPARED,
+    Check,
     Verification,
     compare_verdicts,
     verify_report,
 )
+from ti_core.results.formats.attestation import is_stated
 from ti_core.results.report import Report
-from ti_core.text import plain
+from ti_core.system.plain_files import read_plain
+from ti_core.text import plain, shown
 from ti_core.worker import Job
 from ti_core.worker import inspection_job as inspecting
 from ti_core.worker.request import InspectionRequest
 
 CODES = {HOLDS: CLEAN, DIFFERS: BACKDOORED, NOT_COMPARED: INCONCLUSIVE}
+LONGEST_STATEMENTS = 64 << 20
+"""Limit for the bytes of a file with statements."""
 SIGNATURE = "Who vouches for the report, only a signature shows."
 AGAIN = "Whether the verdict is right, --again shows: it inspects the model once more."
 
@@ -38,6 +44,8 @@ def verify(options: argparse.Namespace) -> int:
     if options.again and not options.model:
         raise SettingsError("--again inspects the model once more; give its file with --model.")
     found = verify_report(options.file, options.model, options.pack, options.images, digest)
+    if options.attestation:
+        found = found.with_check(_statement(options.attestation, found.report))
     if options.again and found.state != DIFFERS:
         found = found.with_check(compare_verdicts(found.report, _inspected_again(options, found.report)))
     if options.json:
@@ -45,6 +53,14 @@ def verify(options: argparse.Namespace) -> int:
     if options.json != STDOUT:
         print("\n".join(_lines(found)))
     return CODES[found.state]
+
+
+def _statement(path: Path, report: Report) -> Check:
+    """Compare the report with statements about it. Who signed them, the signer's own tool shows."""
+    if is_stated(read_plain(path, LONGEST_STATEMENTS, ReportError), report):
+        words = f"{shown(path.name)} states what the report says, about the same file."
+        return Check("statement", HOLDS, words)
+    return Check("statement", DIFFERS, f"{shown(path.name)} states something else than the report says.")
 
 
 def _lines(found: Verification) -> list[str]:

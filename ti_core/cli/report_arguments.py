@@ -41,6 +41,12 @@ def add_report_arguments(commands: Any) -> None:
         "--images", type=a_path, metavar="FOLDER_OR_NPZ", help="the clean images that took a pack's place"
     )
     verify.add_argument(
+        "--attestation",
+        type=a_path,
+        metavar="FILE",
+        help="an in-toto statement, or several, one a line: whether one says what the report says",
+    )
+    verify.add_argument(
         "--digest",
         metavar="SHA256",
         help="what the digest of the report's JSON should be, from a printed page",

@@ -9,6 +9,7 @@ from ti_core.results.coverage import rows_of, short
 from ti_core.results.formats.outcome import Outcome
 from ti_core.results.formats.taxonomy import terms_of
 from ti_core.results.report import Report
+from ti_core.system.strict_json import parse
 from ti_core.text import shown
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -29,6 +30,18 @@ class Statements:
     def text(self) -> str:
         """All statements, one a line."""
         return "".join(self._lines)
+
+
+def is_stated(lines: bytes, report: Report) -> bool:
+    """Whether one of these statements, which a stranger may have written, says exactly what a report says."""
+    expected = json.loads(json.dumps(statement(report, report.model["sha256"])))
+    for line in lines.splitlines():
+        try:
+            if line.strip() and parse(line) == expected:
+                return True
+        except ValueError:
+            continue
+    return False
 
 
 def statement(report: Report, sha256: str) -> dict[str, Any]:
