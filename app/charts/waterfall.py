@@ -54,7 +54,7 @@ def waterfall_chart(steps: Sequence[Step], bounds: tuple[float, float] | None, c
     figure.update_layout(
         template=template(colours),
         height=70 + 34 * len(by),
-        xaxis={"range": [min(ends) - room, max(ends) + room], "title": "log-odds: clean ← → backdoored"},
+        xaxis={"range": [min(ends) - room, max(ends) + room], "title": "log-odds"},
         yaxis={
             "tickvals": list(range(len(by))),
             "ticktext": names,

@@ -35,7 +35,7 @@ from app.sections import (
     trigger,
 )
 from app.sections.pictures import gallery, strip
-from app.sections.verdicts import verdict, why
+from app.sections.verdicts import tuning, verdict, why
 from app.store.arrivals import Upload
 from app.store.sources import Source
 from app.store.uploads import let_go
@@ -208,7 +208,9 @@ def start_alone(
 def result(case: Case, case_id: str, key: str) -> None:
     """All sections of a case, the most important first, with a map of them above."""
     place = section_map.begin() if case.finished else None
+    tuning.beside(case, case_id)
     verdict.show(case, key)
+    _tuning(case, case_id, key)
     if case.finished and not case.understood and not case.alone:
         elsewhere(case, key)
     trigger.show(case)
@@ -224,6 +226,13 @@ def result(case: Case, case_id: str, key: str) -> None:
         opinions.show(case, key)
     if place is not None:
         section_map.end(place, FIRST)
+
+
+@st.fragment
+def _tuning(case: Case, case_id: str, key: str) -> None:
+    """The panel with the settings. Its controls draw it alone again."""
+    if (asked := tuning.show(case, case_id, key)) is not None:
+        again(case, asked)
 
 
 @st.fragment
