@@ -262,8 +262,9 @@ def load_pack(name: str | Path) -> Pack:
     PackError : there is none, or its ``pack.json`` is not one of this schema version. See
         :func:`ti_core.reference.manifest.check_pack_record`.
     """
-    named = named_pack(name) if isinstance(name, str) else None
-    folder = named or Path(name)
+    bundled = isinstance(name, str) and (PACKS / name / "pack.json").is_file()
+    added = None if bundled or not isinstance(name, str) else named_pack(name)
+    folder = PACKS / name if bundled else added or Path(name)
     path = folder / "pack.json"
     if not _exists(path):
         known = ", ".join(pack_names()) or "none"
