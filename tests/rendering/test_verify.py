@@ -418,19 +418,23 @@ def test_one_check_of_a_name_does_not_hide_another(path: Path, page: str) -> Non
     assert [c.state for c in found.checks if c.name == "json"] == [DIFFERS, HOLDS] and found.state == DIFFERS
 
 
+def bundled(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    """Bundle the packs in a folder in place of the real ones."""
+    from ti_core.reference import pack as packs
+
+    monkeypatch.setattr(packs, "named_pack", lambda name: root / name)
+    monkeypatch.setattr(packs.pack_names, "__defaults__", (root,))
+
+
 def test_a_bundled_pack_is_compared_without_being_asked_for(
     sealed: Path, tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ti_core.reference import pack as packs
-
-    monkeypatch.setattr(packs, "PACKS", tiny_pack.folder.parent)
-    monkeypatch.setattr(packs.pack_names, "__defaults__", (tiny_pack.folder.parent,))
+    bundled(monkeypatch, tiny_pack.folder.parent)
     assert states(verify_report(sealed))["pack"] == HOLDS
     other_pack = tmp_path / tiny_pack.name
     shutil.copytree(tiny_pack.folder, other_pack)
     (other_pack / "pack.json").write_text(json.dumps(dict(tiny_pack.record)))
-    monkeypatch.setattr(packs, "PACKS", tmp_path)
-    monkeypatch.setattr(packs.pack_names, "__defaults__", (tmp_path,))
+    bundled(monkeypatch, tmp_path)
     assert states(verify_report(sealed))["pack"] == NOT_COMPARED
     assert states(verify_report(sealed, pack=str(other_pack)))["pack"] == DIFFERS
 

@@ -92,7 +92,9 @@ def beside(case: Case, case_id: str) -> None:
     if old.report.model["sha256"] != case.report.model["sha256"]:
         return
     st.markdown("**Beside the verdict before**")
-    st.table([{"What": name, "Before": was, "Now": now} for name, was, now in changes(old.report, case.report)])
+    st.table(
+        [{"What": name, "Before": was, "Now": now} for name, was, now in changes(old.report, case.report)]
+    )
 
 
 def changes(old: Report, new: Report) -> list[tuple[str, str, str]]:
