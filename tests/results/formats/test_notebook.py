@@ -52,6 +52,9 @@ def test_the_examples_of_the_page_on_python_hold(
     samples.mkdir(parents=True)
     shutil.copyfile(tiny_models["patch"], samples / "cifar10-patch.safetensors")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ti_core.reference.pack.named_pack", lambda name: tiny_pack.folder)
+    packs = tmp_path / "assets" / "packs"
+    packs.mkdir()
+    (packs / "cifar10").symlink_to(tiny_pack.folder)
+    monkeypatch.setattr("ti_core.reference.pack.PACKS", packs)
     outcome = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)
     assert outcome.attempted > 15 and outcome.failed == 0
