@@ -151,6 +151,13 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> Inspect
 
     Each model has a cache of its own. A model that takes over its process cannot falsify the verdict of another model.
     """
+    return look_of(source, settings, pack).with_(
+        cache=str(_cache(source)), seconds=60.0 * st.session_state.get("minutes", MINUTES), case=True
+    )
+
+
+def look_of(source: Source, settings: Settings, pack: Pack | None) -> InspectionRequest:
+    """The request of the task "look": that of "inspect" without its cache, time and case. The file is not read."""
     # If the model determines the pack, only the changes are sent. The other settings are the pack's own.
     asked = settings.as_dict() if pack else settings.differing(Settings())
     return InspectionRequest(
@@ -159,9 +166,6 @@ def request_of(source: Source, settings: Settings, pack: Pack | None) -> Inspect
         pack=_pack(pack) if pack else None,
         settings=asked,
         device="auto",
-        cache=str(_cache(source)),
-        seconds=60.0 * st.session_state.get("minutes", MINUTES),
-        case=True,
     )
 
 

@@ -169,6 +169,15 @@ def paper(own: Settings) -> Settings:
     return own.with_(**Settings.PAPER)
 
 
+def in_columns(prefix: str) -> None:
+    """The controls of all settings, a column for each group."""
+    for column, (heading, names) in zip(st.columns(len(GROUPS), gap="large"), GROUPS, strict=True):
+        with column:
+            st.markdown(f"**{heading}**")
+            for name in names:
+                control(prefix, name)
+
+
 def quick(own: Settings) -> Settings:
     """These settings with the streams of a quick inspection."""
     return own.with_(streams=QUICK)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import streamlit as st
 
 from app import offered_models, state, uploader, waiting, words
-from app.ask import request_of, wanted
+from app.ask import look_of, wanted
 from app.sections import own_images
 from app.store.arrivals import Upload, most_bytes
 from app.store.sources import Source
@@ -124,7 +124,7 @@ def _look(source: Source) -> None:
     with suppress(SettingsError, PackError):
         name = st.session_state.get("pack", "")
         pack = state.pack(name) if name else None
-        request = request_of(source, wanted(pack), pack).with_(case=False, cache=None, seconds=0.0)
+        request = look_of(source, wanted(pack), pack)
         stamp = source.path.stat().st_mtime_ns
         key = hashlib.sha256(f"{request.as_dict()} {stamp}".encode(errors="replace")).hexdigest()
         state.looks().ask(state.session_id(), key, request.as_dict())

@@ -45,13 +45,7 @@ def show() -> None:
             width=240,
         )
         _presets()
-    for column, (title, names) in zip(
-        st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
-    ):
-        with column:
-            st.markdown(f"**{title}**")
-            for name in names:
-                controls.control(PREFIX, name)
+    controls.in_columns(PREFIX)
     try:
         controls.read(PREFIX)
     except SettingsError as error:

@@ -87,8 +87,9 @@ def _to(number: int) -> None:
 
 def _case(source: Source) -> tuple[str, Case | None]:
     """The latest finished case of the sample at the pack's own settings, with its id."""
+    digest = source.digest
     for entry in state.store().entries():
-        if entry.sha256 == source.digest and not entry.problem and not entry.changed:
+        if entry.sha256 == digest and not entry.problem and not entry.changed:
             try:
                 return entry.id, state.case(entry.id)
             except CaseError:

@@ -23,13 +23,7 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
         if controls.key(prefix, "images") not in st.session_state:
             controls.fill(prefix, own)
         _of_pack(case, own, prefix)
-        for column, (title, names) in zip(
-            st.columns(len(controls.GROUPS), gap="large"), controls.GROUPS, strict=True
-        ):
-            with column:
-                st.markdown(f"**{title}**")
-                for name in names:
-                    controls.control(prefix, name)
+        controls.in_columns(prefix)
         try:
             chosen = controls.read(prefix)
         except SettingsError as error:
