@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from app import state, words
@@ -39,23 +41,7 @@ def show(case: Case, key: str) -> None:
         if i % across == 0:
             columns = st.columns(across, gap="medium")
         with columns[i % across]:
-            title, unit = named(name)
-            st.markdown(f"**{words.safe(title)}**")
-            figures = stream["figures"]
-            st.plotly_chart(
-                class_bars(
-                    case.class_names,
-                    figures["values"],
-                    [figures[k] for k in band(case)],
-                    UNIT_ALONE if case.alone else unit,
-                    *marked_classes(case.report, stream),
-                    state.colours(),
-                ),
-                theme=None,
-                config=CONFIG,
-                key=f"{key}.stream.{name}",
-                alt=words.plain(stream.get("sentence", title), 300),
-            )
+            chart(case, name, stream, key)
             st.caption(words.safe(stream.get("sentence", ""), 600))
             if table := pair_matrix(case, stream, inks(state.colours())):
                 drawn = pictures.figure_uri(Figure("pairs", PAIRS_SAY, drawing=table))
@@ -63,12 +49,33 @@ def show(case: Case, key: str) -> None:
                 st.caption(PAIRS_SAY)
 
 
+def chart(case: Case, name: str, stream: dict[str, Any], key: str) -> None:
+    """The title and the chart of one stream that is :func:`drawable`."""
+    title, unit = _named(name)
+    st.markdown(f"**{words.safe(title)}**")
+    figures = stream["figures"]
+    st.plotly_chart(
+        class_bars(
+            case.class_names,
+            figures["values"],
+            [figures[k] for k in band(case)],
+            UNIT_ALONE if case.alone else unit,
+            *marked_classes(case.report, stream),
+            state.colours(),
+        ),
+        theme=None,
+        config=CONFIG,
+        key=f"{key}.stream.{name}",
+        alt=words.plain(stream.get("sentence", title), 300),
+    )
+
+
 def band(case: Case) -> tuple[str, ...]:
     """Names of the figures of the clean reference models' band. Empty without reference models."""
     return () if case.alone else ("low", "middle", "high")
 
 
-def named(name: str) -> tuple[str, str]:
+def _named(name: str) -> tuple[str, str]:
     """Heading and unit of a stream's chart. A case may contain a stream that this version does not have."""
     stream = known_stream(name)
     return (stream.heading, stream.unit) if stream else (name.replace("_", " ").capitalize(), "Value")

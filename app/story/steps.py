@@ -9,7 +9,6 @@ import streamlit as st
 
 from app import lab, state, words
 from app.charts import pictures
-from app.charts.classes import class_bars
 from app.charts.histograms import histograms
 from app.charts.verdict import CONFIG
 from app.markup.page import Picture, strip
@@ -19,7 +18,6 @@ from app.sections.pictures import gallery
 from app.sections.verdicts import verdict
 from app.story.told import SHOWN, Told
 from ti_core.errors import PackError
-from ti_core.rendering.class_marks import marked_classes
 from ti_core.rendering.trigger.shown import shown_trigger
 from ti_core.results.case import Case
 from ti_core.settings import Settings
@@ -162,19 +160,7 @@ def agreement(told: Told) -> None:
     strongest = sorted(drawable, key=lambda pair: float(pair[1].get("clean_share") or 0.0))[:3]
     for column, (name, stream) in zip(st.columns(3, gap="medium"), strongest, strict=False):
         with column:
-            title, unit = streams.named(name)
-            st.markdown(f"**{words.safe(title)}**")
-            figures = stream["figures"]
-            bars = class_bars(
-                case.class_names,
-                figures["values"],
-                [figures[k] for k in streams.band(case)],
-                unit,
-                *marked_classes(case.report, stream),
-                state.colours(),
-            )
-            alt = words.plain(stream.get("sentence", title), 300)
-            st.plotly_chart(bars, theme=None, config=CONFIG, key=f"story.stream.{name}", alt=alt)
+            streams.chart(case, name, stream, "story")
 
 
 def report(told: Told) -> None:

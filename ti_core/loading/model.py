@@ -158,6 +158,12 @@ class Model:
         return self.reconstructed is None or not self.reconstructed.doubt
 
     @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """:attr:`input_shape`, with the size left open (0) for a network that is not settled: there it is a guess."""
+        shape = self.input_shape
+        return shape if self.proposal is None or shape is None else (shape[0], 0, 0)
+
+    @property
     def key(self) -> str:
         """A name that no other weights or network share, for cache keys."""
         return f"{self.sha256}/{sha256(self.sketch.encode()).hexdigest()}" if self.sketch else self.sha256

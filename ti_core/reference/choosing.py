@@ -59,10 +59,7 @@ def packs_for(model: Model) -> list[Pack]:
     ------
     NoPackFitsError : no pack fits.
     """
-    shape = model.input_shape
-    # The size of the images of a network that is not settled is a guess.
-    open_shape = (shape[0], 0, 0) if model.proposal is not None and shape is not None else shape
-    return fitting_packs(open_shape, model.classes)
+    return fitting_packs(model.image_shape, model.classes)
 
 
 def fitting_packs(input_shape: tuple[int, int, int] | None, classes: int | None) -> list[Pack]:

@@ -148,7 +148,7 @@ def _inspect_alone(
     from ti_core.reference.own_images import load_own_images
     from ti_core.results.case_files import save_case
 
-    own = load_own_images(Path(asked.images or ""), _shape_of(model), settings.seed)
+    own = load_own_images(Path(asked.images or ""), model.image_shape, settings.seed)
     own = own.in_terms_of(model.class_names)
     so_far = _so_far_to(progress)
     inspection = inspect_alone(model, own, settings, progress, cache, where, forecast, so_far)
@@ -202,19 +202,13 @@ def opinions(request: dict[str, Any], folder: Path, progress: Teller, partial: P
     progress("opening", 0.0)
     model, _ = _opened(asked)
     if asked.images:
-        own = load_own_images(Path(asked.images), _shape_of(model), 0)
+        own = load_own_images(Path(asked.images), model.image_shape, 0)
         found = ask.with_images(model, own, names, declared, progress)
     else:
         pack = load_pack(asked.pack) if asked.pack else choose_pack_for(model, declared)
         known = read_learnt(Path(learnt) if learnt else None, pack, names)
         found = ask.with_pack(model, pack, names, declared, known, progress)
     (folder / "opinions.json").write_text(json.dumps(found.as_dict()), encoding="utf-8")
-
-
-def _shape_of(model: Model) -> tuple[int, int, int] | None:
-    """The size of the images that a model takes. That of a network that is not settled is a guess, and left open."""
-    shape = model.input_shape
-    return shape if model.proposal is None or shape is None else (shape[0], 0, 0)
 
 
 def describe(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
