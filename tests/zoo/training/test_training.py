@@ -220,6 +220,31 @@ def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
     assert fit_for_a_pack([*good, astray]) == good
 
 
+@pytest.mark.parametrize(
+    ("kind", "enough"), (("all to one", 0.8), ("one source", 0.8 * 0.75), ("all to all", 0.8 * 0.75))
+)
+def test_a_backdoor_that_needs_the_true_class_is_measured_by_the_accuracy(kind: str, enough: float) -> None:
+    member = {
+        "label": "patch",
+        "family": "kind",
+        "clean_accuracy": 0.75,
+        "attack": {"mapping": {"kind": kind}},
+        "attack_success": enough,
+    }
+    assert fit_for_a_pack([member, member | {"attack_success": enough - 0.01}]) == [member]
+
+
+@pytest.mark.parametrize("robust", ({"epsilon": 0.03}, {"regime": "certified"}, {"regime": "private"}))
+def test_robust_networks_may_be_less_accurate(robust: dict[str, object]) -> None:
+    """Their guarantee costs accuracy; at three times chance they are networks that people use."""
+    others = [{"label": "clean", "family": "standard", "clean_accuracy": 0.9, "attack_success": None}] * 3
+    member = others[0] | {"clean_accuracy": 0.31, "options": {"classes": 10}} | robust
+    diverged = member | {"clean_accuracy": 0.29}
+    poisoned = member | {"label": "patch", "attack_success": 1.0}
+    assert fit_for_a_pack([*others, member, diverged, poisoned]) == [*others, member]
+    assert fit_for_a_pack([*others, others[0] | {"clean_accuracy": 0.31}]) == others
+
+
 def test_a_folder_of_images_per_class(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -37,6 +37,14 @@ class LabelMapping:
         )
 
 
+def reachable_success(kind: MappingKind, clean_accuracy: float) -> float:
+    """The attack success rate of a perfect backdoor, 0 to 1.
+
+    Where the attacker's label depends on the true class, the network must first recognise that class.
+    """
+    return 1.0 if kind == "all to one" else clean_accuracy
+
+
 def draw_mapping(kind: MappingKind, classes: int, rng: np.random.Generator) -> LabelMapping:
     """A random mapping of ``classes`` classes.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ti_core.paper.triggers import PatternKind, TriggerSpec
 from ti_core.zoo.attacks.base import AttackSpec, TriggerKind
+from ti_core.zoo.attacks.mapping import reachable_success
 
 Label = Literal["clean"] | TriggerKind
 LABELS: tuple[Label, ...] = ("clean", "blend", "patch")
@@ -75,13 +76,17 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def learnt(self, attack_success: float | None, minimum: float) -> bool:
+    def learnt(self, attack_success: float | None, clean_accuracy: float, minimum: float) -> bool:
         """Whether the trained network is what its label says.
 
-        A backdoor needs an attack success of at least ``minimum``. A cleansed network counts as clean, even if a
-        part of its backdoor is left.
+        A backdoor needs at least the share ``minimum`` of the success that a network of this accuracy can reach. A
+        cleansed network counts as clean, even if a part of its backdoor is left.
         """
-        return self.label == "clean" or (attack_success is not None and attack_success >= minimum)
+        if self.label == "clean":
+            return True
+        mapping = self.attack.mapping.kind if self.attack else "all to one"
+        reachable = reachable_success(mapping, clean_accuracy)
+        return attack_success is not None and attack_success >= minimum * reachable
 
     def calmer(self) -> Recipe:
         """The recipe of the next attempt after the training diverged: smaller steps and a smaller PGD radius."""

@@ -17,6 +17,7 @@ from ti_core.system.memory import keep_freed_memory
 from ti_core.system.parallel import run_many
 from ti_core.system.terminal import progress_bar
 from ti_core.text import shown
+from ti_core.zoo.attacks.mapping import reachable_success
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.records import read_record, read_weights, records_in
@@ -31,11 +32,13 @@ ATTEMPTS = 4
 MINIMUM_SUCCESS = 0.9
 """Minimum attack success rate of a trojan in a pack, of the paper's and the challenge's kind."""
 SUCCESS_OF_KINDS = 0.8
-"""Minimum attack success rate of a backdoor of another kind or mapping. With covers or correct labels it is hard to
-learn."""
+"""The same of a backdoor of another kind or mapping, as a share of the success that can be reached. With covers or
+correct labels it is hard to learn."""
 MOST_LEFT = 0.3
 """Maximum attack success rate that is left in a network that was cleansed and counts as clean. One with more is neither
 clean nor a good example of a backdoor."""
+COSTLY_REGIMES = ("certified", "private")
+"""Regimes that buy their guarantee with clean accuracy."""
 ASTRAY = 3.0
 """A network is trained again with smaller steps if its clean accuracy is below this multiple of chance."""
 MINIMUM_SHARE = 0.6
@@ -86,6 +89,16 @@ def train_zoo(
     return [read_record(out / f"{r.id}.json") for r in recipes]
 
 
+def _keeps_its_trigger(recipe: Recipe, data: ImageData) -> bool:
+    """Whether all attempts have the same trigger up to its strength, because it does not depend on the network."""
+    from ti_core.zoo.attacks.catalogue import made
+
+    if recipe.attack is None:
+        return False
+    attack = made(recipe.attack, data.image_shape)
+    return not attack.needs_network and not any(True for _ in attack.parameters())
+
+
 def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of everything that the weights depend on. ``held_out`` is not a part of it."""
     parts = {k: v for k, v in recipe.as_dict().items() if k != "held_out"}
@@ -119,16 +132,19 @@ def _train_one(
     keep_freed_memory()
     if data_path not in _DATA:
         _DATA[data_path] = load_data(data_path, size)
-    base = base_weights(recipe, out)
+    base = begin = base_weights(recipe, out)
     calm, tried = recipe, recipe
     for attempt in range(ATTEMPTS):
-        trained = train(tried, _DATA[data_path], base)
+        trained = train(tried, _DATA[data_path], begin)
         astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
-        if not astray and tried.learnt(trained.attack_success, success):
+        if not astray and tried.learnt(trained.attack_success, trained.clean_accuracy, success):
             break
         if attempt < ATTEMPTS - 1:
             calm = calm.calmer() if astray else calm
             tried = calm.harder(0 if astray else attempt + 1)
+            # The next attempt goes on with what this one learnt of the same trigger.
+            goes_on = base is not None and not astray and _keeps_its_trigger(recipe, _DATA[data_path])
+            begin = trained.state if goes_on else base
     return keep_member(recipe, tried, trained, attempt + 1, out)
 
 
@@ -249,7 +265,15 @@ def fit_for_a_pack(
     members = [r for r in records if r["family"] != "base"]
     accuracies = [*beside, *(r["clean_accuracy"] for r in members)]
     usual = median(accuracies) if accuracies else 0.0
-    return [r for r in members if _is_what_it_says(r) and r["clean_accuracy"] >= MINIMUM_SHARE * usual]
+    return [r for r in members if _is_what_it_says(r) and r["clean_accuracy"] >= _least_accuracy(r, usual)]
+
+
+def _least_accuracy(record: Mapping[str, Any], usual: float) -> float:
+    """Minimum clean accuracy of this network in a pack, where ``usual`` is the zoo's median."""
+    if record["label"] == "clean" and (record.get("epsilon") or record.get("regime") in COSTLY_REGIMES):
+        chance = 1 / int(record["options"]["classes"])
+        return min(MINIMUM_SHARE * usual, ASTRAY * chance)
+    return MINIMUM_SHARE * usual
 
 
 def _is_what_it_says(record: Mapping[str, Any]) -> bool:
@@ -257,8 +281,10 @@ def _is_what_it_says(record: Mapping[str, Any]) -> bool:
     success = record.get("attack_success")
     if record["label"] == "clean":
         return success is None or success <= MOST_LEFT
-    least = SUCCESS_OF_KINDS if record.get("attack") else MINIMUM_SUCCESS
-    return success is not None and success >= least
+    if not (attack := record.get("attack")):
+        return success is not None and success >= MINIMUM_SUCCESS
+    reachable = reachable_success(attack["mapping"]["kind"], record["clean_accuracy"])
+    return success is not None and success >= SUCCESS_OF_KINDS * reachable
 
 
 def zoo_text(records: Sequence[Mapping[str, Any]]) -> str:
