@@ -63,6 +63,10 @@ def reason(error: OSError) -> str:
     """The cause of a system error and its remedy, in one sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space and try again."
+    if error.errno == errno.EFBIG:
+        return "the files of this tab are too large together; remove one first."
+    if error.errno == errno.EUSERS:
+        return "the server holds as many files as it may; try again in a few minutes."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "the folder of this server's data cannot be written to; see that it may, and try again."
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):

@@ -1,8 +1,8 @@
 """Writes an upload to the disk while it arrives, and hands Streamlit a word that stands for it.
 
 Streamlit's own route would read the whole file into the server's memory. It still checks the request's token and tab:
-it is given the same request, with the word as the content of the file. It gets a word too for a file that the disk
-does not take. The page then says why; an answer that refuses the request would be shown as a number.
+it is given the same request, with the word as the content of the file. It gets a word too for a file that has no room
+or that the disk does not take. Then the page says why; an answer that refuses the request would be shown as a number.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -27,9 +28,19 @@ BOUNDARY = b"arrived"
 NOT_ONE = "An upload is one file."
 
 
-async def arrive(app: ASGIApp, arrivals: Arrivals, scope: Scope, receive: Receive, send: Send) -> None:
-    """Take an upload. HTTPException from ``receive`` becomes the answer, and nothing of the file stays."""
-    part = _Part(arrivals.folder)
+async def arrive(
+    app: ASGIApp,
+    arrivals: Arrivals,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    room: Callable[[int], None],
+) -> None:
+    """Take an upload. HTTPException from ``receive`` becomes the answer, and nothing of the file stays.
+
+    ``room`` counts the bytes that are about to be written. It raises OSError if they have no room.
+    """
+    part = _Part(arrivals.folder, room)
     word = arrivals.keep(part.arrived())
     try:
         try:
@@ -53,10 +64,12 @@ async def arrive(app: ASGIApp, arrivals: Arrivals, scope: Scope, receive: Receiv
 class _Part:
     """The one file of a form, which is written into a folder as it arrives.
 
-    If the disk does not take it, nothing of it stays, and the rest of the form is read without being kept.
+    If the disk does not take it or it has no room, nothing of it stays, and the rest of the form is read without being
+    kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: Callable[[int], None]) -> None:
+        self._room = room
         self.name = b""
         self._size = 0
         self._parts = 0
@@ -126,6 +139,7 @@ class _Part:
         if self._file is None:
             return
         try:
+            self._room(end - start)
             self._size += self._file.write(memoryview(data)[start:end])
         except OSError as error:
             self._fail(error)

@@ -8,6 +8,7 @@ middleware decides all of this before Streamlit sees the request.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -33,8 +34,7 @@ UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+/?$")
 METRICS = re.compile(r"(^|/)_stcore/metrics(/|$)")
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers by which a proxy on this machine shows that the request comes from elsewhere."""
-NO_ROOM = "The server holds as many files as it may; try again in a few minutes."
-TOO_LARGE = "The files are too large together; remove one first."
+TOO_LARGE = "The file is larger than this server takes."
 TRY_LATER = 1013
 NOT_HERE = 1008
 
@@ -47,7 +47,7 @@ class Guard:
     app : Streamlit's application.
     headers : set on every response.
     held : bytes of uploaded files, and their limits.
-    arrivals : where uploaded files are written while they arrive; without it Streamlit takes them.
+    arrivals : where uploaded files are written while they arrive.
     origins : other origins that may connect, such as ``https://example.org``.
     metrics : whether this machine itself may read Streamlit's metrics. Nobody else may.
     page : a page of Streamlit's, and what is sent in its place (:mod:`app.server.index_page`).
@@ -58,10 +58,10 @@ class Guard:
         app: ASGIApp,
         headers: Mapping[str, str],
         held: Held,
+        arrivals: Arrivals,
         origins: frozenset[str] = frozenset(),
         metrics: bool = False,
         page: tuple[bytes, bytes] = (b"", b""),
-        arrivals: Arrivals | None = None,
     ) -> None:
         self._app = app
         self._headers = dict(headers)
@@ -92,8 +92,7 @@ class Guard:
             await self._app(scope, receive, send)
         finally:
             self._tabs -= 1
-            if self._arrivals is not None:
-                self._arrivals.sweep()
+            self._arrivals.sweep()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -112,42 +111,53 @@ class Guard:
             await self._app(for_a_page(scope), receive, replacing(with_headers, *self._page))
 
     async def _take(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take an uploaded file. It is refused as soon as it exceeds a limit."""
-        own = 0
-        if self._arrivals is not None:
-            self._arrivals.sweep()
+        """Take an uploaded file. One without room is read and not kept, and the page says so.
 
-        def refuse(size: int) -> str:
-            """Why ``size`` more bytes cannot be taken. Empty if they can."""
-            if self._held.of(session) + self._arriving[session] + size > self._held.most_of_one + FRAMING:
-                return TOO_LARGE
-            if self._held.total() + self._arriving.total() + size > self._held.most + FRAMING:
-                return NO_ROOM
-            return ""
+        A request that is larger than any file may be is refused; the page's control does not send it.
+        """
+        self._arrivals.sweep()
+        most, declared = self._held.most_of_one + FRAMING, _declared(scope)
+        if declared > most:
+            await PlainTextResponse(TOO_LARGE, 413)(scope, receive, send)
+            return
+        lacking = self._lacking(session, declared - FRAMING)
+        read = kept = 0
 
-        async def counted() -> Message:
-            nonlocal own
+        async def bounded() -> Message:
+            nonlocal read
             message = await receive()
-            size = len(message.get("body", b""))
-            if reason := refuse(size):
-                raise HTTPException(413, reason)
-            own += size
-            self._arriving[session] += size
+            read += len(message.get("body", b""))
+            if read > most:
+                raise HTTPException(413, TOO_LARGE)
             return message
 
-        declared = Headers(scope=scope).get("content-length", "")
-        if reason := refuse(int(declared) if declared.isascii() and declared.isdigit() else 0):
-            await PlainTextResponse(reason, 413)(scope, receive, send)
-            return
+        def room(size: int) -> None:
+            nonlocal kept
+            if problem := lacking or self._lacking(session, size):
+                raise problem
+            kept += size
+            self._arriving[session] += size
+
         try:
-            if self._arrivals is not None:
-                await arrive(self._app, self._arrivals, scope, counted, send)
-            else:
-                await self._app(scope, counted, send)
+            await arrive(self._app, self._arrivals, scope, bounded, send, room)
         finally:
-            self._arriving[session] -= own
+            self._arriving[session] -= kept
             if self._arriving[session] <= 0:
                 del self._arriving[session]
+
+    def _lacking(self, session: str, size: int) -> OSError | None:
+        """Why ``size`` more bytes of a tab cannot be kept. None if they can."""
+        if self._held.of(session) + self._arriving[session] + size > self._held.most_of_one:
+            return OSError(errno.EFBIG, "The files of one tab are too large together.")
+        if self._held.total() + self._arriving.total() + size > self._held.most:
+            return OSError(errno.EUSERS, "The server holds as many files as it may.")
+        return None
+
+
+def _declared(scope: Scope) -> int:
+    """The size of a request as its header says it; 0 if it does not."""
+    declared = Headers(scope=scope).get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
 def from_here(scope: Scope) -> bool:
