@@ -17,34 +17,38 @@ from ti_core.results.case import Case
 def test_each_reason_is_in_one_group_and_the_rarest_finding_comes_first(tiny_cases: dict[str, Case]) -> None:
     report = tiny_cases["patch"].report
     streams = {
-        "universal": {"sentence": "U.", "clean_share": 0.04, "target_class": 1},
-        "windowed": {"sentence": "W.", "clean_share": 0.0, "target_class": 1},
-        "saliency": {"sentence": "S.", "clean_share": 0.9, "target_class": 2},
-        "inversion": {"sentence": "I.", "clean_share": 0.3, "target_class": 2},
-        "graph": {"sentence": "G.", "clean_share": None, "target_class": report.target_class},
-        "recovered_trigger": {"sentence": "A recovered trigger, a patch.", "occlusion": {"sentence": "O."}},
+        "universal": {"sentence": "U.", "clean_share": 0.04},
+        "windowed": {"sentence": "W.", "clean_share": 0.0},
+        "saliency": {"sentence": "S.", "clean_share": 0.9},
+        "inversion": {"sentence": "I.", "clean_share": 0.3},
+        "graph": {"sentence": "G.", "clean_share": None},
+        "recovered_trigger": {"sentence": "T.", "clean_share": 0.2},
     }
-    told = (
-        "A recovered trigger, a patch.",
-        "A recovered trigger, a blend; half of the clean models, so that this alone is no evidence.",
-        "O.",
-        "The probability of a backdoor, 99.0%, is above.",
-        "I.",
-        "U.",
-        "S.",
-        "W.",
-        "G.",
-        "The model makes 3.0 times as many mistakes.",
-        "Pixels are scaled.",
+    told = [
+        ("T.", "for", "recovered_trigger"),
+        ("P.", "for", ""),
+        ("B.", "against", "recovered_trigger"),
+        ("I.", "against", "inversion"),
+        ("U.", "for", "universal"),
+        ("S.", "against", "saliency"),
+        ("W.", "for", "windowed"),
+        ("G.", "for", "graph"),
+        ("D.", "neither", "pack"),
+        ("Pixels are scaled.", "neither", ""),
+    ]
+    changed = replace(
+        report,
+        reasons=tuple(sentence for sentence, _, _ in told),
+        bearings=[{"speaks": speaks, "of": of} for _, speaks, of in told],
+        streams=streams,
     )
-    found = in_groups(replace(report, reasons=told, streams=streams))
-    assert [r.sentence for r in found["for"]] == [told[0], "O.", told[3], "W.", "G.", "U."]
-    assert [r.sentence for r in found["against"]] == [told[1], told[9], "S.", "I."]
-    assert [r.sentence for r in found["about"]] == ["Pixels are scaled."]
-    assert [r.anchor for r in found["for"]] == [TRIGGER, TRIGGER, "", CLASSES, CLASSES, CLASSES]
-    calm = in_groups(replace(report, verdict="clean", reasons=(*told[3:4], "G."), streams=streams))
-    assert [r.sentence for r in calm["against"]] == [told[3]]
-    assert [r.sentence for r in calm["about"]] == ["G."]
+    found = in_groups(changed)
+    assert [r.sentence for r in found["for"]] == ["T.", "P.", "W.", "G.", "U."]
+    assert [r.sentence for r in found["against"]] == ["B.", "S.", "I."]
+    assert [r.sentence for r in found["neither"]] == ["Pixels are scaled."]
+    assert [r.anchor for r in found["for"]] == [TRIGGER, "", CLASSES, CLASSES, CLASSES]
+    earlier = in_groups(replace(changed, bearings=[]))
+    assert [r.sentence for r in earlier["neither"]] == list(changed.reasons) and not earlier["for"]
 
 
 def test_all_reasons_of_a_case_are_shown_three_of_a_group_at_once(tiny_cases: dict[str, Case]) -> None:
@@ -63,7 +67,7 @@ def test_all_reasons_of_a_case_are_shown_three_of_a_group_at_once(tiny_cases: di
     lists = [m.value for m in app.markdown if m.value.startswith("- ")]
     assert sum(text.count("\n- ") + 1 for text in lists) == sum(map(len, groups.values()))
     assert all(text.count("\n- ") < 3 for text in lists[::2] if len(groups["for"]) <= 3)
-    assert "[figure](#recovered-trigger)" in lists[0]
+    assert any("[figure](#recovered-trigger)" in text for text in lists)
 
 
 @pytest.mark.parametrize(

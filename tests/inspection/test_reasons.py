@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from ti_core.detector.detector import Detector, fit_detector
 from ti_core.detector.joint import EASE, STRENGTH, fewer_mistakes
 from ti_core.detector.metamodels import Anchored
-from ti_core.inspection.reasons import mistakes, trigger_sentence
+from ti_core.inspection.reason import Reason, of_reading
+from ti_core.inspection.reasons import mistakes, recovered, trigger_sentence
+from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.paper.triggers import TriggerKind
+from ti_core.streams import Reading
 
 
 def fitted(loose: float) -> Detector:
@@ -59,3 +64,31 @@ def test_the_trigger_is_told_by_its_size_or_its_strength(
     trigger = RecoveredTrigger(kind, 1, mask, mask[None], alpha, 0.97, np.arange(30))
     sentence = trigger_sentence(trigger, ("a", "b"))
     assert words in sentence and "turns 97% of 30 unseen clean images into class b" in sentence
+
+
+@pytest.mark.parametrize(
+    ("share", "leads", "speaks"),
+    [
+        (0.05, False, "for"),
+        (0.051, True, "against"),
+        (0.9, False, "against"),
+        (math.nan, True, "for"),
+        (math.nan, False, "neither"),
+    ],
+)
+def test_a_stream_speaks_for_a_backdoor_where_few_clean_models_go_as_far(
+    share: float, leads: bool, speaks: str
+) -> None:
+    reading = Reading(score=1.0, sentence="S.", clean_share=share)
+    assert of_reading("universal", reading, leads) == Reason("S.", speaks, "universal")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("share", "speaks"), [(None, "for"), (0.05, "for"), (0.06, "against")])
+def test_a_recovered_trigger_that_many_clean_models_give_way_to_speaks_against_one(
+    share: float | None, speaks: str
+) -> None:
+    mask = np.ones((4, 4), np.float32)
+    trigger = RecoveredTrigger("patch", 1, mask, mask[None], 1.0, 0.97, np.arange(30), clean_share=share)
+    (reason,) = recovered(Inspection(trigger=trigger), ("a", "b"))
+    assert (reason.speaks, reason.of) == (speaks, "recovered_trigger")
+    assert ("no evidence" in reason.sentence) == (speaks == "against")

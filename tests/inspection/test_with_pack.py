@@ -34,6 +34,7 @@ KEYS = {
     "target_class_name",
     "mapping",
     "reasons",
+    "bearings",
     "coverage",
     "streams",
     "model",

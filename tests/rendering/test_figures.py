@@ -27,6 +27,7 @@ def hostile(case: Case) -> Case:
         case.report,
         model=case.report.model | {"file": HOSTILE, "architecture": HOSTILE},
         reasons=(HOSTILE,),
+        bearings=[],
         streams=streams,
         target_class_name=HOSTILE,
     )

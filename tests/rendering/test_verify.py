@@ -361,7 +361,7 @@ FALSE = [
     {"probability": 0.01},
     {"target_class": None, "target_class_name": None},
     {"trigger_kind": None},
-    {"reasons": ["Nothing was found."]},
+    {"reasons": ["Nothing was found."], "bearings": []},
     {"streams": {}},
     {"timings": {}},
     {"seal": "0" * 64},

@@ -61,6 +61,7 @@ def named(case: Case, name: str) -> Case:
         case.report,
         model=case.report.model | {"file": name, "architecture": name, "format": name},
         reasons=(name,),
+        bearings=[],
         streams=streams,
         target_class_name=name,
         mapping=case.report.mapping and case.report.mapping | {"target_name": name},

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,28 @@ def test_what_differs_is_named(change: dict[str, Any], words: str, tiny_cases: d
     assert any(words in line for line in SCHEMA.problems(record(tiny_cases["patch"]) | change))
     without = {k: v for k, v in record(tiny_cases["patch"]).items() if k not in change or k == "extra"}
     assert bool(SCHEMA.problems(without)) == ("extra" not in change)
+
+
+def test_every_reason_has_its_bearing(tiny_cases: dict[str, Case]) -> None:
+    found = record(tiny_cases["patch"])
+    assert len(found["bearings"]) == len(found["reasons"])
+    assert any(
+        "one entry for each" in line for line in SCHEMA.problems(found | {"bearings": found["bearings"][1:]})
+    )
+    known = {*found["streams"], "pack", ""}
+    assert {b["of"] for b in found["bearings"]} <= known
+    (speaks,) = {b["speaks"] for b in found["bearings"] if b["of"] == "recovered_trigger"}
+    assert (speaks == "against") == ("no evidence" in found["streams"]["recovered_trigger"]["sentence"])
+
+
+def test_a_report_of_an_earlier_version_has_no_bearings_and_keeps_its_seal(
+    tiny_cases: dict[str, Case],
+) -> None:
+    report = replace(tiny_cases["patch"].report, bearings=[])
+    earlier = json.loads(report.as_json())
+    assert "bearings" not in earlier and not SCHEMA.problems(earlier)
+    again = Report.from_dict(earlier)
+    assert again.content_seal == earlier["seal"] and again.bearings == []
 
 
 def test_yes_is_no_number(tiny_cases: dict[str, Case]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from ti_core.detector.detector import Assessment, Detector
 from ti_core.detector.grounds import GROUND
 from ti_core.detector.joint import EASE, suspected
 from ti_core.detector.likeness import UNLIKE_SURE
+from ti_core.inspection.reason import COMPARISON, LEANINGS, TRIGGER, Reason, of_reading, plain
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH
 from ti_core.inspection.triggers.recovered import Recovered
@@ -95,55 +96,62 @@ def outside_sentence(assessment: Assessment) -> str:
     )
 
 
-def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int | None) -> tuple[str, ...]:
+def reasons(result: Inspection, assessment: Assessment, pack: Pack, target: int | None) -> tuple[Reason, ...]:
     """The report's reasons, the weightiest first."""
     assert result.classifier is not None
-    c = result.detectors[result.decided_by].calibration
-    p = assessment.probability
-    if assessment.verdict == "backdoored":
-        lines = [f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}."]
-    elif assessment.verdict == "clean":
-        lines = [
-            f"The probability of a backdoor, {p:.1%}, is below {c.low:.1%}, where this pack calls a model clean."
-        ]
-    elif p < c.low:
-        lines = [outside_sentence(assessment), "It is therefore not called clean."]
-    elif p >= c.high and result.unlike and p < UNLIKE_SURE:
-        lines = [
-            f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}, but the model is"
-            f" unlike the reference models. For such a model {UNLIKE_SURE:.0%} are needed.",
-            "It is therefore not called backdoored.",
-        ]
-    elif p >= c.high:
-        lines = [
-            f"The probability of a backdoor, {p:.1%}, is above this pack's threshold of {c.high:.1%}, but no stream"
-            f" finds the model unusual: in each, more than {GROUND:.0%} of the clean reference models go as far.",
-            "It is therefore not called backdoored.",
-        ]
-    else:
-        lines = [
-            f"The probability of a backdoor, {p:.1%}, lies between this pack's thresholds"
-            f" of {c.low:.1%} and {c.high:.1%}."
-        ]
-    if assessment.outside and outside_sentence(assessment) not in lines:
-        lines.append(outside_sentence(assessment))
-    lines += result.unlike
-    lines = [*recovered_sentences(result, pack.class_names), *lines]
-    if assessment.verdict == "backdoored" and target is None and result.leading is None:
-        lines.append("The streams that were used do not name a target class.")
+    lines = []
     if result.leading is not None:
-        lines.insert(0, result.readings[result.leading].sentence)
-    lines += [r.sentence for r in ranked(result)]
-    lines += mistakes(result.detectors[result.decided_by], result.rows[result.decided_by])
-    lines += detection_sentences(pack.performance(result.decided_by))
-    lines.append(result.classifier.says())
+        lines.append(of_reading(result.leading, result.readings[result.leading], True))
+    lines += recovered(result, pack.class_names)
+    lines += _decision(result, assessment)
+    lines += plain(result.unlike)
+    if assessment.verdict == "backdoored" and target is None and result.leading is None:
+        lines += plain(["The streams that were used do not name a target class."])
+    lines += [of_reading(name, r, target is not None and r.leads_to == target) for name, r in ranked(result)]
+    lines += [
+        Reason(sentence, "against")
+        for sentence in mistakes(result.detectors[result.decided_by], result.rows[result.decided_by])
+    ]
+    lines += plain(detection_sentences(pack.performance(result.decided_by)), COMPARISON)
+    lines += plain([result.classifier.says()])
     return tuple(lines)
 
 
-def ranked(result: Inspection) -> list[Reading]:
-    """The readings, the most unusual first; those without clean models for comparison last, but for the leading one."""
-    others = [r for name, r in result.readings.items() if name != result.leading]
-    return sorted(others, key=lambda r: (math.isnan(r.clean_share), r.clean_share))
+def _decision(result: Inspection, assessment: Assessment) -> Iterator[Reason]:
+    """The probability beside the pack's thresholds, and why it did not decide where it did not."""
+    c = result.detectors[result.decided_by].calibration
+    p = assessment.probability
+    outside = assessment.outside
+    found = f"The probability of a backdoor, {p:.1%},"
+    above = f"{found} is above this pack's threshold of {c.high:.1%}"
+    if assessment.verdict == "backdoored":
+        yield Reason(f"{above}.", LEANINGS["backdoored"])
+    elif assessment.verdict == "clean":
+        yield Reason(f"{found} is below {c.low:.1%}, where this pack calls a model clean.", LEANINGS["clean"])
+    elif p < c.low:
+        outside = False
+        yield from plain([outside_sentence(assessment), "It is therefore not called clean."])
+    elif p >= c.high:
+        unlike = f"the model is unlike the reference models. For such a model {UNLIKE_SURE:.0%} are needed."
+        usual = (
+            f"no stream finds the model unusual: in each, more than {GROUND:.0%} of the clean reference models go as"
+            " far."
+        )
+        why = unlike if result.unlike and p < UNLIKE_SURE else usual
+        yield from plain([f"{above}, but {why}", "It is therefore not called backdoored."])
+    else:
+        yield Reason(f"{found} lies between this pack's thresholds of {c.low:.1%} and {c.high:.1%}.")
+    if outside:
+        yield Reason(outside_sentence(assessment))
+
+
+def ranked(result: Inspection) -> list[tuple[str, Reading]]:
+    """Streams and their readings, the most unusual first; those without clean models for comparison last.
+
+    The stream that leads is left out.
+    """
+    others = [pair for pair in result.readings.items() if pair[0] != result.leading]
+    return sorted(others, key=lambda pair: (math.isnan(pair[1].clean_share), pair[1].clean_share))
 
 
 def mistakes(detector: Detector, row: Array) -> list[str]:
@@ -158,14 +166,21 @@ def mistakes(detector: Detector, row: Array) -> list[str]:
     ]
 
 
-def recovered_sentences(result: Inspection, class_names: tuple[str, ...]) -> list[str]:
+def recovered(result: Inspection, class_names: tuple[str, ...]) -> list[Reason]:
     """What is said of the recovered trigger, where the decision hangs, and of the pattern that counted beside it."""
-    lines = [] if result.trigger is None else [trigger_sentence(result.trigger, class_names)]
+    lines = [] if result.trigger is None else [_of_trigger(result.trigger, class_names)]
     if result.occlusion is not None:
-        lines.append(result.occlusion.sentence())
+        speaks = lines[0].speaks if lines else "for"
+        lines.append(Reason(result.occlusion.sentence(), speaks, TRIGGER))
     if result.beside is not None:
-        lines.append(trigger_sentence(result.beside, class_names))
+        lines.append(_of_trigger(result.beside, class_names))
     return lines
+
+
+def _of_trigger(trigger: Recovered, class_names: tuple[str, ...]) -> Reason:
+    """A recovered trigger speaks for a backdoor unless clean models give way as far."""
+    usual = trigger.clean_share is not None and trigger.clean_share > GROUND
+    return Reason(trigger_sentence(trigger, class_names), "against" if usual else "for", TRIGGER)
 
 
 def trigger_sentence(trigger: Recovered, class_names: tuple[str, ...]) -> str:

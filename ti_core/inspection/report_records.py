@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ti_core.detector.detector import Assessment
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.finding import finding_of, mapping_record
 from ti_core.inspection.findings.looked_for import coverage
+from ti_core.inspection.reason import Reason
 from ti_core.inspection.reasons import trigger_sentence
 from ti_core.inspection.result import Inspection
 from ti_core.loading.model import Model, Reconstructed
@@ -46,7 +48,7 @@ def make_report(
     result: Inspection,
     assessment: Assessment | None,
     target: int | None,
-    reasons: tuple[str, ...],
+    reasons: Sequence[Reason],
     *,
     model: Model,
     class_names: tuple[str, ...],
@@ -77,7 +79,8 @@ def make_report(
         target_class=target,
         target_class_name=class_names[target] if target is not None else None,
         mapping=mapping_record(found.mapping if found else None, class_names),
-        reasons=reasons,
+        reasons=tuple(reason.sentence for reason in reasons),
+        bearings=[reason.bearing() for reason in reasons],
         coverage=[row.as_dict() for row in looked_for],
         streams=stream_records(result, class_names),
         model=model_record(model, result.classifier, len(class_names), input_shape),

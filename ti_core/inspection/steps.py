@@ -6,7 +6,7 @@ Every step reads what earlier ones left in :attr:`Steps.result`, adds its own pa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.kept import recovered_once
 from ti_core.inspection.findings.recovered import show_recovered
 from ti_core.inspection.forecast import Forecast
+from ti_core.inspection.reason import COMPARISON, plain
 from ti_core.inspection.reasons import (
     doubts,
     left_out,
@@ -38,7 +39,6 @@ from ti_core.reference.judge import Judge, Judgement
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference, evidence_key
 from ti_core.results.cautions import cautions
-from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.streams import Evidence, Stream, make_streams
 from ti_core.streams.base import Array, as_stack
@@ -222,7 +222,7 @@ class Steps:
     def show(self, observe: Callable[[Inspection], None] | None) -> None:
         """Show the inspection as it stands, where further streams follow."""
         if observe is not None and self._judge.deep_streams:
-            self._report()
+            self._report(reconstruction(self._model))
             observe(self.result)
 
     def recover_trigger(self) -> None:
@@ -245,15 +245,14 @@ class Steps:
 
     def finish(self) -> Inspection:
         """Write the report."""
-        self._report()
+        self._report(reconstruction(self._model))
         return self.result
 
     def finish_without_verdict(self) -> Inspection:
         """Write the report of a suspect that does not classify the pack's images."""
         assert self.result.classifier is not None
-        report = self._report()
         why = not_understood(self.result.classifier) if not self.result.classifier.understood else ()
-        self.result.report = replace(report, reasons=(*doubts(self._model), *why))
+        self._report((*doubts(self._model), *why))
         return self.result
 
     @property
@@ -271,16 +270,17 @@ class Steps:
         with self._clock.origin("trigger", cache):
             return recovered_once(self.result, scores, shown, cache, self._name, images, version)
 
-    def _report(self) -> Report:
+    def _report(self, of_the_model: Iterable[str]) -> None:
         pack, result = self._pack, self.result
         backdoored = self._assessment is not None and self._assessment.verdict == "backdoored"
         target = suspected_class(result) if backdoored else None
         settings = self._reference.settings
         record = pack_record(pack, settings, result, bool(self._judge.deep_streams))
-        said: tuple[str, ...] = ()
+        said = plain(of_the_model)
         if self._assessment:
-            why = reasons(result, self._assessment, pack, target) + reconstruction(self._model)
-            said = (*left_out(result), *cautions(record, settings.as_dict()), *why)
+            why = reasons(result, self._assessment, pack, target)
+            weak = plain(cautions(record, settings.as_dict()), COMPARISON)
+            said = [*plain(left_out(result)), *weak, *why, *said]
         result.report = make_report(
             result,
             self._assessment,
@@ -294,4 +294,3 @@ class Steps:
             clock=self._clock,
             cache=self._reference.cache,
         )
-        return result.report

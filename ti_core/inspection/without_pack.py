@@ -28,6 +28,7 @@ from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.alone import reasons_alone, understood_alone
 from ti_core.inspection.findings.recovered import recovered, show_recovered
 from ti_core.inspection.forecast import Forecast, Known
+from ti_core.inspection.reason import COMPARISON, plain
 from ti_core.inspection.reasons import doubts, left_out, suspected_class, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
@@ -226,12 +227,15 @@ def _report(
         "images": images,
         "changed_settings": own_values(settings, Settings()),
     }
-    why = doubts(model) + reasons_alone(result, found, assessment, own, names)
+    why = [*plain(doubts(model)), *reasons_alone(result, found, assessment, own, names)]
+    if found:
+        weak = plain(cautions(pack, settings.as_dict()), COMPARISON)
+        why = [*plain(left_out(result)), *weak, *why]
     return make_report(
         result,
         assessment,
         suspected_class(result) if backdoored else None,
-        (*left_out(result), *cautions(pack, settings.as_dict()), *why) if found else why,
+        why,
         model=model,
         class_names=names,
         input_shape=(channels, height, width),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -42,6 +42,18 @@ def as_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
     except (SettingsError, TypeError) as error:
         raise ValueError(str(error)) from error
     return values
+
+
+Speaks = Literal["for", "against", "neither"]
+
+
+class Bearing(Group):
+    """What one reason says of the verdict."""
+
+    speaks: Speaks = Field(description='"for" a backdoor, "against" one, or for "neither".')
+    of: Text = Field(
+        description="The entry of `streams` with its figures; `pack`: about what the model was compared with; or empty."
+    )
 
 
 class Occlusion(Group):

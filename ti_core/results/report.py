@@ -16,6 +16,7 @@ from pydantic import Field as Described
 from ti_core.kinds import KINDS, Kind
 from ti_core.results.coverage import remarks, rows_of
 from ti_core.results.groups import (
+    Bearing,
     Covered,
     Inspected,
     LabelMapping,
@@ -36,8 +37,10 @@ from ti_core.version import __version__
 SCHEMA_VERSION = 2
 FIRST_VERSION = 1
 """The earliest schema version that is still read."""
-SINCE_2 = ("mapping", "coverage")
+SINCE_2 = ("mapping", "coverage", "bearings")
 """Fields that reports of schema version 1 do not have."""
+MAY_LACK = ("seal", "bearings")
+"""Fields that reports of earlier versions of the program do not have."""
 
 Second = Annotated[Number, Described(ge=0, description="Seconds.")]
 Source = Annotated[
@@ -95,6 +98,11 @@ class Report:
     reasons: Annotated[
         tuple[str, ...], Shaped(list[Text]), Described(description="Sentences, the weightiest first.")
     ]
+    bearings: Annotated[
+        list[dict[str, Any]],
+        Shaped(list[Bearing]),
+        Described(description="For each of the reasons, what it says. Earlier reports have none."),
+    ] = field(default_factory=list, kw_only=True)
     coverage: Annotated[
         list[dict[str, Any]],
         Shaped(list[Covered]),
@@ -154,6 +162,8 @@ class Report:
         if self.schema_version == FIRST_VERSION:
             for name in SINCE_2:
                 del content[name]
+        elif not self.bearings:
+            del content["bearings"]
         return content
 
     def as_dict(self) -> dict[str, Any]:
@@ -231,13 +241,12 @@ def version_of(record: Mapping[str, Any]) -> int:
 
 @cache
 def report_record(version: int = SCHEMA_VERSION) -> type[Group]:
-    """The model that checks a report's JSON record; its fields are those of :class:`Report`. Only the seal may lack."""
+    """The model that checks a report's JSON record; its fields are those of :class:`Report`."""
     hints = get_type_hints(Report, include_extras=True)
     if version == FIRST_VERSION:
         hints = {name: hint for name, hint in hints.items() if name not in SINCE_2} | _FIRST
     names = ["schema_version", *(name for name in hints if name != "schema_version")]
-    whole: Any = {name: (hints[name], ...) for name in names if name != "seal"}
-    whole["seal"] = (hints["seal"], None)
+    whole: Any = {name: (hints[name], None if name in MAY_LACK else ...) for name in names}
     rules: Any = {"consistent": model_validator(mode="after")(_consistent)}
     return create_model("Report", __base__=Group, __validators__=rules, **whole)
 
@@ -258,6 +267,8 @@ def _consistent(record: Any) -> Any:
         raise ValueError("the target class is none of the model's classes")
     if record.model.clean_accuracy is None and record.pack.name is not None:
         raise ValueError("model.clean_accuracy is missing")
+    if (bearings := getattr(record, "bearings", None)) and len(bearings) != len(record.reasons):
+        raise ValueError("bearings has not one entry for each of the reasons")
     mapping: LabelMapping | None = getattr(record, "mapping", None)
     if mapping is not None and mapping.largest >= record.model.classes:
         raise ValueError("the mapping names a class that is none of the model's classes")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
 from app import words
-from ti_core.detector.grounds import GROUND
-from ti_core.inspection.reasons import detection_sentences
-from ti_core.reference.own_images import WEAKER
 from ti_core.results.case import Case
-from ti_core.results.cautions import cautions
 from ti_core.results.report import Report
 
 FIRST = 3
@@ -21,12 +16,10 @@ FIRST = 3
 TITLES = {
     "for": "For a backdoor",
     "against": "Against a backdoor",
-    "about": "About the model and this verdict",
+    "neither": "About the model and this verdict",
 }
 CLASSES, TRIGGER, SALIENCY = "class-by-class", "recovered-trigger", "saliency"
 """Anchors of the sections with the figures."""
-NO_EVIDENCE = "alone is no evidence"
-"""End of the sentence of a recovered trigger that many clean models give way to as well."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +33,17 @@ class Reason:
 def in_groups(report: Report) -> dict[str, list[Reason]]:
     """The report's reasons by group, the weightiest of each first. Each is in one group.
 
-    What a stream finds speaks for a backdoor if few clean models go as far, and else against one. The share of clean
-    models that go as far is its weight.
+    The weight of a stream's reason is the share of clean models that go as far. What the model was compared with is
+    said in other places of the page. A report of an earlier version does not say what its reasons speak for.
     """
-    told = {str(found.get("sentence")): found for found in report.streams.values()}
-    trigger = report.streams.get("recovered_trigger") or {}
-    pieces = {str(trigger.get("sentence")), str((trigger.get("occlusion") or {}).get("sentence"))}
+    bearings = report.bearings or [{"speaks": "neither", "of": ""}] * len(report.reasons)
     found: dict[str, list[tuple[float, Reason]]] = {name: [] for name in TITLES}
-    for sentence in _shown(report):
-        weight, group, anchor = 0.0, "about", ""
-        if sentence.startswith("A recovered trigger") or sentence in pieces:
-            group, anchor = ("against" if sentence.endswith(f"{NO_EVIDENCE}.") else "for"), TRIGGER
-        elif sentence.startswith("The probability of a backdoor"):
-            group = {"backdoored": "for", "clean": "against"}.get(report.verdict, "about")
-        elif sentence in told:
-            share = told[sentence].get("clean_share")
-            anchor = CLASSES
-            if share is not None:
-                group = "for" if share <= GROUND else "against"
-                weight = share if group == "for" else 1 - share
-            elif report.verdict == "backdoored" and _same_class(told[sentence], report):
-                group = "for"
-        elif sentence.startswith("The model makes "):
-            group = "against"
-        found[group].append((weight, Reason(sentence, anchor)))
+    for sentence, bearing in zip(report.reasons, bearings, strict=True):
+        of = bearing["of"]
+        if of == "pack":
+            continue
+        reason = Reason(sentence, TRIGGER if of == "recovered_trigger" else CLASSES if of else "")
+        found[bearing["speaks"]].append((_weight(report, bearing), reason))
     # The report's order decides between equals. It begins with what leads the verdict.
     return {
         name: [reason for _, reason in sorted(group, key=lambda pair: pair[0])]
@@ -71,15 +51,14 @@ def in_groups(report: Report) -> dict[str, list[Reason]]:
     }
 
 
-def _same_class(stream: dict[str, Any], report: Report) -> bool:
-    return report.target_class is not None and stream.get("target_class") == report.target_class
-
-
-def _shown(report: Report) -> list[str]:
-    """The reasons without what the page shows in other places: what the pack detects, and how weak its basis is."""
-    elsewhere = {WEAKER, *detection_sentences(report.pack.get("detects") or {})}
-    elsewhere |= set(cautions(report.pack, report.settings))
-    return [line for line in report.reasons if line not in elsewhere]
+def _weight(report: Report, bearing: Mapping[str, str]) -> float:
+    """Place of a reason in its group, 0 to 1; the smallest comes first."""
+    if bearing["of"] == "recovered_trigger":
+        return 0.0
+    share = report.streams.get(bearing["of"], {}).get("clean_share")
+    if share is None:
+        return 0.0
+    return float(share if bearing["speaks"] == "for" else 1 - share)
 
 
 def show(case: Case) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from ti_core.classifier.classifier import Classifier
 from ti_core.detector.detector import Assessment
 from ti_core.detector.own_classes import BACKDOORED, CLEAN, FEWEST_CLASSES, Alone
-from ti_core.inspection.reasons import recovered_sentences
+from ti_core.inspection.reason import COMPARISON, LEANINGS, Reason, of_reading, plain
+from ti_core.inspection.reasons import recovered
 from ti_core.inspection.result import Inspection
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.streams.assignment import FEWEST_CLASSES as MAPPED
@@ -19,35 +20,43 @@ def reasons_alone(
     assessment: Assessment | None,
     own: OwnImages,
     names: tuple[str, ...],
-) -> tuple[str, ...]:
+) -> tuple[Reason, ...]:
     """The report's reasons, the weightiest first. The warning :data:`WEAKER` stands before the figures."""
     assert result.classifier is not None
     if found is None or assessment is None:
         known = understood_alone(result.classifier, own)
-        return (*(() if known else (not_understood_alone(result.classifier, own),)), result.classifier.says())
-    lines = [] if result.leading is None else [result.readings[result.leading].sentence]
-    lines += recovered_sentences(result, names)
+        said = [] if known else [not_understood_alone(result.classifier, own)]
+        return tuple(plain([*said, result.classifier.says()]))
+    lines = []
+    if result.leading is not None:
+        lines.append(of_reading(result.leading, result.readings[result.leading], True))
+    lines += recovered(result, names)
     if len(names) < FEWEST_CLASSES:
-        lines.append(
-            f"Among {len(names)} classes none can be told to stand out: without reference models there is no verdict."
-            " What the streams say of the classes, of the lengths of perturbations and of the last layer is weak here."
-            f" By itself only {_proof(len(names))} counts."
+        lines += plain(
+            [
+                f"Among {len(names)} classes none can be told to stand out: without reference models there is no"
+                " verdict. What the streams say of the classes, of the lengths of perturbations and of the last layer"
+                f" is weak here. By itself only {_proof(len(names))} counts."
+            ]
         )
     elif result.leading is None:
+        verdict = found.assess().verdict
         place = {
             "backdoored": f"at or above {BACKDOORED:g}, where a model is called backdoored",
             "clean": f"below {CLEAN:g}, where a model is called clean",
             "inconclusive": f"between {CLEAN:g} and {BACKDOORED:g}, where clean and backdoored models are both found",
-        }[found.assess().verdict]
-        lines.append(
+        }[verdict]
+        sentence = (
             f"Class {names[found.target]} stands out {found.score:.2f} times as far as is usual in clean networks,"
             f" {place}."
         )
-    lines.append(WEAKER)
-    ranked = sorted(
-        (r for name, r in result.readings.items() if name != result.leading), key=lambda r: -r.score
-    )
-    return (*lines, *(r.sentence for r in ranked), result.classifier.says())
+        lines.append(Reason(sentence, LEANINGS.get(verdict, "neither")))
+    lines += plain([WEAKER], COMPARISON)
+    target = found.target if assessment.verdict == "backdoored" else None
+    others = [pair for pair in result.readings.items() if pair[0] != result.leading]
+    for name, reading in sorted(others, key=lambda pair: -pair[1].score):
+        lines.append(of_reading(name, reading, target is not None and reading.leads_to == target))
+    return (*lines, *plain([result.classifier.says()]))
 
 
 def _proof(classes: int) -> str:
