@@ -9,12 +9,22 @@ from ti_core.cli.changes.arguments import add_changes_arguments
 from ti_core.cli.data.arguments import add_data_arguments
 from ti_core.cli.formats.arguments import add_format_arguments
 from ti_core.cli.opinions.arguments import add_opinions_arguments
-from ti_core.cli.output import a_folder, a_name, a_path
+from ti_core.cli.output import a_folder, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
-from ti_core.cli.shell.completion import add_completion, completes, packs, settings
+from ti_core.cli.shell.completion import add_completion
 from ti_core.cli.shell.dashboard import add_app
 from ti_core.cli.shell.help import INSPECT, INSPECTS, SCAN, SCANS, TOP, Parser
+from ti_core.cli.shell.model_arguments import (
+    add_architecture,
+    add_device,
+    add_html,
+    add_images,
+    add_json,
+    add_limits,
+    add_pack,
+    add_settings,
+)
 from ti_core.stream_registry import EFFORTS
 from ti_core.version import __version__
 
@@ -48,29 +58,10 @@ def _add_inspect(commands: Any) -> None:
         metavar="MODEL",
         help="a model file, a folder of a model hub, hf://OWNER/NAME@REVISION, or sample:NAME for a bundled sample",
     )
-    inspect.add_argument(
-        "--images",
-        type=a_path,
-        metavar="PATH",
-        help="50 or more clean images of your own (a folder, a zip archive or an .npz), for a weaker verdict where no"
-        " reference pack fits",
-    )
-    inspect.add_argument(
-        "--json", type=a_path, metavar="FILE", help="write the report as JSON (-: to standard output)"
-    )
-    inspect.add_argument(
-        "--html",
-        type=a_path,
-        metavar="FILE",
-        help="write the report as one HTML page (-: to standard output)",
-    )
-    inspect.add_argument(
-        "--architecture",
-        type=a_name,
-        metavar="NAME_OR_SKETCH",
-        help="what a bare state dict is of: a registered name, a file with a sketch of the network, or the sketch"
-        " itself (default: every registered one is tried, then the network is reconstructed)",
-    )
+    add_images(inspect, "for a weaker verdict where no reference pack fits")
+    add_json(inspect, "the report")
+    add_html(inspect, "the report")
+    add_architecture(inspect)
     inspect.add_argument(
         "--file-only", action="store_true", help="describe the file without opening it as a model"
     )
@@ -127,29 +118,10 @@ def _common(command: Parser) -> None:
         help="print no progress and no text, only errors and what is asked for",
     )
     add_format_arguments(command)
-    pack = command.add_argument(
-        "--pack", type=a_name, metavar="NAME", help="reference pack (default: chosen from the model)"
-    )
-    completes(pack, packs)
-    setting = command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="settings",
-        help="a setting; may be repeated",
-    )
-    completes(setting, settings)
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    command.add_argument(
-        "--memory", type=float, metavar="GB", help="memory that opening and computing may use (each process)"
-    )
-    command.add_argument(
-        "--minutes",
-        type=float,
-        metavar="N",
-        help="how long one model may take; streams for which there is no time are left out (default: 120)",
-    )
+    add_pack(command)
+    add_settings(command)
+    add_device(command)
+    add_limits(command, "how long one model may take; streams for which there is no time are left out")
     command.add_argument(
         "--effort",
         choices=tuple(EFFORTS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ti_core.cli.output import a_path
+from ti_core.cli.shell.model_arguments import add_json, add_limits
 
 DESCRIPTION = """\
 Say what changed in the weights between two versions of a model, tensor by tensor. A confined process opens both files.
@@ -27,8 +28,5 @@ def add_changes_arguments(commands: Any) -> None:
     )
     changes.add_argument("old", type=a_path, metavar="OLD", help="the version before")
     changes.add_argument("new", type=a_path, metavar="NEW", help="the version after")
-    changes.add_argument(
-        "--json", type=a_path, metavar="FILE", help="write every tensor's change (-: to standard output)"
-    )
-    changes.add_argument("--memory", type=float, metavar="GB", help="memory that opening may use")
-    changes.add_argument("--minutes", type=float, metavar="N", help="how long it may take (default: 120)")
+    add_json(changes, "every tensor's change")
+    add_limits(changes)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ti_core.cli.output import a_name, a_path
+from ti_core.cli.output import a_path
+from ti_core.cli.shell.model_arguments import (
+    add_architecture,
+    add_device,
+    add_json,
+    add_limits,
+    add_settings,
+)
 
 RATE = 0.05
 """Share of a class's images that may be poisoned, by default."""
@@ -40,23 +47,8 @@ def add_data_arguments(commands: Any) -> None:
         help="share of a class's images that may be poisoned; Spectral Signatures names 1.5 times as many"
         f" (default: {RATE:g})",
     )
-    data.add_argument(
-        "--json", type=a_path, metavar="FILE", help="write everything that was found (-: to standard output)"
-    )
-    data.add_argument(
-        "--architecture",
-        type=a_name,
-        metavar="NAME_OR_SKETCH",
-        help="what a bare state dict is of: a registered name, a file with a sketch, or the sketch itself",
-    )
-    data.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="settings",
-        help="what is declared of the model, and the seed; may be repeated",
-    )
-    data.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    data.add_argument("--memory", type=float, metavar="GB", help="memory that opening and computing may use")
-    data.add_argument("--minutes", type=float, metavar="N", help="how long it may take (default: 120)")
+    add_json(data, "everything that was found")
+    add_architecture(data)
+    add_settings(data, "what is declared of the model, and the seed")
+    add_device(data)
+    add_limits(data)

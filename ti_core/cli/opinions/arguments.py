@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ti_core.cli.output import a_name, a_path
+from ti_core.cli.shell.model_arguments import (
+    add_architecture,
+    add_html,
+    add_images,
+    add_json,
+    add_limits,
+    add_pack,
+    add_settings,
+)
 
 
 def add_opinions_arguments(commands: Any) -> None:
@@ -15,40 +24,18 @@ def add_opinions_arguments(commands: Any) -> None:
         description="Each method gives its own statistic and decision. They take no part in the verdict of inspect.",
     )
     command.add_argument("model", type=a_path, metavar="MODEL")
-    command.add_argument(
-        "--pack", type=a_name, metavar="NAME", help="reference pack (default: chosen from the model)"
-    )
-    command.add_argument(
-        "--images",
-        type=a_path,
-        metavar="PATH",
-        help="50 or more clean images of your own instead of a pack's; methods that need a pack cannot run then",
-    )
+    add_pack(command)
+    add_images(command, "instead of a pack's; methods that need a pack cannot run then")
     command.add_argument(
         "--methods",
         type=a_name,
         metavar="NAME,...",
         help="the methods to ask, or all (default: those that take a few seconds and need not be learnt first)",
     )
-    command.add_argument(
-        "--json", type=a_path, metavar="FILE", help="write the opinions as JSON (-: to standard output)"
+    add_json(command, "the opinions")
+    add_html(command, "the opinions")
+    add_architecture(command)
+    add_settings(
+        command, "how the model takes its images (normalisation, channel_order, output, input_size, variant)"
     )
-    command.add_argument(
-        "--html",
-        type=a_path,
-        metavar="FILE",
-        help="write the opinions as one HTML page (-: to standard output)",
-    )
-    command.add_argument(
-        "--architecture", type=a_name, metavar="NAME_OR_SKETCH", help="as for inspect, of a bare state dict"
-    )
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="settings",
-        help="how the model takes its images, as for inspect (normalisation, channel_order, output, input_size)",
-    )
-    command.add_argument("--memory", type=float, metavar="GB", help="memory that it may use")
-    command.add_argument("--minutes", type=float, metavar="N", help="how long it may take (default: 120)")
+    add_limits(command)
