@@ -44,6 +44,8 @@ class Looks:
     def ask(self, session: str, key: str, request: dict[str, Any]) -> None:
         """Have a look at a model, unless it is known or asked for already.
 
+        A look that failed is tried again when the model is handed in again: the machine may have had no room or time.
+
         Parameters
         ----------
         session : the tab.
@@ -54,8 +56,9 @@ class Looks:
             if self._asked.get(session) == key:
                 return
             self._asked[session] = key
-            if key in self._found:
+            if isinstance(self._found.get(key), FirstLook):
                 return
+            self._found.pop(key, None)
         threading.Thread(target=self._work, args=(session, key, request), daemon=True, name="look").start()
 
     def found(self, key: str) -> Found | None:

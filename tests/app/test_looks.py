@@ -87,13 +87,22 @@ def test_a_known_file_is_not_looked_at_again_and_the_oldest_are_forgotten() -> N
     assert looks.found("5") == LOOK and looks.found("0") is None and len(begun) == MOST_KEPT + 1
 
 
-def test_why_a_file_cannot_be_looked_at_is_kept() -> None:
+def test_why_a_file_cannot_be_looked_at_is_kept_until_it_is_handed_in_again() -> None:
+    why = [ModelFileError("It took too long.")]
+
     def look(request: dict[str, Any], wanted: Callable[[], bool]) -> FirstLook:
-        raise ModelFileError("It is damaged.")
+        if why:
+            raise why.pop()
+        return LOOK
 
     looks = Looks(look)
     looks.ask("tab", "one", {})
-    assert str(until(lambda: looks.found("one"))) == "It is damaged."
+    assert str(until(lambda: looks.found("one"))) == "It took too long."
+    looks.ask("tab", "one", {})
+    assert str(looks.found("one")) == "It took too long.", "a redraw of the page is no new look"
+    looks.drop("tab")
+    looks.ask("tab", "one", {})
+    assert until(lambda: looks.found("one")) == LOOK
 
 
 def test_the_confined_process_says_what_a_model_is(tiny_pack: Pack, tiny_models: dict[str, Path]) -> None:
