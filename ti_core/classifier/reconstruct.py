@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import inf
 
 import torch
 import torch.nn.functional as F
 
 from ti_core.classifier.normalisation import Normalise, fitting
-from ti_core.classifier.trial import Tried, loss_of, losses_of, merit_of
-from ti_core.reconstruction.candidates import FAR, Candidate, candidates
+from ti_core.classifier.trial import Tried, balanced, loss_of, losses_of, merit_of, scored
+from ti_core.reconstruction.candidates import FAR, Candidate, candidates, distinct
+from ti_core.reconstruction.comparing.paddings import otherwise_padded
 from ti_core.reconstruction.comparing.ways import WEIGHT
 from ti_core.reconstruction.file_layers import FileLayer
 from ti_core.reconstruction.network import build
-from ti_core.reconstruction.sketch import Layer
+from ti_core.reconstruction.sketch import Items, Layer
 from ti_core.reconstruction.statistics import drift, watched
 from ti_core.reconstruction.usual import ACTIVATIONS, POOLS
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
@@ -35,6 +37,8 @@ FORCE, AT_REST, MOST_DRIFT = 8.0, 1.3, 4.0
 """Cost of the drift beyond what chance makes of it in a trained network."""
 LAYOUTS, MOST_USUAL = 8, 2.5
 """Rows of layers that are tried with other activations than ReLU, and the cost up to which an activation is."""
+HOPELESS = 40.0
+"""A candidate whose cost is above the best one's by so much after a glance is not tried on the whole sample."""
 GOOD = 0.25
 """Accuracy above chance, on the sample, from which on no further candidate is tried."""
 USUAL_NORMS = {"none": 0.0, "half": 0.4, "mnist": 0.4, "cifar10": 0.4, "imagenet": 0.4}
@@ -54,7 +58,7 @@ class Reconstructor:
         stated: Stated = NOTHING,
     ) -> None:
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        order = (order if labels is None else _balanced(order, labels))[:MOST_IMAGES]
+        order = (order if labels is None else balanced(order, labels))[:MOST_IMAGES]
         self.layers, self.images, self.stated = layers, images[order], stated
         self.labels = None if labels is None else labels[order]
         self._scaled: dict[int, torch.Tensor] = {}
@@ -89,10 +93,10 @@ class Reconstructor:
         sample = self._compared(found, told)
         if not sample:
             return []
-        pinned = _distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
+        pinned = distinct(replace(one.candidate, norm=one.norm, cost=one.prior) for one in sample)
         # The draft that the stored statistics fit best is always among the finalists.
         first = [one for one in pinned if one.items == found[0].items][:1] if told else []
-        last = self._ranked(_distinct([*first, *pinned[: FINALISTS // 2 if told else FINALISTS]]), None, 1)
+        last = self._ranked(distinct([*first, *pinned[: FINALISTS // 2 if told else FINALISTS]]), None, 1)
         if not last:
             return []
         pooled = [one if told else replace(one, norm=None) for one in last[0].candidate.otherwise_pooled()]
@@ -137,7 +141,7 @@ class Reconstructor:
             self.norms = {name: self.norms[name] for name in best_first}
             again = [replace(one, norm=None) for one in again]
         further = [] if told else self._acted(sample, again)
-        sample = self._ranked(self._every(_distinct(again)), SAMPLE, 2, sample)
+        sample = self._ranked(self._every(distinct(again)), SAMPLE, 2, sample)
         sample = self._ranked(further, SAMPLE, 1, sample)
         if not sample:
             return []
@@ -153,11 +157,27 @@ class Reconstructor:
             best = sample[0].candidate
         others = [one.with_(best.act, best.pool) for one in found if one.norm in (None, sample[0].norm)]
         others += best.without_one()
-        others = _distinct(replace(one, norm=sample[0].norm) for one in others)
+        others = distinct(replace(one, norm=sample[0].norm) for one in others)
         sample = self._ranked(others, SAMPLE, 1, sample)
-        if not told and sample[0].candidate.items != best.items:
+        if told:
+            return sample
+        sample = self._padded(sample)
+        if sample[0].candidate.items != best.items:
             # Other layers do better than those that were tried with every activation.
             sample = self._ranked(self._every([sample[0].candidate]), SAMPLE, 1, sample)
+        return sample
+
+    def _padded(self, sample: list[Tried]) -> list[Tried]:
+        """The candidates with what paddings of the best one's convolutions come closer, until none does."""
+        if self.stated is not NOTHING:
+            return sample
+        done: set[Items] = set()
+        while sample[0].candidate.items not in done:
+            best = sample[0]
+            done.add(best.candidate.items)
+            near = [replace(one, norm=best.norm) for one in otherwise_padded(best.candidate)]
+            seen = {one.candidate.items for one in sample if one.norm == best.norm}
+            sample = self._ranked([one for one in near if one.items not in seen], SAMPLE, 1, sample)
         return sample
 
     def _acted(self, sample: Sequence[Tried], tried: Sequence[Candidate]) -> list[Candidate]:
@@ -237,26 +257,30 @@ class Reconstructor:
     ) -> list[Tried]:
         tried = list(before)
         for candidate in found:
+            best = min((one.cost for one in tried), default=inf)
             try:
-                tried += self._tried(candidate, count, norms)
+                tried += self._tried(candidate, count, norms, best + HOPELESS)
             except (RuntimeError, ValueError):
                 # A size that does not go through the network.
                 continue
         return sorted(tried, key=lambda one: one.cost)
 
-    def _tried(self, candidate: Candidate, count: int | None, most: int) -> list[Tried]:
-        """The candidate under its own normalisation, or under the usual ones."""
+    def _tried(self, candidate: Candidate, count: int | None, most: int, limit: float) -> list[Tried]:
+        """The candidate under its own normalisation, or under the usual ones.
+
+        Where the first images of the sample lead to a cost above ``limit``, their losses stand for all.
+        """
         built = build(candidate.sketch(), self.layers)
         if built.module is None or built.left:
             return []
         names = [candidate.norm] if candidate.norm else list(self.norms)[:most]
-        labels = None if self.labels is None else self.labels[:count]
         found = []
         for norm in names:
             x = self.look(norm, candidate.input_shape[1], count)
             prior = candidate.cost + (0.0 if candidate.norm else self.norms[norm])
             with watched(built.module) as departed:
-                z = torch.cat([built.module(part) for part in x.split(64)])
+                z = scored(built.module, x, self.labels, inf if count is None else limit - prior)
+            labels = None if self.labels is None else self.labels[: len(z)]
             weight = BESIDE if departed else 1.0
             cost = prior + len(x) * loss_of(z, labels) * weight
             cost += (WEIGHT if count is not None else SETTLED * WEIGHT) * sum(departed)
@@ -265,21 +289,3 @@ class Reconstructor:
             losses = weight * losses_of(z, labels)
             found.append(Tried(candidate, norm, merit_of(z, labels), cost, z.argmax(1), prior, losses))
         return found
-
-
-def _balanced(order: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The same images with the classes in turn, so that the first ones are of all classes."""
-    seen: dict[int, int] = {}
-    turns = []
-    for label in labels[order].tolist():
-        turns.append(seen.get(label, 0))
-        seen[label] = turns[-1] + 1
-    return order[torch.tensor(turns).argsort(stable=True)]
-
-
-def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates without those that are the same network under the same normalisation."""
-    kept: dict[tuple[str, str | None], Candidate] = {}
-    for candidate in found:
-        kept.setdefault((str(candidate.sketch()), candidate.norm), candidate)
-    return list(kept.values())

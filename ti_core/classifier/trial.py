@@ -7,9 +7,14 @@ from math import isfinite, log
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ti_core.classifier.outputs import form_of, loss
 from ti_core.reconstruction.candidates import Candidate
+from ti_core.reconstruction.statistics import is_norm
+
+GLANCE = 16
+"""Images after which one that does badly is tried no further. Stored statistics need all of them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,18 @@ class Tried:
             return 0.0
         found = 2 * float((self.losses - other.losses).std()) * len(self.losses) ** 0.5
         return found if isfinite(found) else 0.0
+
+
+def scored(module: nn.Module, x: torch.Tensor, labels: torch.Tensor | None, limit: float) -> torch.Tensor:
+    """Scores of images in order; those of the first ones alone where they lead to a loss of all above ``limit``."""
+    parts: list[torch.Tensor] = []
+    if labels is not None and isfinite(limit) and not any(map(is_norm, module.modules())):
+        parts.append(module(x[:GLANCE]))
+        if len(x) * loss_of(parts[0], labels[:GLANCE]) > limit:
+            return parts[0]
+    seen = len(parts) * GLANCE
+    parts += [module(part) for part in x[seen:].split(64) if len(part)]
+    return torch.cat(parts)
 
 
 def losses_of(z: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
@@ -76,3 +93,13 @@ def told_by(z: torch.Tensor) -> float:
 
 def _logits(z: torch.Tensor) -> torch.Tensor:
     return z.clamp_min(1e-12).log() if form_of(z) == "probabilities" else z
+
+
+def balanced(order: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The same images with the classes in turn, so that the first ones are of all classes."""
+    seen: dict[int, int] = {}
+    turns = []
+    for label in labels[order].tolist():
+        turns.append(seen.get(label, 0))
+        seen[label] = turns[-1] + 1
+    return order[torch.tensor(turns).argsort(stable=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ti_core.reconstruction.chain import BrokenError, Chain, chains
@@ -30,6 +30,8 @@ LACKING = 3.0
 SHOWN = 12
 """Layers of a broken network that are shown."""
 _WORDS = {"batchnorm": "batchnorm", "norm": "layernorm", "prelu": "prelu", "normalise": "normalise"}
+LAYERS = 500
+"""Layers of a file whose network is searched. The time grows with the square of their number."""
 ORDERS = 2
 """Orders of the layers that are followed."""
 FAR, FAR_ORDER = 15.0, 10.0
@@ -123,8 +125,10 @@ def candidates(
 
     Raises
     ------
-    BrokenError : the layers are no plain or residual network.
+    BrokenError : the layers are no plain or residual network, or are too many.
     """
+    if len(layers) > LAYERS:
+        raise BrokenError(f"the file has {len(layers):,} layers with weights; the limit is {LAYERS}")
     found: list[Candidate] = []
     most = math.inf
     for chain in chains(layers, stated)[:ORDERS]:
@@ -174,6 +178,14 @@ def _sides(
     return [{own: 0.0}, near, far]
 
 
+def distinct(found: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates without those that are the same network under the same normalisation."""
+    kept: dict[tuple[str, str | None], Candidate] = {}
+    for candidate in found:
+        kept.setdefault((str(candidate.sketch()), candidate.norm), candidate)
+    return list(kept.values())
+
+
 def shortest(sketch: Sketch, layers: Sequence[FileLayer]) -> Sketch:
     """The same network without the names of the file's layers, if every layer takes the same tensors then."""
     plain = sketch.without_sources()
@@ -204,7 +216,9 @@ class Partial:
 
 
 def partial(layers: Sequence[FileLayer]) -> Partial | None:
-    """The longest beginning of a file whose layers follow from one another; None if not even two do."""
+    """The longest beginning of a file whose layers follow from one another; None if not even two do, or of too many."""
+    if len(layers) > LAYERS:
+        return None
     follows, breaks = 0, len(layers) + 1
     # A file that breaks at a layer breaks with every further one, so the first break is found by halving.
     while breaks - follows > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -54,8 +53,6 @@ MARGIN = 6.0
 """A draft whose cost is above the best one's by more is given up."""
 KEPT_OF_SIDE, KEPT_BLIND, KEPT_TOLD = 60, 256, 32
 """Drafts that are kept of each side of the image, and in all; of each side where statistics decide elsewhere."""
-UNEVEN, MIXED, UNIFORM = 2.5, 0.4, 0.8
-"""Cost of a layer that is unlike the others, and of a padding that is; what each stride costs less without poolings."""
 
 
 @dataclass(frozen=True)
@@ -131,32 +128,6 @@ def _words(ops: Sequence[Op]) -> Iterator[str]:
         if op.layer is not None:
             yield op.layer.word
         yield from _words(op.shortcut or ())
-
-
-def consistent(draft: Draft) -> Draft:
-    """The draft with a cost that says how uniform it is.
-
-    A network that makes its images smaller by strides alone does so everywhere; few mix them with poolings. The blocks
-    of a network end alike.
-    """
-    layers = [item for item in draft.items if isinstance(item, Layer)]
-    convs = [layer for layer in layers if layer.word == "conv"]
-    strides = sum(bool(layer.option("stride")) for layer in convs)
-    later = sum(bool(layer.option("stride")) for layer in convs[1:])
-    pools = sum(layer.word in (POOL.word, "maxpool", "avgpool") for layer in layers)
-    ends = [item.main[-1] == ACT for item in draft.items if isinstance(item, Block)]
-    followed = [after == ACT for item, after in pairwise(draft.items) if isinstance(item, Block)]
-    odd = sum(min(sum(found), len(found) - sum(found)) for found in (ends, followed))
-    words = [layer.word for layer in layers if layer.word not in (POOL.word, "maxpool", "avgpool")]
-    behind = [after == ACT.word for word, after in pairwise(words) if word == "batchnorm"]
-    odd += 0 if ends else min(sum(behind), len(behind) - sum(behind))
-    padded = [bool(layer.option("padding")) for layer in convs if layer.sizes[1] != 1]
-    cost = draft.cost + UNEVEN * odd + MIXED * min(sum(padded), len(padded) - sum(padded))
-    if pools and not ends:
-        cost += UNEVEN * min(later, pools)
-    elif strides > 1 and not pools:
-        cost -= UNIFORM * strides
-    return replace(draft, cost=cost)
 
 
 def entered_block(draft: Draft, step: Step) -> Iterator[Draft]:

@@ -18,13 +18,12 @@ from itertools import count
 import torch
 
 from ti_core.reconstruction.chain import Chain, Step
+from ti_core.reconstruction.comparing.uniform import UNIFORM, consistent
 from ti_core.reconstruction.comparing.ways import DOUBTED, WEIGHT, Look, Ways
 from ti_core.reconstruction.draft import (
     MARGIN,
-    UNIFORM,
     Draft,
     Plan,
-    consistent,
     entered_block,
     itself,
     left_block,

@@ -125,6 +125,9 @@ class Sketch:
         return Sketch(_folded(self.items))
 
 
+OTHER_OPTIONS = "the same layers with their options in another order"
+
+
 def difference(sketch: Sketch, other: Sketch) -> str:
     """What stands in the other sketch and not in this one, in words."""
     ours, theirs = (
@@ -132,7 +135,8 @@ def difference(sketch: Sketch, other: Sketch) -> str:
     )
     gone, more = ours - theirs, theirs - ours
     if not gone and not more:
-        return "the same layers in another order"
+        ours_in_order, theirs_in_order = ([layer.word for layer in one.layers()] for one in (sketch, other))
+        return OTHER_OPTIONS if ours_in_order == theirs_in_order else "the same layers in another order"
     if not more:
         return f"without {few(gone)}"
     return f"{few(more)} in place of {few(gone)}" if gone else f"with {few(more)}"

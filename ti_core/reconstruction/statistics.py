@@ -42,6 +42,11 @@ def _departure(x: torch.Tensor, mean: torch.Tensor, var: torch.Tensor) -> float:
     return float(divergence.clamp(0, MOST).mean())
 
 
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a batch normalisation, which stores statistics."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
+
+
 @contextmanager
 def watched(network: nn.Module) -> Iterator[list[float]]:
     """The departures at every batch normalisation of a network that images are sent through meanwhile.
@@ -56,7 +61,7 @@ def watched(network: nn.Module) -> Iterator[list[float]]:
         assert isinstance(mean, torch.Tensor) and isinstance(var, torch.Tensor)
         seen[id(module)] = _departure(given[0], mean, var)
 
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = filter(is_norm, network.modules())
     hooks = [norm.register_forward_pre_hook(hook) for norm in norms]
     try:
         yield found
