@@ -2,7 +2,8 @@
 
 ``python -m tests.loading.keras.mutations WAY FIRST COUNT`` writes a line for each file: its number, and whether it was
 opened or refused. Ways: ``h5`` and ``keras`` (bytes of the file), ``inner`` (bytes of the weights in a sound archive),
-``config`` (bytes of the configuration in a sound archive), and ``all`` by turns.
+``config`` (bytes of the configuration in a sound archive), ``alone`` (bytes of weights of Keras 3 without a
+configuration), and ``all`` by turns.
 
 ``python -m tests.loading.keras.mutations many COUNT`` opens so many of each way, starts again behind a file that ended
 the process, and prints the figures.
@@ -17,37 +18,59 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from functools import cache
+from pathlib import Path
 
 from tests.damage import damaged
-from tests.loading.keras.files import archive_of, opened, stored
+from tests.loading.keras.files import archive_of, stored
 from ti_core.errors import ModelFileError
+from ti_core.loading.keras.weights_only import weights_only
+from ti_core.loading.model_file import ModelFile
+from ti_core.loading.opening import open_model
 
-WAYS = ("h5", "keras", "inner", "config")
+WAYS = ("h5", "keras", "inner", "config", "alone")
 PATIENCE = 120
 """Seconds for one file. A process that takes longer is ended, as the HDF5 library may go round in a circle."""
-H5, ARCHIVE = "nested-2.h5", "nested-3.keras"
+H5, ARCHIVE, ALONE = "nested-2.h5", "nested-3.keras", "mnist_example-3.keras"
 
 
 def mutation(way: str, number: int) -> bytes:
-    """The damaged file of that number."""
+    """The damaged file of that number; of weights alone, the sound one below 0."""
     rng = random.Random(f"{way} {number}")
     way = WAYS[number % len(WAYS)] if way == "all" else way
     if way == "h5":
         return damaged(stored()[H5], rng)
-    whole = stored()[ARCHIVE]
+    whole = stored()[ALONE if way == "alone" else ARCHIVE]
     if way == "keras":
         return damaged(whole, rng)
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         config, weights = archive.read("config.json"), archive.read("model.weights.h5")
+    if way == "alone":
+        return weights if number < 0 else damaged(weights, rng)
     if way == "inner":
         return archive_of(config, damaged(weights, rng))
     return archive_of(damaged(config, rng), weights)
 
 
+@cache
+def _sound() -> list[tuple[str, str, tuple[int, ...]]]:
+    return _layers(mutation("alone", -1)) or []
+
+
+def _layers(data: bytes) -> list[tuple[str, str, tuple[int, ...]]] | None:
+    found = weights_only(data)
+    return None if found is None else [(layer.name, layer.kind, layer.shape) for layer in found]
+
+
 def outcome(data: bytes) -> str:
-    """ "opened" or "refused"; anything else is an error of this program."""
+    """ "opened" or "refused"; anything else is an error of this program.
+
+    What network weights alone are of depends on their names and shapes, so it is looked for where those have changed.
+    """
     try:
-        model = opened(data)
+        if data[:4] != b"PK\x03\x04" and _layers(data) == _sound():
+            return "opened"
+        model = open_model(ModelFile(Path("model"), data, "0" * 64))
     except ModelFileError as error:
         assert str(error) and len(str(error)) < 1500
         return "refused"

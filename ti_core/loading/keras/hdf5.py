@@ -39,11 +39,18 @@ _LAYOUTS = {h5py.h5d.CHUNKED: "in chunks", h5py.h5d.VIRTUAL: "as a view of other
 
 @dataclass(frozen=True)
 class Stored:
-    """An array that the file declares. ``dtype`` is the name of a numpy type, or the HDF5 class of another type."""
+    """An array that the file declares.
+
+    Parameters
+    ----------
+    dtype : the name of a numpy type, or the HDF5 class of another type.
+    place : of its last part in the file, which grows in the order in which arrays are written.
+    """
 
     path: str
     shape: tuple[int, ...]
     dtype: str
+    place: int = 0
 
     @property
     def elements(self) -> int:
@@ -186,7 +193,7 @@ class Hdf5:
             raise RefusedFileError(f"{where} declares {_counted(size)} that the file does not hold.")
         if self._stored > self._size:
             raise RefusedFileError("The file's arrays declare more bytes together than the file has.")
-        return Stored(path, shape, _dtype(found, kind))
+        return Stored(path, shape, _dtype(found, kind), max(_address(found), at or 0))
 
     def _attribute(self, path: str, name: str) -> list[str] | None:
         """The texts of an attribute, or None if there is none or it holds something else."""

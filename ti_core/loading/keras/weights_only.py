@@ -1,7 +1,8 @@
-"""Weights of Keras without a configuration, as ``model.save_weights`` writes them into ``.h5``: a state dict in order.
+"""Weights of Keras without a configuration, as ``model.save_weights`` writes them: a state dict in order.
 
-Keras 2 lists its layers in the order of the model. Their kernels are turned into torch's order of axes, and the rows of
-the first dense layer behind an image into the order in which torch flattens one. The options are not in the file.
+Keras 2 lists its layers in the order of the model; :mod:`numbered_weights` says what Keras 3 does. Kernels are turned
+into torch's order of axes, and the rows of the first dense layer behind an image into the order in which torch flattens
+one. The options are not in the file.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import torch
 
 from ti_core.errors import ModelFileError
 from ti_core.loading.keras.hdf5 import MAGIC, Hdf5
+from ti_core.loading.keras.numbered_weights import FLOATS, depthwise, numbered_state
 from ti_core.loading.names import check_name
 from ti_core.loading.weights import as_weight
 from ti_core.reconstruction.file_layers import FileLayer, file_layers
+from ti_core.reconstruction.orders import orders
 from ti_core.reconstruction.sketch import Layer
 from ti_core.text import shown
 
@@ -33,7 +36,6 @@ ROLES = {
 DEPTHWISE, POINTWISE = "depthwise_kernel", "pointwise_kernel"
 KERAS_NORM = Layer("batchnorm", (), (("eps", (0.001,)),))
 """Keras adds 0.001 to a variance unless it is told otherwise, torch 0.00001."""
-_FLOATS = ("float16", "float32", "float64", "bfloat16")
 
 
 def weights_only(data: bytes) -> tuple[FileLayer, ...] | None:
@@ -51,10 +53,10 @@ def weights_only(data: bytes) -> tuple[FileLayer, ...] | None:
         return None
     root = "model_weights" if "model_weights" in file.groups else ""
     names = file.texts(root, "layer_names")
-    if not names:
+    state = numbered_state(file) if names is None else {}
+    if not names and not state:
         return None
-    state: dict[str, torch.Tensor] = {}
-    for name in names:
+    for name in names or ():
         state |= dict(_of_layer(file, f"{root}/{name}".lstrip("/"), name.replace(".", "_")))
     for key in state:
         check_name(key)
@@ -72,15 +74,13 @@ def _of_layer(file: Hdf5, group: str, name: str) -> Iterator[tuple[str, torch.Te
         if stored is None:
             raise ModelFileError(f"The file lacks the array '{shown(path)}' of the layer '{shown(name)}'.")
         last = path.rpartition("/")[2].partition(":")[0]
-        if last not in (*ROLES, DEPTHWISE, POINTWISE) or stored.dtype not in _FLOATS:
+        if last not in (*ROLES, DEPTHWISE, POINTWISE) or stored.dtype not in FLOATS:
             raise ModelFileError(
                 f"The file's array '{shown(path)}' ({shown(stored.dtype, 40)}) belongs to no layer of a plain network."
             )
         array = as_weight(torch.from_numpy(file.read(f"{group}/{path}")), path)
         if last == DEPTHWISE and array.ndim == 4:
-            high, wide, inner, many = array.shape
-            array = array.permute(2, 3, 0, 1).reshape(inner * many, 1, high, wide)
-            yield f"{name}.depthwise.weight" if separable else f"{name}.weight", array.contiguous()
+            yield f"{name}.depthwise.weight" if separable else f"{name}.weight", depthwise(array)
             continue
         if last in ("kernel", POINTWISE) and array.ndim == 4:
             array = array.permute(3, 2, 0, 1).contiguous()
@@ -91,17 +91,21 @@ def _of_layer(file: Hdf5, group: str, name: str) -> Iterator[tuple[str, torch.Te
 
 
 def _flattened(layers: tuple[FileLayer, ...]) -> Iterator[FileLayer]:
-    """The layers, with the columns of the first dense layer behind a convolution in torch's order: channels first."""
+    """The layers, with the columns of the first dense layer behind a convolution in torch's order: channels first.
+
+    Which convolution stands before it is told by the likeliest order of the layers.
+    """
     channels = 0
-    for layer in layers:
+    turned: dict[str, FileLayer] = {}
+    for layer in orders(layers)[0][1]:
         if layer.kind == "linear" and channels:
             inner = layer.shape[1]
             side = math.isqrt(inner // channels)
             if side > 1 and side * side * channels == inner:
                 weight = layer.tensors["weight"].reshape(-1, side, side, channels)
-                turned = weight.permute(0, 3, 1, 2).reshape(-1, inner).contiguous()
-                layer = replace(layer, tensors={**layer.tensors, "weight": turned})
+                columns = weight.permute(0, 3, 1, 2).reshape(-1, inner).contiguous()
+                turned[layer.name] = replace(layer, tensors={**layer.tensors, "weight": columns})
             channels = 0
         elif layer.kind == "conv":
             channels = layer.out
-        yield layer
+    return (turned.get(layer.name, layer) for layer in layers)
