@@ -110,7 +110,9 @@ def test_a_kept_case_of_version_1_opens_and_has_a_page(tmp_path: Path) -> None:
 def test_a_new_inspection_is_compared_with_what_version_1_could_say(tiny_cases: dict[str, Case]) -> None:
     fresh = tiny_cases["patch"].report
     record = {
-        k: v for k, v in json.loads(fresh.as_json()).items() if k not in ("mapping", "coverage", "bearings", "seal")
+        k: v
+        for k, v in json.loads(fresh.as_json()).items()
+        if k not in ("mapping", "coverage", "bearings", "seal")
     }
     old = Report.from_dict(record | {"schema_version": 1})
     assert compare_verdicts(old, fresh).state == HOLDS

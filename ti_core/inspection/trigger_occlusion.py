@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.portions import InPortions
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
-from ti_core.streams.searches.portions import InPortions
 from ti_core.streams.searches.search import margin
 
 IMAGES = 24

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.detector.recovery import Recovery
 from ti_core.inspection.triggers.patterns import pattern_arrays, pattern_figures, pattern_words, replaced
 from ti_core.inspection.triggers.recovered import Array, Recovered
@@ -19,7 +20,7 @@ from ti_core.paper.triggers import Trigger, TriggerKind
 from ti_core.streams.base import Evidence
 from ti_core.streams.searches.flat_patches import colours
 from ti_core.streams.searches.patches import WindowSearch
-from ti_core.streams.searches.search import Effort, Pools, fast_copy, pools, seek, unseen_margins
+from ti_core.streams.searches.search import Effort, Pools, pools, seek, unseen_margins
 
 RATIOS = (0.05, 0.1, 0.15, 0.2)
 """Blend ratios that are tried, smallest first. At larger ones any network gives way."""

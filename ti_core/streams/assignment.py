@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind, MappingKind
 from ti_core.streams.base import (
     Array,
@@ -31,7 +32,7 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.patches import WindowSearch
-from ti_core.streams.searches.search import MOMENTUM, chunks, fast_copy, stamp
+from ti_core.streams.searches.search import MOMENTUM, chunks, stamp
 from ti_core.streams.statistics import as_array, per_class
 
 RATIOS = (0.1, 0.2)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.settings import Settings
 from ti_core.streams.base import (
@@ -30,7 +31,7 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
-from ti_core.streams.searches.search import Effort, chunks, fast_copy, pools, stamp, unseen_margins
+from ti_core.streams.searches.search import Effort, chunks, pools, stamp, unseen_margins
 from ti_core.streams.statistics import as_array, best_and_lead, capped, deviations, per_class
 
 if TYPE_CHECKING:

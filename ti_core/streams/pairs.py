@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind, MappingKind
 from ti_core.streams.base import (
     Array,
@@ -34,7 +35,7 @@ from ti_core.streams.base import (
 from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.patches import WindowSearch
 from ti_core.streams.searches.screening import Screening, completed
-from ti_core.streams.searches.search import Effort, Pools, fast_copy, seek, unseen_margins
+from ti_core.streams.searches.search import Effort, Pools, seek, unseen_margins
 from ti_core.streams.statistics import (
     LEAST,
     as_array,

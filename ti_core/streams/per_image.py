@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Context,
@@ -24,7 +25,7 @@ from ti_core.streams.base import (
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.class_margins import ClassMargins
 from ti_core.streams.searches.perturbations import unit
-from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, fast_copy, measure, pools, usual_margin
+from ti_core.streams.searches.search import MOMENTUM, ascent, chunks, measure, pools, usual_margin
 from ti_core.streams.statistics import (
     as_array,
     in_usual_margins,

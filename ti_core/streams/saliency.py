@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.portions import InPortions
 from ti_core.kinds import Kind
 from ti_core.paper.probes import ROWS
 from ti_core.paper.profile import (
@@ -23,7 +24,6 @@ from ti_core.paper.profile import (
 from ti_core.paper.saliency import saliency_and_classes
 from ti_core.streams.base import Array, Context, Evidence, Features, Progress, Reading, Stream, silent
 from ti_core.streams.passes import Passes
-from ti_core.streams.searches.portions import InPortions
 from ti_core.streams.statistics import deviations, per_class
 
 SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import torch
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Context,
@@ -25,7 +26,6 @@ from ti_core.streams.searches.class_margins import ClassMargins
 from ti_core.streams.searches.search import (
     Pools,
     chunks,
-    fast_copy,
     margin,
     measure,
     pools,

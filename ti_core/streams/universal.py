@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.settings import Settings
 from ti_core.streams.base import (
@@ -36,7 +37,6 @@ from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.perturbations import PerturbationSearch, find_perturbations
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import (
-    fast_copy,
     pools,
     usual_margin,
 )

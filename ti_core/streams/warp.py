@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.streams.base import (
     Context,
@@ -21,7 +22,7 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.class_margins import ClassMargins
-from ti_core.streams.searches.search import Pools, chunks, fast_copy, margin, pools
+from ti_core.streams.searches.search import Pools, chunks, margin, pools
 from ti_core.streams.statistics import (
     as_array,
     mean_margins,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.settings import Settings
 from ti_core.streams.base import (
@@ -33,7 +34,7 @@ from ti_core.streams.searches.flat_patches import passes as flat_passes
 from ti_core.streams.searches.flat_patches import under_colours
 from ti_core.streams.searches.patches import WindowSearch, find_patterns, shared_by, standing_out
 from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
-from ti_core.streams.searches.search import fast_copy, pools
+from ti_core.streams.searches.search import pools
 from ti_core.streams.statistics import (
     best_and_lead,
     capped,

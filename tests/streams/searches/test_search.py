@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, grey, weights
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.errors import CancelledError
 from ti_core.streams.searches.search import (
     Effort,
     ascent,
     chunks,
     drawn_out,
-    fast_copy,
     margin,
     pools,
     seek,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.inspection.triggers.patterns import pattern_arrays, pattern_figures, pattern_words
 from ti_core.inspection.triggers.recovered import Array, Recovered
 from ti_core.kinds import Kind
@@ -15,7 +16,6 @@ from ti_core.paper.triggers import Trigger
 from ti_core.streams.assignment import RATIOS, AssignmentSearch, PatternSearch, by_class
 from ti_core.streams.base import Context, Evidence
 from ti_core.streams.searches.patches import WindowSearch
-from ti_core.streams.searches.search import fast_copy
 
 MOST_CLASSES = 43
 """Up to this number of classes the tables are kept. Larger ones are not legible."""

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.inspection.triggers.recovered import Array, Recovered
 from ti_core.kinds import Kind
-from ti_core.streams.searches.search import fast_copy, pools, shifted
+from ti_core.streams.searches.search import pools, shifted
 from ti_core.streams.stripes import UNSEEN, find_waves, wave_margins
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.inspection.triggers.recovered import Array, Recovered
 from ti_core.kinds import Kind
-from ti_core.streams.searches.search import fast_copy, pools
+from ti_core.streams.searches.search import pools
 from ti_core.streams.warp import UNSEEN, displaced, find_warps, warped_margins
 
 

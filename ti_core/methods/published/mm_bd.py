@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.methods.base import Method, Need, Source, Subject
 from ti_core.methods.opinion import Opinion
-from ti_core.streams.searches.search import fast_copy
 from ti_core.system.progress import ShareProgress, silent_share
 
 TINY = 1e-30

@@ -6,7 +6,6 @@ through the network as one large batch, since a small network spends most of its
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,6 @@ from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
-from ti_core.streams.searches.folding import folded
-from ti_core.streams.searches.portions import InPortions
 
 MOMENTUM = 0.7
 """Share of the earlier steps' direction that each step keeps: the decay factor of the momentum iterative fast gradient
@@ -127,19 +124,6 @@ def chunks(count: int, images: int, batch: int) -> list[slice]:
     """Slices of ``count`` candidates of ``images`` images each that fill batches of about ``batch`` images."""
     step = max(1, batch // max(1, images))
     return [slice(i, min(count, i + step)) for i in range(0, count, step)]
-
-
-def fast_copy(scores: nn.Module, images: torch.Tensor) -> nn.Module:
-    """A copy of the network made for speed. The caller's network keeps its memory format, state and gradients.
-
-    Batch normalisations are folded into convolutions. Batches that do not fit the memory go through in portions.
-
-    Parameters
-    ----------
-    images : ``N x C x H x W`` in [0, 1], of the network's data; one at least.
-    """
-    copy = folded(deepcopy(scores).eval().requires_grad_(False), images)
-    return InPortions(copy.to(memory_format=torch.channels_last)).eval()  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)

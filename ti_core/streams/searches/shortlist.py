@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ti_core.classifier.fast.copying import fast_copy
 from ti_core.streams.base import Array, Context, Progress, silent
 from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches import patches, perturbations
 from ti_core.streams.searches.screening import Screening
-from ti_core.streams.searches.search import fast_copy, pools
+from ti_core.streams.searches.search import pools
 from ti_core.streams.statistics import scale_free
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ti_core.streams.searches import portions
-from ti_core.streams.searches.portions import InPortions, fitting, kept_bytes
+from ti_core.classifier.fast import portions
+from ti_core.classifier.fast.portions import InPortions, fitting, kept_bytes
 from ti_core.system.memory import is_out_of_memory
 
 

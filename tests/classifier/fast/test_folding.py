@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ti_core.architectures import ARCHITECTURES
-from ti_core.streams.searches.folding import folded
-from ti_core.streams.searches.search import fast_copy
+from ti_core.classifier.fast.copying import fast_copy
+from ti_core.classifier.fast.folding import folded
 
 IMAGES = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
