@@ -6,11 +6,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from ti_core.classifier.fast.copying import fast_copy
 
 IMAGES = 16
 """Maximum number of images that are measured at once: small networks take less time an image in a batch."""
@@ -73,6 +74,11 @@ class Ahead:
 class Gauge(ABC):
     """Is told what the first pass of a network takes."""
 
+    @property
+    @abstractmethod
+    def rounded(self) -> bool:
+        """Whether the streams' gradients may be in bfloat16."""
+
     @abstractmethod
     def begin(self) -> None:
         """A network is about to be measured."""
@@ -91,22 +97,22 @@ class Gauge(ABC):
         """The search for the preprocessing has ended. So many images went through the network at the chosen size."""
 
 
-def measure(scores: nn.Module, images: torch.Tensor, guess: float) -> FirstPass:
+def measure(scores: nn.Module, images: torch.Tensor, guess: float, rounded: bool = False) -> FirstPass:
     """Measure a forward and backward pass.
 
-    The pass is made with a copy of the network, laid out as the streams use it. Random states are left as they are.
+    The pass is made with the copy of the network that the streams use. Random states are left as they are.
 
     Parameters
     ----------
     scores : images ``N x C x H x W`` in [0, 1] to class scores ``N x K``, on the images' device.
     guess : seconds of a forward pass of one image, as far as it is known. It stands where there is no gradient.
+    rounded : whether the streams' gradients may be in bfloat16.
     """
     count = max(1, int(BUDGET / max(1e-9, BACKWARD * guess)))
     count = min(count, len(images), IMAGES_ON_GPU if images.is_cuda else IMAGES)
     try:
-        copy: nn.Module = deepcopy(scores).eval().requires_grad_(False)
-        network: nn.Module = copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]):
+            network = fast_copy(scores, images, rounded)
             found = [_pass(network, images[:count])]
             # The first pass makes what the later ones use, and beside other work any pass may be interrupted.
             while len(found) < REPEATS and found[-1].both * count < BUDGET / 2:
@@ -154,7 +160,7 @@ class FirstLook:
         if not self._measured and self._gauge is not None:
             self._measured = True
             self._gauge.begin()
-            self._gauge.measured(measure(scores, images, self._forward), ahead)
+            self._gauge.measured(measure(scores, images, self._forward, self._gauge.rounded), ahead)
 
     @contextmanager
     def timed(self, side: int | None, images: int) -> Iterator[None]:
@@ -173,14 +179,15 @@ class FirstLook:
 def _pass(network: nn.Module, images: torch.Tensor) -> FirstPass:
     x = images.detach().float().requires_grad_(True)
     start = time.perf_counter()
+    with torch.no_grad():
+        network(x)
+    _wait_for(x)
+    middle = time.perf_counter()
     with torch.enable_grad():
-        best = network(x).amax(1).sum()
-        _wait_for(x)
-        middle = time.perf_counter()
-        torch.autograd.grad(best, x, allow_unused=True)
+        torch.autograd.grad(network(x).amax(1).sum(), x, allow_unused=True)
     _wait_for(x)
     end = time.perf_counter()
-    return FirstPass((middle - start) / len(x), (end - start) / len(x))
+    return FirstPass((middle - start) / len(x), (end - middle) / len(x))
 
 
 def _wait_for(x: torch.Tensor) -> None:

@@ -107,6 +107,10 @@ class Forecast(Gauge):
     def __post_init__(self) -> None:
         self._start = self.clock()
 
+    @property
+    def rounded(self) -> bool:
+        return self.alone
+
     def begin(self) -> None:
         """The parent ends a process that stays in this stage too long."""
         self._began = self._began or self.clock()
@@ -153,7 +157,8 @@ class Forecast(Gauge):
         ahead = Ahead.of(0, self.ahead.classes, images, scores.side)
         if images.is_cuda or ahead.values != self.ahead.values:
             self.begin()
-            self.first = measure(scores, images, 0.0 if images.is_cuda else self.first.forward)
+            guess = 0.0 if images.is_cuda else self.first.forward
+            self.first = measure(scores, images, guess, self.rounded)
             self.progress(MEASURING, 1.0)
         elif self._searched[0] > 0:
             self.first = self.first.at(self._searched[1] / self._searched[0])

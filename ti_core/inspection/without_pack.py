@@ -82,7 +82,7 @@ def inspect_alone(
         classes = _class_count(model, own, declared)
         result.classifier, labels = _understand(model, own, classes, declared, forecast)
         result.classifier.scores.to(device)
-        context = Context(own.images.to(device), labels.to(device), classes, settings)
+        context = Context(own.images.to(device), labels.to(device), classes, settings, rounded=True)
         names = own.names_of(classes)
     assessment, found = None, None
     if model.settled and understood_alone(result.classifier, own):
@@ -197,7 +197,7 @@ def _understand(
 
 
 def _key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
-    parts = ["evidence alone", stream.name, stream.version, f"{model.key}/{found.key}", own.sha256]
+    parts = ["evidence alone, rounded", stream.name, stream.version, f"{model.key}/{found.key}", own.sha256]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

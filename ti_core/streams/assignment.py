@@ -210,7 +210,7 @@ class Assignment(Stream):
             nothing = np.zeros(count, dtype=np.float32)
             windows, blended = np.zeros(len(masks), dtype=np.float32), np.zeros(len(RATIOS), dtype=np.float32)
             return {"success": windows, "blended": blended, "moved": nothing, "assignment": nothing - 1}
-        search = PatternSearch(fast_copy(scores, images), images, places)
+        search = PatternSearch(fast_copy(scores, images, context.rounded), images, places)
         weights = torch.cat([masks, blends])
         shares, assignments = self._searched(search, weights, effort, progress)
         whole = as_array(shares.mean(1))

@@ -42,6 +42,8 @@ class Context:
     classes : K.
     settings : of this inspection.
     probes : Algorithm 1's probes, for a stream with ``on_probes``.
+    rounded : whether gradients of searches may be in bfloat16, where the processor has it. What is found then differs a
+        little, so it is not compared with evidence in single precision.
     """
 
     images: torch.Tensor
@@ -49,6 +51,7 @@ class Context:
     classes: int
     settings: Settings
     probes: Probes | None = None
+    rounded: bool = False
 
 
 @dataclass(frozen=True)

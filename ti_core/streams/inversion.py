@@ -94,17 +94,19 @@ def invert(
     classes: torch.Tensor | None = None,
     protocol: InversionSearch | None = None,
     progress: Progress = silent,
+    rounded: bool = False,
 ) -> Inverted:
     """Smallest triggers for ``classes`` (default: all) of a network with ``count`` classes.
 
     For each class the smallest mask that reached the wanted success on the images of its step is kept; without one, the
-    last mask. A gradient that is not finite counts as 0. An image without finite scores counts as not flipped.
+    last mask. A gradient that is not finite counts as 0. An image without finite scores counts as not flipped. With
+    ``rounded``, gradients may be in bfloat16.
     """
     p = protocol or InversionSearch()
     device = images.device
     wanted = torch.arange(count, device=device) if classes is None else classes
     pool = pools(labels, count, p.unseen)
-    network = fast_copy(scores, images)
+    network = fast_copy(scores, images, rounded)
     # Channel 0 holds the mask, the others hold the pattern. The search starts with a thin mask everywhere.
     raw = torch.zeros(len(wanted), 1 + images.shape[1], *images.shape[2:], device=device)
     raw[:, 0] = -1.0
@@ -203,7 +205,7 @@ class Inversion(Stream):
             classes: torch.Tensor | None, protocol: InversionSearch, told: Progress
         ) -> dict[str, Array]:
             images = context.images.float()
-            found = invert(scores, images, context.labels, count, classes, protocol, told)
+            found = invert(scores, images, context.labels, count, classes, protocol, told, context.rounded)
             return {"norms": as_array(found.norms), "success": as_array(found.success)}
 
         if not self.screening.applies(count):

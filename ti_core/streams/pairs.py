@@ -138,7 +138,7 @@ class Pairs(Stream):
                 "searched": empty,
                 "blended": np.zeros((count, count), dtype=np.float32),
             }
-        network = fast_copy(scores, images)
+        network = fast_copy(scores, images, context.rounded)
         height, width = int(images.shape[2]), int(images.shape[3])
         source, target = np.nonzero(~np.eye(count, dtype=bool))
         pairs = torch.from_numpy(np.stack([source, target])).to(images.device)

@@ -91,7 +91,7 @@ class PerImage(ClassMargins):
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K``), of images of other classes; ``scale`` (``1``), their usual margin."""
         images, count = context.images.float(), context.classes
-        network, each = fast_copy(scores, images), images_a_class(count)
+        network, each = fast_copy(scores, images, context.rounded), images_a_class(count)
         everyone = torch.arange(count, device=images.device)
         # All images are attacked, and none is only measured, since nothing is shared between them.
         chosen = pools(context.labels, count, 0).draw(everyone, each, 0)

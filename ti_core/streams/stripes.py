@@ -190,7 +190,7 @@ class Stripes(ClassMargins):
         wave."""
         images, count = context.images.float(), context.classes
         channels, size = int(images.shape[1]), (int(images.shape[2]), int(images.shape[3]))
-        network, pool = fast_copy(scores, images), pools(context.labels, count, UNSEEN)
+        network, pool = fast_copy(scores, images, context.rounded), pools(context.labels, count, UNSEEN)
         trying, refining = portions(progress, self._work(count, (channels, *size)))
         classes = torch.arange(count, device=images.device)
         own = find_waves(network, images, context.labels, pool, classes, trying, refining)

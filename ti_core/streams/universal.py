@@ -105,7 +105,7 @@ class Universal(Stream):
         images, count = context.images.float(), context.classes
         channels, height, width = images.shape[1:]
         p = PerturbationSearch.for_images(channels, height, width, count)
-        network = fast_copy(scores, images)
+        network = fast_copy(scores, images, context.rounded)
         pool = pools(context.labels, count, p.effort.unseen)
         everyone = torch.arange(count, device=images.device)
         work = self._work(count, (channels, height, width), ahead(scores, context, self.screening))

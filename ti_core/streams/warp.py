@@ -123,7 +123,7 @@ class Warp(ClassMargins):
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's warp."""
         images, count = context.images.float(), context.classes
-        network, pool = fast_copy(scores, images), pools(context.labels, count, UNSEEN)
+        network, pool = fast_copy(scores, images, context.rounded), pools(context.labels, count, UNSEEN)
         everyone = torch.arange(count, device=images.device)
         fields = find_warps(network, images, pool, everyone, progress)
         margins = warped_margins(network, images, pool, everyone, fields)

@@ -92,7 +92,7 @@ class Windowed(Stream):
         images, count = context.images.float(), context.classes
         size = (int(images.shape[2]), int(images.shape[3]))
         p = WindowSearch.for_images(*size, count)
-        network = fast_copy(scores, images)
+        network = fast_copy(scores, images, context.rounded)
         work = self._work(count, (int(images.shape[1]), *size), ahead(scores, context, self.screening))
         flatly, shortly, fully = portions(progress, work)
 

@@ -27,35 +27,38 @@ class InPortions(nn.Module):
     Parameters
     ----------
     network : in evaluation mode; no parameter requires a gradient.
+    for_gradients : the same network, where gradients are asked for; by default ``network`` itself.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, for_gradients: nn.Module | None = None) -> None:
         super().__init__()
         self.network = network
+        self.for_gradients = for_gradients or network
         self._most: int | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        network = self.for_gradients if torch.is_grad_enabled() and x.requires_grad else self.network
         if x.numel() * x.element_size() < LARGE or len(x) < 2:
-            found: torch.Tensor = self.network(x)
+            found: torch.Tensor = network(x)
             return found
         if self._most is None:
             self._most = fitting(self.network, x)
         while True:
             try:
-                return self._in_portions(x, self._most)
+                return self._in_portions(network, x, self._most)
             except (MemoryError, RuntimeError) as error:
                 if self._most == 1 or not is_out_of_memory(error):
                     raise
             self._most = max(1, self._most // 2)
 
-    def _in_portions(self, x: torch.Tensor, most: int) -> torch.Tensor:
+    def _in_portions(self, network: nn.Module, x: torch.Tensor, most: int) -> torch.Tensor:
         if len(x) <= most:
-            found: torch.Tensor = self.network(x)
+            found: torch.Tensor = network(x)
             return found
         parts = x.split(most)
         if torch.is_grad_enabled() and x.requires_grad:
-            return torch.cat([checkpoint(self.network, part, use_reentrant=False) for part in parts])
-        return torch.cat([self.network(part) for part in parts])
+            return torch.cat([checkpoint(network, part, use_reentrant=False) for part in parts])
+        return torch.cat([network(part) for part in parts])
 
 
 def fitting(network: nn.Module, x: torch.Tensor) -> int:

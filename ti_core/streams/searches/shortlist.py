@@ -92,7 +92,7 @@ def _parts(classes: int, shape: tuple[int, int, int], screening: Screening) -> t
 def _look(scores: torch.nn.Module, context: Context, screening: Screening, progress: Progress) -> Shortlist:
     images, count = context.images.float(), context.classes
     channels, height, width = (int(n) for n in images.shape[1:])
-    network, classes = fast_copy(scores, images), torch.arange(count, device=images.device)
+    network, classes = fast_copy(scores, images, context.rounded), torch.arange(count, device=images.device)
     balls = perturbations.PerturbationSearch.for_images(channels, height, width, count).short()
     pool = pools(context.labels, count, balls.effort.unseen)
     first, second = portions(progress, _parts(count, (channels, height, width), screening))

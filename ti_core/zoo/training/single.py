@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ti_core.architectures import build
+from ti_core.classifier.fast.rounding import has_bfloat16
 from ti_core.classifier.normalisation import behind
 from ti_core.paper.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
@@ -105,12 +106,6 @@ class Bfloat16(nn.Module):
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.rounded):
             scores: torch.Tensor = self.model(x.contiguous(memory_format=torch.channels_last))
         return scores.float()
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16."""
-    known = torch.cpu.get_capabilities()
-    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 EVASIVE = ("challenge", "fine-tuned")

@@ -1,0 +1,83 @@
+"""Compares inspections without a pack whose searches compute gradients in bfloat16 with those in single precision.
+
+``python -m benchmarks.rounding`` inspects fitted members of packs both ways. It prints by how much the probability
+changes, which verdicts change, and the ratio of the processor times. Where the processor has no bfloat16, nothing is
+compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from benchmarks.reference_free import drawn, images_for
+from ti_core.classifier.fast.rounding import has_bfloat16
+from ti_core.inspection.without_pack import inspect_alone
+from ti_core.loading.model import Model
+from ti_core.reference.pack import Member, Pack, load_pack
+
+HAS = "ti_core.classifier.fast.rounding.has_bfloat16"
+IMAGES = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    verdict: str
+    probability: float
+    target: int | None
+    seconds: float
+
+
+def outcome(member: Member, pack: Pack, rounded: bool) -> Outcome:
+    """One inspection without the pack, on a draw of its images."""
+    network, shape = pack.scores(member).network, pack.input_shape
+    count = sum(p.numel() for p in network.parameters())
+    model = Model(
+        network, member.id, "0" * 64, "member", member.architecture, count, len(pack.class_names), shape
+    )
+    own = images_for(member, pack, IMAGES, True)
+    with patch(HAS, lambda: rounded):
+        start = time.process_time()
+        report = inspect_alone(model, own).report
+        seconds = time.process_time() - start
+    return Outcome(report.verdict, report.probability, report.target_class, seconds)
+
+
+def told(pack: str, found: list[tuple[str, Outcome, Outcome]]) -> str:
+    """One line on a pack's members."""
+    changes = [abs(a.probability - b.probability) for _, a, b in found]
+    turned = [f"{name} {a.verdict} to {b.verdict}" for name, a, b in found if a.verdict != b.verdict]
+    targets = sum(a.target != b.target for _, a, b in found if "backdoored" == a.verdict == b.verdict)
+    ratio = sum(a.seconds for _, a, _ in found) / sum(b.seconds for _, _, b in found)
+    return (
+        f"{pack}: {len(found)} networks; the probability changes by at most {max(changes):.3f} (median"
+        f" {np.median(changes):.4f}); verdicts that change: {', '.join(turned) or 'none'}; targets that change:"
+        f" {targets}; bfloat16 takes 1/{ratio:.2f} of the time"
+    )
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--packs", nargs="+", default=["mnist", "cifar10"])
+    options.add_argument("--members", type=int, default=10, help="as many clean and as many trojaned ones")
+    given = options.parse_args(None if arguments is None else list(arguments))
+    if not has_bfloat16():
+        print("This processor has no bfloat16.")
+        return
+    torch.set_num_threads(1)
+    for name in given.packs:
+        pack, found = load_pack(name), []
+        for member in drawn(pack, given.members, held_out=False):
+            found.append((member.id, outcome(member, pack, False), outcome(member, pack, True)))
+            print(member.id, *found[-1][1:], flush=True)
+        print(told(name, found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
