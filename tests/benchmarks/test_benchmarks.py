@@ -11,6 +11,7 @@ import torch
 from benchmarks import table
 from benchmarks.batching import Stacked, alike
 from benchmarks.costs import exponent
+from benchmarks.rounding import Outcome, told
 from benchmarks.scan import check, make_models
 from benchmarks.table import MODULES, PAGE, Row
 from ti_core.loading.digest import digest_of
@@ -69,3 +70,17 @@ def test_networks_in_one_pass_have_the_maps_that_each_has_alone(tiny_pack: Pack)
     shown = tiny_pack.images[:5]
     alone = torch.stack([saliency_maps(n, shown) for n in networks])
     torch.testing.assert_close(Stacked(networks).maps(shown, 2), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_both_precisions_are_compared_network_by_network() -> None:
+    def found(verdict: str, probability: float, target: int | None, seconds: float) -> Outcome:
+        return Outcome(verdict, probability, target, seconds)
+
+    pairs = [
+        ("a", found("clean", 0.1, None, 4.0), found("clean", 0.13, None, 2.0)),
+        ("b", found("backdoored", 0.9, 3, 4.0), found("backdoored", 0.9, 4, 2.0)),
+        ("c", found("clean", 0.19, None, 4.0), found("inconclusive", 0.2, None, 2.0)),
+    ]
+    said = told("mnist", pairs)
+    assert "3 networks" in said and "at most 0.030 (median 0.0100)" in said and "1/2.00" in said
+    assert "change: c clean to inconclusive" in said and "targets that change: 1" in said

@@ -10,7 +10,7 @@ from tests.streams import test_stripes, test_warp
 from tests.streams.toys import OnePixel, context, grey, weights
 from ti_core.classifier.scores import Scores
 from ti_core.inspection.findings.recovered import show_recovered
-from ti_core.inspection.reasons import recovered_sentences
+from ti_core.inspection.reasons import recovered
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.inspection.triggers.stripes import RecoveredStripes
@@ -34,7 +34,7 @@ def test_a_warp_that_leads_is_shown_and_the_pattern_stays_among_the_reasons() ->
     result = led_by("warp", 1)
     show_recovered(result, scores, shown, PATTERN, None)
     assert isinstance(result.trigger, RecoveredWarp) and result.beside is PATTERN
-    first, second = recovered_sentences(result, tuple("abcdef"))
+    first, second = (r.sentence for r in recovered(result, tuple("abcdef")))
     assert "a warp that moves" in first and "into class b." in first
     assert "a pattern blended in at 10%" in second and "at most 1.0% of the clean" in second
 
@@ -65,4 +65,4 @@ def test_a_pair_that_leads_shows_a_trigger_for_images_of_its_source() -> None:
     show_recovered(result, network, context(images, labels, 3), PATTERN, None)
     assert result.trigger is not None and result.trigger.source == 2
     assert (labels[result.trigger.images_used] == 2).all() and result.trigger.flip_share == 1.0
-    assert "unseen clean images of class c into class b" in recovered_sentences(result, tuple("abc"))[0]
+    assert "unseen clean images of class c into class b" in recovered(result, tuple("abc"))[0].sentence
