@@ -7,6 +7,8 @@ Results are kept in the folder, and a stopped run continues. ``--minutes`` stops
 
 ``ATEN_CPU_CAPABILITY`` chooses PyTorch's own kernels. The libraries behind it (oneDNN, MKL) are told the same by
 variables of their own.
+
+``--rounded`` computes gradients in bfloat16 instead, with one thread and the processor's own instructions.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +43,16 @@ WAYS = tuple((capability, threads) for capability in LIBRARIES for threads in (1
 """Vector instructions and number of threads."""
 
 
-def judged(name: str, chosen: int, out: Path, until: float) -> None:
+ROUNDED = "rounded-1"
+
+
+def judged(name: str, chosen: int, out: Path, until: float, rounded: bool) -> None:
     """Write a line of JSON for each of the chosen held-out members, with the evidence computed in this process."""
     pack = load_pack(name)
     reference = Reference(pack, pack.settings, Cache(None))
     verdicts = Verdicts(reference)
     known = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
-    context = reference.context(reference.probes())
+    context = replace(reference.context(reference.probes()), rounded=rounded)
     for index in members(len(pack.where(fitted=False)), chosen, pack.where(fitted=False)):
         member = pack.members[index]
         if member.id in known or time.monotonic() > until:
@@ -67,7 +73,7 @@ def compared(name: str, folder: Path) -> list[str]:
     verdicts = Verdicts(Reference(pack, pack.settings, Cache(None)))
     index = {m.id: i for i, m in enumerate(pack.members)}
     lines = []
-    for capability, threads in WAYS:
+    for capability, threads in (*WAYS, ("rounded", 1)):
         path = folder / f"{name}-{capability}-{threads}.jsonl"
         found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         changes, scores, turned = [], [], []
@@ -95,13 +101,17 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "--minutes", type=float, default=float("inf"), help="begin no other member after that"
     )
     options.add_argument("--way", default=None, help=argparse.SUPPRESS)
+    options.add_argument("--rounded", action="store_true", help="gradients in bfloat16")
     given = options.parse_args(None if arguments is None else list(arguments))
     given.out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * given.minutes
-    if given.way:
-        capability, threads = given.way.split("-")
-        torch.set_num_threads(int(threads))
-        judged(given.pack, given.members, given.out / f"{given.pack}-{given.way}.jsonl", until)
+    way = ROUNDED if given.rounded else given.way
+    if way:
+        torch.set_num_threads(int(way.split("-")[1]))
+        judged(given.pack, given.members, given.out / f"{given.pack}-{way}.jsonl", until, given.rounded)
+    if given.rounded:
+        print("\n".join(compared(given.pack, given.out)))
+    if way:
         return
     for capability, threads in WAYS:
         environment = os.environ | {"ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": str(threads)}
