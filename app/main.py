@@ -76,10 +76,12 @@ def main() -> None:
     if chosen.url_path not in ("", "inspect"):
         address.leave()
         status.elsewhere(pages[0])
+    if chosen.url_path != "compare":
+        address.leave_comparison()
     chosen.run()
 
 
 if __name__ == "__main__":
     main()
 else:
-    app = st.App(__file__, middleware=[server.guard()], on_script_error=server.failed)
+    app = st.App(__file__, middleware=server.middleware(), on_script_error=server.failed)

@@ -1,7 +1,8 @@
-"""The page that Streamlit serves, with a line that tells it where its server is.
+"""The page that Streamlit serves, with a line of script that tells it where its server is, and another for links.
 
 Under an address such as ``/lab`` Streamlit's own page first asks for ``/lab/_stcore/health``, which does not exist, and
-then for ``/_stcore/health``. Told where the server is, it asks there at once.
+then for ``/_stcore/health``. Told where the server is, it asks there at once. A link to a section of the page opens
+that section if it is closed (:mod:`app.markup.section_map`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from starlette.types import Message, Scope, Send
 PAGES = ("compare", "lab", "training-data", "demonstration", "packs", "cases")
 """Addresses of the pages of ``app/main.py``, except for the first page, which has none."""
 HEAD = "<head>"
+OPENING = (
+    'addEventListener("click",event=>{const link=event.target.closest("a[href^=\'#\']");'
+    'if(link)document.querySelector(".st-key-show-"+CSS.escape(link.hash.slice(1))+" button")?.click()},true)'
+)
+"""Presses the button that opens the section to which a followed link leads."""
 
 
 def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
-    """Streamlit's page as it lies on the disk, and with the server's place.
+    """Streamlit's page as it lies on the disk, and with the script.
 
     Parameters
     ----------
@@ -31,7 +37,7 @@ def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
         else rf'location.origin+location.pathname.replace(/\/({"|".join(PAGES)})\/*$/,"/")'
     )
     original = index.read_bytes()
-    script = f"<script>window.__streamlit={{BACKEND_BASE_URL:{place}}}</script>"
+    script = f"<script>window.__streamlit={{BACKEND_BASE_URL:{place}}};{OPENING}</script>"
     return original, original.replace(HEAD.encode(), (HEAD + script).encode(), 1)
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import config, file_util
 
+from app.server.compressed import Compressed
 from app.server.guard import Guard
 from app.server.headers import security_headers
 from app.server.index_page import index_page
@@ -22,8 +23,13 @@ METRICS = "TROJANINTERPRET_METRICS"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def middleware() -> list[Middleware]:
+    """What every request passes before it reaches Streamlit, the outermost first."""
+    return [guard(), Middleware(Compressed)]
+
+
 def guard() -> Middleware:
-    """The middleware of this server (:mod:`app.server.guard`)."""
+    """The middleware that limits and answers for this server (:mod:`app.server.guard`)."""
     page = index_page(
         Path(file_util.get_static_dir()) / "index.html",
         str(config.get_option("server.baseUrlPath")).strip("/"),
