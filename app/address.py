@@ -1,16 +1,21 @@
 """The address of the page Inspect. It names the inspection that runs, or the case that is shown, and never both.
 
+With a case it also names the sections that are open (:mod:`app.markup.section_map`).
+
 After a reload the address is all that is left of a session, and the browser's Back and Forward change it. So the page
-first follows its address (:func:`follow`), and then writes what it shows (:func:`show`).
+first follows its address (:func:`follow`), and then writes what it shows (:func:`show`). The page Compare does the same
+with the cases that it compares (:func:`compared`, :func:`show_compared`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import streamlit as st
 
 from app import state, status
+from app.markup import section_map
 from app.store.cases import ID
 
 TICKET_ID = re.compile(r"[0-9a-f]{32}")
@@ -25,6 +30,10 @@ _CASE = "case"
 """Where a session keeps the case that it shows; also its name in the address."""
 _NAMED = "address.case"
 """The case that the address named when the page was last drawn."""
+_COMPARED, _CASES = "address.compared", "cases"
+"""Where a session keeps the cases that the address of a comparison named last, and their name in the address."""
+MOST_COMPARED = 6
+"""Maximum number of cases that the address of a comparison names."""
 _SETTLED = "address.settled"
 """The inspections of this session whose case was shown."""
 
@@ -64,6 +73,7 @@ def _follow_case(named: str) -> str:
     if not ID.fullmatch(named):
         forget()
         return NO_CASE
+    section_map.follow(same=named == st.session_state.get(_NAMED))
     st.session_state[_CASE] = named
     return ""
 
@@ -77,14 +87,37 @@ def forget() -> None:
     """Show no case, and name none in the address."""
     st.session_state.pop(_CASE, None)
     st.query_params.pop("case", None)
+    st.query_params.pop(section_map.PARAMETER, None)
 
 
 def show(ticket: str = "", case: str = "") -> None:
     """Write an address that names this inspection or this case, or nothing."""
     st.session_state[_NAMED] = case
-    wanted = {name: value for name, value in (("ticket", ticket), ("case", case)) if value}
+    sections = section_map.named() if case else ""
+    pairs = (("ticket", ticket), ("case", case), (section_map.PARAMETER, sections))
+    wanted = {name: value for name, value in pairs if value}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
+
+
+def compared() -> list[str] | None:
+    """The cases that the address of a comparison names, if they are others than the page showed; else None."""
+    asked = st.query_params.get(_CASES, "")
+    if asked == st.session_state.get(_COMPARED, ""):
+        return None
+    return [name for name in asked.split(",")[:MOST_COMPARED] if ID.fullmatch(name)]
+
+
+def show_compared(cases: Sequence[str]) -> None:
+    """Write an address that names these cases, so that the comparison can be reloaded, kept and shared."""
+    asked = st.session_state[_COMPARED] = ",".join(cases)
+    if asked != st.query_params.get(_CASES, ""):
+        st.query_params.from_dict({_CASES: asked} if asked else {})
+
+
+def leave_comparison() -> None:
+    """Another page is shown: the comparison is still there when the visitor returns."""
+    st.session_state[_COMPARED] = ""
 
 
 def leave() -> None:

@@ -71,7 +71,7 @@ def main() -> None:
             page.context.close()
             for theme in THEMES:
                 page = open_page(browser, address, 1440, theme)
-                for path in (*PAGES, f"?case={case}", report.as_uri()):
+                for path in (*PAGES, f"?case={case}&open=all", report.as_uri()):
                     page.set_viewport_size({"width": 1440, "height": 900})
                     page.goto(path if path.startswith("file:") else f"{address}/{path}")
                     if path in PAGES:

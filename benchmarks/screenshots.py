@@ -84,6 +84,8 @@ def photograph(address: str, home: Path, out: Path) -> None:
                 page.goto(f"{address}/?case={found['patch']}")
                 finished(page)
                 take(page, out / f"verdict-{width}-{theme}.png", top=True)
+                page.goto(f"{address}/?case={found['patch']}&open=all")
+                finished(page)
                 take(page, out / f"inspect-{width}-{theme}.png")
                 page.goto(f"{address}/cases")
                 page.locator("[data-testid=stDataFrame]").wait_for()

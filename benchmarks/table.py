@@ -35,6 +35,7 @@ MODULES = {
     "scan_refused": "A scan of many files that are refused at once",
     "scan_ray": "A scan on a Ray cluster of this machine",
     "onnx_import": "Networks opened from ONNX",
+    "dashboard": "The dashboard in a browser",
     "gpu": "On a GPU",
 }
 """Benchmarks in the order of the table, and what they are about; each is run as :func:`command` says."""

@@ -18,7 +18,8 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     """Draw the section. Returns the settings if the visitor asks for the verdict at other settings than the case's."""
     if "evidence/saliency/pooled" not in case.arrays:
         return None
-    section_map.heading("Histograms of saliency")
+    if not section_map.opened("Histograms of saliency"):
+        return None
     st.caption(
         "How saliency is spread over its upper quantiles: this model's line beside the clean reference models. A line"
         " that leaves the band is out of the ordinary. Quantiles, bins and form redraw at once and run no model."

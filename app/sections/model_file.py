@@ -15,7 +15,8 @@ from ti_core.results.case import Case
 
 
 def show(case: Case) -> None:
-    section_map.heading("Model file")
+    if not section_map.opened("Model file"):
+        return
     model, file = case.report.model, case.file
     found = model["preprocessing"]
     normalisation = str(found.get("normalisation", ""))

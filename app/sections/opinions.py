@@ -31,7 +31,8 @@ def show(case: Case, key: str) -> None:
     source = state.kept(case.report.model["sha256"], case.report.model["file"])
     if case.alone or not case.understood or source is None:
         return
-    section_map.heading("Second opinions")
+    if not section_map.opened("Second opinions"):
+        return
     st.caption(
         "Methods of other publications, each with its own statistic and its own decision. They take no part in the"
         " verdict above. The times are those of a small network on one core."

@@ -27,7 +27,8 @@ def show(case: Case, key: str) -> None:
     found = [(n, s) for n, s in case.report.streams.items() if drawable(case, s)]
     if not found:
         return
-    section_map.heading("Class by class")
+    if not section_map.opened("Class by class"):
+        return
     shown = (
         "How far each class stands out among the model's own. The line at 1 is what the most outstanding class of a"
         " clean network usually reaches."

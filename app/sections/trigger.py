@@ -18,7 +18,8 @@ def show(case: Case) -> None:
     found = shown_trigger(case)
     if found is None:
         return
-    section_map.heading("Recovered trigger")
+    if not section_map.opened("Recovered trigger"):
+        return
     for sentence in (found.sentence, found.covering):
         if sentence:
             st.markdown(words.safe(sentence, 600))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import state, words
+from app import address, state, words
 from app.charts.theme import SYMBOLS, WORDS
 from app.store.cases import Entry, kept_home
 from ti_core.results.report import percent
@@ -26,7 +26,7 @@ def page() -> None:
         return
     st.caption(
         "Every finished inspection, kept on this machine in a folder that only you can enter. Select one to open it,"
-        " two to compare them."
+        " two to six to compare them."
     )
     search = st.text_input(
         "Search",
@@ -87,11 +87,11 @@ def actions(chosen: list[Entry]) -> None:
         ):
             st.session_state["case"] = good[0].id
             st.switch_page(st.session_state["pages"]["inspect"], query_params={"case": good[0].id})
-        if st.button("Compare", icon=":material/compare:", disabled=len(good) != 2, key="cases.compare"):
-            st.session_state["compare.left"], st.session_state["compare.right"] = (
-                f"case:{e.id}" for e in good
+        fit = 2 <= len(good) <= address.MOST_COMPARED and len(good) == len(chosen)
+        if st.button("Compare", icon=":material/compare:", disabled=not fit, key="cases.compare"):
+            st.switch_page(
+                st.session_state["pages"]["compare"], query_params={"cases": ",".join(e.id for e in good)}
             )
-            st.switch_page(st.session_state["pages"]["compare"])
         st.download_button(
             "Export",
             lambda: state.store().export([e.id for e in chosen]),

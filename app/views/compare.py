@@ -1,45 +1,121 @@
-"""The page Compare: two models under the same settings, on shared axes and one colour scale."""
+"""The page Compare: two or more models under the same settings, on shared axes and one colour scale."""
 
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app import controls, refusal, state, status, uploader, words
+from app import address, controls, refusal, state, status, uploader, words
 from app.ask import PREFIX, submit, wanted
-from app.charts import pictures
-from app.charts.histograms import highest, histograms
-from app.charts.verdict import CONFIG, kind_word
 from app.jobs.desk import FullError
-from app.markup.page import Picture, scale
-from app.sections import weight_changes
-from app.sections.histograms import panels_of
-from app.sections.pictures import gallery
+from app.sections import comparison
 from app.sections.settings_panel import notice
-from app.sections.verdicts.verdict import box, caution, coverage, gauge
 from app.store.sources import Source, samples
 from app.store.uploads import let_go
 from ti_core.errors import CaseError, ModelFileError, PackError, SettingsError
-from ti_core.rendering.comparison import differences
 from ti_core.results.case import Case
-from ti_core.settings import Settings
 
-SIDES = ("left", "right")
+SIDES = {
+    "left": "Left",
+    "right": "Right",
+    "third": "Third",
+    "fourth": "Fourth",
+    "fifth": "Fifth",
+    "sixth": "Sixth",
+}
+"""The places of a comparison, and what they are called. The first two are always there."""
 UPLOAD = "upload"
+MOST_CASES = 100
+"""Latest cases on offer. One that the address names is on offer too."""
+COUNT = "compare.count"
+"""Where a session keeps the number of places."""
 
 
 def page() -> None:
-    st.title("Compare two models")
+    st.title("Compare models")
     controls.keep(PREFIX, "pack", "minutes")
-    for side in SIDES:
+    _follow()
+    sides = list(SIDES)[: st.session_state.setdefault(COUNT, 2)]
+    for side in sides:
         _settle(side)
     notice()
     options = choices()
     with st.container(border=True):
-        for column, side in zip(st.columns(2, gap="large"), SIDES, strict=True):
+        for column, side in zip(_columns(sides), sides, strict=True):
             with column:
                 choose(side, options)
+        _more(len(sides))
+    waiting = _waiting(sides)
+    found = [one for side in sides if (one := chosen_case(side)) is not None]
+    address.show_compared([case_id for _, case_id in found])
+    if len(found) < len(sides):
+        if not waiting:
+            st.info(
+                "Choose a model on each side. Samples and handed-in models are inspected first; cases are only opened."
+                if len(sides) == 2
+                else "Choose a model in each place, or take the last place away."
+            )
+        return
+    comparison.show([case for case, _ in found], [case_id for _, case_id in found], sides)
+
+
+def _columns(sides: list[str]) -> list[DeltaGenerator]:
+    """A column for each side, at most three in a row."""
+    across = min(len(sides), comparison.ACROSS)
+    return [column for _ in range(0, len(sides), across) for column in st.columns(across, gap="large")][
+        : len(sides)
+    ]
+
+
+def _more(count: int) -> None:
+    """The buttons for one place more and one less."""
+    with st.container(horizontal=True):
+        st.button(
+            "Compare with one more",
+            icon=":material/add:",
+            key="compare.more",
+            disabled=count == len(SIDES),
+            on_click=_set_count,
+            args=(count + 1,),
+        )
+        if count > 2:
+            st.button(
+                "Take the last away",
+                icon=":material/remove:",
+                key="compare.less",
+                on_click=_set_count,
+                args=(count - 1,),
+            )
+
+
+def _set_count(count: int) -> None:
+    for side in list(SIDES)[count:]:
+        _choose_now(side, "")
+    st.session_state[COUNT] = count
+
+
+def _choose_now(side: str, choice: str) -> None:
+    """Set a place to a choice before its control is drawn."""
+    st.session_state[f"compare.{side}"] = st.session_state[f"compare.{side}.kept"] = choice
+    for rest in ("case", "asked"):
+        st.session_state.pop(f"compare.{side}.{rest}", None)
+    st.session_state.pop(f"compare.ticket.{side}", None)
+
+
+def _follow() -> None:
+    """Take over the cases that the address names, if it names others than the page showed."""
+    named = address.compared()
+    if named is None:
+        return
+    st.session_state[COUNT] = min(max(2, len(named)), len(SIDES))
+    for i, side in enumerate(SIDES):
+        _choose_now(side, f"case:{named[i]}" if i < len(named) else "")
+
+
+def _waiting(sides: list[str]) -> bool:
+    """Progress and refusals of the inspections that were asked for. Returns whether one is still at work."""
     waiting = False
-    for column, side in zip(st.columns(2, gap="large"), SIDES, strict=True):
+    for column, side in zip(_columns(sides), sides, strict=True):
         ticket = status.current(f"compare.ticket.{side}")
         with column:
             if ticket is not None and ticket.active:
@@ -52,15 +128,7 @@ def page() -> None:
                     refusal.show(ticket.error, ticket.title, ticket.fault)
             elif ticket is not None and ticket.state == "cancelled":
                 st.info("The inspection was stopped.", icon=":material/cancel:")
-    found = {side: chosen_case(side) for side in SIDES}
-    left, right = found["left"], found["right"]
-    if left is None or right is None:
-        if not waiting:
-            st.info(
-                "Choose a model on each side. Samples and handed-in models are inspected first; cases are only opened."
-            )
-        return
-    both(*left, *right)
+    return waiting
 
 
 def choices() -> dict[str, str]:
@@ -68,8 +136,9 @@ def choices() -> dict[str, str]:
     options = {"": "Choose a model", UPLOAD: "Hand in a file"}
     for pack, kinds in samples().items():
         options |= {f"sample:{pack}:{kind}": f"Sample: {source.name}" for kind, source in kinds.items()}
-    for entry in state.store().entries()[:100]:
-        if not entry.problem:
+    chosen = {str(st.session_state.get(f"compare.{side}", "")) for side in SIDES}
+    for i, entry in enumerate(state.store().entries()):
+        if not entry.problem and (i < MOST_CASES or f"case:{entry.id}" in chosen):
             options[f"case:{entry.id}"] = (
                 f"Case: {words.plain(entry.file, 50)}, {entry.verdict}, {words.when(entry.created)}"
             )
@@ -84,9 +153,7 @@ def choose(side: str, options: dict[str, str]) -> None:
     kept = st.session_state.get(f"{key}.kept", "")
     if key not in st.session_state and kept in options:
         st.session_state[key] = kept
-    chosen = st.selectbox(
-        "Left" if side == "left" else "Right", list(options), format_func=options.__getitem__, key=key
-    )
+    chosen = st.selectbox(SIDES[side], list(options), format_func=options.__getitem__, key=key)
     st.session_state[f"{key}.kept"] = chosen
     if chosen.startswith("case:"):
         st.session_state[f"{key}.case"] = chosen.removeprefix("case:")
@@ -149,97 +216,3 @@ def chosen_case(side: str) -> tuple[Case, str] | None:
     except CaseError as error:
         st.warning(words.safe(str(error)), icon=":material/warning:")
         return None
-
-
-def both(one: Case, one_id: str, two: Case, two_id: str) -> None:
-    """The comparison of two cases."""
-    cases, names = (one, two), (one_id, two_id)
-    for column, case, side in zip(st.columns(2, gap="large"), cases, SIDES, strict=True):
-        with column:
-            caution(case)
-            st.html(box(case))
-            gauge(case, f"compare.{side}")
-            with st.expander("What was looked for"):
-                coverage(case)
-    weight_changes.show(one, two)
-    if one.alone or two.alone:
-        st.info(
-            "Without reference models there are no saliency pictures to compare; the page Inspect shows what was found"
-            " in each.",
-            icon=":material/info:",
-        )
-        return
-    if one.report.pack["name"] != two.report.pack["name"]:
-        st.warning(
-            "The two were compared with different reference packs, so their pictures and histograms differ in kind."
-        )
-        return
-    profile = Settings.parse(one.report.settings)
-    other = Settings.parse(two.report.settings)
-    if profile.of_stage("probes") != other.of_stage("probes"):
-        st.warning(
-            "The two were inspected with different probe images, so saliency cannot be compared; inspect both under the"
-            " same settings.",
-            icon=":material/warning:",
-        )
-        return
-    try:
-        drawn = [panels_of(c, n, profile) for c, n in zip(cases, names, strict=True)]
-    except PackError as error:
-        st.info(words.safe(words.for_the_page(str(error))), icon=":material/info:")
-        drawn = [[], []]
-    st.header("What differs")
-    st.markdown("\n".join(f"- {words.safe(line, 600)}" for line in differences(cases, drawn)))
-    galleries(cases)
-    side_by_side(cases, drawn)
-
-
-def galleries(cases: tuple[Case, Case]) -> None:
-    """The galleries of both models for one probe image. Both use the larger of the two colour scales."""
-    if not all("probes" in c.arrays for c in cases):
-        return
-    st.header("Saliency")
-    count = min(c.arrays["probes"].shape[2] for c in cases)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        index = st.slider("Image", 1, count, 1, key="compare.image", width=360) - 1 if count > 1 else 0
-        over = st.toggle("Overlay on the image", key="compare.overlay")
-    top = max(gallery.scale_of(c) for c in cases)
-    for case in cases:
-        st.markdown(f"**{words.safe(case.report.model['file'], 60)}**")
-        st.html(gallery.table(case, index, "saliency", top, over))
-    st.html(
-        scale(
-            Picture(pictures.uri(pictures.colour_scale()), "Colour scale from dark to bright"),
-            "0",
-            f"{top:.3g}",
-            "saliency, one scale for both models",
-        )
-    )
-
-
-def side_by_side(cases: tuple[Case, Case], drawn: list[list]) -> None:
-    """The histograms of both models on the same axes."""
-    if not all(drawn):
-        return
-    st.header("Histograms of saliency")
-    kind = st.segmented_control(
-        "Probes",
-        cases[0].kinds,
-        default=cases[0].kinds[0],
-        format_func=lambda k: kind_word(k).capitalize(),
-        required=True,
-        key="compare.kind",
-    )
-    chosen = [[p for p in panels if p.kind == kind] for panels in drawn]
-    top = highest([*chosen[0], *chosen[1]])
-    for column, case, panels, side in zip(st.columns(2, gap="medium"), cases, chosen, SIDES, strict=True):
-        with column:
-            st.markdown(f"**{words.safe(case.report.model['file'], 60)}**")
-            for i, figure in enumerate(histograms(panels, state.colours(), columns=2, top=top)):
-                st.plotly_chart(
-                    figure,
-                    theme=None,
-                    config=CONFIG,
-                    key=f"compare.histograms.{side}.{i}",
-                    alt=f"Histograms of saliency of {words.plain(case.report.model['file'], 60)}",
-                )

@@ -213,38 +213,47 @@ def result(case: Case, case_id: str, key: str) -> None:
     _tuning(case, case_id, key)
     if case.finished and not case.understood and not case.alone:
         elsewhere(case, key)
-    trigger.show(case)
-    streams.show(case, key)
+    _trigger(case)
+    _streams(case, key)
     _gallery(case, key)
-    strip.show(case, key)
+    _strip(case, key)
     _histograms(case, case_id, key)
-    why.show(case, key)
-    model_file.show(case)
+    _why(case, key)
+    _model_file(case)
     if case.finished and case.report.model.get("sketch") and not case.alone:
         layers(case, key)
     if case.finished:
-        opinions.show(case, key)
+        _opinions(case, key)
     if place is not None:
         section_map.end(place, FIRST)
 
 
+# Each section is drawn by itself when it is opened, closed, or its controls are turned.
+_trigger = st.fragment(trigger.show)
+_streams = st.fragment(streams.show)
+_strip = st.fragment(strip.show)
+_why = st.fragment(why.show)
+_model_file = st.fragment(model_file.show)
+_opinions = st.fragment(opinions.show)
+
+
 @st.fragment
 def _tuning(case: Case, case_id: str, key: str) -> None:
-    """The panel with the settings. Its controls draw it alone again."""
+    """The panel with the settings."""
     if (asked := tuning.show(case, case_id, key)) is not None:
         again(case, asked)
 
 
 @st.fragment
 def _gallery(case: Case, key: str) -> None:
-    """The gallery. Its controls draw it alone again."""
+    """The gallery."""
     if (asked := gallery.show(case, key)) is not None:
         again(case, asked)
 
 
 @st.fragment
 def _histograms(case: Case, case_id: str, key: str) -> None:
-    """The histograms. Their controls draw them alone again."""
+    """The histograms."""
     if (asked := histograms.show(case, case_id, key)) is not None:
         again(case, asked)
 

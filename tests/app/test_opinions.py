@@ -66,6 +66,7 @@ def asked(
     )
     app = page()
     app.query_params["case"] = state.store().keep(tiny_cases["patch"])
+    app.query_params["open"] = "second-opinions"
     return app, requests
 
 

@@ -100,6 +100,7 @@ def test_the_verdict_says_aloud_that_it_is_the_weaker_one(answering: Worker, alo
     # Gauge and the three streams that compare classes.
     assert len(app.get("plotly_chart")) == 4
     labelled = alone.report.pack["images"]["labelled"]
+    said = texts(app.button(key="show-model-file").click().run())
     assert ("not known without labels" in said) is not labelled
 
 

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import controls, words
 from app.markup import section_map
-from app.sections import weight_changes
+from app.sections import comparison, weight_changes
 from app.store.arrivals import Arrivals, Arrived
 from app.store.cases import CaseStore
 from tests.app.conftest import Worker
@@ -87,6 +87,7 @@ def test_one_click_on_a_sample_leads_to_a_verdict(
     app.button(key=f"sample.bars.{kind}").click().run()
     app = settled(app, dashboard)
     assert not app.exception, app.exception
+    app.button(key="show-model-file").click().run()
     said = texts(app)
     expected = tiny_cases[kind].report
     assert '<div class="word"' in said and expected.verdict.capitalize() in said
@@ -526,9 +527,12 @@ def kept(dashboard: Worker, home: Path, tiny_cases: dict[str, Case]) -> dict[str
     return {k: store.keep(tiny_cases[k]) for k in ("clean", "blend", "patch")}
 
 
-def opened(name: str) -> AppTest:
+def opened(name: str, sections: str = "all") -> AppTest:
+    """The page of a case with these sections open."""
     app = page()
     app.query_params["case"] = name
+    if sections:
+        app.query_params["open"] = sections
     return app.run()
 
 
@@ -652,6 +656,50 @@ def test_another_method_is_asked_for_and_one_without_a_rule_says_why(
     assert not dashboard.requests or dashboard.requests[-1]["settings"]["attribution"] == "lrp"
 
 
+def test_a_section_is_drawn_when_it_is_opened_and_the_address_says_which_are_open(
+    dashboard: Worker, kept: dict[str, str]
+) -> None:
+    app = opened(kept["patch"], "")
+    few = len(app.get("plotly_chart"))
+    assert "ti-grid" in texts(app) and "Which random triggers" not in texts(app)
+    app.button(key="show-why").click().run()
+    assert app.query_params["open"] == ",".join([*section_map.AT_FIRST, "why"])
+    assert len(app.get("plotly_chart")) == few + 2
+    app.button(key="hide-saliency").click().run()
+    assert "ti-grid" not in texts(app)
+    shared = page()
+    shared.query_params.update(dict(app.query_params))
+    shared.run()
+    assert len(shared.get("plotly_chart")) == few + 2 and "ti-grid" not in texts(shared)
+    # The address before names no section: those of the beginning are open again.
+    del shared.query_params["open"]
+    assert len(shared.run().get("plotly_chart")) == few and "ti-grid" in texts(shared)
+    shared.button(key="sections.all").click().run()
+    assert shared.query_params["open"] == "all" and not [
+        b for b in shared.button if b.label.startswith("Show")
+    ]
+    shared.button(key="hide-why").click().run()
+    assert "why" not in shared.query_params["open"] and "saliency" in shared.query_params["open"]
+    shared.button(key="show-why").click().run()
+    shared.button(key="sections.all").click().run()
+    assert shared.query_params["open"] == "none" and not shared.get("plotly_chart")[1:]
+    shared.query_params["case"] = kept["clean"]
+    del shared.query_params["open"]
+    assert not shared.run().get("plotly_chart")[1:], "the next case has the same sections open"
+    assert shared.query_params["open"] == "none"
+
+
+@pytest.mark.parametrize(
+    "asked", ["<script>", "why,../..,why", "x" * 5000, ",".join("abcdefghijklmnopqrstuvwxyz")]
+)
+def test_an_address_of_no_section_opens_nothing_else(
+    dashboard: Worker, kept: dict[str, str], asked: str
+) -> None:
+    app = opened(kept["patch"], asked)
+    assert not app.exception and "ti-grid" not in texts(app)
+    assert re.fullmatch("[a-z,-]{1,60}", app.query_params["open"])
+
+
 def test_no_figure_on_the_page_is_too_large(dashboard: Worker, kept: dict[str, str]) -> None:
     import json
 
@@ -699,6 +747,62 @@ def test_two_cases_are_compared_in_words_and_pictures(dashboard: Worker, kept: d
     said = texts(app)
     assert not app.exception, app.exception
     assert "What differs" in said and said.count('class="ti-grid"') == 2 and not dashboard.requests
+
+
+def test_several_cases_are_compared_and_the_address_brings_them_back(
+    dashboard: Worker, kept: dict[str, str], tiny_cases: dict[str, Case]
+) -> None:
+    app = page("compare").run()
+    app.selectbox(key="compare.left").set_value(f"case:{kept['clean']}").run()
+    assert app.query_params["cases"] == kept["clean"] and "At a glance" not in texts(app)
+    app.selectbox(key="compare.right").set_value(f"case:{kept['patch']}").run()
+    app.button(key="compare.more").click().run()
+    assert "Choose a model in each place" in texts(app) and "At a glance" not in texts(app)
+    app.selectbox(key="compare.third").set_value(f"case:{kept['blend']}").run()
+    order = [kept["clean"], kept["patch"], kept["blend"]]
+    assert not app.exception and app.query_params["cases"] == ",".join(order)
+    shared = page("compare")
+    shared.query_params["cases"] = ",".join(order)
+    shared.run()
+    assert not shared.exception
+    for one in (app, shared):
+        said = texts(one)
+        assert said.count('class="ti-grid"') == 3 and said.count("beside") >= 2
+        rows = {row["What"]: row for row in one.table[0].value.to_dict("records")}
+        reports = [tiny_cases[kind].report for kind in ("clean", "patch", "blend")]
+        assert list(rows["Verdict"].values())[1:] == [report.verdict for report in reports]
+        assert list(rows["SHA-256 of the file"].values())[1:] == [r.model["sha256"][:16] for r in reports]
+        assert "Setting Seed" not in rows and "Compared with" not in rows, "they are the same in all"
+    # Back: the address before names two of them. Then one that names none, where the comparison begins.
+    shared.query_params["cases"] = ",".join(order[:2])
+    assert texts(shared.run()).count('class="ti-grid"') == 2
+    shared.query_params.clear()
+    assert "Choose a model on each side" in texts(shared.run()) and not shared.query_params
+    app.button(key="compare.less").click().run()
+    assert app.query_params["cases"] == ",".join(order[:2])
+
+
+def test_cases_that_say_the_same_are_said_to_and_settings_that_differ_are_named(
+    tiny_cases: dict[str, Case],
+) -> None:
+    case = tiny_cases["patch"]
+    (row,) = comparison.glance([case, case])
+    assert row["What"] == "Everything in the reports" and set(row.values()) - {row["What"]} == {"the same"}
+    turned = replace(case, report=replace(case.report, settings=case.report.settings | {"seed": 7}))
+    rows = comparison.glance([case, turned, case])
+    (row,) = rows
+    assert row["What"] == "Setting Seed" and list(row.values())[1:] == ["0", "7", "0"]
+    assert "different probe images" in comparison.unlike([case, turned]) and not comparison.unlike(
+        [case, case]
+    )
+
+
+@pytest.mark.parametrize("named", ["../../etc", "20200101-000000-aaaaaaaaaaaa-bbbbbbbb,<b>", "," * 500])
+def test_a_comparisons_address_of_no_case_is_left_aside(dashboard: Worker, named: str) -> None:
+    app = page("compare")
+    app.query_params["cases"] = named
+    app.run()
+    assert not app.exception and "Choose a model on each side" in texts(app) and not app.query_params
 
 
 def test_the_weights_of_two_versions_are_compared_where_both_files_are_kept(

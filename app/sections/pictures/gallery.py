@@ -29,7 +29,8 @@ def show(case: Case, key: str) -> Settings | None:
     """
     if "probes" not in case.arrays:
         return None
-    section_map.heading("Saliency")
+    if not section_map.opened("Saliency"):
+        return None
     st.caption(
         "What each model looks at: the brighter a pixel, the more the answer hangs on it. In rows the clean image, and"
         " the same image changed to be more and less of its class; in columns the random triggers put on it."

@@ -19,7 +19,8 @@ def show(case: Case, key: str) -> None:
     made = [who for who in WHO if f"actmax/{who}/images" in case.arrays]
     if not made:
         return
-    section_map.heading("Activation maximisation")
+    if not section_map.opened("Activation maximisation"):
+        return
     st.caption(
         "Small steps that make an image more of its class (maximised) or less (minimised): so the probes are made."
     )

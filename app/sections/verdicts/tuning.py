@@ -104,7 +104,7 @@ def changes(old: Report, new: Report) -> list[tuple[str, str, str]]:
             (title, controls.in_words(name, getattr(was, name))[1], controls.in_words(name, value)[1])
         )
     for name in dict.fromkeys((*old.streams, *new.streams)):
-        told = [_found(report, name) for report in (old, new)]
+        told = [found(report, name) for report in (old, new)]
         if told[0] != told[1]:
             rows.append((f"Stream {name}".replace("Stream recovered_trigger", "Recovered trigger"), *told))
     gone, come = (set(a.reasons) - set(b.reasons) for a, b in ((old, new), (new, old)))
@@ -112,13 +112,13 @@ def changes(old: Report, new: Report) -> list[tuple[str, str, str]]:
     return [(name, words.plain(a, 200), words.plain(b, 200)) for name, a, b in rows]
 
 
-def _found(report: Report, name: str) -> str:
+def found(report: Report, name: str) -> str:
     """A stream's figure, or what the recovered trigger is."""
-    found = report.streams.get(name)
-    if found is None:
+    stream = report.streams.get(name)
+    if stream is None:
         return "none"
     return (
-        f"{found['score']:.3g}"
-        if "score" in found
-        else f"{found.get('kind')}, flips {found.get('flip_share', 0):.0%}"
+        f"{stream['score']:.3g}"
+        if "score" in stream
+        else f"{stream.get('kind')}, flips {stream.get('flip_share', 0):.0%}"
     )

@@ -27,7 +27,8 @@ def show(case: Case, key: str) -> None:
     drawn = [(name, pairs) for name, pairs in drawn if pairs]
     if not drawn:
         return
-    section_map.heading("Why")
+    if not section_map.opened("Why"):
+        return
     st.caption(
         "How far each figure moved the verdict, in log-odds: to the right for a backdoor, hatched to the left against"
         " one. The joint verdict goes by what all streams together find in the most suspicious class; what a single"
