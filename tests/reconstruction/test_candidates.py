@@ -193,4 +193,5 @@ def test_layers_that_take_all_channels_before_them_are_joined() -> None:
     layers = file_layers(state)
     both = [str(c.sketch()) for c in candidates(layers)]
     assert any("conv 4 3 padding 1 from one.0.c2 } { }" in text for text in both), "the other order is tried"
+    assert any("conv 10 1 from change.c; avgpool 2; concat" in text for text in both)
     assert network_of(parse_sketch(sketch), layers)(torch.rand(2, 3, 32, 32)).shape == (2, 5)

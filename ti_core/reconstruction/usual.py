@@ -30,6 +30,8 @@ ACTIVATIONS: dict[Layer, float] = {
 ACT, POOL = Layer("activation"), Layer("pool")
 """Stand-ins in a draft: the network's activation, and its pooling of 2 x 2."""
 FLATTEN = Layer("flatten")
+MEANS = Layer("avgpool", (2,))
+"""The pooling between the blocks of a DenseNet, whatever the network's other poolings are."""
 POOLS: dict[str, float] = {"maxpool": 0.0, "avgpool": 0.7}
 POOL_WORDS = ("maxpool", "avgpool")
 ACTIVATION_WORDS = (*PLAIN, "leaky_relu", "elu")
@@ -91,6 +93,8 @@ def between(last: Step | None, step: Step) -> list[Choice]:
         found += [Choice((POOL,), acts[0] + pool), Choice((ACT, POOL), acts[1] + pool)]
         found += [Choice((ACT, STRIDED_POOL), acts[1] + wide), Choice((ACT, WIDE_POOL), acts[1] + wide + 0.3)]
         found += [Choice((STRIDED_POOL,), acts[0] + wide), Choice((WIDE_POOL,), acts[0] + wide + 0.3)]
+    if step.block is not None and step.block.joins and last.kind == "conv":
+        found.append(Choice((MEANS,), acts[0] + HALVED))
     if step.gap is None:
         return found
     return [Choice(c.layers, c.cost + _against_gap(len(c.layers), step.gap)) for c in found]
@@ -111,6 +115,8 @@ def inside(last: Step | None, step: Step) -> list[Choice]:
     return [Choice(c.layers, c.cost + _against_gap(len(c.layers), step.gap)) for c in found]
 
 
+HALVED = 0.7
+"""Cost of a pooling behind the convolution between two blocks of a DenseNet."""
 TWICE = 3.0
 """Cost of an activation behind a norm that has one before it."""
 
