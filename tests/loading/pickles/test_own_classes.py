@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import random
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.damage import MANY, damaged
 from tests.loading import payloads as p
 from ti_core.errors import ModelFileError, RefusedFileError, UnknownArchitectureError
 from ti_core.loading import describe_file, load_model
@@ -284,37 +280,3 @@ def test_a_module_of_an_unknown_class_runs_nothing(
     with pytest.raises(ModelFileError):
         load_model(path)
     assert not canary.exists()
-
-
-@pytest.mark.parametrize(
-    ("make", "legacy", "usual"),
-    [(Shared, False, 40), (Residual, False, 2), (Shared, True, 20), (Residual, True, 5)],
-)
-def test_damaged_modules_open_with_finite_weights_or_not_at_all(
-    make: Callable[[], nn.Module], legacy: bool, usual: int, write: Write
-) -> None:
-    """Checksums are made to fit again, so that every damage reaches the reader."""
-    out = io.BytesIO()
-    torch.save(randomised(make()), out, _use_new_zipfile_serialization=not legacy)
-    data, storages = out.getvalue(), {}
-    head = data.rindex(b"e.") + 2 if legacy else 0
-    if not legacy:
-        with zipfile.ZipFile(out) as archive:
-            storages = {n.rpartition("/")[2]: archive.read(n) for n in archive.namelist() if "/data/" in n}
-            data = archive.read("archive/data.pkl")
-    rng = random.Random(f"own {make.__name__} {legacy}")
-    opened = 0
-    count = MANY // 2 or usual
-    for _ in range(count):
-        # Of a legacy file most bytes are numbers, and those of its pickles are what a reader may stumble over.
-        changed = (
-            damaged(data[:head], rng) + data[head:] if legacy else p.checkpoint(damaged(data, rng), storages)
-        )
-        try:
-            model = load_model(write(changed))
-        except ModelFileError as error:
-            assert 0 < len(str(error)) < 1500
-            continue
-        opened += 1
-        assert all(bool(tensor.isfinite().all()) for tensor in model.module.parameters())
-    print(f"{make.__name__}: {opened} of {count} open")
