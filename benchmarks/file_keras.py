@@ -21,7 +21,7 @@ from torch import nn
 from ti_core.loading.keras.weights import snake_case
 
 _VERSIONS = {2: "2.15.0", 3: "3.10.0"}
-_WEIGHTS = {
+WEIGHTS = {
     "Conv2D": ("kernel", "bias"),
     "Dense": ("kernel", "bias"),
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
@@ -188,7 +188,7 @@ def _nodes(before: tuple[str, ...], version: int) -> list[Any]:
     return [{"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}]
 
 
-def _hdf5(write: Callable[[h5py.File], None]) -> bytes:
+def hdf5_of(write: Callable[[h5py.File], None]) -> bytes:
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         write(file)
@@ -210,7 +210,7 @@ def _archive(made: Written, config: Mapping[str, Any]) -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": _VERSIONS[3]}))
         archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", _hdf5(write))
+        archive.writestr("model.weights.h5", hdf5_of(write))
     return out.getvalue()
 
 
@@ -224,12 +224,12 @@ def _h5(made: Written, config: Mapping[str, Any], version: int) -> bytes:
         root.attrs["layer_names"] = [layer.name.encode() for layer in made.layers]
         for layer in made.layers:
             group, names = root.create_group(layer.name), []
-            for role, array in zip(_WEIGHTS.get(layer.kind, ()), layer.weights, strict=False):
+            for role, array in zip(WEIGHTS.get(layer.kind, ()), layer.weights, strict=False):
                 names.append(f"{layer.name}/{role}:0" if version == 2 else f"{layer.name}/{role}")
                 group[names[-1]] = array
             group.attrs["weight_names"] = [name.encode() for name in names]
 
-    return _hdf5(write)
+    return hdf5_of(write)
 
 
 Save = Callable[[nn.Sequential, tuple[int, ...], Path], None]

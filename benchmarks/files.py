@@ -7,18 +7,20 @@ accuracy of the network that was saved, and of how many another network was made
 folder. ``--only WORD`` takes the networks whose name holds the word. ``--write`` puts the table into the documentation.
 
 Each network is saved in every second form in turn, so that every form holds several networks; ``--all`` saves it in
-every form.
+every form. What was tried is kept in the folder's ``results.jsonl`` and not tried again, so that a run that was ended
+goes on; ``--again`` begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from torch import nn
 
 from benchmarks.file_forms import FORMS, Save
 from benchmarks.file_keras import KERAS_FORMS
+from benchmarks.file_keras_weights import KERAS_WEIGHTS
 from benchmarks.file_networks import ORIGINS, Origin
 from ti_core.classifier.decide import decided
 from ti_core.errors import TrojanInterpretError
@@ -37,6 +40,7 @@ from ti_core.reference.pack import Pack, load_pack
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "how-to-open-my-model.md"
 BEGIN, END = "<!-- files: begin -->", "<!-- files: end -->"
+KEPT = "results.jsonl"
 NEAR = 0.006
 """Accuracies that differ by less are equal: by one image of 250, as rounded weights may change."""
 
@@ -144,12 +148,19 @@ def forms_of(origin: Origin) -> dict[str, tuple[str, Save]]:
         return FORMS
     return {
         form: (ending, lambda net, path, save=save: save(net, shape, path))
-        for form, (ending, save) in KERAS_FORMS.items()
+        for form, (ending, save) in (KERAS_FORMS | KERAS_WEIGHTS).items()
     }
+
+
+def kept_in(path: Path) -> dict[tuple[str, str], Tried]:
+    """What was tried before, by network and form."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {(one.pop("network"), one["form"]): Tried(**one) for one in map(json.loads, lines)}
 
 
 def run(folder: Path, only: str, steps: int, every: bool) -> list[Tried]:
     results = []
+    known_results = kept_in(folder / KEPT)
     for place, (name, origin) in enumerate(ORIGINS.items()):
         if only not in name:
             continue
@@ -160,9 +171,14 @@ def run(folder: Path, only: str, steps: int, every: bool) -> list[Tried]:
         for number, (form, (ending, save)) in enumerate(forms_of(origin).items()):
             if not every and (place + number) % 2:
                 continue
+            if (name, form) in known_results:
+                results.append(known_results[name, form])
+                continue
             path = folder / f"{name} {form}{ending}".replace(" ", "-").replace(",", "")
             save(net, path)
             result = tried(form, path, before, pack, known)
+            with (folder / KEPT).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"network": name, **asdict(result)}) + "\n")
             mark = "equal" if result.equal else "OTHER" if result.opened else "refused"
             print(
                 f"{mark}  {origin.repository}, {name}, {form}: {result.before:.3f} and {result.after:.3f}, "
@@ -182,10 +198,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", default="", help="networks whose name holds this")
     parser.add_argument("--steps", type=int, default=800, help="at most, of training each network")
+    parser.add_argument("--again", action="store_true", help="try every file anew")
     parser.add_argument("--all", action="store_true", help="save every network in every form")
     parser.add_argument("--write", action="store_true", help="put the table into the documentation")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.again:
+        (options.out / KEPT).unlink(missing_ok=True)
     found = table(run(options.out, options.only, options.steps, options.all))
     print(found)
     if options.write:
