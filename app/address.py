@@ -10,6 +10,7 @@ with the cases that it compares (:func:`compared`, :func:`show_compared`).
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 
 import streamlit as st
@@ -32,6 +33,10 @@ _NAMED = "address.case"
 """The case that the address named when the page was last drawn."""
 _COMPARED, _CASES = "address.compared", "cases"
 """Where a session keeps the cases that the address of a comparison named last, and their name in the address."""
+_WRITTEN = "address.written"
+"""Where a session keeps the cases in the address before its last change, and when it was changed."""
+LATE = 3.0
+"""Seconds after a change of the address within which a request with the address before is one that was under way."""
 MOST_COMPARED = 6
 """Maximum number of cases that the address of a comparison names."""
 _SETTLED = "address.settled"
@@ -103,21 +108,33 @@ def show(ticket: str = "", case: str = "") -> None:
 def compared() -> list[str] | None:
     """The cases that the address of a comparison names, if they are others than the page showed; else None."""
     asked = st.query_params.get(_CASES, "")
-    if asked == st.session_state.get(_COMPARED, ""):
+    if asked == st.session_state.get(_COMPARED, "") or _is_late(asked):
         return None
     return [name for name in asked.split(",")[:MOST_COMPARED] if ID.fullmatch(name)]
 
 
 def show_compared(cases: Sequence[str]) -> None:
     """Write an address that names these cases, so that the comparison can be reloaded, kept and shared."""
-    asked = st.session_state[_COMPARED] = ",".join(cases)
-    if asked != st.query_params.get(_CASES, ""):
+    asked, before = ",".join(cases), st.query_params.get(_CASES, "")
+    if asked == st.session_state.get(_COMPARED, "") and _is_late(before):
+        # A request from before the last change of the address. The browser has the new one by now.
+        return
+    st.session_state[_COMPARED] = asked
+    if asked != before:
+        st.session_state[_WRITTEN] = (before, time.monotonic())
         st.query_params.from_dict({_CASES: asked} if asked else {})
+
+
+def _is_late(asked: str) -> bool:
+    """Whether a request was sent before the browser learnt of the last change of the address."""
+    before, at = st.session_state.get(_WRITTEN, ("", 0.0))
+    return asked == before and time.monotonic() - at < LATE
 
 
 def leave_comparison() -> None:
     """Another page is shown: the comparison is still there when the visitor returns."""
     st.session_state[_COMPARED] = ""
+    st.session_state.pop(_WRITTEN, None)
 
 
 def leave() -> None:

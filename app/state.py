@@ -15,6 +15,7 @@ from app.store.cases import CaseStore, OpenCases, home
 from app.store.served import served
 from app.store.sources import ModelShelf, Source
 from ti_core.errors import PackError
+from ti_core.reference.known import added_packs
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results.case import Case
 from ti_core.text import shown
@@ -82,17 +83,15 @@ def _pack(name: str, stamp: int) -> Pack:
 
 
 def pack(name: str) -> Pack:
-    """A bundled pack. It is read again when its record on the disk changes.
+    """A bundled pack, or one that was added. It is read again when its record on the disk changes.
 
     Raises
     ------
     PackError : there is no pack of that name.
     """
-    if name not in pack_names():
-        # The name is no folder: a visitor brings no pack.
-        raise PackError(
-            f"There is no reference pack {shown(name)!r}; bundled are: {', '.join(pack_names())}."
-        )
+    if name not in packs():
+        # The name is no path: it is one of the folders that packs are kept in.
+        raise PackError(f"There is no reference pack {shown(name)!r}; there are: {', '.join(packs())}.")
     return _pack(name, (load_pack(name).folder / "pack.json").stat().st_mtime_ns)
 
 
@@ -114,7 +113,9 @@ def opened(pack: Pack) -> Pack:
 
 
 def packs() -> list[str]:
-    return pack_names()
+    """Names of the packs that come with the program, then of those that were added."""
+    bundled = pack_names()
+    return [*bundled, *(name for name in added_packs() if name not in bundled)]
 
 
 def dark() -> bool:

@@ -18,6 +18,11 @@ _FOR_THE_PAGE = (
         "give 50 or more clean images of your own with --images.",
         "hand in 50 or more clean images of your own.",
     ),
+    (
+        " already; give another name with --name.",
+        " already. Remove its folder, or add this one with the command line.",
+    ),
+    (" with --pack ", " as the reference pack, under Settings: "),
     (" with --pack.", " as the reference pack, under Settings."),
     ("declare it with --set normalisation=NAME.", "declare it under Settings, as the normalisation."),
     ("Allow more time with --minutes.", "Allow more time under Settings."),

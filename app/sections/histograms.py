@@ -119,7 +119,7 @@ def panels_of(case: Case, case_id: str, settings: Settings) -> list[Panel]:
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _panels(case_id: str, profile: str, finished: bool, _case: Case, _settings: Settings) -> list[Panel]:
-    return panels(_case, state.pack(_case.report.pack["name"]), _settings)
+    return panels(_case, state.opened(state.pack(_case.report.pack["name"])), _settings)
 
 
 def distance_table(chosen: list[Panel]) -> None:

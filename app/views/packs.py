@@ -10,7 +10,9 @@ from app import state, words
 from app.markup.lab import STYLE
 from app.markup.page import facts
 from app.sections import pack_figures, pack_members
+from app.sections.packs import adding
 from ti_core.errors import PackError
+from ti_core.reference.known import is_known
 from ti_core.reference.pack import Pack, load_pack
 from ti_core.reference.verify import check_files
 
@@ -31,6 +33,7 @@ def page() -> None:
         "A suspect is compared with networks of which it is known whether they carry a backdoor. Each pack holds such"
         " networks for one data set, and says how well the comparison works."
     )
+    adding.show()
     packs = _packs()
     if not packs:
         st.info("No reference pack can be used; install the program again to restore them.")
@@ -42,7 +45,7 @@ def page() -> None:
         name = st.segmented_control(
             "Pack",
             list(packs),
-            format_func=lambda n: words.safe(_data_set(packs[n]), 60),
+            format_func=lambda n: words.safe(_called(packs[n], n), 80),
             required=True,
             key="packs.name",
         )
@@ -79,6 +82,11 @@ def _packs() -> dict[str, Pack]:
 
 def _data_set(pack: Pack) -> str:
     return words.data_set(str(pack.record.get("data_set", pack.name)))
+
+
+def _called(pack: Pack, name: str) -> str:
+    """The data set of a pack; of an added one also its name, since it may be of the same data set as another."""
+    return _data_set(pack) if is_known(pack) else f"{_data_set(pack)} (added: {name})"
 
 
 def _head(pack: Pack) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import controls, words
+from app import address, controls, words
 from app.markup import section_map
 from app.sections import comparison, weight_changes
 from app.store.arrivals import Arrivals, Arrived
@@ -750,7 +750,10 @@ def test_two_cases_are_compared_in_words_and_pictures(dashboard: Worker, kept: d
 
 
 def test_several_cases_are_compared_and_the_address_brings_them_back(
-    dashboard: Worker, kept: dict[str, str], tiny_cases: dict[str, Case]
+    dashboard: Worker,
+    kept: dict[str, str],
+    tiny_cases: dict[str, Case],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = page("compare").run()
     app.selectbox(key="compare.left").set_value(f"case:{kept['clean']}").run()
@@ -773,6 +776,12 @@ def test_several_cases_are_compared_and_the_address_brings_them_back(
         assert list(rows["Verdict"].values())[1:] == [report.verdict for report in reports]
         assert list(rows["SHA-256 of the file"].values())[1:] == [r.model["sha256"][:16] for r in reports]
         assert "Setting Seed" not in rows and "Compared with" not in rows, "they are the same in all"
+    # A request that was under way when the address changed takes nothing back.
+    app.query_params["cases"] = ",".join(order[:2])
+    assert texts(app.run()).count('class="ti-grid"') == 3
+    monkeypatch.setattr(address, "LATE", 0.0)
+    app.query_params["cases"] = ",".join(order)
+    app.run()
     # Back: the address before names two of them. Then one that names none, where the comparison begins.
     shared.query_params["cases"] = ",".join(order[:2])
     assert texts(shared.run()).count('class="ti-grid"') == 2
