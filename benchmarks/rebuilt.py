@@ -144,17 +144,17 @@ def kept_in(path: Path) -> dict[tuple[str, str], Rebuilt]:
 FORMS = {"state dict": lambda net: net.state_dict(), "whole module": lambda net: net}
 
 
-def run(folder: Path, data: Path, only: str) -> list[Rebuilt]:
+def run(folder: Path, data: Path, only: str, forms: Iterable[str] = FORMS) -> list[Rebuilt]:
     results = []
     known = kept_in(folder / KEPT)
-    for form, content in FORMS.items():
+    for form in forms:
         for name, layout in LAYOUTS.items():
             if only not in name:
                 continue
             if (name, form) not in known:
                 net = trained(name, layout, folder, data)
-                path = folder / f"{name}.pt"
-                torch.save(content(net), path)
+                path = folder / f"{name} {form}.pt"
+                torch.save(FORMS[form](net), path)
                 found = rebuilt(name, form, layout, net, path, load_pack(layout.pack))
                 path.unlink()
                 known[name, form] = found
@@ -190,12 +190,13 @@ def main() -> None:
         "--data", type=Path, default=Path("data"), help="folder with the npz files of training images"
     )
     parser.add_argument("--only", default="", help="layouts whose name holds this")
+    parser.add_argument("--form", choices=FORMS, help="this form alone")
     parser.add_argument("--again", action="store_true", help="reconstruct every network anew")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.again:
         (options.out / KEPT).unlink(missing_ok=True)
-    results = run(options.out, options.data, options.only)
+    results = run(options.out, options.data, options.only, [options.form] if options.form else FORMS)
     print(table(results))
     wrong = [f"{one.layout} ({one.form})" for one in results if one.kind == "wrong"]
     if wrong:

@@ -82,7 +82,7 @@ def _read(file: Hdf5, owner: str, arrays: dict[int, Stored], number: int) -> tor
         if number == len(arrays) - 1 and number == 2 and not stored.shape:
             return torch.zeros(())
         raise _unknown(owner, f"stored as {shown(stored.dtype, 40)}")
-    return as_weight(torch.from_numpy(file.read(stored.path)), stored.path)
+    return as_weight(torch.from_numpy(file.read(stored.path)), stored.path, own=True)
 
 
 def _class_of(folder: str) -> str:

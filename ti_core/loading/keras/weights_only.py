@@ -78,7 +78,7 @@ def _of_layer(file: Hdf5, group: str, name: str) -> Iterator[tuple[str, torch.Te
             raise ModelFileError(
                 f"The file's array '{shown(path)}' ({shown(stored.dtype, 40)}) belongs to no layer of a plain network."
             )
-        array = as_weight(torch.from_numpy(file.read(f"{group}/{path}")), path)
+        array = as_weight(torch.from_numpy(file.read(f"{group}/{path}")), path, own=True)
         if last == DEPTHWISE and array.ndim == 4:
             yield f"{name}.depthwise.weight" if separable else f"{name}.weight", depthwise(array)
             continue
