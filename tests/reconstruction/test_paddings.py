@@ -60,6 +60,9 @@ def test_what_is_stated_by_a_stride_a_block_or_a_mean_is_left() -> None:
     # Too small an image for it.
     small = parse_sketch(f"input 3 16; maxpool 8; {SAME}; flatten; linear 3").items[1:]
     assert not otherwise_padded(Candidate(small, (3, 16, 16), 0.0))
+    # From here three convolutions have to change at once.
+    far = [str(one.sketch()) for one in otherwise_padded(candidate(drawn((SAME, SAME), (VALID, SAME))))]
+    assert str(parse_sketch(drawn((VALID, VALID), (SAME, SAME)))) in far
     long = drawn((VALID,), (SAME,) * (MOST + 5))
     assert 0 < len(otherwise_padded(candidate(long))) <= MOST * (MOST - 1) // 2 + MOST
 

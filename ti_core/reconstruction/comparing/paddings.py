@@ -15,18 +15,18 @@ from ti_core.reconstruction.options import after
 from ti_core.reconstruction.sketch import Block, Items, Layer
 from ti_core.reconstruction.usual import paddings
 
-MOST = 12
-"""Convolutions whose padding is changed; a longer network has too many neighbours."""
+MOST, FEW = 12, 8
+"""Convolutions whose padding is changed, and those of which three are changed at once; more have too many ways."""
 
 
 def otherwise_padded(candidate: Candidate) -> list[Candidate]:
-    """The candidates that pad one or two convolutions otherwise, with nothing or to the same size."""
+    """The candidates that pad up to two convolutions otherwise, or three of few, with nothing or to the same size."""
     items, side = candidate.items, candidate.input_shape[1]
     places = [at for at, item in enumerate(items) if isinstance(item, Layer) and _open(item)][:MOST]
     wanted = _side(items, side)
     usual = candidate.cost - mixed(items)
     found = []
-    for count in (2, 1):
+    for count in (3, 2, 1) if len(places) <= FEW else (2, 1):
         for chosen in combinations(places, count):
             changed, dearer = list(items), 0.0
             for at in chosen:
