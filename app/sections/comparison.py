@@ -80,7 +80,8 @@ def unlike(cases: Sequence[Case]) -> str:
 
 def glance(cases: Sequence[Case]) -> list[dict[str, str]]:
     """A table of what differs, one column for each case."""
-    names = _names(cases)
+    # A table shows Markdown, and a file's name may look like it.
+    heads = [words.safe(name, 80) for name in _names(cases)]
     settings = [Settings.parse(case.report.settings) for case in cases]
     rows: dict[str, list[str]] = {
         "Verdict": [case.report.verdict for case in cases],
@@ -102,9 +103,9 @@ def glance(cases: Sequence[Case]) -> list[dict[str, str]]:
         ]
     differing = {name: told for name, told in rows.items() if len(set(told)) > 1}
     if not differing:
-        return [{"What": "Everything in the reports", **dict.fromkeys(names, "the same")}]
+        return [{"What": "Everything in the reports", **dict.fromkeys(heads, "the same")}]
     return [
-        {"What": name, **{n: words.plain(t, 120) for n, t in zip(names, told, strict=True)}}
+        {"What": name, **{n: words.safe(t, 120) for n, t in zip(heads, told, strict=True)}}
         for name, told in differing.items()
     ]
 
