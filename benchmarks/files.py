@@ -34,7 +34,7 @@ from benchmarks.file_networks import ORIGINS, Origin
 from ti_core.classifier.decide import decided
 from ti_core.errors import TrojanInterpretError
 from ti_core.loading import load_model
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Pack, load_pack
 

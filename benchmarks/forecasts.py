@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ti_core.inspection.budget.costs import MeasuredError, Scales
 from ti_core.inspection.with_pack import inspect
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Member, Pack, load_pack
 from ti_core.stream_registry import EFFORTS

@@ -11,7 +11,7 @@ from collections import Counter
 
 import torch
 
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import load_pack
 

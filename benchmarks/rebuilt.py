@@ -33,7 +33,7 @@ from ti_core.classifier.normalisation import Normalise
 from ti_core.classifier.outputs import form_of
 from ti_core.errors import TrojanInterpretError
 from ti_core.loading import load_model
-from ti_core.loading.model import ALIKE
+from ti_core.reconstruction.model import ALIKE
 from ti_core.reference.pack import Pack, load_pack
 from ti_core.zoo.training.data import load_data, to_unit
 

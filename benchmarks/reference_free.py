@@ -22,7 +22,7 @@ import torch
 from ti_core.detector.own_classes import alone
 from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.families import share_interval
 from ti_core.reference.own_images import FEWEST, OwnImages
 from ti_core.reference.pack import Member, Pack, load_pack

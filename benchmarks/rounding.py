@@ -21,7 +21,7 @@ from ti_core.architectures import ARCHITECTURES
 from ti_core.classifier.fast.copying import fast_copy
 from ti_core.classifier.fast.rounding import has_bfloat16
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Member, Pack, load_pack
 from ti_core.streams.searches.search import ascent
 

@@ -15,7 +15,7 @@ from benchmarks import rebuilt as bench
 from benchmarks.rebuilt import KEPT, Rebuilt, kept_in, table
 from benchmarks.rebuilt_layouts import LAYOUTS
 from benchmarks.rebuilt_networks import Layout, Steps
-from ti_core.loading.model import Reconstructed
+from ti_core.reconstruction.model import Reconstructed
 
 
 def test_every_layout_gives_scores() -> None:

@@ -13,7 +13,7 @@ from ti_core.classifier.outputs import loss
 from ti_core.classifier.scores import Scores
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError, SettingsError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 SIDE = 6
 IMAGES = torch.rand(200, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3))

@@ -11,7 +11,7 @@ from torch import nn
 from ti_core.classifier.first_pass import IMAGES, Ahead, FirstPass, Gauge, measure
 from ti_core.classifier.understand import understand
 from ti_core.errors import TooLongError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 IMAGES_SHOWN = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(200) % 3

@@ -13,7 +13,7 @@ from torch import nn
 
 from ti_core.classifier.decide import decided
 from ti_core.loading import load_model
-from ti_core.loading.model import Model, Reconstructed
+from ti_core.reconstruction.model import Model, Reconstructed
 from ti_core.reconstruction.statistics import drift, watched
 from ti_core.reference.pack import load_pack
 

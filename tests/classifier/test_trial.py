@@ -14,9 +14,9 @@ from tests.classifier.test_reconstruct import Plain, digits
 from ti_core.classifier import decide
 from ti_core.classifier.reconstruct import LAYOUTS, MOST_USUAL, Reconstructor
 from ti_core.classifier.trial import Tried, loss_of, losses_of, merit_of
-from ti_core.loading.model import Model, Proposal
 from ti_core.reconstruction.candidates import Candidate, candidates
-from ti_core.reconstruction.file_layers import file_layers
+from ti_core.reconstruction.layers.file_layers import file_layers
+from ti_core.reconstruction.model import Model, Proposal
 from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.usual import ACT, ACTIVATIONS
 

@@ -9,7 +9,7 @@ from torch import nn
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.unlabelled import MINIMUM_INFORMATION, count_classes, understand_unlabelled
 from ti_core.errors import ModelBehaviourError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 
 class Levels(nn.Module):

@@ -10,7 +10,7 @@ import pytest
 from ti_core.errors import TooLongError
 from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.with_pack import inspect
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 from ti_core.streams import Stream

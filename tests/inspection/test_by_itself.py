@@ -14,7 +14,7 @@ from tests.streams.test_graph import PIXEL
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.triggers.assignments import RecoveredAssignment
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
 from ti_core.settings import Settings
 from ti_core.streams import Context

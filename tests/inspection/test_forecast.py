@@ -17,7 +17,7 @@ from ti_core.errors import TooLongError
 from ti_core.inspection.forecast import FULL, Forecast, Known
 from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings

@@ -12,7 +12,7 @@ from tests.classifier.test_reconstruct import Plain, trained
 from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading import load_model
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import choose_pack_for
 from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import load_pack

@@ -17,7 +17,7 @@ from ti_core.inspection.report_records import model_record
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Member, Pack
 from ti_core.rendering.page import document
 from ti_core.results.report import Report

@@ -24,7 +24,7 @@ from ti_core.errors import (
 from ti_core.inspection.case_without_pack import case_alone
 from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import fitting_packs
 from ti_core.reference.own_images import WEAKER, OwnImages
 from ti_core.reference.pack import Pack

@@ -14,7 +14,7 @@ from ti_core.architectures import ARCHITECTURES
 from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError, UnknownArchitectureError
 from ti_core.loading import describe_file, load_model
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 Weights = dict[str, torch.Tensor]
 

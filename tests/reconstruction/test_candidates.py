@@ -8,8 +8,8 @@ from torch import nn
 
 from ti_core.reconstruction.candidates import candidates, partial, shortest
 from ti_core.reconstruction.chain import BrokenError, chains
-from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
+from ti_core.reconstruction.layers.file_layers import file_layers
 from ti_core.reconstruction.network import network_of
 from ti_core.reconstruction.options import acted
 from ti_core.reconstruction.sketch import Layer

@@ -15,7 +15,7 @@ from ti_core.reconstruction.chain import chains
 from ti_core.reconstruction.comparing import ways
 from ti_core.reconstruction.comparing.ways import Ways
 from ti_core.reconstruction.drafts import Drafting
-from ti_core.reconstruction.file_layers import file_layers
+from ti_core.reconstruction.layers.file_layers import file_layers
 
 
 def look(norm: str, side: int) -> torch.Tensor:

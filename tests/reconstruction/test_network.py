@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ti_core.errors import SketchError
-from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
+from ti_core.reconstruction.layers.file_layers import file_layers
 from ti_core.reconstruction.network import Built, build, network_of
 
 State = dict[str, torch.Tensor]

@@ -9,12 +9,12 @@ from torch import nn
 from tests.reconstruction.test_candidates import conv, linear
 from ti_core.classifier.decide import decided
 from ti_core.classifier.trial import GLANCE, scored
-from ti_core.loading.model import Model, Proposal
 from ti_core.reconstruction.candidates import Candidate
 from ti_core.reconstruction.comparing.paddings import MOST, otherwise_padded
 from ti_core.reconstruction.comparing.uniform import MIXED, UNLIKE, mixed
-from ti_core.reconstruction.file_layers import file_layers
 from ti_core.reconstruction.grammar import parse_sketch
+from ti_core.reconstruction.layers.file_layers import file_layers
+from ti_core.reconstruction.model import Model, Proposal
 from ti_core.reconstruction.network import network_of
 from ti_core.reconstruction.sketch import difference
 

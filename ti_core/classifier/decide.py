@@ -9,9 +9,9 @@ import torch
 
 from ti_core.classifier.reconstruct import Reconstructor
 from ti_core.classifier.trial import Tried
-from ti_core.loading.model import ALIKE, CLOSE, Model, Proposal, Reconstructed
 from ti_core.reconstruction.candidates import shortest
 from ti_core.reconstruction.chain import BrokenError
+from ti_core.reconstruction.model import ALIKE, CLOSE, Model, Proposal, Reconstructed
 from ti_core.reconstruction.network import network_of
 from ti_core.reconstruction.sketch import difference
 from ti_core.reconstruction.whole.facts import NOTHING

@@ -14,7 +14,7 @@ from ti_core.classifier.trial import Tried, balanced, loss_of, losses_of, merit_
 from ti_core.reconstruction.candidates import FAR, Candidate, candidates, distinct
 from ti_core.reconstruction.comparing.paddings import otherwise_padded
 from ti_core.reconstruction.comparing.ways import WEIGHT
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 from ti_core.reconstruction.network import build
 from ti_core.reconstruction.sketch import Items, Layer
 from ti_core.reconstruction.statistics import drift, watched

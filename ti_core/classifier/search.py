@@ -14,7 +14,7 @@ from ti_core.classifier.normalisation import Normalise, fitting
 from ti_core.classifier.outputs import form_of, loss, place_of
 from ti_core.classifier.scores import Place, Scores, batches, scores_in
 from ti_core.errors import ModelBehaviourError, SettingsError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 SAMPLE = 64
 """Number of images that every candidate is tried on. Only the best candidates see all images."""

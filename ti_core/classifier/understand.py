@@ -8,7 +8,7 @@ from ti_core.classifier.classifier import MINIMUM_ACCURACY, Classifier, Declared
 from ti_core.classifier.first_pass import Gauge
 from ti_core.classifier.search import Search
 from ti_core.errors import ModelBehaviourError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 
 def understand(

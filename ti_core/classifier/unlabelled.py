@@ -15,7 +15,7 @@ from ti_core.classifier.normalisation import fitting
 from ti_core.classifier.scores import Scores
 from ti_core.classifier.search import Search, Settled
 from ti_core.errors import ModelBehaviourError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 
 MINIMUM_INFORMATION = 0.25
 """Minimum mutual information of image and answer, as a share of the maximum, for a verdict without labels."""

@@ -16,7 +16,7 @@ from ti_core.inspection.reason import COMPARISON, LEANINGS, TRIGGER, Reason, of_
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import ENOUGH
 from ti_core.inspection.triggers.recovered import Recovered
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.streams import Reading
 from ti_core.streams.base import Array

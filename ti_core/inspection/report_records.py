@@ -16,8 +16,8 @@ from ti_core.inspection.findings.looked_for import coverage
 from ti_core.inspection.reason import Reason
 from ti_core.inspection.reasons import trigger_sentence
 from ti_core.inspection.result import Inspection
-from ti_core.loading.model import Model, Reconstructed
 from ti_core.loading.onnx.network import OnnxNetwork
+from ti_core.reconstruction.model import Model, Reconstructed
 from ti_core.reference.pack import Pack
 from ti_core.results.cautions import own_values
 from ti_core.results.report import Report, versions

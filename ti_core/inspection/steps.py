@@ -33,7 +33,7 @@ from ti_core.inspection.reasons import (
 from ti_core.inspection.report_records import make_report, pack_record
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_cache import Found
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.judge import Judge, Judgement
 from ti_core.reference.pack import Pack

@@ -14,7 +14,7 @@ from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.steps import Steps
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 from ti_core.streams import in_turn

@@ -33,7 +33,7 @@ from ti_core.inspection.reasons import doubts, left_out, suspected_class, with_r
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import occlude
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
 from ti_core.results.cautions import cautions, own_values
 from ti_core.results.report import Report

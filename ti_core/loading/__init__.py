@@ -11,7 +11,7 @@ from ti_core.loading.file_report import FileReport, describe_file
 from ti_core.loading.model_file import read_model_file
 
 if TYPE_CHECKING:
-    from ti_core.loading.model import Model
+    from ti_core.reconstruction.model import Model
 
 
 def load_model(

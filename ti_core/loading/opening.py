@@ -14,7 +14,6 @@ from ti_core.loading.facts import facts_of
 from ti_core.loading.hub.files import FOLDER, HubFiles, read_archive
 from ti_core.loading.hub.opening import check_names, is_open, open_hub, tensors_in, told_beside
 from ti_core.loading.match import converted_state, match
-from ti_core.loading.model import Model, Proposal
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.pickles.own.layers import agreeing, described, unknown_class
 from ti_core.loading.pickles.records import Record
@@ -27,8 +26,9 @@ from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import tensors_of
 from ti_core.reconstruction.candidates import candidates, partial, shortest
 from ti_core.reconstruction.chain import BrokenError
-from ti_core.reconstruction.file_layers import FileLayer, file_layers
 from ti_core.reconstruction.grammar import parse_sketch
+from ti_core.reconstruction.layers.file_layers import FileLayer, file_layers
+from ti_core.reconstruction.model import Model, Proposal
 from ti_core.reconstruction.network import network_of
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
 from ti_core.text import COMMAND, about_file, few, shown, sketch_command, ways_out

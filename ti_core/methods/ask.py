@@ -15,7 +15,7 @@ from ti_core.system.progress import StageProgress, silent_stage
 
 if TYPE_CHECKING:
     from ti_core.classifier.classifier import Classifier, Declared
-    from ti_core.loading.model import Model
+    from ti_core.reconstruction.model import Model
     from ti_core.reference.own_images import OwnImages
     from ti_core.reference.pack import Pack
 

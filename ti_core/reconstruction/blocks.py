@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ti_core.reconstruction.file_layers import FileLayer
-from ti_core.reconstruction.orders import Part
+from ti_core.reconstruction.layers.file_layers import FileLayer
+from ti_core.reconstruction.layers.orders import Part
 
 _SHORTCUT = re.compile(
     r"down_?sample|short_?cut|skip|proj(ection)?|residual|identity|bypass|adjust|match|res_?conv|conv_?(res|skip|id)|short|side",

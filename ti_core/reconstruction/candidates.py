@@ -10,7 +10,7 @@ from ti_core.reconstruction.chain import BrokenError, Chain, chains
 from ti_core.reconstruction.comparing.ways import Look
 from ti_core.reconstruction.draft import Draft
 from ti_core.reconstruction.drafts import Drafting
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 from ti_core.reconstruction.network import build
 from ti_core.reconstruction.options import settled_items
 from ti_core.reconstruction.sketch import Block, Concat, Items, Layer, Sketch

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ti_core.reconstruction.blocks import BlockInfo, holds_block, joined, named, shaped, takes, through
-from ti_core.reconstruction.file_layers import FileLayer
-from ti_core.reconstruction.orders import Part, orders, tree
+from ti_core.reconstruction.layers.file_layers import FileLayer
+from ti_core.reconstruction.layers.orders import Part, orders, tree
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
 
 _RESIDUAL = re.compile(r"res|block|layer|stage|unit|bottleneck|group|basic", re.IGNORECASE)

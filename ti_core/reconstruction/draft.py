@@ -11,7 +11,7 @@ import torch
 
 from ti_core.reconstruction.blocks import BlockInfo
 from ti_core.reconstruction.chain import Step
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 from ti_core.reconstruction.options import after, convolution, norm_layers, stated_reach
 from ti_core.reconstruction.sketch import Block, Concat, Items, Layer
 from ti_core.reconstruction.usual import (

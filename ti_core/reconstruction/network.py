@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ti_core.errors import SketchError
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 from ti_core.reconstruction.modules import Joined, PadChannels, Rescale, Sketched, Standardise, Sum
 from ti_core.reconstruction.sketch import Block, Concat, Item, Items, Layer, Sketch
 from ti_core.text import few, shown

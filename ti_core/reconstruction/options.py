@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ti_core.reconstruction.chain import Step
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 from ti_core.reconstruction.sketch import Block, Concat, Item, Items, Layer
 from ti_core.reconstruction.usual import ACT, JOINED, POOL
 

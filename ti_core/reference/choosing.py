@@ -7,7 +7,7 @@ from ti_core.classifier.decide import decided
 from ti_core.classifier.first_pass import Gauge
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError, NoPackFitsError
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack, load_pack, pack_names
 
 

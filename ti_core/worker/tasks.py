@@ -22,7 +22,7 @@ from ti_core.worker.request import InspectionRequest
 
 if TYPE_CHECKING:
     from ti_core.inspection.forecast import Forecast
-    from ti_core.loading.model import Model
+    from ti_core.reconstruction.model import Model
     from ti_core.results.so_far import SoFar
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.forecasts import as_model
 from ti_core.errors import NoPackFitsError
 from ti_core.inspection.budget import looking
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS

@@ -87,7 +87,7 @@ def test_without_a_pack_it_is_that_of_the_models_own_classes(tmp_path: Path) -> 
     import torch
     from torch import nn
 
-    from ti_core.loading.model import Model
+    from ti_core.reconstruction.model import Model
 
     torch.manual_seed(0)
     generator = np.random.default_rng(0)

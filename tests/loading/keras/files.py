@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from ti_core.loading.keras import open_keras
-from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
+from ti_core.reconstruction.model import Model
 
 DATA = Path(__file__).resolve().parent / "data"
 

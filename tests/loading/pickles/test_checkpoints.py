@@ -23,9 +23,9 @@ from ti_core.architectures.lenet import LeNet5
 from ti_core.errors import ModelFileError, RefusedFileError
 from ti_core.loading import describe_file, load_model
 from ti_core.loading.findings import Severity
-from ti_core.loading.model import Model
 from ti_core.loading.pickles.allowed import ALLOWED, Kind
 from ti_core.loading.pickles.torch_file import open_checkpoint
+from ti_core.reconstruction.model import Model
 
 Write = Callable[..., Path]
 Weights = dict[str, torch.Tensor]

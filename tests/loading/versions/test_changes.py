@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from ti_core.cli.main import main
-from ti_core.loading.model import Model
 from ti_core.loading.versions.changes import changes
 from ti_core.loading.versions.record import read_changes
+from ti_core.reconstruction.model import Model
 from ti_core.worker import Job, Limits
 from ti_core.worker.inspection_job import changes_of
 from ti_core.worker.results import ResultError

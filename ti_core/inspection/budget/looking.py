@@ -10,7 +10,7 @@ from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
 from ti_core.errors import NoPackFitsError
 from ti_core.inspection.budget.costs import MeasuredError, Scales
-from ti_core.loading.model import Model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import packs_for, understand_with
 from ti_core.reference.pack import Pack
 from ti_core.results.files.first_look import FirstLook

@@ -1,4 +1,4 @@
-"""Opens a model folder as a :class:`~ti_core.loading.model.Model`."""
+"""Opens a model folder as a :class:`~ti_core.reconstruction.model.Model`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ti_core.loading.hub.files import CONFIG, FOLDER, INDEX, PREPARATION, HubFil
 from ti_core.loading.hub.network import HubNetwork, build
 from ti_core.loading.hub.preparation import preparation_of, timm_preparation
 from ti_core.loading.match import converted_state, match
-from ti_core.loading.model import Model
 from ti_core.loading.pickles.torch_file import open_checkpoint
 from ti_core.loading.refusals import REFUSED_FORMATS
 from ti_core.loading.safetensors_file import read_header, read_tensors
 from ti_core.loading.sniff import FileFormat, sniff
 from ti_core.loading.state_dict import State, tensors_of
+from ti_core.reconstruction.model import Model
 from ti_core.system.strict_json import parse
 from ti_core.text import few, shown
 

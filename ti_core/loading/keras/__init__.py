@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ti_core.loading.model import Model
     from ti_core.loading.model_file import ModelFile
+    from ti_core.reconstruction.model import Model
 
 __all__ = ["open_keras"]
 

@@ -1,4 +1,4 @@
-"""Opens a Keras file as a :class:`~ti_core.loading.model.Model`, and finds its input and its class scores."""
+"""Opens a Keras file as a :class:`~ti_core.reconstruction.model.Model`, and finds its input and its class scores."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ti_core.loading.keras.hdf5 import MAGIC
 from ti_core.loading.keras.layers.activations import Sigmoid, Softmax
 from ti_core.loading.keras.network import KerasNetwork, Layout
 from ti_core.loading.keras.weights import Place, listed, numbered, weights_of
-from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.onnx.limits import MAX_PIXELS
+from ti_core.reconstruction.model import Model
 
 SIZES = (32, 28, 64, 224)
 """Sides of images to try if the model does not fix them."""

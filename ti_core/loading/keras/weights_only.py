@@ -18,8 +18,8 @@ from ti_core.loading.keras.hdf5 import MAGIC, Hdf5
 from ti_core.loading.keras.numbered_weights import FLOATS, depthwise, numbered_state
 from ti_core.loading.names import check_name
 from ti_core.loading.weights import as_weight
-from ti_core.reconstruction.file_layers import FileLayer, file_layers
-from ti_core.reconstruction.orders import orders
+from ti_core.reconstruction.layers.file_layers import FileLayer, file_layers
+from ti_core.reconstruction.layers.orders import orders
 from ti_core.reconstruction.sketch import Layer
 from ti_core.text import shown
 

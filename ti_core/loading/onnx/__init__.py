@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ti_core.loading.model_file import read_model_file
 
 if TYPE_CHECKING:
-    from ti_core.loading.model import Model
     from ti_core.loading.model_file import ModelFile
+    from ti_core.reconstruction.model import Model
 
 __all__ = ["load_onnx", "open_onnx"]
 

@@ -1,4 +1,4 @@
-"""Opens a file as a :class:`~ti_core.loading.model.Model`, and finds its input and its class scores."""
+"""Opens a file as a :class:`~ti_core.reconstruction.model.Model`, and finds its input and its class scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 from onnx import ModelProto, TensorProto
 
 from ti_core.errors import ModelBehaviourError, ModelFileError, RefusedFileError
-from ti_core.loading.model import Model
 from ti_core.loading.model_file import ModelFile
 from ti_core.loading.onnx import limits
 from ti_core.loading.onnx.batches.trial import batch_sizes, settle, trial_size
@@ -22,6 +21,7 @@ from ti_core.loading.onnx.graph import build
 from ti_core.loading.onnx.network import Layout, OnnxNetwork
 from ti_core.loading.onnx.program import Program, Value
 from ti_core.loading.onnx.types import type_name
+from ti_core.reconstruction.model import Model
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 SIZES = (32, 28, 64, 224)

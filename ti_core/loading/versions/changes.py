@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from ti_core.loading.model import Model
 from ti_core.loading.versions.record import Changes, Shape, TensorChange
+from ti_core.reconstruction.model import Model
 
 
 def changes(old: Model, new: Model) -> Changes:

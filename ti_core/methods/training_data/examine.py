@@ -14,7 +14,6 @@ from ti_core.classifier.scores import Scores
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes
 from ti_core.errors import DataError, ModelBehaviourError
-from ti_core.loading.model import Model
 from ti_core.methods.training_data.clusters import (
     MOST_PRINCIPAL,
     Clusters,
@@ -25,6 +24,7 @@ from ti_core.methods.training_data.clusters import (
 )
 from ti_core.methods.training_data.hidden import hidden_activations
 from ti_core.methods.training_data.signatures import outlier_scores, removed
+from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
 from ti_core.settings import Settings
 from ti_core.system.progress import StageProgress, silent_stage

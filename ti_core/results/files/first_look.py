@@ -24,7 +24,7 @@ class FirstLook(Group):
 
     Attributes
     ----------
-    format, architecture, sketch, parameters, classes, input_shape : as of :class:`ti_core.loading.model.Model`.
+    format, architecture, sketch, parameters, classes, input_shape : as of :class:`ti_core.reconstruction.model.Model`.
     doubt : why no verdict can rest on the network, or "".
     fitting : names of the packs that have the model's channels and classes.
     pack : the pack that it would be compared with; "" if images decide it, or if none fits.

@@ -21,8 +21,8 @@ from ti_core.classifier.normalisation import behind
 from ti_core.classifier.understand import understand
 from ti_core.errors import DataError, ModelBehaviourError, ModelFileError
 from ti_core.loading import load_model
-from ti_core.loading.model import Model
 from ti_core.paper.triggers import Trigger
+from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import STORED
 from ti_core.system.parallel import ordered, run_many
 from ti_core.system.progress import CountProgress, silent_count

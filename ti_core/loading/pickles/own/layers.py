@@ -21,7 +21,7 @@ from ti_core.loading.pickles.own.drawing import EMPTY, drawn
 from ti_core.loading.pickles.rebuild import check_attributes
 from ti_core.loading.pickles.records import Record
 from ti_core.loading.state_dict import State
-from ti_core.reconstruction.file_layers import FileLayer, file_layers
+from ti_core.reconstruction.layers.file_layers import FileLayer, file_layers
 from ti_core.reconstruction.sketch import Layer
 from ti_core.reconstruction.whole.choices import acts_of, pools_of
 from ti_core.reconstruction.whole.facts import Gap, Stated

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from torch import nn
 
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 from ti_core.reconstruction.whole.facts import NOTHING, Stated
 from ti_core.text import few
 

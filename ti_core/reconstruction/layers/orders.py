@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ti_core.reconstruction.file_layers import FileLayer
+from ti_core.reconstruction.layers.file_layers import FileLayer
 
 _RANKS = (
     (re.compile(r"norm(alize|alise|alizer|alization)?$|preprocess|mean", re.IGNORECASE), 0),
