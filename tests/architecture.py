@@ -67,6 +67,34 @@ def circles(arrows: Mapping[str, set[str]]) -> list[str]:
     return [f"These import one another: {', '.join(sorted(group))}." for group in sorted(groups, key=sorted)]
 
 
+def floors(arrows: Mapping[str, set[str]], package: str) -> dict[str, int]:
+    """By room of the package, its floor: one above the highest room that it imports, counted from 1.
+
+    A room is a folder or a module directly in the package. The rooms import one another in no circle.
+    """
+    rooms: dict[str, set[str]] = {}
+    for name, others in arrows.items():
+        if room := _room(name, package):
+            rooms.setdefault(room, set()).update(_room(other, package) for other in others)
+    for room, below in rooms.items():
+        below -= {room, ""}
+    found: dict[str, int] = {}
+    while len(found) < len(rooms):
+        ready = {r: b for r, b in rooms.items() if r not in found and b <= found.keys()}
+        if not ready:
+            raise ValueError(f"Rooms of {package} import one another in a circle.")
+        found |= {
+            room: 1 + max((found[other] for other in below), default=0) for room, below in ready.items()
+        }
+    return found
+
+
+def _room(name: str, package: str) -> str:
+    """The room that a module is in; empty for modules of other packages."""
+    first, _, rest = name.partition(".")
+    return (rest.partition(".")[0] or "__init__") if first == package else ""
+
+
 def _reachable(start: str, arrows: Mapping[str, set[str]]) -> set[str]:
     found: set[str] = set()
     waiting = list(arrows[start])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture import circles, importing, imports, modules, too_large, upward
+from tests.architecture import circles, floors, importing, imports, modules, too_large, upward
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("ti_core", "app")
@@ -46,6 +46,27 @@ def test_every_folder_stands_in_the_drawn_order() -> None:
     rooms = {f"ti_core.{p.stem}" for p in (ROOT / "ti_core").iterdir() if p.suffix == ".py" or p.is_dir()}
     hidden = {"ti_core.__pycache__", "ti_core.__init__", "ti_core.__main__"}
     assert rooms - hidden <= set(order)
+
+
+def test_the_library_has_few_floors() -> None:
+    found = floors(imports(modules(ROOT, ["ti_core"])), "ti_core")
+    assert max(found.values()) <= 12, sorted(found.items(), key=lambda pair: -pair[1])
+
+
+def test_a_room_stands_one_floor_above_what_it_imports(tmp_path: Path) -> None:
+    files = {
+        "made/__init__.py": "import made.top.a",
+        "made/top/a.py": "def f():\n    from made.middle.b import x",
+        "made/top/c.py": "",
+        "made/middle/b.py": "from made.low import y\nimport made.middle.d",
+        "made/middle/d.py": "",
+        "made/low.py": "",
+    }
+    root = written(tmp_path, files)
+    arrows = imports(modules(root, ["made"]))
+    assert floors(arrows, "made") == {"low": 1, "middle": 2, "top": 3, "__init__": 4}
+    with pytest.raises(ValueError, match="circle"):
+        floors({**arrows, "made.low": {"made.top.c"}}, "made")
 
 
 def test_nothing_is_too_large() -> None:
