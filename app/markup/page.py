@@ -33,8 +33,11 @@ STYLE = """
   .ti-covered td.rate { white-space: normal; } .ti-covered td:first-child { font-weight: 600; }
   .ti-covered td[data-name]::before { content: attr(data-name) ": "; opacity: .75; } }
 [data-testid="stLayoutWrapper"]:has(> .st-key-section-map) { position: sticky; top: 3.4rem; z-index: 90; }
+.st-key-section-map { flex-wrap: nowrap !important; border-bottom: 1px solid #8884; }
+.st-key-section-map > div:first-child { min-width: 0 !important; flex: 1 1 0 !important; }
 .ti-map { display: flex; gap: .2rem 1.2rem; overflow-x: auto; white-space: nowrap; font-size: .9rem;
-  padding: .55rem 0; border-bottom: 1px solid #8884; }
+  padding: .55rem 0; }
+@media (max-width: 640px) { .st-key-sections-all p { position: absolute; clip-path: inset(50%); width: 1px; } }
 .ti-map a { text-decoration: none; flex: none; } .ti-map a:hover { text-decoration: underline; }
 [data-testid="stHeading"] :is(h1, h2, h3) { scroll-margin-top: 6.8rem !important; }
 .ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem;
@@ -73,7 +76,7 @@ def style(colours: Palette) -> str:
     captions = f"{caption} {{ opacity: 1 !important; }} {caption}, {caption} * {{ color: {colours.soft}; }}"
     button = '[data-testid="stBaseButton-primary"]:enabled'
     own = f"{button}, {button} * {{ color: {colours.page}; }}"
-    links = f".ti-map {{ background: {colours.page}; }} .ti-map a {{ color: {colours.ink} !important; }}"
+    links = f".st-key-section-map {{ background: {colours.page}; }} .ti-map a {{ color: {colours.ink} !important; }}"
     return f"{STYLE}<style>{own} {links} {captions} {caption} a {{ color: inherit; }}</style>"
 
 
