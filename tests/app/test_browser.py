@@ -202,7 +202,9 @@ def test_a_sample_is_compared_with_the_pack_of_its_own_data_set(visitor: Visitor
     visitor.sample("patch", data_set)
     word, names = visitor.verdict(), load_pack(data_set).class_names
     visitor.page.get_by_text(f"reference pack {data_set}", exact=True).wait_for()
-    seen = visitor.page.locator(".ti-grid td small").all_inner_texts()
+    small = visitor.page.locator(".ti-grid td small")
+    small.first.wait_for()
+    seen = small.all_inner_texts()
     assert seen and all(
         any(name.startswith(s.removeprefix("sees ").rstrip("…")) for name in names) for s in seen
     )
