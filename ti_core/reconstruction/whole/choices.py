@@ -99,6 +99,8 @@ def _with_own_pools(usual: Iterable[Choice], pools: Sequence[Layer]) -> Iterator
         elif pool == POOL:
             for own in pools:
                 yield Choice(tuple(own if layer == pool else layer for layer in choice.layers), choice.cost)
+            # The network may call a function that pools otherwise.
+            yield Choice(choice.layers, choice.cost + ELSEWHERE)
 
 
 def _holds(layers: tuple[Layer, ...], sure: tuple[Layer, ...]) -> bool:
