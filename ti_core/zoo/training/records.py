@@ -68,7 +68,8 @@ def records_in(folder: Path) -> list[dict[str, Any]]:
     ------
     SettingsError : as :func:`read_record`.
     """
-    return [read_record(path) for path in sorted(folder.glob("*.json"))]
+    # From Python 3.13 on, searching a name with a null character is an error. No folder has such a name.
+    return [read_record(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
 
 
 def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
