@@ -8,7 +8,7 @@ from torch import nn
 
 from ti_core.classifier.fast import rounding
 from ti_core.classifier.fast.copying import fast_copy
-from ti_core.classifier.fast.rounding import ALIKE, Rounded, for_gradients, has_bfloat16
+from ti_core.classifier.fast.rounding import ALIKE, Bfloat16, for_gradients, has_bfloat16
 
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -92,4 +92,4 @@ def test_broken_scores_stay_in_single_precision() -> None:
 def test_the_processor_is_asked() -> None:
     known = torch.cpu.get_capabilities()
     assert has_bfloat16() == any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    assert 0.5 < ALIKE < 1 and isinstance(for_gradients(network(), IMAGES), Rounded)
+    assert 0.5 < ALIKE < 1 and isinstance(for_gradients(network(), IMAGES), Bfloat16)

@@ -11,13 +11,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ti_core.architectures import build
+from ti_core.classifier.fast.rounding import Bfloat16
 from ti_core.errors import DataError, SettingsError
 from ti_core.paper.triggers import TriggerSpec
 from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.loop import augment, pgd
 from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in, fit_for_a_pack, train_zoo
-from ti_core.zoo.training.single import Bfloat16, all_to_one, measure, poison, train
+from ti_core.zoo.training.single import all_to_one, measure, poison, train
 from ti_core.zoo.training.start_weights import begin
 
 SHAPE = (1, 12, 12)

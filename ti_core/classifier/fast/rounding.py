@@ -1,4 +1,4 @@
-"""Gradients of a search in bfloat16, where the processor has instructions for it.
+"""Networks in bfloat16, where the processor has instructions for it.
 
 A search follows the sign of a gradient, for which three significant digits are enough. What it finds is then measured
 in single precision.
@@ -13,21 +13,24 @@ ALIKE = 0.9
 """Least cosine between the gradients in both precisions, of the two images that are tried."""
 
 
-class Rounded(nn.Module):
-    """A network whose convolutions and matrix products are in bfloat16.
+class Bfloat16(nn.Module):
+    """A model ``N x C x H x W -> N x K`` in mixed precision and channels-last memory format.
+
+    Convolutions and matrix products are in bfloat16. Sums, normalisations, weights and scores are in float32.
 
     Parameters
     ----------
-    network : ``N x C x H x W -> N x K``, in evaluation mode.
+    rounded : whether bfloat16 is used. A processor without it would emulate it, ten times as slowly.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, model: nn.Module, rounded: bool = True) -> None:
         super().__init__()
-        self.network = network
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rounded = rounded
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16):
-            scores: torch.Tensor = self.network(x)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.rounded):
+            scores: torch.Tensor = self.model(x.contiguous(memory_format=torch.channels_last))
         return scores.float()
 
 
@@ -46,7 +49,7 @@ def for_gradients(network: nn.Module, images: torch.Tensor) -> nn.Module:
     """
     if images.device.type != "cpu" or not has_bfloat16():
         return network
-    rounded, two = Rounded(network), images[:2]
+    rounded, two = Bfloat16(network), images[:2]
     try:
         cosine = torch.cosine_similarity(_gradient(rounded, two), _gradient(network, two), dim=0)
     except (RuntimeError, TypeError, ValueError):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ti_core.architectures import build
-from ti_core.classifier.fast.rounding import has_bfloat16
+from ti_core.classifier.fast.rounding import Bfloat16, has_bfloat16
 from ti_core.classifier.normalisation import behind
 from ti_core.paper.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
@@ -85,27 +85,6 @@ def train(
         fit(learner, recipe, x, y, rng, change)
     accuracy, success = measure(model, data, attack, goal)
     return Trained({k: v.detach().clone() for k, v in network.state_dict().items()}, accuracy, success)
-
-
-class Bfloat16(nn.Module):
-    """A model ``N x C x H x W -> N x K`` in mixed precision and channels-last memory format.
-
-    Convolutions and matrix products are in bfloat16. Sums, normalisations, weights and scores are in float32.
-
-    Parameters
-    ----------
-    rounded : whether bfloat16 is used. A processor without it would emulate it, ten times as slowly.
-    """
-
-    def __init__(self, model: nn.Module, rounded: bool = True) -> None:
-        super().__init__()
-        self.model: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.rounded = rounded
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.rounded):
-            scores: torch.Tensor = self.model(x.contiguous(memory_format=torch.channels_last))
-        return scores.float()
 
 
 EVASIVE = ("challenge", "fine-tuned")
