@@ -223,18 +223,18 @@ def result(case: Case, case_id: str, key: str) -> None:
     if case.finished and case.report.model.get("sketch") and not case.alone:
         layers(case, key)
     if case.finished:
-        _opinions(case, key)
+        # No fragment: a press of Cancel would wait for the end of the work that it is to break off.
+        opinions.show(case, key)
     if place is not None:
         section_map.end(place, FIRST)
 
 
-# Each section is drawn by itself when it is opened, closed, or its controls are turned.
+# Each of these sections is drawn by itself when it is opened, closed, or its controls are turned.
 _trigger = st.fragment(trigger.show)
 _streams = st.fragment(streams.show)
 _strip = st.fragment(strip.show)
 _why = st.fragment(why.show)
 _model_file = st.fragment(model_file.show)
-_opinions = st.fragment(opinions.show)
 
 
 @st.fragment
