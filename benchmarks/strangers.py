@@ -25,7 +25,8 @@ from typing import Any
 import torch
 
 from benchmarks.kinds import called
-from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
+from benchmarks.stranger_networks import STYLES, Style, made
+from benchmarks.stranger_triggers import BLENDS, TRIGGERS
 from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
 from ti_core.reference.pack import Pack, load_pack

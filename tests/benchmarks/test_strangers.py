@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from benchmarks import strangers
-from benchmarks.stranger_networks import BLENDS, STYLES, TRIGGERS, Style, made
+from benchmarks.stranger_networks import STYLES, Style, made
+from benchmarks.stranger_triggers import BLENDS, TRIGGERS
 from ti_core.loading import load_model
 from ti_core.reference.pack import Pack
 from ti_core.zoo.training.data import ImageData, to_unit
