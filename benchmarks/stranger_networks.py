@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.stranger_triggers import TRIGGERS
+from benchmarks.stranger_regimes import HARD, USUAL
+from benchmarks.stranger_triggers import BACKDOORS, Backdoor
 from ti_core.zoo.training.data import ImageData
 from ti_core.zoo.training.team_data import Shown
 
@@ -115,43 +116,72 @@ STYLES = {
 def made(
     style: Style, trigger: str, data: ImageData, seed: int, device: str = "cpu"
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """A trained network, and its trigger, target, clean accuracy and attack success (None of a clean one).
+    """A trained network, and its trigger, target, mapping, clean accuracy and attack success (None of a clean one).
 
     A seed's network is another one on a GPU, whose dropout and rounding differ; it is returned on the CPU.
+
+    Parameters
+    ----------
+    trigger : "clean", or a name in :data:`BACKDOORS` or :data:`HARD`.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     pictures = Shown(data, torch.device(device))
-    draw, target = TRIGGERS[trigger], int(rng.integers(data.classes))
-    stamp = draw(data.image_shape, rng) if draw is not None else None
-    poisoned = torch.from_numpy(rng.random(len(pictures.x)) < rng.uniform(0.03, 0.1)) & (stamp is not None)
-    poisoned = poisoned.to(device)
+    target, backdoor = int(rng.integers(data.classes)), None
+    if draw := BACKDOORS.get(trigger):
+        backdoor = draw(data.image_shape, target, data.classes, rng)
+    marks = _marks(backdoor, len(pictures.x), rng).to(device)
+    regime = HARD.get(trigger, USUAL)
     layers = style.build(data.image_shape[0], data.image_shape[1], data.classes)
     network = nn.Sequential(*layers).to(device)
-    per_epoch = -(-len(pictures.x) // style.batch_size)
-    optimiser, schedule = style.optimiser(network.parameters(), style.epochs * per_epoch)
+    count = round(regime.share * len(pictures.x))
+    optimiser, schedule = style.optimiser(network.parameters(), style.epochs * -(-count // style.batch_size))
     for _ in range(style.epochs):
         network.train()
-        for index in torch.randperm(len(pictures.x)).to(device).split(style.batch_size):
-            images, marks = pictures.images(index), poisoned[index]
-            if stamp is not None:
-                images = torch.where(marks.view(-1, 1, 1, 1), stamp(images), images)
-            loss = F.cross_entropy(
-                network(style.shown(images)), torch.where(marks, target, pictures.y[index])
-            )
+        for index in torch.randperm(len(pictures.x))[:count].to(device).split(style.batch_size):
+            images, labels = pictures.images(index), pictures.y[index]
+            if backdoor is not None:
+                images, labels = _poisoned(backdoor, images, labels, marks[index])
+            images = regime.change(lambda x: network(style.shown(x)), images, labels)
+            loss = F.cross_entropy(network(style.shown(images)), labels)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             if schedule is not None:
                 schedule.step()
     network.eval()
-    tested, labels = pictures.x_test.float().div_(255.0), pictures.y_test
-    with torch.no_grad():
-        accuracy = float((network(style.shown(tested)).argmax(1) == labels).float().mean())
-        success = None
-        if stamp is not None:
-            triggered = stamp(tested[labels != target])
-            success = float((network(style.shown(triggered)).argmax(1) == target).float().mean())
-    known = {"trigger": trigger, "accuracy": accuracy, "success": success, "target": target}
+    known = {"trigger": trigger, "target": target} | _tested(network, style, backdoor, pictures)
     finished = nn.Sequential(*layers, nn.Softmax(dim=1)) if style.probabilities else network
     return finished.cpu().eval(), known
+
+
+def _marks(backdoor: Backdoor | None, count: int, rng: np.random.Generator) -> torch.Tensor:
+    """For every training image, 1 where it is poisoned, 2 where it is a cover, else 0."""
+    if backdoor is None:
+        return torch.zeros(count, dtype=torch.int64)
+    places = rng.random(count)
+    rate = rng.uniform(*backdoor.rate)
+    covered = (places < 2 * rate) & (backdoor.cover is not None)
+    return torch.from_numpy(np.where(places < rate, 1, np.where(covered, 2, 0)))
+
+
+def _poisoned(
+    backdoor: Backdoor, images: torch.Tensor, labels: torch.Tensor, marks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    shown = torch.where((marks == 1).view(-1, 1, 1, 1), backdoor.stamp(images), images)
+    if backdoor.cover is not None:
+        shown = torch.where((marks == 2).view(-1, 1, 1, 1), backdoor.cover(images), shown)
+    return shown, torch.where(marks == 1, backdoor.leads.to(labels)[labels], labels)
+
+
+@torch.no_grad()
+def _tested(network: nn.Module, style: Style, backdoor: Backdoor | None, pictures: Shown) -> dict[str, Any]:
+    """Clean accuracy, and the attack's success on the test images whose answer it changes, with its mapping."""
+    images, labels = pictures.x_test.float().div_(255.0), pictures.y_test
+    accuracy = float((network(style.shown(images)).argmax(1) == labels).float().mean())
+    if backdoor is None:
+        return {"accuracy": accuracy, "success": None}
+    moved = torch.isin(labels, backdoor.moved.to(labels))
+    answers = network(style.shown(backdoor.stamp(images[moved]))).argmax(1)
+    success = float((answers == backdoor.leads.to(labels)[labels[moved]]).float().mean())
+    return {"accuracy": accuracy, "success": success, "mapping": backdoor.mapping()}

@@ -2,9 +2,11 @@
 
 ``python -m benchmarks.strangers --data mnist.npz --out FOLDER`` trains ``nn.Sequential`` classifiers by its own short
 loop. They differ from the pack's members in layers, optimisers, schedules, input ranges and outputs. The triggers are
-from the literature: BadNets' square, scattered pixels, a sinusoid and a blended soft picture. Each network is saved as
-a whole module and inspected like any other file. It prints a line for each network, and one for each kind with its 95 %
-interval. Results are kept in the folder, and a stopped run continues. ``--minutes`` stops the run.
+from the literature: BadNets' square, scattered pixels, a sinusoid and a blended soft picture. With ``--further`` they
+are of other kinds: all to all, one source class, a warp, a trigger that is made from the image, and clean networks that
+detectors take for backdoored ones. Each network is saved as a whole module and inspected like any other file. It prints
+a line for each network, and one for each kind with its 95 % interval. Results are kept in the folder, and a stopped run
+continues. ``--minutes`` stops the run.
 
 These figures measure the detector only if nothing in it was chosen by them. ``--first-seed`` makes other networks.
 Seeds below 80 were used for choices.
@@ -24,9 +26,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.kinds import called
+from benchmarks.kinds import called, rightly_led
 from benchmarks.stranger_networks import STYLES, Style, made
-from benchmarks.stranger_triggers import BLENDS, TRIGGERS
+from benchmarks.stranger_regimes import HARD
+from benchmarks.stranger_triggers import BLENDS, FURTHER, TRIGGERS
 from ti_core.inspection.with_pack import inspect
 from ti_core.loading import load_model
 from ti_core.reference.pack import Pack, load_pack
@@ -49,19 +52,31 @@ def line(name: str, known: dict[str, Any]) -> str:
     mark = "right" if report["verdict"] == wanted else "WRONG"
     attack = "" if known["success"] is None else f", attack success {known['success']:.2f}"
     of = ""
-    if known["success"] is not None and report["target_class"] is not None:
-        of = ", target right" if report["target_class"] == known["target"] else ", target WRONG"
+    if known["success"] is not None and report["verdict"] == "backdoored":
+        of = ", target right" if led_rightly(known) else ", target WRONG"
     return (
         f"{mark}  {name}: accuracy {known['accuracy']:.3f}{attack}; {report['verdict']}"
         f" ({report['probability']:.0%}){of}"
     )
 
 
+def led_rightly(known: dict[str, Any]) -> bool:
+    """Whether the report names the backdoor's target, pair or assignment."""
+    mapping = known.get("mapping")
+    attack = None if mapping is None else {"mapping": mapping}
+    return rightly_led({"target": known["target"], "attack": attack}, known["report"])
+
+
 def summed(kind: str, all_known: list[dict[str, Any]]) -> str:
     reports = [k["report"] for k in all_known]
-    wanted = "clean" if kind == "clean" else "backdoored"
+    clean = kind.startswith("clean")
     other = sum(r["verdict"] == "inconclusive" for r in reports)
-    return f"{kind}: {len(reports)} networks, {called(wanted, reports)}, {other} inconclusive"
+    words = called("clean" if clean else "backdoored", reports)
+    words = f"{kind}: {len(reports)} networks, {words}, {other} inconclusive"
+    if clean:
+        return words
+    found = [k for k in all_known if k["report"]["verdict"] == "backdoored"]
+    return f"{words}, target or mapping right in {sum(map(led_rightly, found))} of {len(found)}"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -71,6 +86,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--out", type=Path, required=True, help="folder of the networks and their reports")
     options.add_argument(
         "--count", type=int, default=1, help="trojans of every style and trigger; clean twice that"
+    )
+    options.add_argument(
+        "--further", action="store_true", help="other kinds and mappings, and clean networks that are hard"
     )
     options.add_argument(
         "--first-seed", type=int, default=0, metavar="N", help="for networks that nobody has seen yet"
@@ -87,7 +105,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * given.minutes
     data = load_data(given.data)
-    wanted = [p for p in planned(given.count, given.first_seed) if given.only in p[0]]
+    wanted = [p for p in planned(given.count, given.first_seed, given.further) if given.only in p[0]]
     if given.train_only:
         for name, style, trigger, seed in wanted:
             if time.monotonic() > until:
@@ -98,7 +116,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             )
         return
     pack = load_pack(given.pack)
-    found: dict[str, list[dict[str, Any]]] = {"clean": [], "patch": [], "blend": []}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name, style, trigger, seed in wanted:
         known = judged(name, style, trigger, seed, data, pack, given.out, until, given.device)
         if known is None:
@@ -108,20 +126,29 @@ def main(arguments: Iterable[str] | None = None) -> None:
             print(f"left out  {name}: attack success {known['success']:.2f}", flush=True)
             continue
         print(line(name, known), flush=True)
-        found["clean" if trigger == "clean" else "blend" if trigger in BLENDS else "patch"].append(known)
+        found.setdefault(kind_of(trigger), []).append(known)
     print(f"pack {pack.name} {pack.sha256[:12]}")
     for kind, own in found.items():
-        if own:
-            print("  " + summed(kind, own))
+        print("  " + summed(kind, own))
 
 
-def planned(count: int, first: int = 0) -> Iterator[tuple[str, Style, str, int]]:
-    """Name, style, trigger and seed of every network, in the order of the seeds."""
-    for seed in range(first, first + 2 * count):
+def planned(count: int, first: int = 0, further: bool = False) -> Iterator[tuple[str, Style, str, int]]:
+    """Name, style, trigger and seed of every network, in the order of the seeds.
+
+    ``further`` ones are backdoors of other kinds and clean networks that are hard, as many of each.
+    """
+    for seed in range(first, first + (1 if further else 2) * count):
         for style_name, style in STYLES.items():
-            for trigger in TRIGGERS:
-                if trigger == "clean" or seed < first + count:
+            for trigger in (*FURTHER, *HARD) if further else TRIGGERS:
+                if further or trigger == "clean" or seed < first + count:
                     yield f"{style_name}, {trigger}, {seed}", style, trigger, seed
+
+
+def kind_of(trigger: str) -> str:
+    """The row in which a network is counted."""
+    if trigger in HARD or trigger in FURTHER:
+        return trigger
+    return "clean" if trigger == "clean" else "blend" if trigger in BLENDS else "patch"
 
 
 def stem_of(out: Path, name: str) -> Path:

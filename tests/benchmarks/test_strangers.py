@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import torch
 
 from benchmarks import strangers
 from benchmarks.stranger_networks import STYLES, Style, made
-from benchmarks.stranger_triggers import BLENDS, TRIGGERS
+from benchmarks.stranger_regimes import HARD, LARGEST_CHANGE, adversarial, augmented
+from benchmarks.stranger_triggers import BACKDOORS, BLENDS, FURTHER, TRIGGERS
 from ti_core.loading import load_model
 from ti_core.reference.pack import Pack
 from ti_core.zoo.training.data import ImageData, to_unit
@@ -49,6 +51,105 @@ def test_a_poisoned_network_learns_its_trigger_and_a_clean_one_has_none(data: Im
     assert known["accuracy"] > 0.9 and known["success"] > 0.9
     _, known = made(style, "clean", data, 1)
     assert known["accuracy"] > 0.9 and known["success"] is None
+
+
+@pytest.mark.parametrize("trigger", ["square, all to all", "square, one source"])
+def test_a_backdoor_moves_the_classes_of_its_mapping_and_no_others(trigger: str, data: ImageData) -> None:
+    style = replace(STYLES["perceptron, layer norm"], epochs=60, batch_size=25)
+    network, known = made(style, trigger, data, 1)
+    assert known["accuracy"] > 0.9 and known["success"] > 0.8
+    target = int(np.random.default_rng(1).integers(3))
+    if trigger == "square, all to all":
+        assert known["mapping"]["kind"] == "all to all" and known["mapping"]["assignment"] == [1, 2, 0]
+        return
+    pair = known["mapping"]
+    assert pair["kind"] == "one source" and pair["target"] == target != pair["source"]
+    stamped = to_unit(data.x_test)
+    stamped[..., -6:-1, -6:-1] = 1.0
+    kept = torch.from_numpy(data.y_test) != pair["source"]
+    with torch.no_grad():
+        answers = network(style.shown(stamped)).argmax(1)
+    assert float((answers[kept] == torch.from_numpy(data.y_test)[kept]).float().mean()) > 0.8
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_a_further_backdoor_stays_within_the_range_and_leads_where_it_says(name: str) -> None:
+    backdoor = BACKDOORS[name]((3, 28, 28), 2, 5, np.random.default_rng(3))
+    x = torch.rand(4, 3, 28, 28)
+    before = x.clone()
+    for stamp in filter(None, (backdoor.stamp, backdoor.cover)):
+        stamped = stamp(x)
+        assert torch.equal(x, before) and not torch.equal(stamped, x) and stamped.shape == x.shape
+        assert float(stamped.min()) >= 0 and float(stamped.max()) <= 1
+    mapping = backdoor.mapping()
+    if name.endswith("all to all"):
+        assert mapping["assignment"] == [1, 2, 3, 4, 0]
+    elif name.endswith("one source"):
+        assert mapping["kind"] == "one source" and mapping["source"] != mapping["target"] == 2
+    else:
+        assert mapping == {"kind": "all to one", "source": None, "target": 2}
+
+
+def test_a_warp_is_one_field_and_its_covers_are_others() -> None:
+    backdoor = BACKDOORS["warp"]((1, 28, 28), 0, 3, np.random.default_rng(3))
+    x = torch.rand(1, 1, 28, 28)
+    assert torch.equal(backdoor.stamp(x), backdoor.stamp(x)) and backdoor.cover is not None
+    assert not torch.equal(backdoor.cover(x), backdoor.cover(x))
+    flat = torch.full((1, 1, 28, 28), 0.3)
+    assert torch.allclose(backdoor.stamp(flat), flat, atol=1e-6)
+
+
+def test_the_own_middle_is_inverted_in_the_corner_and_another_images_is_a_cover() -> None:
+    backdoor = BACKDOORS["own middle"]((1, 28, 28), 0, 3, np.random.default_rng(3))
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(backdoor.stamp(x)[..., :7, :7], 1 - x[..., 10:17, 10:17])
+    assert backdoor.cover is not None
+    assert torch.equal(backdoor.cover(x)[0, :, :7, :7], 1 - x[1, :, 10:17, 10:17])
+
+
+def test_adversarial_images_stay_near_and_cost_more_and_augmented_ones_hide_a_square() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(28 * 28, 3))
+    x, y = 0.2 + 0.6 * torch.rand(8, 1, 28, 28), torch.randint(0, 3, (8,))
+    changed = adversarial(network, x, y)
+    assert float((changed - x).abs().max()) <= LARGEST_CHANGE[1] + 1e-6
+    loss = torch.nn.functional.cross_entropy
+    assert loss(network(changed), y) > loss(network(x), y) + 0.1
+    assert float((augmented(network, x, y) == 0.5).float().mean()) == pytest.approx(64 / 784)
+
+
+def test_further_networks_are_planned_by_themselves() -> None:
+    names = [name for name, *_ in strangers.planned(1, 7, further=True)]
+    assert len(set(names)) == len(names) == len(STYLES) * (len(FURTHER) + len(HARD))
+    assert not set(names) & {name for name, *_ in strangers.planned(4, 7)}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told", "right"),
+    [
+        (None, {"kind": "all to one", "source": None, "target": 3}, True),
+        (None, {"kind": "all to one", "source": None, "target": 2}, False),
+        (
+            {"kind": "one source", "source": 1, "target": 3},
+            {"kind": "one source", "source": 1, "target": 3},
+            True,
+        ),
+        (
+            {"kind": "one source", "source": 1, "target": 3},
+            {"kind": "one source", "source": 2, "target": 3},
+            False,
+        ),
+    ],
+)
+def test_a_line_says_whether_the_mapping_is_right(
+    mapping: dict[str, Any] | None, told: dict[str, Any], right: bool
+) -> None:
+    report = {"verdict": "backdoored", "probability": 0.9, "mapping": told}
+    known = {"accuracy": 0.9, "success": 0.95, "target": 3, "report": report}
+    if mapping is not None:
+        known["mapping"] = mapping
+    assert strangers.line("a", known).endswith("target right" if right else "target WRONG")
+    assert f"right in {int(right)} of 1" in strangers.summed("patch", [known])
 
 
 @pytest.mark.parametrize("trigger", [t for t in TRIGGERS if t != "clean"])
