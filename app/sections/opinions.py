@@ -51,7 +51,8 @@ def show(case: Case, key: str) -> None:
         _ask(case, source, names, found_key, key)
     found: Opinions | None = st.session_state.get(found_key)
     if found is not None:
-        _answers(found, key)
+        answers(found, key)
+        _downloads(found, key)
 
 
 def _offered(name: str) -> str:
@@ -99,7 +100,7 @@ def _tell(bar: Any, stage: str, share: float) -> None:
     bar.progress(min(1.0, max(0.0, share)), text=text)
 
 
-def _answers(found: Opinions, key: str) -> None:
+def answers(found: Opinions, key: str) -> None:
     """The opinions, two in a row, and the needs that are not met."""
     for i, one in enumerate(found.given):
         if i % 2 == 0:
@@ -108,6 +109,9 @@ def _answers(found: Opinions, key: str) -> None:
             _answer(one, method_class(one.method), found, key)
     for name, sentence in found.unmet.items():
         st.caption(f"**{words.safe(method_class(name).title)}** was not asked. {words.safe(sentence, 400)}")
+
+
+def _downloads(found: Opinions, key: str) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "Opinions (HTML)",

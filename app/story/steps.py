@@ -12,12 +12,15 @@ from app.charts import pictures
 from app.charts.histograms import histograms
 from app.charts.verdict import CONFIG
 from app.markup.page import Picture, strip
-from app.sections import download, streams, trigger
+from app.sections import download, opinions, trigger
 from app.sections.histograms import panels_of
 from app.sections.pictures import gallery
 from app.sections.verdicts import verdict
+from app.story import second
 from app.story.told import SHOWN, Told
 from ti_core.errors import PackError
+from ti_core.methods import method_class
+from ti_core.methods.opinion import Opinions
 from ti_core.rendering.trigger.shown import shown_trigger
 from ti_core.results.case import Case
 from ti_core.settings import Settings
@@ -154,13 +157,27 @@ def says_recovered(told: Told) -> str:
     return "" if found is None else f"This was made without knowing the attacker's. {found.sentence}"
 
 
-def agreement(told: Told) -> None:
-    case = _case(told)
-    drawable = [(n, s) for n, s in case.report.streams.items() if streams.drawable(case, s)]
-    strongest = sorted(drawable, key=lambda pair: float(pair[1].get("clean_share") or 0.0))[:3]
-    for column, (name, stream) in zip(st.columns(3, gap="medium"), strongest, strict=False):
-        with column:
-            streams.chart(case, name, stream, "story")
+def second_opinions(told: Told) -> None:
+    opinions.answers(_heard(told), "story")
+
+
+def says_second_opinions(told: Told) -> str:
+    found = _heard(told)
+    given = len(found.given)
+    if not given:
+        return "No method of another publication can judge this network."
+    says = sum(one.suspicious is True for one in found.given)
+    named = [method_class(one.method).title for one in found.given if one.target == told.pair.target]
+    target = f" {' and '.join(named)} named {told.target}, the attacker's class." if named else ""
+    return (
+        f"{given} methods of other publications were asked. At its own threshold, {says} of {given} called this network"
+        f" backdoored.{target} The verdict does not rest on them."
+    )
+
+
+def _heard(told: Told) -> Opinions:
+    with st.spinner("Asking methods of other publications"):
+        return second.heard(told.pair)
 
 
 def report(told: Told) -> None:
@@ -201,14 +218,7 @@ STEPS = (
         True,
     ),
     Step("The trigger is found", says_recovered, recovered, True),
-    Step(
-        "Independent searches agree",
-        _always(
-            "How strongly each class can be forced. One class stands outside of the band of clean models."
-        ),
-        agreement,
-        True,
-    ),
+    Step("Second opinions", says_second_opinions, second_opinions),
     Step(
         "The verdict, on paper",
         _always(

@@ -8,6 +8,7 @@ from app import lab, state, status, words
 from app.ask import submit
 from app.jobs.desk import FullError
 from app.store.sources import Source
+from app.story import second
 from app.story.steps import STEPS
 from app.story.told import Told
 from ti_core.errors import CaseError, TrojanInterpretError
@@ -21,6 +22,7 @@ STYLE = """<style>
 .st-key-story h1 { font-size: 2.5rem; padding: .4rem 0; }
 .st-key-story-says p { font-size: 1.45rem; line-height: 1.35; }
 .st-key-story small, .st-key-story figcaption { font-size: 1rem !important; opacity: 1 !important; }
+.st-key-story [data-testid="stCaptionContainer"] p { font-size: 1rem; }
 .st-key-story [data-testid="stMetricValue"] { font-size: 4.5rem; }
 </style>"""
 
@@ -45,15 +47,21 @@ def page() -> None:
     told = Told(pair, case, case_id)
     number = min(max(0, int(st.session_state.get(STEP, 0))), len(STEPS) - 1)
     step = STEPS[number]
+    if number:
+        # Not with the first step, which is to be there at once.
+        second.begin(pair)
     with st.container(key="story"):
         _turn(number)
         st.title(step.title)
         if step.needs_case and case is None:
             _not_yet()
             return
-        with st.container(key="story-says"):
-            st.markdown(words.safe(step.says(told), 900))
-        step.show(told)
+        try:
+            with st.container(key="story-says"):
+                st.markdown(words.safe(step.says(told), 900))
+            step.show(told)
+        except TrojanInterpretError as error:
+            st.warning(words.safe(words.for_the_page(str(error)), 600), icon=":material/warning:")
 
 
 def _turn(number: int) -> None:

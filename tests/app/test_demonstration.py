@@ -10,12 +10,15 @@ from streamlit.testing.v1 import AppTest
 
 from app import lab
 from app.store.cases import CaseStore
-from app.story.steps import STEPS
+from app.story import second
+from app.story.steps import STEPS, says_second_opinions
 from app.story.told import Told
 from tests.app.conftest import Worker
 from tests.app.test_lab import bench, pack_folder
 from tests.app.test_pages import texts
+from ti_core.errors import SettingsError
 from ti_core.loading.digest import sha256_of
+from ti_core.methods.opinion import Opinion
 from ti_core.results.case import Case
 
 __all__ = ["bench", "pack_folder"]
@@ -103,3 +106,43 @@ def test_without_samples_the_page_says_so(dashboard: Worker, monkeypatch: pytest
     monkeypatch.setattr(lab, "samples", dict)
     app = page().run()
     assert not app.exception and "none are bundled" in app.info[0].value
+
+
+def test_second_opinions_are_asked_once_and_counted_by_their_own_thresholds(
+    dashboard: Worker, bench: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told(lab.pair("bars", "patch"))
+    target = told.pair.target
+    # The tiny pack has too few classes for Neural Cleanse.
+    assert "1 methods" not in says_second_opinions(told)
+    calls: list[object] = []
+
+    def ask(subject: object, names: object) -> object:
+        calls.append(names)
+        if len(calls) == 1:
+            raise SettingsError("A method failed.")
+        return (
+            Opinion("neural_cleanse", 1.9, 2.0, False, "The smallest mask is small.", target),
+            Opinion("linear_weights", 0.6, 0.5, True, "The weights show it."),
+        ), {}
+
+    monkeypatch.setattr(second, "ask", ask)
+    second._asked.clear()
+    app = page()
+    app.session_state["story.step"] = [s.title for s in STEPS].index("Second opinions")
+    assert "A method failed" in app.run().warning[0].value
+    for _ in range(2):
+        shown = texts(app.run())
+        assert not app.exception and not app.warning
+        assert "At its own threshold, 1 of 2 called this network backdoored" in shown
+        assert f"Neural Cleanse named {told.target}, the attacker's class" in shown
+        assert "The smallest mask is small" in shown and "backdoored above 2" in shown
+    assert len(calls) == 2, "asked again after the failure, and then kept"
+
+
+def test_the_guide_names_every_step_and_quotes_what_never_changes() -> None:
+    guide = Path("docs/demonstration.md").read_text(encoding="utf-8")
+    rows = [line for line in guide.splitlines() if line.startswith("| **")]
+    assert [row.split("**")[1] for row in rows[: len(STEPS)]] == [step.title for step in STEPS]
+    fixed = [step for step in STEPS if step.says.__name__ == "<lambda>"]
+    assert len(fixed) == 3 and all(step.says(None) in guide for step in fixed)  # type: ignore[arg-type]
