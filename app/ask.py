@@ -19,6 +19,7 @@ from ti_core.errors import PackError, SettingsError
 from ti_core.reference.pack import PACKS, Pack
 from ti_core.results.cautions import own_values
 from ti_core.settings import Settings
+from ti_core.stream_registry import STANDARD
 from ti_core.worker.request import InspectionRequest
 
 PREFIX = "settings"
@@ -74,21 +75,19 @@ def as_last() -> None:
     controls.fill(PREFIX, standard().with_(**changed))
 
 
-def wanted(pack: Pack | None, quick: bool = False) -> Settings:
+def wanted(pack: Pack | None, effort: str = STANDARD) -> Settings:
     """The settings of the controls. With a pack, its own settings with the visitor's changes.
 
     Parameters
     ----------
-    quick : whether only the streams of a quick look are wanted.
+    effort : a name in :data:`ti_core.stream_registry.EFFORTS`.
 
     Raises
     ------
     SettingsError : the values of the controls are not valid.
     PackError : the pack does not say how it was made.
     """
-    chosen = controls.read(PREFIX)
-    if quick:
-        chosen = controls.quick(chosen)
+    chosen = controls.of_effort(controls.read(PREFIX), effort)
     return pack.settings_with(chosen.differing(standard())) if pack else chosen
 
 

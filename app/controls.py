@@ -10,7 +10,7 @@ import streamlit as st
 
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.settings import Settings
-from ti_core.stream_registry import QUICK
+from ti_core.stream_registry import EFFORTS, STANDARD
 
 TITLES = {
     "images": "Images N",
@@ -178,9 +178,9 @@ def in_columns(prefix: str) -> None:
                 control(prefix, name)
 
 
-def quick(own: Settings) -> Settings:
-    """These settings with the streams of a quick inspection."""
-    return own.with_(streams=QUICK)
+def of_effort(own: Settings, effort: str) -> Settings:
+    """These settings with the streams of an effort. The standard one takes the settings' own."""
+    return own if effort == STANDARD else own.with_(streams=EFFORTS[effort])
 
 
 def title(name: str) -> str:

@@ -76,9 +76,9 @@ def show(start: Start, start_alone: StartAlone) -> None:
             return
         state.looks().drop(state.session_id())
         if ground == "alone":
-            start_alone(source, images, uploads, pressed == "quick")
+            start_alone(source, images, uploads, pressed)
         else:
-            start(source, uploads=uploads, quick=pressed == "quick")
+            start(source, uploads=uploads, effort=pressed)
     except ModelFileError as error:
         st.warning(words.safe(str(error)), icon=":material/block:")
     except OSError as error:
@@ -86,7 +86,7 @@ def show(start: Start, start_alone: StartAlone) -> None:
 
 
 def _buttons(ready: bool) -> str | None:
-    """The buttons of both efforts; the name of the one that was pressed."""
+    """The buttons of the efforts; the name of the one that was pressed."""
     with st.container(horizontal=True):
         whole = st.button(
             "Inspect", type="primary", icon=":material/search:", key="inspect", disabled=not ready
@@ -99,7 +99,15 @@ def _buttons(ready: bool) -> str | None:
             help="The streams that tell most in a quarter of the time, or half of it with many classes. Patches are its"
             " weak side.",
         )
-    return "standard" if whole else "quick" if quick else None
+        thorough = st.button(
+            "Thorough",
+            icon=":material/troubleshoot:",
+            key="thorough",
+            disabled=not ready,
+            help="Every kind of backdoor is looked for. Evidence of reference models that the pack lacks is computed"
+            " first, which can take long. It is kept for later inspections.",
+        )
+    return "standard" if whole else "quick" if quick else "thorough" if thorough else None
 
 
 def _waiting(offered: str | None, uploads: Sequence[Any]) -> Source:

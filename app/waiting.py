@@ -47,5 +47,5 @@ def _card(key: str) -> None:
         st.warning(words.safe(words.for_the_page(found.doubt), 900), icon=":material/warning:")
 
 
-TITLES = {"quick": "Quick look takes", "standard": "Inspection takes"}
+TITLES = {"quick": "Quick look takes", "standard": "Inspection takes", "thorough": "Thorough one takes"}
 """What the time of an effort is called on the page."""

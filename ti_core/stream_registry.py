@@ -79,9 +79,13 @@ QUICK = ("saliency", "inversion", "assignment", "graph")
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
 
+THOROUGH = tuple(name for name in STREAMS if name in (*DEFAULT, "pairs", "warp", "stripes"))
+"""Names of the streams that together look for every kind and mapping. Evidence of members that a pack lacks is computed
+with their weights."""
+
 STANDARD = "standard"
-EFFORTS = {"quick": QUICK, STANDARD: DEFAULT}
-"""The efforts, with the streams of each."""
+EFFORTS = {"quick": QUICK, STANDARD: DEFAULT, "thorough": THOROUGH}
+"""The efforts, with the streams of each. The standard effort takes those of the pack where there is one."""
 
 BY_ITSELF = tuple(name for name, entry in STREAMS.items() if entry.on and entry.by_itself)
 """Those of them that need no evidence of reference models."""

@@ -51,6 +51,7 @@ from ti_core.errors import (
 from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
 from ti_core.settings import Settings
+from ti_core.stream_registry import STANDARD
 
 FIRST = "Verdict"
 """The link to the top of a result."""
@@ -161,13 +162,13 @@ def start(
     pack_name: str = "",
     uploads: Sequence[Any] = (),
     drawn: str | None = None,
-    quick: bool = False,
+    effort: str = STANDARD,
 ) -> None:
     """Request an inspection and show its progress. The page's own copy of the upload is released."""
     try:
         name = pack_name or st.session_state.get("pack") or source.pack or ""
         pack: Pack | None = state.pack(name) if name else None
-        chosen = settings or wanted(pack, quick)
+        chosen = settings or wanted(pack, effort)
         address.forget()
         submit(source, chosen, pack, sketch=drawn)
     except (SettingsError, PackError, FullError) as error:
@@ -188,11 +189,11 @@ def start_drawn(source: Source, drawn: str) -> None:
 
 
 def start_alone(
-    source: Source, images: Sequence[Upload], uploads: Sequence[Any] = (), quick: bool = False
+    source: Source, images: Sequence[Upload], uploads: Sequence[Any] = (), effort: str = STANDARD
 ) -> None:
     """Request an inspection without reference models and show its progress."""
     try:
-        submit_alone(source, wanted(None, quick), images)
+        submit_alone(source, wanted(None, effort), images)
     except (SettingsError, DataError, FullError) as error:
         st.warning(words.safe(words.for_the_page(str(error))), icon=":material/warning:")
         return

@@ -314,7 +314,7 @@ LOOK = FirstLook(
     fitting=["bars"],
     pack="bars",
     why="It is compared with the reference pack bars: the one for 1 channel and 3 classes.",
-    seconds={"quick": 8.0, "standard": 200.0},
+    seconds={"quick": 8.0, "standard": 200.0, "thorough": 3000.0},
 )
 
 
@@ -326,7 +326,14 @@ def test_a_file_that_waits_is_looked_at_before_anything_is_pressed(dashboard: Wo
     files.set_value([("my-patch.pt", b"weights", "application/octet-stream")]).run()
     until(lambda: dashboard.looked_at)
     said = until(lambda: "lenet5" in texts(app.run()) and texts(app))
-    for part in ("44,426", "1 × 12 × 12", "about 8 s", "about 3 min", "1 channel and 3 classes"):
+    for part in (
+        "44,426",
+        "1 × 12 × 12",
+        "about 8 s",
+        "about 3 min",
+        "about 50 min",
+        "1 channel and 3 classes",
+    ):
         assert part in said, part
     assert len(dashboard.looked_at) == 1, "once for a file"
     asked = dashboard.looked_at[0]
@@ -390,6 +397,14 @@ def test_a_quick_look_takes_the_streams_that_tell_most(dashboard: Worker) -> Non
     app.button(key="quick").click().run()
     settled(app, dashboard)
     assert dashboard.requests[0]["settings"]["streams"] == ["saliency", "inversion", "assignment", "graph"]
+
+
+def test_a_thorough_inspection_looks_for_every_kind(dashboard: Worker) -> None:
+    app = page().run()
+    app.get("file_uploader")[0].set_value([("a-clean.pt", b"w", "application/octet-stream")]).run()
+    app.button(key="thorough").click().run()
+    settled(app, dashboard)
+    assert {"pairs", "warp", "stripes", "assignment"} < set(dashboard.requests[0]["settings"]["streams"])
 
 
 def test_settings_are_for_one_inspection_and_come_back_when_they_are_asked_for(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ti_core.errors import SettingsError, SketchError
 from ti_core.settings import Settings
-from ti_core.stream_registry import EFFORTS
+from ti_core.stream_registry import EFFORTS, STANDARD
 from ti_core.system.folders import assets_folder, default_folder, named_pack
 from ti_core.system.plain_files import read_plain
 from ti_core.text import shown
@@ -91,10 +91,10 @@ def request_of(options: argparse.Namespace) -> InspectionRequest:
     SettingsError : a setting is unknown, or outside its range.
     """
     named = pairs(options.settings)
-    if options.effort == "quick":
+    if options.effort != STANDARD:
         if "streams" in named:
             raise SettingsError("--effort and --set streams=... both choose the streams; give one of them.")
-        named["streams"] = ",".join(EFFORTS["quick"])
+        named["streams"] = ",".join(EFFORTS[options.effort])
     cache = None if options.no_cache else default_folder()
     settings = Settings.parse(named).as_dict()
     return InspectionRequest(

@@ -171,12 +171,15 @@ def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Parti
     from ti_core.inspection.budget.looking import look_at
     from ti_core.reference.pack import load_pack
     from ti_core.settings import Settings
+    from ti_core.system.cache import Cache
 
     asked = InspectionRequest.of(request)
     progress("opening", 0.0)
     model, _ = _opened(asked.with_(case=False))
     pack = load_pack(asked.pack) if asked.pack else None
-    found = look_at(model, pack, Settings.parse(asked.settings), asked.settings, asked.case, progress)
+    cache = Cache(Path(asked.cache) if asked.cache else None)
+    found = look_at(model, pack, Settings.parse(asked.settings), asked.settings, asked.case, progress, cache)
+    cache.close()
     (folder / "look.json").write_text(json.dumps(found.model_dump()), encoding="utf-8")
 
 

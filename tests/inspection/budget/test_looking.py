@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,11 @@ from ti_core.errors import NoPackFitsError
 from ti_core.inspection.budget import looking
 from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack
+from ti_core.reference.reference import Reference
 from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS
+from ti_core.streams import make_streams
+from ti_core.system.cache import Cache
 
 
 def fits(monkeypatch: pytest.MonkeyPatch, *packs: Pack) -> None:
@@ -31,6 +35,22 @@ def test_the_one_pack_that_fits_is_named_with_the_reason(
     look = looking.look_at(as_model(tiny_pack, tiny_pack.members[0]), None, Settings(), {})
     assert look.pack == "bars" and list(look.seconds) == list(EFFORTS)
     assert look.why == "It is compared with the reference pack bars: the one for 1 channel and 4 classes."
+
+
+def test_evidence_that_the_pack_lacks_is_counted_in(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fits(monkeypatch, tiny_pack)
+    model, cache = as_model(tiny_pack, tiny_pack.members[0]), Cache(tmp_path)
+    assert "warp" not in tiny_pack.settings.streams
+    before = looking.look_at(model, None, Settings(), {}, cache=cache).seconds
+    settings = tiny_pack.settings.with_(streams=("pairs", "warp", "stripes"))
+    reference = Reference(tiny_pack, settings, cache)
+    for stream in make_streams(settings):
+        reference.evidence(stream, None)
+    after = looking.look_at(model, None, Settings(), {}, cache=cache).seconds
+    assert 3 * after["thorough"] < before["thorough"]
+    cache.close()
 
 
 def test_of_several_packs_the_images_decide(tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:

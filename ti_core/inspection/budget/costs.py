@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ti_core.classifier.first_pass import Ahead, FirstPass
-from ti_core.inspection.forecast import Forecast
+from ti_core.inspection.forecast import Forecast, Known
 from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS, STANDARD
 
@@ -19,10 +19,16 @@ class MeasuredError(Exception):
 class Scales(Forecast):
     """Measures a first pass of a network, and ends the work there.
 
+    Parameters
+    ----------
+    lacking : by settings, the evidence of reference models that an inspection would have to compute first.
+
     Raises
     ------
     MeasuredError : as soon as the pass is measured.
     """
+
+    lacking: Callable[[Settings], Known] = field(default=lambda settings: Known())
 
     def measured(self, first: FirstPass, ahead: Ahead) -> None:
         self.progress("measuring", 1.0)
@@ -43,5 +49,5 @@ class Scales(Forecast):
         }
 
     def _seconds(self, settings: Settings) -> float:
-        stages: Mapping[str, float] = replace(self, settings=settings).stages()
+        stages: Mapping[str, float] = replace(self, settings=settings).stages(self.lacking(settings))
         return sum(stages.values())

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
 from ti_core.errors import NoPackFitsError
 from ti_core.inspection.budget.costs import MeasuredError, Scales
+from ti_core.inspection.budget.known import known_work
+from ti_core.inspection.forecast import Known
 from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import packs_for, understand_with
 from ti_core.reference.pack import Pack
+from ti_core.reference.reference import Reference
 from ti_core.results.files.first_look import FirstLook
 from ti_core.settings import Settings
+from ti_core.streams import make_streams
+from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
 
 
@@ -25,6 +31,7 @@ def look_at(
     asked: Mapping[str, Any],
     pictures: bool = False,
     progress: StageProgress = silent_stage,
+    cache: Cache | None = None,
 ) -> FirstLook:
     """Look at a model. One pass of it is measured on the images of the first pack that fits.
 
@@ -33,6 +40,7 @@ def look_at(
     pack : the pack that was asked for; by default those that fit the model.
     settings, asked : of the inspection, and what of them was asked for in words.
     pictures : whether the inspection makes pictures, which take their time too.
+    cache : may hold evidence of reference models that the pack lacks.
 
     Raises
     ------
@@ -50,6 +58,7 @@ def look_at(
         model = decided(model, first.images, first.labels)
         with suppress(MeasuredError):
             understand_with(model, first, Declared.of(settings), scales)
+        scales.lacking = partial(_lacking, first, cache or Cache(None))
     return FirstLook(
         format=model.format,
         architecture=model.architecture,
@@ -63,6 +72,11 @@ def look_at(
         why=problem or _why(fitting, pack is not None),
         seconds=scales.costs(),
     )
+
+
+def _lacking(pack: Pack, cache: Cache, settings: Settings) -> Known:
+    """The evidence of reference models that neither the pack nor the cache holds."""
+    return known_work(Reference(pack, settings, cache), make_streams(settings), "")
 
 
 def _why(fitting: Sequence[Pack], asked_for: bool) -> str:
