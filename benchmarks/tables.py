@@ -16,6 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks import leaderboard
 from ti_core.cli.tables import STREAM_TITLES
 from ti_core.evaluation.table import FAMILIES, PAPER_AUC
 from ti_core.methods import METHODS, method_class
@@ -244,6 +245,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "methods-beyond": methods_beyond,
     "report-schema": lambda: report_schema().table(),
     "taxonomy": taxonomy,
+    "leaderboard": lambda: leaderboard.table(leaderboard.read(leaderboard.LEADERBOARD)),
 }
 SLOW: dict[str, Callable[[], str]] = {"shift": shift_table, "ablations": ablation_table}
 """Made anew only when they are asked for."""
@@ -251,7 +253,7 @@ PAGES = (
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("detection", "table-1", "settings", "report-schema", "formats", "methods")
+        for name in ("detection", "table-1", "settings", "report-schema", "formats", "methods", "benchmark")
     ),
 )
 PUBLISHED_SCHEMAS = {"docs/report-schema.json": SCHEMA_VERSION}

@@ -76,7 +76,12 @@ def test_the_site_lists_every_page_once() -> None:
 def test_the_schemas_tables_are_not_stale() -> None:
     from benchmarks.tables import TABLES, filled
 
-    for name, file in (("settings", "settings"), ("report-schema", "report-schema"), ("taxonomy", "formats")):
+    for name, file in (
+        ("settings", "settings"),
+        ("report-schema", "report-schema"),
+        ("taxonomy", "formats"),
+        ("leaderboard", "benchmark"),
+    ):
         page = ROOT / "docs" / f"{file}.md"
         text = page.read_text(encoding="utf-8")
         assert f"<!-- {name} -->" in text and filled(text, {name: TABLES[name]}) == text

@@ -1,8 +1,8 @@
 """Every code block of the pages: run, or where it needs a network, hours or a root, read by what would run it.
 
 Elsewhere: the examples of ``docs/python.md`` (``tests/results/formats/test_notebook.py``), those of CONTRIBUTING.md
-(``tests/test_contributing.py``), the README's run (``tests/test_documentation.py``) and the signing of a statement
-(``tests/results/formats/test_signed.py``).
+(``tests/test_contributing.py``), the detector of ``docs/benchmark.md`` (``tests/benchmarks/test_leaderboard.py``), the
+README's run (``tests/test_documentation.py``), the signing of a statement (``tests/results/formats/test_signed.py``).
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ ALL = blocks()
 SCRIPTS = [
     b for b in ALL if b.language in {"", "bash"} and not b.text.startswith(("$ ", "my_images/", "conv "))
 ]
-PYTHON = [
-    b for b in ALL if b.language == "python" and not b.text.startswith(">>>") and b.page.parent.name == "docs"
-]
+PYTHON = [b for b in ALL if b.language == "python" and b.page.name == "how-to-open-my-model.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -112,6 +110,8 @@ def test_every_block_is_checked_somewhere() -> None:
     known = {"", "bash", "sh", "python", "toml", "ini", "nginx"}
     assert [str(b) for b in ALL if b.language not in known] == []
     assert {b.page.name for b in ALL if b.text.startswith(">>>")} == {"python.md"}
+    elsewhere = {"python.md", "CONTRIBUTING.md", "benchmark.md"}
+    assert {b.page.name for b in ALL if b.language == "python"} == elsewhere | {b.page.name for b in PYTHON}
     assert {b.page.name for b in ALL if b.text.startswith("$ ")} == {"README.md"}
     text = "".join(b.page.read_text(encoding="utf-8") for b in {b.page: b for b in ALL}.values())
     assert len(re.findall(r"^ *```", text, re.M)) == 2 * len(ALL) == 2 * len(BLOCK.findall(text))

@@ -172,15 +172,7 @@ def _asked(
     key = f"methods/{method.name}/{method.version}/{_digest(parts)}"
 
     def compute() -> dict[str, NDArray[Any]]:
-        subject = Subject(
-            pack.scores(member),
-            pack.images,
-            pack.labels,
-            pack.class_names,
-            pack,
-            known,
-            seed=member.seed % 2**31,
-        )
+        subject = Subject.of_member(pack, member, known)
         if unmet(method, subject) is not None:
             return {"said": np.full(4, np.nan)}
         one = ask.timed(method, subject)

@@ -59,15 +59,27 @@ def with_pack(
     ------
     ModelBehaviourError : the network does not classify this pack's images.
     """
+    subject = subject_of(model, pack, declared, learnt)
+    given, unmet = ask(subject, names, progress)
+    return _all(model.file, pack.name, pack.sha256, pack.class_names, given, unmet)
+
+
+def subject_of(
+    model: Model, pack: Pack, declared: Declared | None = None, learnt: Mapping[str, Learnt] | None = None
+) -> Subject:
+    """An opened model, as a method sees it beside a pack.
+
+    Raises
+    ------
+    ModelBehaviourError : the network does not classify this pack's images.
+    """
     from ti_core.classifier.decide import decided
     from ti_core.reference.choosing import understand_with
 
     settled = decided(model, pack.images, pack.labels)
     found = understand_with(settled, pack, declared)
     _must_understand(settled, found, pack.name)
-    subject = Subject(found.scores, pack.images, pack.labels, pack.class_names, pack, learnt)
-    given, unmet = ask(subject, names, progress)
-    return _all(model.file, pack.name, pack.sha256, pack.class_names, given, unmet)
+    return Subject(found.scores, pack.images, pack.labels, pack.class_names, pack, learnt or {})
 
 
 def with_images(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from ti_core.classifier.scores import Scores
-    from ti_core.reference.pack import Pack
+    from ti_core.reference.pack import Member, Pack
 
 FEWEST_CLASSES = 4
 """Classes below which an outlier among the classes means nothing."""
@@ -75,6 +75,13 @@ class Subject:
     pack: Pack | None = None
     learnt: Mapping[str, Learnt] = field(default_factory=dict)
     seed: int = 0
+
+    @classmethod
+    def of_member(cls, pack: Pack, member: Member, learnt: Mapping[str, Learnt] | None = None) -> Subject:
+        """A member of a pack, beside the pack's images."""
+        seed = member.seed % 2**31
+        names = pack.class_names
+        return cls(pack.scores(member), pack.images, pack.labels, names, pack, learnt or {}, seed)
 
     @property
     def classes(self) -> int:
