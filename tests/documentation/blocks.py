@@ -24,7 +24,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 BREAKS = frozenset({"|", ";", "&", "&&", "||"})
 SHELL = frozenset(["for", "do", "done", "case", "esac", "if", "fi", "while", "exit", "echo", "set", "mkdir"])
 """Words of the shell's own, after which no program is named."""
-TOOLS = frozenset(["openssl", "ssh-keygen", "sha256sum", "sed", "curl", "gpg"])
+TOOLS = frozenset(["openssl", "ssh-keygen", "sha256sum", "sed", "curl", "gpg", "model_signing"])
 """Programs of others. Where a page says what they do, a test runs them."""
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from tests.tools import tool
 from ti_core.cli.parser import parser
 from ti_core.scan.scan import MODEL_ENDINGS
 
@@ -118,7 +119,8 @@ def test_the_cluster_jobs_scan_as_a_user_without_rights() -> None:
         }
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
+@pytest.mark.skipif(tool("hadolint") is None, reason="hadolint is not installed: make tools")
 def test_the_dockerfile_is_linted() -> None:
-    done = subprocess.run(["hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [str(tool("hadolint")), "Dockerfile"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
