@@ -4,11 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ti_core.errors import SettingsError
+from ti_core.system import parallel
 from ti_core.system.parallel import ordered, run_many
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +60,50 @@ def test_without_ray_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SettingsError, match=r"trojaninterpret\[ray\]"):
         list(run_many(square, [1], engine="ray"))
+
+
+class Cluster:
+    """Stands for Ray: each piece of work is done when it is asked for."""
+
+    def __init__(self, **there: float) -> None:
+        self.there, self.wanted, self.most, self.now = there, {}, 0, 0
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.there
+
+    def remote(self, **wanted: int) -> Any:
+        self.wanted = wanted
+
+        def submit(*arguments: Any) -> Any:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            return arguments
+
+        return lambda function: SimpleNamespace(remote=submit)
+
+    def wait(self, running: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
+        self.now -= 1
+        return running[:1], running[1:]
+
+    def get(self, reference: Any) -> Any:
+        function, index, item = reference
+        return index, function(item)
+
+
+@pytest.mark.parametrize(("gpus", "at_once"), [(0, 6), (1, 2), (2, 1)])
+def test_with_ray_each_piece_of_work_has_its_gpus(
+    gpus: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(CPU=6, GPU=2)
+    monkeypatch.setattr(parallel, "_cluster", lambda jobs: nullcontext(cluster))
+    assert ordered(run_many(square, list(range(9)), engine="ray", gpus=gpus)) == [i * i for i in range(9)]
+    assert cluster.wanted["num_gpus"] == gpus and cluster.most == at_once
+
+
+def test_without_a_gpu_in_the_cluster_nothing_waits_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_cluster", lambda jobs: nullcontext(Cluster(CPU=6)))
+    with pytest.raises(SettingsError, match="No machine of the Ray cluster has a GPU"):
+        list(run_many(square, [1], engine="ray", gpus=1))
 
 
 def ray_run(body: str, tmp_path: Path) -> str:

@@ -194,7 +194,8 @@ class Scan:
 
         # A file is read here only if the ledger may know it. It is read again where it is inspected.
         todo = [p for p in self.files if not (self._ledger and self._is_known(p, self._work.seen(p)[0]))]
-        for _, line in run_many(self._work.line, todo, self.jobs, "ray"):
+        gpus = int(self.request.device == "cuda")
+        for _, line in run_many(self._work.line, todo, self.jobs, "ray", gpus=gpus):
             yield line
 
     def _is_known(self, path: Path, digest: str) -> bool:

@@ -30,6 +30,7 @@ def run_many(
     jobs: int = -1,
     engine: str = "local",
     progress: CountProgress = silent_count,
+    gpus: int = 0,
 ) -> Iterator[tuple[int, Result]]:
     """Compute ``function(item)`` for every item. Yields pairs of index and result in the order of completion.
 
@@ -41,10 +42,11 @@ def run_many(
     engine : "local" or "ray". Ray uses the cluster that ``$RAY_ADDRESS`` names. Without it, a cluster is started that
         only this machine can reach, and it is stopped at the end.
     progress : called after each finished piece.
+    gpus : GPUs that each piece of work has for itself with Ray. The local engine leaves that to the function.
 
     Raises
     ------
-    SettingsError : the engine is unknown, or it is "ray" and Ray is not installed.
+    SettingsError : the engine is unknown, or it is "ray" and Ray is not installed or has not as many GPUs.
     Exception : whatever ``function`` raises, unchanged.
 
     Notes
@@ -54,8 +56,8 @@ def run_many(
     """
     if engine not in ENGINES:
         raise SettingsError(f"There is no engine {engine!r}; there are {' and '.join(ENGINES)}.")
-    work = _with_ray if engine == "ray" else _with_joblib
-    for done, pair in enumerate(work(function, items, jobs), start=1):
+    pairs = _with_ray(function, items, jobs, gpus) if engine == "ray" else _with_joblib(function, items, jobs)
+    for done, pair in enumerate(pairs, start=1):
         progress(done, len(items))
         yield pair
 
@@ -80,12 +82,17 @@ def _with_joblib(
 
 
 def _with_ray(
-    function: Callable[[Item], Result], items: Sequence[Item], jobs: int
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, gpus: int
 ) -> Iterator[tuple[int, Result]]:
     with _cluster(jobs) as ray:
-        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_numbered)
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_numbered)
+        there = ray.cluster_resources()
+        # Ray would wait for ever.
+        if there.get("GPU", 0) < gpus:
+            raise SettingsError("No machine of the Ray cluster has a GPU; choose --device cpu.")
         # Only as many pieces are submitted as can run at once, so that an error stops the rest.
-        at_once = max(1, int(ray.cluster_resources().get("CPU", 1))) if jobs < 1 else jobs
+        room = there.get("GPU", 0) // gpus if gpus else there.get("CPU", 1)
+        at_once = max(1, int(room)) if jobs < 1 else jobs
         rest = iter(enumerate(items))
         running = {remote.remote(function, i, item) for i, item in _first(rest, at_once)}
         while running:
