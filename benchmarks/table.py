@@ -36,6 +36,7 @@ MODULES = {
     "scan_ray": "A scan on a Ray cluster of this machine",
     "onnx_import": "Networks opened from ONNX",
     "dashboard": "The dashboard in a browser",
+    "sizes": "Networks of real size",
     "gpu": "On a GPU",
 }
 """Benchmarks in the order of the table, and what they are about; each is run as :func:`command` says."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import table
+from benchmarks import sizes, table
 from benchmarks.batching import Stacked, alike
 from benchmarks.costs import exponent
 from benchmarks.rounding import Outcome, told
@@ -45,6 +45,16 @@ def test_the_page_has_a_place_for_the_table_and_every_benchmark_exists() -> None
     for name in MODULES:
         module = table.command(name).split()[0].removeprefix("benchmarks.")
         assert (root / f"{module}.py").is_file(), name
+
+
+def test_a_hub_is_a_million_models_on_a_hundred_machines() -> None:
+    assert sizes.days(8.64) == pytest.approx(1.0)
+
+
+def test_a_network_of_many_classes_costs_more_and_a_quick_look_less() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 40))
+    few, many = (sizes.by_itself(network, 16, classes) for classes in (10, 40))
+    assert few["quick"] < few["standard"] <= few["thorough"] and few["standard"] < many["standard"]
 
 
 def test_models_of_a_scan_differ_and_every_one_needs_one_line(tiny_pack: Pack, tmp_path: Path) -> None:
