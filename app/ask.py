@@ -17,6 +17,7 @@ from app.store.cases import home
 from app.store.sources import Source, Upload
 from ti_core.errors import PackError, SettingsError
 from ti_core.reference.pack import PACKS, Pack
+from ti_core.results.case import Case
 from ti_core.results.cautions import own_values
 from ti_core.settings import Settings
 from ti_core.stream_registry import STANDARD
@@ -165,6 +166,19 @@ def look_of(source: Source, settings: Settings, pack: Pack | None) -> Inspection
         pack=_pack(pack) if pack else None,
         settings=asked,
         device="auto",
+    )
+
+
+def as_inspected(case: Case, source: Source) -> InspectionRequest:
+    """A request about the model of a case, with the pack of the case and what it declares of the model."""
+    settings = case.report.settings
+    declared = ("normalisation", "channel_order", "output", "input_size", "variant")
+    return InspectionRequest(
+        model=str(source.path),
+        companions=tuple(str(path) for path in source.companions),
+        pack=str(case.report.pack["name"]),
+        sketch=case.report.model.get("sketch"),
+        settings={name: settings[name] for name in declared if name in settings},
     )
 
 

@@ -162,8 +162,13 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> g
     return figure
 
 
-def ascent_lines(scores: Array, names: Sequence[str], colours: Palette) -> go.Figure:
-    """Log-probability of the class over the iterations, ``L x (T + 1)``, one line per row."""
+def ascent_lines(scores: Array, names: Sequence[str], colours: Palette, at: int | None = None) -> go.Figure:
+    """Log-probability of the class over the iterations, ``L x (T + 1)``, one line per row.
+
+    Parameters
+    ----------
+    at : iteration that a vertical line marks.
+    """
     looks = (
         (colours.suspect, "solid"),
         (colours.suspect, "dot"),
@@ -189,6 +194,8 @@ def ascent_lines(scores: Array, names: Sequence[str], colours: Palette) -> go.Fi
         xaxis={"title": "iteration"},
         yaxis={"title": "log-probability of the class"},
     )
+    if at is not None:
+        figure.add_vline(x=at, line={"color": colours.soft, "width": 1.5, "dash": "dash"})
     return figure
 
 

@@ -59,6 +59,11 @@ STYLE = """
 .ti-scale { display: flex; align-items: center; gap: .5rem; font-size: .8rem; margin: .3rem 0 .6rem 5.6rem; }
 .ti-scale img { width: 180px; height: 10px; border-radius: 2px; }
 .ti-strip { display: grid; gap: 4px; } .ti-strip figure { margin: 0; text-align: center; }
+.ti-montage { display: grid; gap: .7rem 1rem; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); }
+.ti-montage figure { margin: 0; } .ti-montage figcaption { font-size: .85rem; line-height: 1.3; padding-bottom: 3px; }
+.ti-montage .pair { display: grid; gap: 3px; grid-template-columns: repeat(2, minmax(0, 1fr)); }
+.ti-montage img { width: 100%; image-rendering: pixelated; display: block; border-radius: 2px; }
+.ti-montage small { display: block; font-size: .75rem; line-height: 1.3; padding-top: 3px; opacity: .8; }
 .ti-drawings { display: flex; flex-wrap: wrap; gap: .6rem 1.4rem; }
 .ti-drawings img { width: min(100%, var(--widest)); height: auto; display: block; }
 .ti-strip figcaption { font-size: .75rem; opacity: .8; line-height: 1.25; padding-top: 2px; }
@@ -131,6 +136,20 @@ def scale(picture: Picture, low: str, high: str, what: str) -> str:
 def strip(pictures: Sequence[Picture], columns: int | None = None, widest: int = 150) -> str:
     """Pictures side by side with their captions, each at most ``widest`` pixels wide."""
     return render("page", "strip", pictures, columns or len(pictures), widest)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of a montage: a title, pictures side by side, and a note below them."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+    note: str = ""
+
+
+def montage(tiles: Sequence[Tile]) -> str:
+    """Small pictures with titles, as many in a row as there is room for."""
+    return render("page", "montage", tiles)
 
 
 def drawings(pictures: Sequence[Picture], widest: int) -> str:

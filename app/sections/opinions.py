@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import state, words
+from app.ask import as_inspected
 from app.charts.opinions import beside_members
 from app.charts.verdict import CONFIG
 from app.jobs import opinions
@@ -21,7 +22,6 @@ from ti_core.methods.opinion import Opinion, Opinions
 from ti_core.methods.registry import QUICK
 from ti_core.rendering.opinions_page import opinions_page
 from ti_core.results.case import Case
-from ti_core.worker.request import InspectionRequest
 
 DECIDED = {True: ":material/warning: backdoored", False: ":material/check: clean", None: "no decision"}
 
@@ -79,20 +79,11 @@ def _ask(case: Case, source: Source, names: list[str], found_key: str, key: str)
 
 def _request(case: Case, source: Source, names: list[str]) -> dict[str, Any]:
     """The request for the worker, with what the case declares of the model."""
-    settings = case.report.settings
-    declared = ("normalisation", "channel_order", "output", "input_size", "variant")
-    request = InspectionRequest(
-        model=str(source.path),
-        companions=tuple(str(path) for path in source.companions),
-        pack=str(case.report.pack["name"]),
-        sketch=case.report.model.get("sketch"),
-        settings={name: settings[name] for name in declared if name in settings},
-    )
     try:
         learnt: str | None = str(root().absolute())
     except TrojanInterpretError:
         learnt = None
-    return request.as_dict() | {"methods": names, "learnt": learnt}
+    return as_inspected(case, source).as_dict() | {"methods": names, "learnt": learnt}
 
 
 def _tell(bar: Any, stage: str, share: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ti_core.inspection.attribution import montage
 from ti_core.methods.training_data.task import NEEDS, examine_data
 from ti_core.reference.sketch_trial import try_sketch
 from ti_core.stream_registry import STREAMS
@@ -249,6 +250,7 @@ TASKS: dict[str, Task] = {
     "describe": Task(describe, ("ti_core.loading",)),
     "compare weights": Task(compare_weights, ("torch", "ti_core.loading.opening")),
     "examine data": Task(examine_data, NEEDS),
+    "explain image": Task(montage.explain_image, montage.NEEDS),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
     "try sketch": Task(try_sketch, ("torch", "ti_core.loading.opening", "ti_core.reference.choosing")),
     "unpack pack": Task(pack_tasks.unpack, ("zipfile",)),

@@ -10,7 +10,7 @@ from app.charts import pictures
 from app.charts.verdict import kind_word
 from app.markup import section_map
 from app.markup.page import Picture, gallery, scale
-from app.sections.pictures import methods
+from app.sections.pictures import methods, montage
 from ti_core.paper.probes import ROWS
 from ti_core.results.case import Case
 from ti_core.settings import Settings
@@ -74,6 +74,7 @@ def show(case: Case, key: str) -> Settings | None:
             "JSMA marks the pixels that it had to change. Under each picture stands how many there were. A dark picture"
             " without a number was of that class already, or a seventh of its pixels was not enough."
         )
+    montage.show(case, key, index)
     return None if asked is None else Settings.parse(case.report.settings).with_(attribution=asked)
 
 
