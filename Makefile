@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
 # `make help` lists all targets.
-.PHONY: help app demo test coverage mutants faults installed tools docs bench evaluate audit sbom clean
+.PHONY: help app demo test coverage mutants faults installed packs tools docs bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,9 @@ faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files da
 
 installed: $(VENV)/.ready  ## wheel and source archive, installed into an empty environment and tried there
 	$(BIN)/python -m pytest -m installed tests/installed
+
+packs: $(VENV)/.ready  ## a package of each reference pack, in build/packs; pip installs it beside the program
+	@for pack in assets/packs/*/; do $(BIN)/python -m ti_core pack wheel $$(basename $$pack) --out build/packs || exit 2; done
 
 tools:  ## programs of others that some tests run, in build/tools: a linter of the Dockerfile, and a signer of models
 	$(PYTHON) -m venv build/tools

@@ -39,6 +39,7 @@ from tests.results.formats.test_formats import REPORT
 from ti_core.cli.parser import parser
 from ti_core.reconstruction.grammar import parse_sketch
 from ti_core.reference.own_images import load_own_images
+from ti_core.version import __version__
 
 ALL = blocks()
 SCRIPTS = [
@@ -82,6 +83,8 @@ def fault(command: list[str]) -> str:
 def installable(options: list[str]) -> str:
     if options[0] == "wheel":
         return ""
+    if re.fullmatch(r"build/packs/trojaninterpret_pack_\w+-[\d.]+-py3-none-any\.whl", options[-1]):
+        return "" if options[-1].split("-")[1] == __version__ else "the package has another version"
     if set(options[1:]) <= OTHERS:
         return ""
     name, extras = re.fullmatch(r"([\w.-]+)(?:\[([\w,]+)\])?", options[1]).groups("")  # type: ignore[union-attr]

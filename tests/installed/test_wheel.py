@@ -122,6 +122,16 @@ def test_a_pack_is_added_and_found_by_its_name(installed: Path) -> None:
     assert json.loads(found.stdout)["pack"]["name"] == "gtsrb"
 
 
+def test_a_package_of_a_pack_is_found_until_it_is_removed(installed: Path) -> None:
+    program, pip = installed / "env/bin/trojaninterpret", installed / "env/bin/pip"
+    run(program, "pack", "wheel", ROOT / "assets/packs/cifar100", "--out", "packs", cwd=installed)
+    (wheel,) = (installed / "packs").glob("trojaninterpret_pack_cifar100-*.whl")
+    run(pip, "install", "-q", "--no-deps", wheel, cwd=installed)
+    assert "\ncifar100: " in run(program, "pack", "list", cwd=installed).stdout
+    run(pip, "uninstall", "-q", "--yes", "trojaninterpret-pack-cifar100", cwd=installed)
+    assert "cifar100: " not in run(program, "pack", "list", cwd=installed).stdout
+
+
 @contextmanager
 def serving(installed: Path) -> Iterator[int]:
     """``trojaninterpret app`` while it runs, and its port."""

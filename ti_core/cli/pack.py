@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """``pack list``, ``add``, ``info``, ``verify``, ``renew``, ``learn``, ``extend`` and ``build``."""
+    """``pack list``, ``add``, ``wheel``, ``info``, ``verify``, ``renew``, ``learn``, ``extend`` and ``build``."""
     from ti_core.cli.bar import opened
     from ti_core.reference.known import added_packs
     from ti_core.reference.pack import load_pack, pack_names
@@ -27,11 +27,18 @@ def pack(options: argparse.Namespace) -> int:
 
         print(add_pack(options.source, options.name, options.sha256))
         return 0
+    if options.verb == "wheel":
+        from ti_core.cli.shell.pack_wheel import pack_wheel
+
+        print(pack_wheel(load_pack(options.name), options.out))
+        return 0
     if options.verb == "list":
-        for name in sorted({*pack_names(), *added_packs()}):
+        own = pack_names()
+        for name in sorted({*own, *added_packs()}):
             found = load_pack(name)
             data_set = shown(str(found.record["data_set"]))
-            print(f"{shown(name)}: {data_set}, {len(found.members)} members, {found.sha256[:12]}")
+            other = "" if name in own else "; not this version's own, used only with --pack"
+            print(f"{shown(name)}: {data_set}, {len(found.members)} members, {found.sha256[:12]}{other}")
         return 0
     if options.verb == "info":
         from ti_core.cli.tables import pack_text

@@ -21,14 +21,7 @@ def add_pack_commands(commands: Any) -> None:
 def _pack(pack: argparse.ArgumentParser) -> None:
     verbs = pack.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("list", help="the bundled packs, and those that were added")
-    add = verbs.add_parser("add", help="store a pack where every command finds it by its name")
-    add.add_argument(
-        "source", type=a_path, metavar="FILE_OR_FOLDER", help="a pack's folder, or a zip archive of it"
-    )
-    add.add_argument(
-        "--name", type=a_name, metavar="NAME", help="store it under this name (default: its own)"
-    )
-    add.add_argument("--sha256", metavar="DIGEST", help="what the digest of its pack.json should be")
+    _carried(verbs)
     for verb, says in (
         ("info", "what a pack holds"),
         ("verify", "recompute what can be recomputed and compare"),
@@ -78,6 +71,21 @@ def _pack(pack: argparse.ArgumentParser) -> None:
     )
     _how(extend)
     _build(verbs)
+
+
+def _carried(verbs: Any) -> None:
+    """The verbs that carry packs from one place to another."""
+    add = verbs.add_parser("add", help="store a pack where every command finds it by its name")
+    add.add_argument(
+        "source", type=a_path, metavar="FILE_OR_FOLDER", help="a pack's folder, or a zip archive of it"
+    )
+    add.add_argument(
+        "--name", type=a_name, metavar="NAME", help="store it under this name (default: its own)"
+    )
+    add.add_argument("--sha256", metavar="DIGEST", help="what the digest of its pack.json should be")
+    wheel = verbs.add_parser("wheel", help="make a package of a pack, which pip installs")
+    wheel.add_argument("name", type=a_name, metavar="NAME", help="a bundled pack or a folder")
+    wheel.add_argument("--out", type=a_folder, required=True, metavar="FOLDER", help="where the package goes")
 
 
 def _build(verbs: Any) -> None:

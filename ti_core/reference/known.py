@@ -6,7 +6,7 @@ import hashlib
 from typing import Protocol
 
 from ti_core.errors import PackError
-from ti_core.system.folders import named_pack, packs_folder
+from ti_core.system.folders import installed_packs_folder, named_pack, packs_folder
 from ti_core.system.plain_files import hash_plain
 
 
@@ -35,12 +35,10 @@ def is_known(pack: Digested) -> bool:
 
 
 def added_packs() -> list[str]:
-    """Names of the packs that ``pack add`` has stored, but for those that a bundled one hides."""
-    folder = packs_folder()
-    if folder is None or not folder.is_dir():
-        return []
-    names = sorted(p.parent.name for p in folder.glob("*/pack.json"))
-    return [name for name in names if named_pack(name) == folder / name]
+    """Names of the packs that a package or ``pack add`` has put there, but for those that a bundled one hides."""
+    folders = [f for f in (installed_packs_folder(), packs_folder()) if f is not None and f.is_dir()]
+    found = {p.parent for folder in folders for p in folder.glob("*/pack.json")}
+    return sorted(path.name for path in found if named_pack(path.name) == path)
 
 
 def is_ours(name: str) -> bool:

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import stat
+import sysconfig
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
@@ -32,11 +33,16 @@ def packs_folder() -> Path | None:
     return Path(own) if own else data and data / "packs"
 
 
+def installed_packs_folder() -> Path:
+    """Where packages of packs put theirs: in this environment's folder for data."""
+    return Path(sysconfig.get_path("data")) / "share" / "trojaninterpret" / "packs"
+
+
 def named_pack(name: str) -> Path | None:
-    """The folder of a pack that is bundled or was added, by its name; None if there is none."""
+    """The folder of a pack that is bundled, installed or added, by its name; None if there is none."""
     if not name or name in (".", "..") or Path(name).name != name or "\0" in name:
         return None
-    for root in (assets_folder() / "packs", packs_folder()):
+    for root in (assets_folder() / "packs", installed_packs_folder(), packs_folder()):
         with suppress(OSError):
             if root is not None and (root / name / "pack.json").is_file():
                 return root / name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ti_core.errors import PackError, SettingsError
-from ti_core.system.folders import assets_folder, packs_folder, private_folder
+from ti_core.system.folders import named_pack, packs_folder, private_folder
 from ti_core.text import shown
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_pack(source: Path, name: str | None, sha256: str | None) -> str:
         chosen = name or pack.name
         if NAME.fullmatch(chosen) is None:
             raise SettingsError(f"A pack cannot be named {shown(chosen)!r}; give another name with --name.")
-        if (assets_folder() / "packs" / chosen).exists() or (root / chosen).exists():
+        if named_pack(chosen) is not None or (root / chosen).exists():
             raise SettingsError(f"There is a pack {chosen!r} already; give another name with --name.")
         if not is_known(pack):
             opened(pack)
