@@ -11,6 +11,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app.charts.theme import Palette, palette
 from app.jobs.desk import Desk, launch_worker
 from app.jobs.looks import Looks
+from app.jobs.packs import Packs
+from app.store.builds import Builds
 from app.store.cases import CaseStore, OpenCases, home
 from app.store.served import served
 from app.store.sources import ModelShelf, Source
@@ -60,6 +62,12 @@ def session_id() -> str:
 def looks() -> Looks:
     """The first looks at files that wait, of all sessions."""
     return Looks()
+
+
+@st.cache_resource(show_spinner=False)
+def own_packs() -> Packs:
+    """The packs that are being built."""
+    return Packs(Builds(home() / "builds"))
 
 
 @st.cache_resource(show_spinner=False)

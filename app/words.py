@@ -129,6 +129,10 @@ STAGES = {
     "case": "Keeping the case",
     "activations": "Reading the hidden layer",
     "classes": "Looking at each class",
+    "images": "Reading the images",
+    "training": "Training the reference models",
+    "evidence": "Evidence of the reference models",
+    "recovered triggers": "Recovering the triggers of the reference models",
 }
 
 

@@ -83,7 +83,7 @@ def template(colours: Palette) -> go.layout.Template:
     }
     return go.layout.Template(
         layout=go.Layout(
-            font={"family": "Source Sans, system-ui, sans-serif", "size": 13, "color": colours.ink},
+            font={"family": "system-ui, sans-serif", "size": 13, "color": colours.ink},
             paper_bgcolor="rgba(0,0,0,0)",
             plot_bgcolor="rgba(0,0,0,0)",
             margin={"l": 8, "r": 8, "t": 28, "b": 8},

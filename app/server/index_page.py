@@ -3,11 +3,16 @@
 Under an address such as ``/lab`` Streamlit's own page first asks for ``/lab/_stcore/health``, which does not exist, and
 then for ``/_stcore/health``. Told where the server is, it asks there at once. A link to a section of the page opens
 that section if it is closed (:mod:`app.markup.section_map`).
+
+Fonts are most of what a slow line would wait for. The theme takes the system's own font, from the first moment on, so
+that the line by which Streamlit's page asks for another one goes. The font of the icons is loaded once the page is
+drawn and can be used: before that, icons are empty boxes.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,15 +21,35 @@ from starlette.types import Message, Scope, Send
 PAGES = ("compare", "lab", "training-data", "demonstration", "packs", "cases")
 """Addresses of the pages of ``app/main.py``, except for the first page, which has none."""
 HEAD = "<head>"
+FONT = re.compile(rb'<link\s+rel="preload"[^>]*\bas="font"[^>]*>\s*')
 OPENING = (
     'addEventListener("click",event=>{const link=event.target.closest("a[href^=\'#\']");'
     'if(link)document.querySelector(".st-key-show-"+CSS.escape(link.hash.slice(1))+" button")?.click()},true)'
 )
 """Presses the button that opens the section to which a followed link leads."""
+EARLY = '{bodyFont:"system-ui",headingFont:"system-ui"}'
+"""The theme before that of ``.streamlit/config.toml`` arrives."""
+LATE = "ti-without-icons"
+ICONS = (
+    "let drawn=0,late=[];const load=document.fonts.load.bind(document.fonts);"
+    "document.fonts.load=(...asked)=>new Promise(done=>late.push(()=>done(load(...asked))));"
+    f'document.documentElement.classList.add("{LATE}");'
+    "const show=()=>{clearInterval(look);document.fonts.load=load;late.splice(0).forEach(one=>one());"
+    f'document.documentElement.classList.remove("{LATE}")}},'
+    "look=setInterval(()=>{const there=name=>document.querySelector("
+    """'[data-test-script-state="notRunning"] [data-testid="'+name+'"]');"""
+    'drawn=there("stHeading")&&!there("stSkeleton")?drawn+1:0;if(drawn>2)show()},200);'
+    "setTimeout(show,10000);"
+)
+"""Has the icons wait until a page is drawn, but not for ever. Streamlit asks for their font at once; that waits too."""
+STYLE = (
+    f"<style>.{LATE} span[translate=no][aria-hidden=true]{{font-family:system-ui!important;visibility:hidden;"
+    "width:1em;overflow:hidden}</style>"
+)
 
 
 def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
-    """Streamlit's page as it lies on the disk, and with the script.
+    """Streamlit's page as it lies on the disk, and with the script and without the font.
 
     Parameters
     ----------
@@ -37,8 +62,9 @@ def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
         else rf'location.origin+location.pathname.replace(/\/({"|".join(PAGES)})\/*$/,"/")'
     )
     original = index.read_bytes()
-    script = f"<script>window.__streamlit={{BACKEND_BASE_URL:{place}}};{OPENING}</script>"
-    return original, original.replace(HEAD.encode(), (HEAD + script).encode(), 1)
+    told = f"LIGHT_THEME:{EARLY},DARK_THEME:{EARLY},BACKEND_BASE_URL:{place}"
+    script = f"<script>window.__streamlit={{{told}}};{ICONS}{OPENING}</script>"
+    return original, FONT.sub(b"", original).replace(HEAD.encode(), (HEAD + STYLE + script).encode(), 1)
 
 
 def replacing(send: Send, original: bytes, replacement: bytes) -> Send:

@@ -94,14 +94,17 @@ def _to(number: int) -> None:
 
 
 def _case(source: Source) -> tuple[str, Case | None]:
-    """The latest finished case of the sample at the pack's own settings, with its id."""
-    digest = source.digest
+    """The latest finished case of the sample at the own settings of the pack as it is now, with its id."""
+    digest, pack = source.digest, state.pack(source.pack)
     for entry in state.store().entries():
         if entry.sha256 == digest and not entry.problem and not entry.changed:
             try:
-                return entry.id, state.case(entry.id)
+                case = state.case(entry.id)
             except CaseError:
                 continue
+            # The histograms of another pack could not be drawn.
+            if case.report.pack["sha256"] == pack.sha256:
+                return entry.id, case
     return "", None
 
 

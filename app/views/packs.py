@@ -10,7 +10,7 @@ from app import state, words
 from app.markup.lab import STYLE
 from app.markup.page import facts
 from app.sections import pack_figures, pack_members
-from app.sections.packs import adding
+from app.sections.packs import adding, building
 from ti_core.errors import PackError
 from ti_core.reference.known import is_known
 from ti_core.reference.pack import Pack, load_pack
@@ -34,6 +34,7 @@ def page() -> None:
         " networks for one data set, and says how well the comparison works."
     )
     adding.show()
+    building.show()
     packs = _packs()
     if not packs:
         st.info("No reference pack can be used; install the program again to restore them.")

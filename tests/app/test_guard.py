@@ -140,6 +140,8 @@ def test_only_the_script_that_stands_in_the_page_may_run() -> None:
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     scripts = [part.split("</script>")[0] for part in page.split("<script>")[1:]]
     assert len(scripts) == 2 and scripts[1] in original and scripts[0] not in original
+    # No font is asked for before something needs it.
+    assert 'as="font"' in original and 'as="font"' not in page and page.count("bodyFont") == 2
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     assert policy["script-src"] == f"'self' 'sha256-{digests[0]}' 'sha256-{digests[1]}'"
     assert policy["default-src"] == policy["frame-ancestors"] == policy["object-src"] == "'none'"

@@ -111,6 +111,9 @@ def _build(options: argparse.Namespace) -> None:
     from ti_core.zoo.packs.build import build_pack
 
     settings = pairs(options.settings)
+    if options.estimate:
+        _estimate(options, Settings.parse(settings))
+        return
     rest = options.jobs, options.size, True, options.engine
     if options.from_tdc:
         if options.architecture:
@@ -142,6 +145,19 @@ def _build(options: argparse.Namespace) -> None:
             warn=complain,
         )
     _told(built, options.out)
+
+
+def _estimate(options: argparse.Namespace, settings: Settings) -> None:
+    """Say how long a pack of the user's own images would take."""
+    from ti_core.cli.shell.pack_estimate import estimated
+
+    if options.from_tdc or (options.zoo and not options.architecture):
+        raise SettingsError(
+            "--estimate is for images alone; with --from-tdc or --zoo the networks are there."
+        )
+    _enough(options.count)
+    plan = options.data, options.architecture, _zoo_of(options), options.count, options.seed
+    estimated(*plan, settings, options.jobs, options.size, print, complain)
 
 
 def _zoo_of(options: argparse.Namespace) -> Path:

@@ -121,6 +121,9 @@ def _build(verbs: Any) -> None:
         "--count", type=int, default=96, metavar="N", help="members to train, half of them clean"
     )
     build.add_argument("--seed", type=int, default=0, metavar="N")
+    build.add_argument(
+        "--estimate", action="store_true", help="say how long training and evidence would take, and stop"
+    )
     _work(build)
     _settings(build)
 

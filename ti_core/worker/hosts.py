@@ -41,7 +41,7 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=None if debug else subprocess.DEVNULL,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,
             )
         self._asked = own
@@ -115,7 +115,8 @@ with suppress(AttributeError):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of a process of this program: without passwords and tokens of the one that starts it."""
     kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(PREFIXES)}
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     # numpy's thread pool would give the host several threads, and a process with several threads must not be forked.

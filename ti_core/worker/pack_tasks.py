@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ti_core.system.progress import StageProgress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Partial = Callable[[str], None]
 
 OPENED, VERIFIED, EVALUATED = "opened.json", "verified.json", "evaluated.json"
+MOST_TRAINING_IMAGES = 70_000
+"""Maximum number of labelled images that a pack is built from. Of more, so many are drawn at random."""
 MOST_FILES, MOST_UNPACKED = 64, 900 << 20
 """Limits of an archive: its files, and their bytes together."""
 
@@ -99,3 +104,76 @@ def evaluate(request: dict[str, Any], folder: Path, progress: StageProgress, par
     cache.close()
     text = f'{{"measured": {wanted.as_json(measured)}}}'
     (folder / EVALUATED).write_text(text, encoding="utf-8")
+
+
+def read_images(request: dict[str, Any], folder: Path, progress: StageProgress, partial: Partial) -> None:
+    """Read labelled images for a pack. Writes ``images.json`` and ``images.safetensors``.
+
+    The form is that of :mod:`ti_core.results.files.training_images`. The request: "images" (path of an archive), "size"
+    (side that they are scaled to).
+    """
+    from safetensors.numpy import save
+
+    from ti_core.results.files.training_images import FILE, IMAGES
+    from ti_core.system.memory import keep_freed_memory
+
+    keep_freed_memory()
+    progress("images", 0.0)
+    arrays, names = _labelled(Path(request["images"]), int(request["size"]))
+    (folder / IMAGES).write_bytes(save(arrays))
+    (folder / FILE).write_text(json.dumps({"class_names": names}), encoding="utf-8")
+
+
+def _labelled(path: Path, size: int) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """A visitor's images, four fifths of each class to train with and one fifth to test with, and the class names."""
+    import numpy as np
+
+    from ti_core.errors import DataError
+    from ti_core.reference.own_images import Drawn, load_own_images
+
+    if path.suffix.lower() == ".npz" and (split := _split_already(path)) is not None:
+        return split
+    drawn = Drawn(MOST_TRAINING_IMAGES, "with labels are needed to build a pack")
+    own = load_own_images(path, (0, size, size), 0, drawn)
+    if own.labels is None:
+        raise DataError(
+            f"{own.name} has no labels; hand in a .zip with a folder of pictures for each class, or an .npz with"
+            " labels."
+        )
+    x, y = own.pixels, own.labels
+    names = own.class_names or tuple(str(number) for number in range(int(y.max()) + 1))
+    test = np.zeros(len(y), dtype=bool)
+    for number in range(len(names)):
+        of_class = np.flatnonzero(y == number)
+        test[of_class[: len(of_class) // 5]] = True
+    if len(names) < 2 or not test.any():
+        raise DataError(f"{own.name} needs two or more classes, and five or more images of each.")
+    parts = {"x_train": x[~test], "y_train": y[~test], "x_test": x[test], "y_test": y[test]}
+    return {name: np.ascontiguousarray(part) for name, part in parts.items()}, list(names)
+
+
+def _split_already(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]] | None:
+    """The arrays of an ``.npz`` in the form of ``pack build``; None if it has another one."""
+    import numpy as np
+
+    from ti_core.errors import DataError
+    from ti_core.reference.picture_files import MOST_ARCHIVE
+    from ti_core.system.arrays import ArraysError, ArraysFile
+    from ti_core.system.plain_files import open_plain
+
+    names = ("x_train", "y_train", "x_test", "y_test", "class_names")
+    try:
+        with open_plain(path, MOST_ARCHIVE, DataError) as file:
+            z = ArraysFile(file, MOST_ARCHIVE)
+            if not all(name in z for name in names):
+                return None
+            arrays = {name: z[name] for name in names}
+    except ArraysError as error:
+        raise DataError(f"{path.name} is no image data set: {error}.") from error
+    classes = [str(name) for name in arrays.pop("class_names").flat]
+    for split in ("train", "test"):
+        x = arrays[f"x_{split}"]
+        x = x[:, None] if x.ndim == 3 else np.moveaxis(x, -1, 1) if x.ndim == 4 else x
+        arrays[f"x_{split}"] = np.ascontiguousarray(x)
+        arrays[f"y_{split}"] = arrays[f"y_{split}"].astype(np.int64)
+    return arrays, classes

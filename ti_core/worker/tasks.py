@@ -252,6 +252,7 @@ TASKS: dict[str, Task] = {
     "examine data": Task(examine_data, NEEDS),
     "explain image": Task(montage.explain_image, montage.NEEDS),
     "open pack": Task(pack_tasks.open_pack, ("torch", "ti_core.reference.whole")),
+    "read images": Task(pack_tasks.read_images, ("ti_core.reference.own_images",)),
     "try sketch": Task(try_sketch, ("torch", "ti_core.loading.opening", "ti_core.reference.choosing")),
     "unpack pack": Task(pack_tasks.unpack, ("zipfile",)),
     "verify pack": Task(pack_tasks.verify, ("torch", "ti_core.reference.verify")),

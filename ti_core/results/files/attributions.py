@@ -55,9 +55,7 @@ class Attributions:
     seen: tuple[int, int]
 
     @classmethod
-    def of(
-        cls, record: Mapping[str, Any], blob: bytes, shape: tuple[int, int], classes: int
-    ) -> Attributions:
+    def of(cls, record: Mapping[str, Any], blob: bytes, shape: tuple[int, int], classes: int) -> Attributions:
         """
         Parameters
         ----------
