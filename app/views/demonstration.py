@@ -128,6 +128,6 @@ def _begin(source: Source, pack: str) -> None:
         return
     try:
         chosen = state.pack(pack)
-        submit(source, chosen.settings, chosen, SLOT)
+        submit(source, chosen.settings_with({}), chosen, SLOT)
     except (FullError, OSError, TrojanInterpretError) as error:
         st.warning(words.safe(words.for_the_page(str(error)), 600), icon=":material/warning:")

@@ -19,7 +19,9 @@ from tests.app.test_pages import texts
 from ti_core.errors import SettingsError
 from ti_core.loading.digest import sha256_of
 from ti_core.methods.opinion import Opinion
+from ti_core.reference.pack import Pack
 from ti_core.results.case import Case
+from ti_core.settings import Settings
 
 __all__ = ["bench", "pack_folder"]
 
@@ -59,7 +61,7 @@ def test_every_step_is_told_and_one_press_apart(
 
 
 def test_the_attack_is_shown_while_the_sample_is_inspected_once(
-    dashboard: Worker, bench: Path, home: Path, tiny_cases: dict[str, Case]
+    dashboard: Worker, bench: Path, home: Path, tiny_cases: dict[str, Case], tiny_pack: Pack
 ) -> None:
     kept(home, bench, tiny_cases["patch"], changed=True)
     dashboard.seconds = 60.0
@@ -70,6 +72,8 @@ def test_the_attack_is_shown_while_the_sample_is_inspected_once(
         if not app.button(key="story.next").disabled:
             app.button(key="story.next").click().run()
     assert [Path(r["model"]).name for r in dashboard.requests] == ["bars-patch.safetensors"]
+    # The case that this inspection keeps has to be one at the pack's own settings, or the story never finds it.
+    assert Settings.parse(dashboard.requests[0]["settings"]) == tiny_pack.settings_with({})
 
 
 def test_an_inspection_that_failed_is_said_so_and_can_be_asked_for_again(
