@@ -260,7 +260,7 @@ def test_an_alarm_without_a_ground_is_inconclusive_and_says_why(
     report = inspect(model, tiny_pack, tiny_settings).report
     assert report.verdict == verdict and report.probability == pytest.approx(0.999, abs=1e-3)
     assert (report.target_class is None) == (verdict == "inconclusive")
-    said = any("no stream finds the model unusual" in reason for reason in report.reasons)
+    said = any("no search of a class finds the model unusual" in reason for reason in report.reasons)
     assert said == (verdict == "inconclusive")
 
 

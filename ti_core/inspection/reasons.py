@@ -134,8 +134,8 @@ def _decision(result: Inspection, assessment: Assessment) -> Iterator[Reason]:
     elif p >= c.high:
         unlike = f"the model is unlike the reference models. For such a model {UNLIKE_SURE:.0%} are needed."
         usual = (
-            f"no stream finds the model unusual: in each, more than {GROUND:.0%} of the clean reference models go as"
-            " far."
+            f"no search of a class finds the model unusual: in each, more than {GROUND:.0%} of the clean reference"
+            " models go as far."
         )
         why = unlike if result.unlike and p < UNLIKE_SURE else usual
         yield from plain([f"{above}, but {why}", "It is therefore not called backdoored."])
