@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
 # `make help` lists all targets.
-.PHONY: help app demo test coverage mutants faults installed packs tools docs bench evaluate audit sbom clean
+.PHONY: help app demo test coverage mutants faults journeys installed packs tools docs bench evaluate audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,9 @@ mutants: $(VENV)/.ready  ## mistakes made in the core formulae, one at a time: e
 
 faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files damaged: nothing is lost (needs chromium)
 	$(BIN)/python -m pytest -m faults tests/app/test_faults.py
+
+journeys: $(VENV)/.ready  ## four users in a real browser, each from the first page to what they came for (needs chromium)
+	$(BIN)/python -m pytest -m journeys tests/app/test_journeys.py
 
 installed: $(VENV)/.ready  ## wheel and source archive, installed into an empty environment and tried there
 	$(BIN)/python -m pytest -m installed tests/installed
