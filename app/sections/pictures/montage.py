@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from PIL import Image
+from safetensors.numpy import save
 
 from app import controls, state, words
 from app.ask import as_inspected
@@ -68,9 +68,9 @@ def _ask(case: Case, source: Source, index: int) -> Errand[Attributions]:
     """Begin the work on the clean probe with that index. It is stopped when the tab is closed."""
     desk, session = state.desk(), state.session_id()
     folder = desk.attach()
-    path = Path(folder) / "image.npy"
+    path = folder / "image.safetensors"
     image = case.arrays["probes"][0, 0, index].astype(np.float32)
-    np.save(path, image)
+    path.write_bytes(save({"image": np.ascontiguousarray(image)}))
     request: dict[str, Any] = as_inspected(case, source).as_dict() | {
         "image": str(path.absolute()),
         "witness": case.witness,

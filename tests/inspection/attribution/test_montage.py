@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save
 
 from tests.inspection.attribution.networks import linear
 from ti_core.inspection.attribution.methods import METHODS, attribution_maps
@@ -35,12 +36,12 @@ def test_the_task_leaves_what_the_page_reads(
     tiny_pack: Pack, tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
     image = tiny_pack.images[0].numpy()
-    np.save(tmp_path / "image.npy", image)
+    (tmp_path / "image.safetensors").write_bytes(save({"image": image}))
     witness = next(m for m in tiny_pack.members if not m.trojaned)
     request = {
         "model": str(tiny_models["patch"]),
         "pack": str(tiny_pack.folder),
-        "image": str(tmp_path / "image.npy"),
+        "image": str(tmp_path / "image.safetensors"),
         "witness": witness.id,
         "target": 0,
     }

@@ -33,11 +33,11 @@ def explain_image(request: dict[str, Any], folder: Path, progress: Teller, parti
     """Explain one image by every method. Writes ``attributions.json`` and ``attributions.safetensors``.
 
     The request: "model" and "companions" (paths), "pack", "architecture", "sketch" and "settings" as for an inspection,
-    "image" (path of an ``.npy``, ``C x H x W`` in [0, 1]), "witness" (id of the clean reference model), "target" (the
-    class that targeted methods explain, or None).
+    "image" (path of a safetensors file with an array "image", ``C x H x W`` in [0, 1]), "witness" (id of the clean
+    reference model), "target" (the class that targeted methods explain, or None).
     """
     import torch
-    from safetensors.numpy import save
+    from safetensors.numpy import load, save
 
     from ti_core.classifier.classifier import Declared
     from ti_core.classifier.decide import decided
@@ -48,7 +48,7 @@ def explain_image(request: dict[str, Any], folder: Path, progress: Teller, parti
     from ti_core.settings import Settings
 
     progress("opening", 0.0)
-    image = torch.from_numpy(np.load(request["image"], allow_pickle=False)).float()
+    image = torch.from_numpy(load(Path(request["image"]).read_bytes())["image"]).float()
     pack = load_pack(request["pack"])
     companions = [Path(other) for other in request.get("companions") or ()]
     file = read_model_file(Path(request["model"]))
