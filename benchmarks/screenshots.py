@@ -2,10 +2,14 @@
 
 It starts the real server with its own home folder (or ``TROJANINTERPRET_HOME``), inspects the bundled samples of the
 first pack, and takes screenshots in Debian's chromium at widths of 1440 and 800 pixels, light and dark.
+
+With ``--compare`` it takes them into an empty folder, says how much of each page looks other than the kept picture, and
+ends with 1 if that is more than :data:`TOLERANCE` of a page.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import socket
@@ -17,6 +21,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.store.cases import CaseStore
@@ -27,8 +33,56 @@ WIDTHS = (1440, 800)
 TALLEST = 7000
 
 
+CELL = 12
+"""Side of the squares of pixels that are compared. Within one, a letter may be another."""
+LEVELS = 24
+"""Levels, of 255, by which the mean of a square may differ in a channel."""
+TOLERANCE = 0.03
+"""Share of a page that may look other than the kept picture: times and dates are never the same."""
+
+
 def main() -> None:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/screenshots")
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("folder", type=Path, nargs="?", default=Path("docs/screenshots"))
+    options.add_argument(
+        "--compare", action="store_true", help="compare with the folder's pictures, and change none"
+    )
+    given = options.parse_args()
+    if not given.compare:
+        make(given.folder)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        make(Path(scratch))
+        found = {path.name: path for path in sorted(Path(scratch).glob("*.png"))}
+        shares = {name: difference(given.folder / name, path) for name, path in found.items()}
+    for name, share in shares.items():
+        print(f"{name}: {share:.1%} of the page looks other{'' if share <= TOLERANCE else ', TOO MUCH'}")
+    sys.exit(int(max(shares.values()) > TOLERANCE))
+
+
+def difference(kept: Path, new: Path) -> float:
+    """Share of the squares of two pictures that differ, 0 to 1. What only one picture covers differs."""
+    if not kept.exists():
+        return 1.0
+    one, two = (_squares(path) for path in (kept, new))
+    height, width = (max(a, b) for a, b in zip(one.shape[:2], two.shape[:2], strict=True))
+    both = [
+        np.pad(a, ((0, height - a.shape[0]), (0, width - a.shape[1]), (0, 0)), constant_values=-255)
+        for a in (one, two)
+    ]
+    return float((np.abs(both[0] - both[1]).max(2) > LEVELS).mean())
+
+
+def _squares(path: Path) -> NDArray[np.float64]:
+    """Mean colours of a picture's squares, ``H x W x 3``; what is left at its edges is left out."""
+    pixels = np.asarray(Image.open(path).convert("RGB"), dtype=np.float64)
+    height, width = (n // CELL for n in pixels.shape[:2])
+    cells = pixels[: height * CELL, : width * CELL].reshape(height, CELL, width, CELL, 3)
+    return np.asarray(cells.mean((1, 3)))
+
+
+def make(out: Path) -> None:
+    """Take all pictures into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(os.environ.get("TROJANINTERPRET_HOME", scratch))
