@@ -14,34 +14,16 @@ from typing import Any
 import pytest
 
 from app.story.steps import STEPS
-from tests.app.visitor import CHROMIUM, PATIENCE, ROOT, SAMPLES, Visitor, serving
+from tests.app.visitor import CHROMIUM, PATIENCE, ROOT, SAMPLES, Visitor, browser, home, server
 from ti_core.reference.pack import pack_names
+
+__all__ = ["browser", "home", "server"]
 
 pytestmark = [
     pytest.mark.journeys,
     pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="chromium is not installed"),
     pytest.mark.skipif("mnist" not in pack_names(), reason="the samples' pack is not bundled"),
 ]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def server(home: Path) -> Iterator[str]:
-    with serving(home) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
