@@ -27,16 +27,15 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     settings = _profile(case, key)
     if settings is None:
         return None
+    kind, trojaned, pushes = _view(case, key)
     try:
-        drawn = panels_of(case, case_id, settings)
+        chosen = panels_of(case, case_id, settings, (kind,))
     except PackError as error:
         st.info(words.safe(words.for_the_page(str(error))), icon=":material/info:")
         return None
-    kind, trojaned, pushes = _view(case, key)
     asked = None
     if not same_profile(case, settings):
         asked = _other_settings(case, settings, key)
-    chosen = [p for p in drawn if p.kind == kind]
     for i, figure in enumerate(histograms(chosen, state.colours(), trojaned, pushes)):
         st.plotly_chart(
             figure,
@@ -112,14 +111,28 @@ def _profile(case: Case, key: str) -> Settings | None:
         return None
 
 
-def panels_of(case: Case, case_id: str, settings: Settings) -> list[Panel]:
-    """The panels of a case, cached by its id and the settings of the profile."""
-    return _panels(case_id, settings.digest("profile"), case.finished, case, settings)
+def panels_of(
+    case: Case, case_id: str, settings: Settings, kinds: tuple[str, ...] | None = None
+) -> list[Panel]:
+    """The panels of a case, cached by its id and the settings of the profile.
+
+    Parameters
+    ----------
+    kinds : groups of triggers; None for all.
+    """
+    return _panels(case_id, settings.digest("profile"), case.finished, kinds, case, settings)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _panels(case_id: str, profile: str, finished: bool, _case: Case, _settings: Settings) -> list[Panel]:
-    return panels(_case, state.opened(state.pack(_case.report.pack["name"])), _settings)
+def _panels(
+    case_id: str,
+    profile: str,
+    finished: bool,
+    kinds: tuple[str, ...] | None,
+    _case: Case,
+    _settings: Settings,
+) -> list[Panel]:
+    return panels(_case, state.opened(state.pack(_case.report.pack["name"])), _settings, kinds)
 
 
 def distance_table(chosen: list[Panel]) -> None:

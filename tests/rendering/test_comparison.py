@@ -76,3 +76,16 @@ def test_differences_name_both_models(tiny_cases: dict[str, Case], tiny_pack: Pa
     assert any("decades" in line for line in lines) and all(line.endswith(".") for line in lines)
     same = differences([pair[0], pair[0]], [drawn[0], drawn[0]])
     assert "(left)" in same[0] and "(right)" in same[0]
+
+
+def test_the_panels_of_one_kind_are_those_of_all_kinds(tiny_pack: Pack, tiny_cases: dict[str, Case]) -> None:
+    case = tiny_cases["patch"]
+    settings = Settings.parse(case.report.settings).with_(bins=9)
+    every = panels(case, tiny_pack, settings)
+    for kind in case.kinds:
+        own, alone = [p for p in every if p.kind == kind], panels(case, tiny_pack, settings, (kind,))
+        assert [p.title for p in alone] == [p.title for p in own] and alone
+        for one, other in zip(alone, own, strict=True):
+            assert one.kind == kind and one.wasserstein == other.wasserstein
+            for name in ("edges", "own", "clean", "trojaned", "pushes"):
+                assert np.array_equal(getattr(one, name), getattr(other, name))

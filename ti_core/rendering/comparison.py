@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+PROFILE = ("pooled", "per_image")
+"""Arrays of saliency's evidence that the histograms are made of."""
 BAND = (0.05, 0.5, 0.95)
 """Quantiles over reference models: lower edge, middle and upper edge of a band."""
 
@@ -90,12 +92,13 @@ def reference_evidence(case: Case, pack: Pack, stream: str = "saliency") -> dict
     return {k: v[rows] for k, v in pack.evidence_of(stream).items()}
 
 
-def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:
+def panels(case: Case, pack: Pack, settings: Settings, kinds: Sequence[str] | None = None) -> list[Panel]:
     """Every histogram of the case at these settings of the profile. The list is empty without the saliency stream.
 
     Parameters
     ----------
     settings : only their quantiles, bins and histogram form are used.
+    kinds : groups of triggers; None for all of the case. The boundaries are those of all groups.
 
     Raises
     ------
@@ -113,12 +116,14 @@ def panels(case: Case, pack: Pack, settings: Settings) -> list[Panel]:
     stream = Saliency(settings)
     clean: Evidence = _floats({k: v[labels == "clean"] for k, v in stacked.items()})
     edges = stream.edges(clean)
-    mine = stream.histograms(_floats(own), clean)
-    every = stream.histograms(_floats(stacked), clean)
+    wanted = [kind for kind in case.kinds if kinds is None or kind in kinds]
+    groups = [case.kinds.index(kind) for kind in wanted]
+    mine = stream.histograms({k: v[groups] for k, v in _floats(own).items() if k in PROFILE}, clean)
+    every = stream.histograms({k: v[:, groups] for k, v in _floats(stacked).items() if k in PROFILE}, clean)
     width = float(np.log10(edges[-1] / edges[0]) / (len(edges) - 1))
     pushes = _pushes(case)
     found = []
-    for g, kind in enumerate(case.kinds):
+    for g, kind in enumerate(wanted):
         for r, title in enumerate(stream.row_names()):
             others = every[:, g, r]
             ws, ks = distances(mine[g, r], others[labels == "clean"], width)
