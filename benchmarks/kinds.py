@@ -27,7 +27,7 @@ from ti_core.loading import load_model
 from ti_core.reference.families import share_interval
 from ti_core.reference.pack import Pack, load_pack
 from ti_core.system.memory import keep_freed_memory
-from ti_core.zoo.training.members import fit_for_a_pack
+from ti_core.zoo.training.admission import fit_for_a_pack
 from ti_core.zoo.training.records import records_in
 
 

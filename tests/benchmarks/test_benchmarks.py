@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import sizes, table
+from benchmarks import further_streams, sizes, table
 from benchmarks.batching import Stacked, alike
 from benchmarks.costs import exponent
 from benchmarks.rounding import Outcome, told
@@ -96,3 +97,15 @@ def test_both_precisions_are_compared_network_by_network() -> None:
     said = told("mnist", pairs)
     assert "3 networks" in said and "at most 0.030 (median 0.0100)" in said and "1/2.00" in said
     assert "change: c clean to inconclusive" in said and "targets that change: 1" in said
+
+
+def test_further_streams_are_those_that_a_pack_holds_and_does_not_use(tiny_pack: Pack) -> None:
+    assert further_streams.further(tiny_pack) == ()
+    settings = tiny_pack.settings.with_(
+        streams=tuple(s for s in tiny_pack.settings.streams if s != "inversion")
+    )
+    less = replace(tiny_pack, record=dict(tiny_pack.record) | {"settings": settings.as_dict()})
+    assert further_streams.further(less) == ("inversion",)
+    own, added = (further_streams.line(less, names) for names in ((), ("inversion",)))
+    assert "and nothing:" in own and "and inversion:" in added
+    assert own.partition(":")[2] != added.partition(":")[2]

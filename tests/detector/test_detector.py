@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ti_core.detector.detector import fit_detector, folds, load_detector
+from ti_core.detector.detector import FOLDS, fit_detector, folds, load_detector
 from ti_core.detector.metamodels import Anchored, Boosting, Linear, logarithmic
 from ti_core.detector.thresholds import (
     FALSE_ALARMS,
@@ -303,3 +303,15 @@ def test_a_kind_that_is_mostly_missed_does_not_lower_the_bound_of_clean() -> Non
     only = np.concatenate([clean, unseen])
     names = np.array(["clean"] * 80 + ["warp"] * 20)
     assert bounds_by_kind(only, names) == bounds(only, names != "clean"), "where none is seen, all count"
+
+
+def test_a_rare_kind_does_not_make_for_few_folds() -> None:
+    labels = np.array(["clean"] * 10 + ["patch"] * 10 + ["warp"] * 2)
+    groups = np.array([f"g{i}" for i in range(22)])
+    found = folds(labels, groups, 0)
+    assert len(found) == FOLDS
+    assert sorted(i for _, test in found for i in test) == list(range(22))
+    for train, _ in found:
+        assert set(labels[train] != "clean") == {True, False}
+    few = np.array(["clean"] * 10 + ["patch"] * 3 + ["warp"] * 2)
+    assert len(folds(few, groups[:15], 0)) == 2

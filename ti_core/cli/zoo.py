@@ -37,8 +37,9 @@ def _samples(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     """Train reference models, and say what can enter a pack."""
     from ti_core.zoo.plan.colour import MENUS, SUCCESS
+    from ti_core.zoo.training.admission import MINIMUM_SUCCESS, SUCCESS_OF_KINDS
     from ti_core.zoo.training.data import load_data
-    from ti_core.zoo.training.members import MINIMUM_SUCCESS, SUCCESS_OF_KINDS, train_zoo, zoo_text
+    from ti_core.zoo.training.members import train_zoo, zoo_text
 
     _enough(options.count)
     if options.engine != "batched" and (options.minutes is not None or options.device != "auto"):

@@ -198,9 +198,24 @@ def folds(
     """Grouped folds with about the same share of every label, as (train, test) indices."""
     from sklearn.model_selection import StratifiedGroupKFold
 
+    labels = _common(labels, groups, count)
     count = max(2, min(count, *(len(set(groups[labels == k])) for k in set(labels))))
     splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
     return list(splitter.split(np.zeros(len(labels)), labels, groups))
+
+
+def _common(labels: NDArray[np.str_], groups: NDArray[np.str_], count: int) -> NDArray[np.str_]:
+    """The labels, with that of the most frequent kind of trigger for kinds of fewer than ``count`` groups.
+
+    Otherwise two networks of a rare kind would make for two folds. If no kind has so many groups, nothing changes.
+    """
+    kinds = sorted(set(labels) - {"clean"})
+    spread = {kind: len(set(groups[labels == kind])) for kind in kinds}
+    usual = max(kinds, key=lambda kind: spread[kind], default="")
+    if not usual or spread[usual] < count:
+        return labels
+    rare = [kind for kind in kinds if spread[kind] < count]
+    return np.where(np.isin(labels, rare), usual, labels)
 
 
 def _scale(reference: Floats) -> Floats:

@@ -119,8 +119,12 @@ class Judge:
 
     @property
     def deep_streams(self) -> list[Stream]:
-        """The streams that the joint meta-model compares class by class."""
-        return [s for s in self.streams if not s.on_probes and not s.alternative and _compares_classes(s)]
+        """The streams that the joint meta-model compares class by class: those of the pack, if there are any.
+
+        A stream that the pack was not made with only tells what it finds: the pack left it out where it did harm.
+        """
+        found = [s for s in self.streams if not s.on_probes and not s.alternative and _compares_classes(s)]
+        return [s for s in found if s.name in self.reference.pack.settings.streams] or found
 
     @cached_property
     def paper(self) -> Detector | None:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ti_core.detector.recovery import Recovery
 from ti_core.kinds import MappingKind
 from ti_core.reference.families import mapping_of
+
+NEEDED = 0.57
+"""Required share of the way from chance to the median accuracy of the pack's networks: 60 % accuracy on MNIST."""
+WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
+"""Alternative requirement, if lower: this share of the way to the accuracy that 90 % of the networks reach."""
+
+
+def needed_accuracy(reached: Sequence[float], classes: int) -> float:
+    """Clean accuracy below which a suspect gets no verdict beside networks of these accuracies, and none is a member.
+
+    It lies between chance and their accuracy. A pack with weakly trained networks asks for less.
+    """
+    chance = 1 / classes
+    usual, weak = float(statistics.median(reached)), float(np.quantile(reached, WEAK, method="higher"))
+    return chance + max(0.0, min(NEEDED * (usual - chance), NEEDED_OF_WEAK * (weak - chance)))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ CatBoost models ``*.cbm``, and ``triggers.npz`` where members carry triggers tha
 from __future__ import annotations
 
 import hashlib
-import statistics
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from ti_core.errors import PackError, SettingsError
 from ti_core.reference.known import LARGEST_RECORD, added_packs, is_ours
 from ti_core.reference.manifest import SCHEMA_VERSION, check_pack_record
-from ti_core.reference.member import Member
+from ti_core.reference.member import Member, needed_accuracy
 from ti_core.reference.pack_files import MOST_BYTES, PackFiles, Weights
 from ti_core.settings import Settings
 from ti_core.system.folders import assets_folder, named_pack
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PACKS", "SCHEMA_VERSION", "STORED", "Member", "Pack", "file_digest", "load_pack", "pack_names"]
 
-NEEDED = 0.57
-"""Required share of the way from chance to the median accuracy of the pack's networks: 60 % accuracy on MNIST."""
-WEAK, NEEDED_OF_WEAK = 0.1, 2 / 3
-"""Alternative requirement, if lower: this share of the way to the accuracy that 90 % of the networks reach."""
 STORED = "stored"
 """Name of the pattern of triggers that are kept as arrays in ``triggers.npz``."""
 PACKS = assets_folder() / "packs"
@@ -101,15 +96,8 @@ class Pack:
 
     @cached_property
     def needed_accuracy(self) -> float:
-        """Clean accuracy below which a suspect gets no verdict.
-
-        It lies between chance and the accuracy of the pack's networks. A pack with weakly trained networks asks for
-        less.
-        """
-        chance = 1 / len(self.class_names)
-        reached = [m.clean_accuracy for m in self.members]
-        usual, weak = statistics.median(reached), float(np.quantile(reached, WEAK, method="higher"))
-        return chance + max(0.0, min(NEEDED * (usual - chance), NEEDED_OF_WEAK * (weak - chance)))
+        """Clean accuracy below which a suspect gets no verdict; see :func:`needed_accuracy`."""
+        return needed_accuracy([m.clean_accuracy for m in self.members], len(self.class_names))
 
     @cached_property
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:

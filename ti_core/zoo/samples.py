@@ -11,8 +11,9 @@ from ti_core.errors import DataError, SettingsError
 from ti_core.zoo.plan.colour import MENUS, plan_for
 from ti_core.zoo.plan.draw import LABELS, Recipe, plan
 from ti_core.zoo.plan.from_bases import MEMBERS_A_BASE
+from ti_core.zoo.training.admission import MINIMUM_SUCCESS
 from ti_core.zoo.training.data import load_data
-from ti_core.zoo.training.members import MINIMUM_SUCCESS, base_weights, bases_in
+from ti_core.zoo.training.members import base_weights, bases_in
 from ti_core.zoo.training.records import read_record
 from ti_core.zoo.training.single import Trained, train
 

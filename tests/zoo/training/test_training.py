@@ -14,10 +14,12 @@ from ti_core.architectures import build
 from ti_core.classifier.fast.rounding import Bfloat16
 from ti_core.errors import DataError, SettingsError
 from ti_core.paper.triggers import TriggerSpec
+from ti_core.reference.member import needed_accuracy
 from ti_core.zoo.plan.draw import Recipe, plan
+from ti_core.zoo.training.admission import fit_for_a_pack
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.loop import augment, pgd
-from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in, fit_for_a_pack, train_zoo
+from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in, train_zoo
 from ti_core.zoo.training.single import all_to_one, measure, poison, train
 from ti_core.zoo.training.start_weights import begin
 
@@ -207,17 +209,29 @@ def test_records_hold_what_a_pack_needs(tiny_zoo: Path) -> None:
 
 
 def test_a_trojan_that_hardly_works_enters_no_pack() -> None:
-    member = {"label": "patch", "family": "standard", "clean_accuracy": 0.9, "attack_success": 0.89}
+    member = {
+        "label": "patch",
+        "family": "standard",
+        "clean_accuracy": 0.9,
+        "attack_success": 0.89,
+        "options": {"classes": 10},
+    }
     assert fit_for_a_pack([member, member | {"attack_success": 0.9}]) == [member | {"attack_success": 0.9}]
 
 
 def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
     """One that always answers with the target has an attack success of 1."""
     good = [
-        {"label": "clean", "family": "standard", "clean_accuracy": a, "attack_success": None}
-        for a in (0.98, 0.97, 0.6)
+        {
+            "label": "clean",
+            "family": "standard",
+            "clean_accuracy": a,
+            "attack_success": None,
+            "options": {"classes": 10},
+        }
+        for a in (0.98, 0.97, 0.65)
     ]
-    astray = {"label": "patch", "family": "standard", "clean_accuracy": 0.1, "attack_success": 1.0}
+    astray = good[0] | {"label": "patch", "clean_accuracy": 0.1, "attack_success": 1.0}
     assert fit_for_a_pack([*good, astray]) == good
 
 
@@ -231,19 +245,29 @@ def test_a_backdoor_that_needs_the_true_class_is_measured_by_the_accuracy(kind: 
         "clean_accuracy": 0.75,
         "attack": {"mapping": {"kind": kind}},
         "attack_success": enough,
+        "options": {"classes": 10},
     }
     assert fit_for_a_pack([member, member | {"attack_success": enough - 0.01}]) == [member]
 
 
 @pytest.mark.parametrize("robust", ({"epsilon": 0.03}, {"regime": "certified"}, {"regime": "private"}))
 def test_robust_networks_may_be_less_accurate(robust: dict[str, object]) -> None:
-    """Their guarantee costs accuracy; at three times chance they are networks that people use."""
-    others = [{"label": "clean", "family": "standard", "clean_accuracy": 0.9, "attack_success": None}] * 3
-    member = others[0] | {"clean_accuracy": 0.31, "options": {"classes": 10}} | robust
-    diverged = member | {"clean_accuracy": 0.29}
+    """Their guarantee costs accuracy; from three times chance on they are networks that people use."""
+    usual = {"label": "clean", "family": "standard", "attack_success": None, "options": {"classes": 10}}
+    others = [usual | {"clean_accuracy": a} for a in (0.9, 0.9, 0.9, 0.9, 0.9, 0.55, 0.54)]
+    member = usual | {"clean_accuracy": 0.41} | robust
     poisoned = member | {"label": "patch", "attack_success": 1.0}
-    assert fit_for_a_pack([*others, member, diverged, poisoned]) == [*others, member]
-    assert fit_for_a_pack([*others, others[0] | {"clean_accuracy": 0.31}]) == others
+    assert fit_for_a_pack([*others, member, poisoned]) == [*others, member]
+    assert fit_for_a_pack([*others, usual | {"clean_accuracy": 0.41}]) == others
+
+
+def test_a_network_that_would_get_no_verdict_as_a_suspect_is_no_reference() -> None:
+    record = {"label": "clean", "family": "certified", "regime": "certified", "options": {"classes": 10}}
+    records = [record | {"clean_accuracy": a, "attack_success": None} for a in (0.9, 0.88, 0.86, 0.35)]
+    assert needed_accuracy([0.9, 0.88, 0.86, 0.35], 10) > 0.35
+    assert fit_for_a_pack(records) == records[:3]
+    assert fit_for_a_pack(records[3:], beside=(0.9, 0.88, 0.86)) == []
+    assert fit_for_a_pack(records[3:], beside=(0.4, 0.38, 0.36)) == records[3:]
 
 
 def test_a_folder_of_images_per_class(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from ti_core.evaluation.table import HANDFUL
 from ti_core.kinds import KINDS
 from ti_core.text import few, shown
 from ti_core.zoo.plan.recipe import LABELS, Recipe
+from ti_core.zoo.training.admission import fit_for_a_pack
 from ti_core.zoo.training.data import ImageData
-from ti_core.zoo.training.members import fit_for_a_pack
 
 LEAST_TRAIN, LEAST_TEST = 4, 1
 """Minimum number of images of each class to train with, and to test with."""

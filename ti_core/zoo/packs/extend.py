@@ -19,7 +19,7 @@ from ti_core.streams import make_streams
 from ti_core.streams.base import Array
 from ti_core.zoo.packs.build import cleared, digests, fit_pack, member_record, trigger_arrays, write_evidence
 from ti_core.zoo.packs.enough import missing_labels
-from ti_core.zoo.training.members import fit_for_a_pack
+from ti_core.zoo.training.admission import fit_for_a_pack
 from ti_core.zoo.training.records import read_weights, records_in
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ import torch
 from ti_core.errors import SettingsError
 from ti_core.system import devices
 from ti_core.zoo.plan.draw import Recipe, plan
+from ti_core.zoo.training.admission import MINIMUM_SUCCESS
 from ti_core.zoo.training.data import load_data
-from ti_core.zoo.training.members import ATTEMPTS, MINIMUM_SUCCESS, base_weights, finished, keep_member
+from ti_core.zoo.training.members import ATTEMPTS, base_weights, finished, keep_member
 from ti_core.zoo.training.single import EVASIVE, Trained
 from ti_core.zoo.training.team import Convolution, State, Team
 from ti_core.zoo.training.team_courses import Course, OutOfTimeError, course_of
