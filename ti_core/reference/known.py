@@ -21,7 +21,7 @@ class Digested(Protocol):
 LARGEST_RECORD = 32 << 20
 """Limit for the bytes of ``pack.json``. That of a pack with 200 members has a quarter of a megabyte."""
 KNOWN = {
-    "cifar10": "613fdeaf58508ce9c8fe6af352b8b21794982e8d33677a4564cd2d56419da705",
+    "cifar10": "f94137281c169f002f7ed5cd62972635d7fcb40347505306e88cb928afa41b6d",
     "cifar100": "56319d448a50af2eb75d4587de2df3ca0d74f5a88dcf0794042e57f5498da396",
     "gtsrb": "48aa072038b3b344b99d59397d3fec49f76ad11bc27e693fc17c28af4f7e23ca",
     "mnist": "ed982f37ce48f9c815ce12f7a85059e8958ea25d80047ad1e7c9cc4f8a8ac437",
