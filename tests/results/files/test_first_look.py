@@ -19,7 +19,7 @@ RECORD: dict[str, Any] = {
     "fitting": ["mnist"],
     "pack": "mnist",
     "why": "It is compared with the reference pack mnist.",
-    "seconds": {"quick": 2.0, "standard": 8.0},
+    "seconds": {"quick": 2.0, "standard": 8.0, "thorough": 90.0},
 }
 
 
@@ -55,9 +55,9 @@ def test_a_reconstructed_network_is_told_by_its_sketch_and_its_doubt() -> None:
         {"classes": 1.5},
         {"input_shape": [1, 28]},
         {"seconds": {"quick": 1.0}},
-        {"seconds": {"quick": 1.0, "standard": -1.0}},
-        {"seconds": {"quick": 1.0, "standard": 1e300}},
-        {"seconds": {"quick": "1", "standard": 1.0}},
+        {"seconds": {"quick": 1.0, "standard": -1.0, "thorough": 1.0}},
+        {"seconds": {"quick": 1.0, "standard": 1e300, "thorough": 1e301}},
+        {"seconds": {"quick": "1", "standard": 1.0, "thorough": 1.0}},
         {"unknown": 1},
     ],
 )
