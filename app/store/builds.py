@@ -20,6 +20,8 @@ from ti_core.system.records import NAME
 
 RECORD, LARGEST_RECORD = "build.json", 1_000_000
 ID = re.compile(r"[0-9a-f]{16}")
+NAMED = "A pack's name has up to 80 letters, digits, dots, dashes and underscores."
+"""What a pack may be called."""
 MOST = 4
 """Builds beyond which no more are begun."""
 
@@ -103,7 +105,7 @@ class Builds:
         OSError : the images cannot be written.
         """
         if NAME.fullmatch(name) is None:
-            raise PackError("A pack's name has up to 80 letters, digits, dots, dashes and underscores.")
+            raise PackError(NAMED)
         if len(self.entries()) >= MOST:
             raise PackError(f"{MOST} packs are being built already; remove one of them first.")
         folder = self._folder / secrets.token_hex(8)

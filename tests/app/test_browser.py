@@ -9,32 +9,20 @@ import re
 import shutil
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.app.visitor import CHROMIUM, PATIENCE, SAMPLES, Visitor, browser, home, server
+from tests.app.visitor import NEEDED, PATIENCE, SAMPLES, Visitor, browser, home, server, visitor
 from ti_core.reference.pack import load_pack, pack_names
 
-__all__ = ["browser", "home", "server"]
+__all__ = ["browser", "home", "server", "visitor"]
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="chromium is not installed"),
-    pytest.mark.skipif("mnist" not in pack_names(), reason="the samples' pack is not bundled"),
+    *NEEDED,
 ]
-
-
-@pytest.fixture
-def visitor(browser: Any, server: str) -> Iterator[Visitor]:
-    found = Visitor(browser, server)
-    yield found
-    assert not found.elsewhere, "no request goes to another host"
-    assert not found.missing, "the page asks for nothing that does not exist"
-    assert not found.refused, "the content security policy forbids nothing that the page does"
-    found.context.close()
 
 
 def test_a_trojaned_upload_is_backdoored_and_its_report_opens(

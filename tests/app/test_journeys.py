@@ -7,31 +7,20 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.story.steps import STEPS
-from tests.app.visitor import CHROMIUM, PATIENCE, ROOT, SAMPLES, Visitor, browser, home, server
-from ti_core.reference.pack import pack_names
+from tests.app.visitor import NEEDED, PATIENCE, ROOT, SAMPLES, Visitor, browser, home, server, visitor
 
-__all__ = ["browser", "home", "server"]
+__all__ = ["browser", "home", "server", "visitor"]
 
 pytestmark = [
     pytest.mark.journeys,
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="chromium is not installed"),
-    pytest.mark.skipif("mnist" not in pack_names(), reason="the samples' pack is not bundled"),
+    *NEEDED,
 ]
-
-
-@pytest.fixture
-def visitor(browser: Any, server: str) -> Iterator[Visitor]:
-    found = Visitor(browser, server)
-    yield found
-    assert not found.elsewhere and not found.missing and not found.refused
-    found.context.close()
 
 
 def downloaded(page: Any, button: str, path: Path) -> Path:

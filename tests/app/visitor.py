@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from ti_core.reference.pack import pack_names
+
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "assets" / "samples"
@@ -53,6 +55,13 @@ def serving(home: Path) -> Iterator[str]:
     yield address
     process.terminate()
     process.wait(timeout=30)
+
+
+NEEDED = (
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="chromium is not installed"),
+    pytest.mark.skipif("mnist" not in pack_names(), reason="the samples' pack is not bundled"),
+)
+"""What a module of browser tests is skipped without."""
 
 
 class Visitor:
@@ -141,3 +150,13 @@ def browser() -> Iterator[Any]:
         chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def visitor(browser: Any, server: str) -> Iterator[Visitor]:
+    found = Visitor(browser, server)
+    yield found
+    assert not found.elsewhere, "no request goes to another host"
+    assert not found.missing, "the page asks for nothing that does not exist"
+    assert not found.refused, "the content security policy forbids nothing that the page does"
+    found.context.close()

@@ -21,16 +21,22 @@ SAID = "packs.added"
 BUILD = "python -m ti_core pack build --data my_images/ --size 32 --out my-pack"
 
 
+def has_folder() -> bool:
+    """Whether the server keeps packs of its visitors. If not, the page says so."""
+    if packs_folder() is not None:
+        return True
+    st.info(
+        "This server has no folder to keep packs in. Set TROJANINTERPRET_PACKS to a folder that it may write to."
+    )
+    return False
+
+
 def show() -> None:
     """The archive's control, the digest, and the button."""
     if said := st.session_state.pop(SAID, ""):
         st.success(words.safe(words.for_the_page(said), 600), icon=":material/check_circle:")
     with st.expander("Add a pack of your own", icon=":material/add:"):
-        if packs_folder() is None:
-            st.info(
-                "This server has no folder to keep packs in. Set TROJANINTERPRET_PACKS to a folder that it may write"
-                " to."
-            )
+        if not has_folder():
             return
         if len(added_packs()) >= MOST:
             st.info(f"{MOST} packs were added already. Remove the folder of one of them first.")

@@ -8,12 +8,12 @@ import streamlit as st
 
 from app import state, uploader, words
 from app.jobs.errands import Errand
+from app.sections.packs.adding import has_folder
 from app.store import clean_images
 from app.store.arrivals import Upload
-from app.store.builds import Build
+from app.store.builds import NAMED, Build
 from app.store.uploads import let_go
 from ti_core.errors import TrojanInterpretError
-from ti_core.system.folders import packs_folder
 from ti_core.system.records import NAME
 
 PLANNED = "packs.plan"
@@ -33,11 +33,7 @@ def show() -> None:
         with st.container(border=True):
             _build(build)
     with st.expander("Build a pack of your own", icon=":material/construction:"):
-        if packs_folder() is None:
-            st.info(
-                "This server has no folder to keep packs in. Set TROJANINTERPRET_PACKS to a folder that it may write"
-                " to."
-            )
+        if not has_folder():
             return
         _controls()
 
@@ -94,7 +90,7 @@ def _controls() -> None:
 
 def _plan(uploads: Sequence[Upload], name: str, count: int, side: int) -> None:
     if NAME.fullmatch(name) is None:
-        st.warning("A pack's name has up to 80 letters, digits, dots, dashes and underscores.")
+        st.warning(NAMED)
         return
     if name in state.packs():
         st.warning(f"There is a pack {words.safe(name, 80)} already; choose another name.")
