@@ -22,16 +22,14 @@ import pytest
 from app.store.cases import CaseStore
 from tests.app import waiting
 from tests.app.serving import ROOT, Server, without_rights
-from tests.app.test_browser import CHROMIUM, SAMPLES, Visitor, browser
+from tests.app.visitor import NEEDED, SAMPLES, Visitor, browser
 from tests.disks import fill
-from ti_core.reference.pack import pack_names
 
 __all__ = ["browser"]
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="chromium is not installed"),
-    pytest.mark.skipif("mnist" not in pack_names(), reason="the samples' pack is not bundled"),
+    *NEEDED,
 ]
 
 
