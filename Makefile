@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 export MALLOC_ARENA_MAX ?= 2
 
 # `make help` lists all targets.
-.PHONY: help app demo test coverage mutants faults journeys installed packs tools docs bench evaluate audit sbom clean
+.PHONY: help app demo test torches coverage mutants faults journeys installed container packs tools docs bench evaluate \
+	audit sbom clean
 
 $(VENV)/.ready: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +38,18 @@ demo: $(VENV)/.ready  ## inspect the bundled samples on the command line
 	  if [ $$code -eq 2 ]; then exit 2; fi; echo; \
 	done
 
+# The oldest is that of .venv, which tests/pipelines/test_container.py asserts.
+NEWEST := build/torch-newest
+TORCHES := not browser and not faults and not installed and not journeys and not container
+torches: $(VENV)/.ready $(VENV)/.hub  ## the tests with the oldest and the newest PyTorch that pyproject.toml allows, without a browser
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/pip install --quiet --disable-pip-version-check --upgrade "$$(sed -n 's/^ *"\(torch>.*\)",$$/\1/p' pyproject.toml)"
+	$(NEWEST)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt transformers==5.24.0
+	$(NEWEST)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@for bin in $(BIN) $(NEWEST)/bin; do \
+	  $$bin/python -c 'import torch; print("PyTorch", torch.__version__, flush=True)' && $$bin/python -m pytest -m '$(TORCHES)' || exit 2; \
+	done
+
 coverage: $(VENV)/.ready $(VENV)/.hub  ## the share of ti_core's lines and branches that the tests run; below 95 % is an error
 	rm -rf build/coverage && mkdir -p build/coverage
 	COVERAGE_FILE=$(CURDIR)/build/coverage/data $(BIN)/python -m coverage run -m pytest
@@ -54,6 +67,9 @@ journeys: $(VENV)/.ready  ## four users in a real browser, each from the first p
 
 installed: $(VENV)/.ready  ## wheel and source archive, installed into an empty environment and tried there
 	$(BIN)/python -m pytest -m installed tests/installed
+
+container: $(VENV)/.ready  ## the container image, built from its recipe and used (needs root, buildah and debootstrap)
+	$(BIN)/python -m pytest -m container tests/pipelines/test_image.py
 
 packs: $(VENV)/.ready  ## a package of each reference pack, in build/packs; pip installs it beside the program
 	@for pack in assets/packs/*/; do $(BIN)/python -m ti_core pack wheel $$(basename $$pack) --out build/packs || exit 2; done

@@ -70,7 +70,7 @@ def test_a_bar_moves_the_cursor_but_shows_no_control_characters() -> None:
         bar("c\x9b2J\n", 0.5)
         bar.close()
     told = screen.getvalue()
-    assert "a\\x1b[31m\\nb:  50% |" in told and "c\\x9b2J\\n" in told
+    assert "a\\x1b[31m\\nb:  50% |" in told and "| c\\x9b2J\\n" in told
     assert "\x1b[31m" not in told and "\x9b" not in told and "\r" in told
 
 

@@ -12,7 +12,6 @@ import sys
 import tarfile
 import time
 import urllib.request
-import venv
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,47 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.installed.commands import QUICK, ROOT, run
+
 pytestmark = pytest.mark.installed
-ROOT = Path(__file__).resolve().parents[2]
 MOST = 40e6
 """Bytes of the wheel."""
-TORCH = "torch==2.13.0"
-QUICK = ("--set", "streams=saliency")
-
-
-def run(*command: str | Path, cwd: Path, codes: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-    """Run a command without anything of the checkout in its environment."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "TROJANINTERPRET_", "VIRTUAL"))
-    }
-    kept |= {"HOME": str(cwd), "XDG_CACHE_HOME": str(cwd / "cache"), "XDG_DATA_HOME": str(cwd / "data")}
-    done = subprocess.run(
-        list(map(str, command)), cwd=cwd, env=kept, capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode in codes, (
-        f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    )
-    return done
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheel, made from the source archive, and the archive."""
-    work = tmp_path_factory.mktemp("build")
-    venv.create(work / "tools", with_pip=True)
-    run(work / "tools/bin/pip", "install", "-q", "build", cwd=work)
-    run(work / "tools/bin/python", "-m", "build", "--outdir", work / "dist", ROOT, cwd=work)
-    return next((work / "dist").glob("*.whl")), next((work / "dist").glob("*.tar.gz"))
-
-
-@pytest.fixture(scope="module")
-def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an environment in ``env`` that holds the wheel and no extra."""
-    work = tmp_path_factory.mktemp("installed")
-    venv.create(work / "env", with_pip=True)
-    run(work / "env/bin/pip", "install", "-q", TORCH, cwd=work)
-    run(work / "env/bin/pip", "install", "-q", built[0], cwd=work)
-    return work
 
 
 def test_the_wheel_is_small_and_has_no_package_named_app(built: tuple[Path, Path]) -> None:

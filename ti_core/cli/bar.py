@@ -36,7 +36,9 @@ class Bar:
             100,
             draw=self.drawn,
             leave=False,
-            bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {postfix}",
+            # tqdm puts a comma before a postfix; the unit is shown as it is.
+            bar_format="{desc}: {percentage:3.0f}% |{bar:24}| {unit}",
+            unit="",
         )
 
     def say(self, sentence: str) -> None:
@@ -51,7 +53,7 @@ class Bar:
 
     def __call__(self, stage: str, share: float) -> None:
         self._bar.n = round(100 * share)
-        self._bar.set_postfix_str(shown(stage, 80))
+        self._bar.unit = shown(stage, 80)
         self._bar.refresh()
 
     def close(self) -> None:

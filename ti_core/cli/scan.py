@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from functools import partial
@@ -23,6 +24,7 @@ from ti_core.results.formats.outcome import Outcome
 from ti_core.scan import ledger
 from ti_core.scan import scan as scanning
 from ti_core.scan.baseline import Baseline
+from ti_core.system.time_left import duration
 from ti_core.text import shown
 from ti_core.worker import Job
 from ti_core.worker.inspection_job import read_case
@@ -58,9 +60,13 @@ def scan(options: argparse.Namespace) -> int:
     with closing(Bar("scan", options.quiet)) as bar:
         told = _Told(options, baseline, Table(stream_for(options.quiet, printed), files, bar.clear))
         with lines_to(jsonl) if jsonl else nullcontext(lambda line: None) as put:
-            for line in _written(plan, put):
+            begun = time.monotonic()
+            for count, line in enumerate(_written(plan, put), 1):
                 told.add(line)
-                bar(f"{len(plan.outcomes)} of {len(files)}", len(plan.outcomes) / len(files))
+                finished = len(plan.outcomes)
+                left = (time.monotonic() - begun) / count * (len(files) - finished)
+                rest = f", about {duration(left)} left" if finished < len(files) else ""
+                bar(f"{finished} of {len(files)}{rest}", finished / len(files))
         if kept and jsonl and plan.passed_over:
             for line in plan.lines_passed_over(ledger.known_lines(jsonl)):
                 told.add(line, shown_now=False)

@@ -43,7 +43,7 @@ def test_a_line_comes_when_its_file_is_finished_and_the_summary_counts_all() -> 
     assert lines_of(out)[-1].startswith(
         "11 files in a second: 1 clean, 7 backdoored, 1 inconclusive, 2 error, "
     )
-    assert lines_of(out)[-1].endswith("2 of them from an earlier scan, 1 findings known from the baseline.")
+    assert lines_of(out)[-1].endswith("2 of them from an earlier scan, 1 finding known from the baseline.")
     assert "\x1b" not in out.getvalue() and len(cleared) == len(lines_of(out))
 
 

@@ -65,7 +65,8 @@ class Table:
         counts = Counter(outcomes)
         said = [f"{counts[verdict]} {verdict}" for verdict in COLOURS if counts[verdict]]
         beside = [f"{passed_over} of them from an earlier scan"] if passed_over else []
-        beside += [f"{known} findings known from the baseline"] if known else []
+        findings = "1 finding" if known == 1 else f"{known} findings"
+        beside += [f"{findings} known from the baseline"] if known else []
         files = "1 file" if len(outcomes) == 1 else f"{len(outcomes)} files"
         took = duration(time.monotonic() - self._start)
         self._line((f"{files} in {took}: {', '.join([*said, *beside])}.", "bold"))
