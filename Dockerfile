@@ -20,7 +20,7 @@ COPY assets assets
 RUN echo /opt/trojaninterpret > "$(/opt/venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/trojaninterpret.pth" \
     && /opt/venv/bin/python -m compileall -q ti_core app \
     && /opt/venv/bin/pip uninstall --yes --quiet pip \
-    && chmod -R a+rX,go-w /opt
+    && chmod -R a+rX,go-w /opt/venv /opt/trojaninterpret
 
 FROM ${BASE}
 # OpenMP for torch, and the library of the filter on system calls that confines the workers. Their versions are those of
@@ -33,7 +33,8 @@ RUN apt-get update \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && useradd --uid 10001 --no-log-init --create-home --shell /usr/sbin/nologin reviewer \
     && install -d -m 700 -o reviewer -g reviewer /home/reviewer/data
-COPY --from=build /opt /opt
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/trojaninterpret /opt/trojaninterpret
 WORKDIR /opt/trojaninterpret
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -32,6 +32,8 @@ class _Ruleset(ctypes.Structure):
 
 class _Beneath(ctypes.Structure):
     _pack_ = 1
+    # What a packed structure has had all along. Python 3.14 wants it said.
+    _layout_ = "ms"
     _fields_ = (("access", ctypes.c_uint64), ("fd", ctypes.c_int32))
 
 
