@@ -17,6 +17,7 @@ from app.store.cases import CaseStore, OpenCases, home
 from app.store.served import served
 from app.store.sources import ModelShelf, Source
 from ti_core.errors import PackError
+from ti_core.methods.opinion import Opinions
 from ti_core.reference.known import added_packs
 from ti_core.reference.pack import Pack, load_pack, pack_names
 from ti_core.results.case import Case
@@ -83,6 +84,18 @@ def case(name: str) -> Case:
     CaseError : there is no such case, or it is damaged.
     """
     return open_cases().get(name)
+
+
+def add_opinions(name: str, found: Opinions) -> None:
+    """Keep second opinions with a case, so that its report holds them.
+
+    Raises
+    ------
+    CaseError : there is no such case.
+    OSError : they cannot be written.
+    """
+    store().add_opinions(name, found)
+    open_cases().forget(name)
 
 
 @lru_cache(maxsize=16)

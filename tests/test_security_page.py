@@ -21,7 +21,7 @@ from app.store import arrivals, cases, sources
 from ti_core.errors import PackError
 from ti_core.reference.pack import PACKS, pack_names
 from ti_core.results.case import Case
-from ti_core.results.report import versions
+from ti_core.results.versions import versions
 from ti_core.worker import inspection_job, watch
 from ti_core.worker.limits import GIB, Limits, default_memory
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from app.charts.theme import Palette, template
 from ti_core.methods.beside import Beside
 from ti_core.methods.opinion import Opinion
-from ti_core.rendering.opinions_page import span
+from ti_core.rendering.opinions.drawing import span
 
 
 def beside_members(one: Opinion, others: Beside, title: str, colours: Palette) -> go.Figure:

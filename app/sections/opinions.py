@@ -14,22 +14,23 @@ from app.charts.verdict import CONFIG
 from app.jobs import opinions
 from app.markup import section_map
 from app.store.sources import Source
-from ti_core.errors import TrojanInterpretError
+from ti_core.errors import CaseError, TrojanInterpretError
 from ti_core.methods import METHODS, Method, method_class
 from ti_core.methods.beside import beside
 from ti_core.methods.learnt import root
 from ti_core.methods.opinion import Opinion, Opinions
 from ti_core.methods.registry import QUICK
-from ti_core.rendering.opinions_page import opinions_page
+from ti_core.rendering.opinions.page import opinions_page
 from ti_core.results.case import Case
 
 DECIDED = {True: ":material/warning: backdoored", False: ":material/check: clean", None: "no decision"}
 
 
-def show(case: Case, key: str) -> None:
-    """The section of a finished case whose model file is still kept. Without a pack there are no images to ask with."""
+def show(case: Case, case_id: str, key: str) -> None:
+    """The section of a finished case. Methods can be asked while its model file is kept and it has a pack."""
     source = state.kept(case.report.model["sha256"], case.report.model["file"])
-    if case.alone or not case.understood or source is None:
+    able = not case.alone and case.understood and source is not None
+    if not able and not case.report.opinions:
         return
     if not section_map.opened("Second opinions"):
         return
@@ -37,6 +38,17 @@ def show(case: Case, key: str) -> None:
         "Methods of other publications, each with its own statistic and its own decision. They take no part in the"
         " verdict above. The times are those of a small network on one core."
     )
+    if source is not None and able:
+        _asking(case, case_id, source, key)
+    found: Opinions | None = state.store().opinions(case_id)
+    if found is not None:
+        answers(found, key)
+        st.caption("The reports of this case hold these opinions, apart from the verdict.")
+        _downloads(found, key)
+
+
+def _asking(case: Case, case_id: str, source: Source, key: str) -> None:
+    """The choice of methods, and the button that asks them."""
     names = st.multiselect(
         "Methods",
         list(METHODS),
@@ -45,14 +57,8 @@ def show(case: Case, key: str) -> None:
         key=f"{key}.opinions.methods",
         help="Methods “to be learnt first” work once python -m ti_core pack learn has learnt them on the pack.",
     )
-    found_key = f"opinions.{case.report.model['sha256']}"
     if st.button("Ask them", icon=":material/groups:", key=f"{key}.opinions.ask", disabled=not names):
-        st.session_state.pop(found_key, None)
-        _ask(case, source, names, found_key, key)
-    found: Opinions | None = st.session_state.get(found_key)
-    if found is not None:
-        answers(found, key)
-        _downloads(found, key)
+        _ask(case, case_id, source, names, key)
 
 
 def _offered(name: str) -> str:
@@ -61,19 +67,25 @@ def _offered(name: str) -> str:
     return f"{method_class(name).title} (about {words.seconds(max(entry.seconds, 1.0))}{learnt})"
 
 
-def _ask(case: Case, source: Source, names: list[str], found_key: str, key: str) -> None:
-    """Ask the methods. The bar and the button that cancels stand there meanwhile."""
+def _ask(case: Case, case_id: str, source: Source, names: list[str], key: str) -> None:
+    """Ask the methods, and keep what they say with the case. A bar and a button that cancels stand there meanwhile."""
     shown = st.empty()
     try:
         with shown.container():
             bar = st.progress(0.0, text=words.stage("opening"))
             # A press runs the page anew, which ends this run and with it the work.
             st.button("Cancel", key=f"{key}.opinions.cancel")
-        st.session_state[found_key] = opinions.asked(
-            _request(case, source, names), lambda stage, share: _tell(bar, stage, share)
-        )
+        found = opinions.asked(_request(case, source, names), lambda stage, share: _tell(bar, stage, share))
+        if found.pack_sha256 != case.report.pack["sha256"]:
+            raise CaseError("The reference pack has changed since this inspection; inspect the model again.")
+        state.add_opinions(case_id, found)
     except TrojanInterpretError as error:
         st.warning(words.safe(words.for_the_page(str(error)), 900), icon=":material/block:")
+    except OSError as error:
+        st.warning(f"The opinions cannot be kept: {words.reason(error)}", icon=":material/block:")
+    else:
+        # The buttons above with the reports are drawn anew.
+        st.rerun()
     shown.empty()
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.store import opinions
 from ti_core.errors import CaseError
+from ti_core.methods.opinion import Opinions
 from ti_core.results.case import Case
 from ti_core.results.case_files import load_case, read_case_json, save_case
 from ti_core.results.cautions import as_words
@@ -84,7 +86,7 @@ class Entry:
 
 
 class CaseStore:
-    """Cases in ``<root>/cases/<id>``. Each is written once and never changed."""
+    """Cases in ``<root>/cases/<id>``. Each is written once and never changed; second opinions may be added to it."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "cases"
@@ -123,7 +125,25 @@ class CaseStore:
         ------
         CaseError : there is none, or it is damaged.
         """
-        return load_case(self._path(name), alone=True)
+        path = self._path(name)
+        return opinions.with_kept(load_case(path, alone=True), path)
+
+    def add_opinions(self, name: str, found: Opinions) -> Opinions:
+        """Keep second opinions with a case. All that it has are returned.
+
+        Raises
+        ------
+        CaseError : there is no such case.
+        OSError : they cannot be written.
+        """
+        return opinions.keep(self._path(name), found)
+
+    def opinions(self, name: str) -> Opinions | None:
+        """The second opinions of a case; None if it has none, or none that can be read."""
+        try:
+            return opinions.read(self._path(name))
+        except CaseError:
+            return None
 
     def entries(self) -> list[Entry]:
         """All cases, the latest first."""
@@ -183,7 +203,7 @@ class OpenCases:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Case:
-        """The case with that id. Cases never change, so the id is a sufficient key.
+        """The case with that id. Only added opinions change a case, and whoever adds them calls :meth:`forget`.
 
         Raises
         ------
@@ -199,7 +219,7 @@ class OpenCases:
             return self._cases[name]
 
     def forget(self, name: str) -> None:
-        """Drop a deleted case."""
+        """Drop a case that was deleted, or that has opinions added."""
         with self._lock:
             self._cases.pop(name, None)
 

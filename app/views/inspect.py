@@ -225,7 +225,7 @@ def result(case: Case, case_id: str, key: str) -> None:
         layers(case, key)
     if case.finished:
         # No fragment: a press of Cancel would wait for the end of the work that it is to break off.
-        opinions.show(case, key)
+        opinions.show(case, case_id, key)
     if place is not None:
         section_map.end(place, FIRST)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,15 +16,17 @@ from app.charts.opinions import beside_members
 from app.charts.theme import LIGHT
 from app.jobs import opinions
 from app.jobs.apart import Apart
+from app.sections import download
 from app.sections import opinions as section
+from app.store.cases import CaseStore
 from app.store.sources import Source
 from tests.app.conftest import Worker
 from tests.app.test_pages import page, texts
-from ti_core.errors import ModelFileError
+from ti_core.errors import CaseError, ModelFileError
 from ti_core.methods.beside import Beside
 from ti_core.methods.opinion import Opinion, Opinions
 from ti_core.reference.pack import Pack
-from ti_core.rendering.opinions_page import span
+from ti_core.rendering.opinions.drawing import span
 from ti_core.results.case import Case
 from ti_core.worker.inspection_job import opinions_of
 
@@ -89,7 +94,72 @@ def test_methods_are_asked_and_stand_beside_the_members(
     assert "**MNTD** was not asked. MNTD needs to have been learnt on the pack." in shown
     app.multiselect(key=key.replace("ask", "methods")).set_value(["mm_bd"]).run()
     app.button(key=key).click().run()
-    assert "damaged" in texts(app) and "**STRIP**" not in texts(app)
+    # What was said before is kept with the case.
+    assert "damaged" in texts(app) and "**STRIP**" in texts(app)
+
+
+def test_opinions_enter_the_reports_of_their_case(
+    asked: tuple[AppTest, list[dict[str, Any]]], tiny_pack: Pack
+) -> None:
+    app, _ = asked
+    app.run()
+    case_id = state.store().entries()[0].id
+    before = state.case(case_id).report
+    assert not before.opinions
+    key = next(b.key for b in app.button if str(b.key).endswith("opinions.ask"))
+    app.button(key=key).click().run()
+    case = state.case(case_id)
+    assert [one["method"] for one in case.report.opinions] == ["neural_cleanse", "strip", "mntd"]
+    assert (case.report.verdict, case.report.probability) == (before.verdict, before.probability)
+    written = download.page(case, case_id)
+    assert "<h2>Second opinions</h2>" in written and "A quarter &lt;i&gt;is&lt;/i&gt; rejected." in written
+    # After a restart, and without the model's file.
+    fresh = CaseStore(state.store().folder.parent)
+    assert fresh.load(case_id).report == case.report
+    assert any(
+        name.endswith("opinions.json") for name in ZipFile(BytesIO(fresh.export([case_id]))).namelist()
+    )
+
+
+def test_later_opinions_join_earlier_ones_and_replace_those_of_the_same_method(
+    dashboard: Worker, tiny_cases: dict[str, Case], tiny_pack: Pack
+) -> None:
+    name = state.store().keep(tiny_cases["patch"])
+    state.add_opinions(name, said(tiny_pack))
+    later = replace(
+        said(tiny_pack),
+        given=(Opinion("mntd", 0.9, 0.5, True, "It has one."),),
+        unmet={"strip": "No images."},
+    )
+    state.add_opinions(name, later)
+    found = {one["method"]: one for one in state.case(name).report.opinions}
+    assert found["mntd"]["decision"] == "backdoored" and found["strip"]["statistic"] is None
+    assert found["neural_cleanse"]["statistic"] == 3.5 and len(found) == 3
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"file": 1}', b"\xff"])
+def test_damaged_opinions_leave_the_case_readable_and_are_named(
+    content: bytes, dashboard: Worker, tiny_cases: dict[str, Case], tiny_pack: Pack
+) -> None:
+    store = state.store()
+    name = store.keep(tiny_cases["patch"])
+    store.add_opinions(name, said(tiny_pack))
+    (store.folder / name / "opinions.json").write_bytes(content)
+    case = store.load(name)
+    assert not case.report.opinions and "cannot be used" in case.notes[-1] and store.opinions(name) is None
+    store.add_opinions(name, said(tiny_pack))
+    assert len(store.load(name).report.opinions) == 3
+
+
+def test_opinions_on_another_pack_or_of_no_case_are_not_kept(
+    dashboard: Worker, tiny_cases: dict[str, Case], tiny_pack: Pack
+) -> None:
+    store = state.store()
+    name = store.keep(tiny_cases["patch"])
+    store.add_opinions(name, replace(said(tiny_pack), pack_sha256="0" * 64))
+    assert not store.load(name).report.opinions
+    with pytest.raises(CaseError, match="no such case"):
+        store.add_opinions(name[:-1] + ("0" if name[-1] != "0" else "1"), said(tiny_pack))
 
 
 def test_without_the_model_file_nobody_is_asked(

@@ -8,8 +8,9 @@ import pytest
 
 from ti_core.methods.beside import Beside
 from ti_core.methods.opinion import Opinion, Opinions
-from ti_core.rendering import opinions_page as module
-from ti_core.rendering.opinions_page import drawing, opinions_page, span
+from ti_core.rendering.opinions import page as module
+from ti_core.rendering.opinions.drawing import drawing, span
+from ti_core.rendering.opinions.page import opinions_page
 
 OTHERS = Beside((0.0, 1.0, 2.0), (3.0, 4.0, 500.0))
 

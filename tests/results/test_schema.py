@@ -29,6 +29,19 @@ ROW = {
     "figures": None,
     "weak": True,
 }
+OPINION = {
+    "method": "strip",
+    "title": "STRIP",
+    "source": "Y. Gao, ACSAC 2019",
+    "measures": "share of images",
+    "statistic": 0.25,
+    "threshold": None,
+    "decision": None,
+    "target_class": 1,
+    "sentence": "A quarter is rejected.",
+    "beside": None,
+    "seconds": 0.5,
+}
 
 
 def record(case: Case) -> dict[str, Any]:
@@ -83,6 +96,7 @@ def test_what_is_always_there_is_there_in_some_report_and_what_is_not_is_not_alw
         "labelled": True,
         "equal": ["leaky_relu 0.01 in place of relu"],
     }
+    turned["opinions"] = [OPINION]
     assert SCHEMA.problems(turned) == []
     walk(turned, "")
     # Only a process of its own confines, and only images of one's own take a pack's place.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 
 from ti_core.cli.bar import JobBar
 from ti_core.cli.formats.page import page_of
 from ti_core.cli.formats.writing import Documents, named_files
+from ti_core.cli.opinions.beside_verdict import lines_of as lines_of_opinions
+from ti_core.cli.opinions.beside_verdict import with_asked
 from ti_core.cli.options import CLEAN, CODES, ERROR, declared_network, limits_of, model_of, request_of
 from ti_core.cli.output import STDOUT, one_to_stdout, write
 from ti_core.cli.shell.hub import fetched, is_on_a_hub
@@ -19,6 +22,7 @@ from ti_core.cli.terminal import complain, say
 from ti_core.errors import ModelFileError, RefusedFileError, SettingsError
 from ti_core.kinds import MAPPINGS, MappingKind
 from ti_core.loading.digest import digest_of
+from ti_core.methods.registry import chosen_methods
 from ti_core.results.coverage import ANYWHERE, FOUND, NOT_LOOKED, Line, Row, lines_of, rows_of
 from ti_core.results.formats.outcome import Outcome
 from ti_core.results.report import Report
@@ -45,6 +49,7 @@ REFUSALS = (ModelFileError.__name__, RefusedFileError.__name__)
 def inspect_one(options: argparse.Namespace) -> int:
     """``inspect MODEL``."""
     printed_elsewhere = one_to_stdout((options.json, options.html, *named_files(options).values()))
+    names = chosen_methods(options.opinions) if options.opinions else ()
     options.model = _model(options)
     request = request_of(options)
     limits = limits_of(options)
@@ -80,6 +85,8 @@ def inspect_one(options: argparse.Namespace) -> int:
         report = case.report if case else inspecting.report_of(job)
         if "problem" in report.cache:
             complain(plain(str(report.cache["problem"]), 500))
+    report = with_asked(report, names, request, options)
+    case = replace(case, report=report) if case else None
     page = page_of(case, request.pack) if case else ""
     fails = report.verdict in (options.fail_on or CODES)
     documents.add(Outcome(options.model, digest, report, fails=fails))
@@ -139,6 +146,7 @@ def printed(report: Report) -> str:
     told = (*report.reasons, *report.model.get("remarks", ()))
     lines = [report.sentence(), *report.limits(), *(f"  - {reason}" for reason in told)]
     lines += coverage_table(rows_of(report.coverage))
+    lines += lines_of_opinions(report)
     return "\n".join(plain(line, 2000) for line in lines)
 
 

@@ -9,7 +9,7 @@ from ti_core.cli.changes.arguments import add_changes_arguments
 from ti_core.cli.data.arguments import add_data_arguments
 from ti_core.cli.formats.arguments import add_format_arguments
 from ti_core.cli.opinions.arguments import add_opinions_arguments
-from ti_core.cli.output import a_folder, a_path
+from ti_core.cli.output import a_folder, a_name, a_path
 from ti_core.cli.pack_arguments import add_pack_commands
 from ti_core.cli.report_arguments import add_report_arguments
 from ti_core.cli.shell.completion import add_completion
@@ -62,6 +62,13 @@ def _add_inspect(commands: Any) -> None:
     add_json(inspect, "the report")
     add_html(inspect, "the report")
     add_architecture(inspect)
+    inspect.add_argument(
+        "--opinions",
+        type=a_name,
+        metavar="NAME,...",
+        help="ask these methods of other publications too (quick: those of a few seconds; all); the report holds what"
+        " they say, apart from the verdict",
+    )
     inspect.add_argument(
         "--file-only", action="store_true", help="describe the file without opening it as a model"
     )

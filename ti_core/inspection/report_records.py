@@ -20,7 +20,8 @@ from ti_core.loading.onnx.network import OnnxNetwork
 from ti_core.reconstruction.model import Model, Reconstructed
 from ti_core.reference.pack import Pack
 from ti_core.results.cautions import own_values
-from ti_core.results.report import Report, versions
+from ti_core.results.report import Report
+from ti_core.results.versions import versions
 from ti_core.settings import Settings
 from ti_core.system.cache import Cache
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import Field
@@ -73,6 +73,13 @@ class Opinions:
             "given": [one.as_dict() for one in self.given],
             "unmet": dict(self.unmet),
         }
+
+    def followed_by(self, later: Opinions) -> Opinions:
+        """All opinions of both. A method that was asked twice has its later one."""
+        again = {one.method for one in later.given} | set(later.unmet)
+        given = (*(one for one in self.given if one.method not in again), *later.given)
+        unmet = {name: sentence for name, sentence in self.unmet.items() if name not in again}
+        return replace(later, given=given, unmet=unmet | dict(later.unmet))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Opinions:

@@ -58,13 +58,13 @@ QUICK = tuple(name for name, entry in METHODS.items() if entry.seconds <= PROMPT
 
 
 def chosen_methods(text: str | None) -> tuple[str, ...]:
-    """The methods that ``a,b`` names, in the order of the registry; "all" is every one, None the quick ones.
+    """The methods that ``a,b`` names, in the order of the registry; "all" is every one, "quick" or None the quick ones.
 
     Raises
     ------
     SettingsError : a name is unknown, or there is none.
     """
-    if text is None:
+    if text is None or text.strip() == "quick":
         return QUICK
     named = [name for name in (part.strip() for part in text.split(",")) if name]
     if named == ["all"]:

@@ -13,6 +13,7 @@ from ti_core.rendering import drawings
 from ti_core.rendering.class_marks import marked_classes
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
 from ti_core.rendering.histogram_drawing import histograms
+from ti_core.rendering.opinions.drawing import opinion_figures
 from ti_core.rendering.pictures import Figure, grid, heat, scale_for
 from ti_core.rendering.trigger.figures import trigger_figures
 from ti_core.rendering.trigger.matrix import pair_matrix
@@ -151,6 +152,7 @@ def all_figures(case: Case, panels: Sequence[Panel]) -> list[Figure]:
         *actmax_figures(case),
         *histogram_figures(case, panels),
         *why_figures(case),
+        *opinion_figures(case),
     ]
 
 

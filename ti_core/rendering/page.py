@@ -24,6 +24,7 @@ from ti_core.rendering.figures import (
     verdict_figures,
     why_figures,
 )
+from ti_core.rendering.opinions.drawing import opinion_figures
 from ti_core.rendering.pictures import Figure
 from ti_core.rendering.repeat_command import command
 from ti_core.rendering.seal import UNSEALED, json_digest, seal
@@ -40,7 +41,10 @@ from ti_core.text import shown
 LONGEST = 4000
 """Number of characters of one text that are shown; the JSON in the page has the whole text."""
 GAUGE = "Probability"
+OPINIONS = "Second opinions beside reference networks"
 SYMBOLS = {"clean": "✓", "backdoored": "✗", "inconclusive": "?"}
+DECIDED = {"backdoored": "✗ backdoored", "clean": "✓ clean", None: "no decision on networks"}
+"""The decision of another method, as the page shows it."""
 RATES = {
     "clean": "clean",
     "trojaned": "trojaned",
@@ -84,10 +88,11 @@ def html_report(case: Case, panels: Sequence[Panel] = ()) -> str:
         "Activation maximisation": actmax_figures(case),
         "Histograms of saliency": histogram_figures(case, panels),
         "Why": why_figures(case),
+        OPINIONS: opinion_figures(case),
     }
     section = _templates().get_template("section.html")
     pictures = {
-        title: section.render(title=title, headed=title != GAUGE, figures=figures)
+        title: section.render(title=title, headed=title not in (GAUGE, OPINIONS), figures=figures)
         for title, figures in sections.items()
         if figures
     }
@@ -109,7 +114,10 @@ def document(report: Report, created: str, pictures: Mapping[str, str]) -> str:
             _values(report),
             created=created,
             gauge=Markup(pictures.get(GAUGE, "")),
-            sections=[Markup(section) for title, section in pictures.items() if title != GAUGE],
+            sections=[
+                Markup(section) for title, section in pictures.items() if title not in (GAUGE, OPINIONS)
+            ],
+            drawn_opinions=Markup(pictures.get(OPINIONS, "")),
             own_digest=Markup(UNSEALED),
         )
     )
@@ -128,6 +136,7 @@ def _values(report: Report) -> dict[str, Any]:
         "symbol": SYMBOLS[report.verdict],
         "covered": lines_of(rows_of(report.coverage)),
         "streams": {name: str(stream.get("sentence", "")) for name, stream in report.streams.items()},
+        "opinions": [(one, DECIDED[one["decision"]], _statistic(one)) for one in report.opinions],
         "model": _flat(report.model),
         "images": images,
         "compared_with": _flat(compared_with),
@@ -145,6 +154,14 @@ def _values(report: Report) -> dict[str, Any]:
         "seconds": sum(report.timings.values()),
         "json": report_json(report),
     }
+
+
+def _statistic(one: Mapping[str, Any]) -> str:
+    """The statistic of a method and its threshold, in words; empty if it was not asked."""
+    if one["statistic"] is None:
+        return ""
+    above = "" if one["threshold"] is None else f"; backdoored above {one['threshold']:.3g}"
+    return f"{one['measures'][:1].upper()}{one['measures'][1:]}: {one['statistic']:.3g}{above}."
 
 
 @cache

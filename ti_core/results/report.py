@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, create_model, model_validator
@@ -26,21 +24,20 @@ from ti_core.results.groups import (
     as_settings,
 )
 from ti_core.results.limits import check_plain
+from ti_core.results.opinions import SecondOpinion
 from ti_core.results.sealed import seal_of
 from ti_core.results.wording import LONGEST_NAME, about, finding
-from ti_core.system.code_digest import code_digest
 from ti_core.system.records import Digest, Group, Number, Text
 from ti_core.system.schema import Schema
 from ti_core.text import shown
-from ti_core.version import __version__
 
 SCHEMA_VERSION = 2
 FIRST_VERSION = 1
 """The earliest schema version that is still read."""
-SINCE_2 = ("mapping", "coverage", "bearings")
+SINCE_2 = ("mapping", "coverage", "bearings", "opinions")
 """Fields that reports of schema version 1 do not have."""
-MAY_LACK = ("seal", "bearings")
-"""Fields that reports of earlier versions of the program do not have."""
+MAY_LACK = ("seal", "bearings", "opinions")
+"""Fields that not every report of this schema version has."""
 
 Second = Annotated[Number, Described(ge=0, description="Seconds.")]
 Source = Annotated[
@@ -113,6 +110,13 @@ class Report:
         Shaped(Streams),
         Described(description="The score and the figures of every stream of evidence."),
     ]
+    opinions: Annotated[
+        list[dict[str, Any]],
+        Shaped(list[SecondOpinion]),
+        Described(
+            description="What methods of other publications say, where they were asked; apart from the verdict."
+        ),
+    ] = field(default_factory=list, kw_only=True)
     model: Annotated[dict[str, Any], Shaped(Inspected), Described(description="What was inspected.")]
     pack: Annotated[
         dict[str, Any], Shaped(ReferencePack), Described(description="What the model was compared with.")
@@ -162,8 +166,9 @@ class Report:
         if self.schema_version == FIRST_VERSION:
             for name in SINCE_2:
                 del content[name]
-        elif not self.bearings:
-            del content["bearings"]
+        for name in ("bearings", "opinions"):
+            if not content.get(name):
+                content.pop(name, None)
         return content
 
     def as_dict(self) -> dict[str, Any]:
@@ -269,6 +274,9 @@ def _consistent(record: Any) -> Any:
         raise ValueError("model.clean_accuracy is missing")
     if (bearings := getattr(record, "bearings", None)) and len(bearings) != len(record.reasons):
         raise ValueError("bearings has not one entry for each of the reasons")
+    for one in getattr(record, "opinions", None) or ():
+        if one.target_class is not None and one.target_class >= record.model.classes:
+            raise ValueError("an opinion names a class that is none of the model's classes")
     mapping: LabelMapping | None = getattr(record, "mapping", None)
     if mapping is not None and mapping.largest >= record.model.classes:
         raise ValueError("the mapping names a class that is none of the model's classes")
@@ -284,15 +292,3 @@ def report_schema(version: int = SCHEMA_VERSION) -> Schema:
 def percent(probability: float) -> str:
     """A probability in words for a sentence. It is never given as 0% or 100%."""
     return "over 99%" if probability > 0.99 else "under 1%" if probability < 0.01 else f"{probability:.0%}"
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of the program and of the packages that its figures depend on; "source": digest of its source files."""
-    found = {"ti_core": __version__, "source": code_digest(), "python": platform.python_version()}
-    for name in ("torch", "captum", "catboost", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ti_core.errors import CaseError, ModelFileError, PackError
-from ti_core.results.report import Report, versions
+from ti_core.results.report import Report
+from ti_core.results.versions import versions
 from ti_core.settings import Settings
 from ti_core.system.folders import private_folder
 from ti_core.system.progress import Expect, silent_expect
@@ -132,7 +133,9 @@ def report_of(job: Job) -> Report:
     record = job.result_json("report.json", LARGEST_REPORT)
     try:
         # Isolation and versions are filled in by this process, not believed from the job.
-        return Report.from_dict({**record, "isolation": job.isolation, "versions": versions()})
+        return Report.from_dict(
+            {**record, "isolation": job.isolation, "versions": versions(), "opinions": []}
+        )
     except (ValueError, TypeError) as error:
         raise ResultError(f"The result report.json is not readable: {error}.") from error
 
@@ -236,7 +239,9 @@ def left_case(folder: Path, isolation: Mapping[str, str], alone: bool) -> Case:
     from ti_core.results.case_files import load_case
 
     case = load_case(folder, alone=alone)
-    return replace(case, report=replace(case.report, isolation=dict(isolation), versions=versions()))
+    return replace(
+        case, report=replace(case.report, isolation=dict(isolation), versions=versions(), opinions=[])
+    )
 
 
 def read_case(job: Job, alone: bool) -> Case:

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.quick import QUICK
 from ti_core.cli.main import main
+from ti_core.cli.options import CODES
 from ti_core.methods.learnt import read_learnt, root
 from ti_core.methods.opinion import Opinions
 from ti_core.methods.published.ulp import LitmusTraining
 from ti_core.reference.pack import Pack
+from ti_core.rendering.verify import HOLDS, verify_report
+from ti_core.results.report import Report
 
 
 def test_opinions_with_a_pack(
@@ -44,6 +48,36 @@ def test_opinions_with_images_say_what_needs_a_pack(
     assert "choose a reference pack" in found.unmet["linear_weights"]
     assert main([*arguments, "linear_weights"]) == 2
     assert "None of the methods can judge this network." in capsys.readouterr().err
+
+
+def test_a_report_holds_opinions_that_were_asked_for(
+    tiny_models: dict[str, Path], tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = tmp_path / "report.json", tmp_path / "report.html"
+    asked = ["--opinions", "linear_weights,mntd", "--json", str(out), "--html", str(page), *QUICK]
+    main(["inspect", str(tiny_models["clean"]), "--pack", str(tiny_pack.folder), *asked])
+    told = capsys.readouterr()
+    report = Report.from_dict(json.loads(out.read_text()))
+    said = {one["method"]: one for one in report.opinions}
+    assert said["linear_weights"]["threshold"] == 0.5 and 0 < said["linear_weights"]["statistic"] < 1
+    assert said["mntd"]["statistic"] is None and "pack learn" in said["mntd"]["sentence"]
+    assert said["linear_weights"]["sentence"] in told.out and "take no part in the verdict" in told.out
+    assert "<h2>Second opinions</h2>" in page.read_text(encoding="utf-8")
+    for path in (out, page):
+        found = verify_report(path, [tiny_models["clean"]], str(tiny_pack.folder))
+        assert found.state == HOLDS, found.checks
+
+
+def test_a_verdict_stands_where_no_method_could_answer(
+    tiny_models: dict[str, Path], tiny_pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report.json"
+    asked = ["--opinions", "mntd", "--json", str(out), *QUICK]
+    code = main(["inspect", str(tiny_models["clean"]), "--pack", str(tiny_pack.folder), *asked])
+    assert code in CODES.values()
+    (one,) = Report.from_dict(json.loads(out.read_text())).opinions
+    assert one["statistic"] is None and "None of the methods can judge this network." in one["sentence"]
+    assert "No second opinions: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def opinions(options: argparse.Namespace) -> int:
     if options.json:
         write(options.json, json.dumps(found.as_dict(), indent=2) + "\n")
     if options.html:
-        from ti_core.rendering.opinions_page import opinions_page
+        from ti_core.rendering.opinions.page import opinions_page
 
         write(options.html, opinions_page(found))
     if not quiet:
