@@ -20,7 +20,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.mutations import MUTANTS, Mutant
+from benchmarks.mutant import Mutant
+from benchmarks.mutations import MUTANTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300.0

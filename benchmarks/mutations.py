@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from benchmarks.method_mutations import METHOD_MUTANTS
+from benchmarks.mutant import Mutant, of
 
-
-@dataclass(frozen=True)
-class Mutant:
-    """Replaces ``old``, which occurs once in ``ti_core/<file>``, by ``new``. One of ``tests`` must then fail."""
-
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
-def _of(file: str, tests: str, *changes: tuple[str, str]) -> list[Mutant]:
-    return [Mutant(file, old, new, tuple(f"tests/{name}" for name in tests.split())) for old, new in changes]
-
-
-MUTANTS = [
+MUTANTS: list[Mutant] = [
     # Eq. (1) and (2).
-    *_of(
+    *of(
         "paper/triggers.py",
         "paper/test_triggers.py",
         ("self.alpha * torch.from_numpy(self.mask)", "self.alpha + torch.from_numpy(self.mask)"),
@@ -31,7 +17,7 @@ MUTANTS = [
         ("self.left : self.left + self.width", "self.left : self.left + self.height"),
     ),
     # Eq. (3), ascent, and eq. (4), descent.
-    *_of(
+    *of(
         "paper/actmax.py",
         "paper/test_actmax.py",
         ("-1.0 if inverse else 1.0", "1.0 if inverse else -1.0"),
@@ -42,7 +28,7 @@ MUTANTS = [
         (".clamp(0, 1)", ".clamp(-1, 1)"),
     ),
     # Algorithm 1, lines 3 to 8.
-    *_of(
+    *of(
         "paper/probes.py",
         "paper/test_probes.py",
         ("network(images).argmax(1)", "network(images).argmin(1)"),
@@ -50,7 +36,7 @@ MUTANTS = [
         ("[images, maximised, minimised]", "[images, minimised, maximised]"),
     ),
     # Sec. 3.2.
-    *_of(
+    *of(
         "paper/saliency.py",
         "paper/test_saliency.py",
         ("best = scores(x).max(dim=1)", "best = scores(x).min(dim=1)"),
@@ -58,7 +44,7 @@ MUTANTS = [
         ("gradient = gradient.abs_()", "gradient = gradient"),
     ),
     # Algorithm 1, lines 12 to 16, and the edges of the histograms.
-    *_of(
+    *of(
         "paper/profile.py",
         "paper/test_profile.py",
         ("pooled >= np.quantile(pooled, p)", "pooled > np.quantile(pooled, p)"),
@@ -71,7 +57,7 @@ MUTANTS = [
         ("below] * (1 - share)", "below] * (1 + share)"),
     ),
     # The search of the deep streams: the margin of a class over the best other one, raised.
-    *_of(
+    *of(
         "streams/searches/search.py",
         "streams/searches/test_search.py",
         ('squeeze(2) - z.scatter(2, at, float("-inf"))', 'squeeze(2) + z.scatter(2, at, float("-inf"))'),
@@ -80,7 +66,7 @@ MUTANTS = [
         ("(grid + length * speed.sign())", "(grid - length * speed.sign())"),
     ),
     # Deviation of a class from clean networks, with the sign of each stream.
-    *_of(
+    *of(
         "streams/statistics.py",
         "streams/test_statistics.py streams/test_windowed.py",
         ("(tables - middle.reshape(shape))", "(tables + middle.reshape(shape))"),
@@ -92,12 +78,12 @@ MUTANTS = [
         ("np.clip(z, -CAP, CAP)", "np.clip(z, CAP, -CAP)"),
         ("ordered[:, -1] - ordered[:, -2]", "ordered[:, -1] + ordered[:, -2]"),
     ),
-    *_of(
+    *of(
         "streams/inversion.py",
         "streams/test_statistics.py",
         ("np.median(logs, axis=1, keepdims=True) - logs", "logs - np.median(logs, axis=1, keepdims=True)"),
     ),
-    *_of(
+    *of(
         "streams/window_scores.py",
         "streams/test_windowed.py",
         ("[z - np.median", "[z + np.median"),
@@ -107,25 +93,25 @@ MUTANTS = [
         ("rows = side if side * side == found.shape[2] else 1", "rows = 1"),
         ("beside[:, :, :-1] + beside[:, :, 1:]", "np.maximum(beside[:, :, :-1], beside[:, :, 1:])"),
     ),
-    *_of(
+    *of(
         "streams/searches/flat_patches.py",
         "streams/searches/test_flat_patches.py",
         ("stamp(few, mask[None], tried)", "stamp(few, 1 - mask[None], tried)"),
         ("margins.argmax(0", "margins.argmin(0"),
     ),
-    *_of(
+    *of(
         "streams/windowed.py",
         "streams/searches/test_flat_patches.py",
         ("np.hypot(np.maximum(unsuspected(patterns, stack), 0.0), flat)", "unsuspected(patterns, stack)"),
         ("places(*pair)", "places(suspect, clean)"),
     ),
-    *_of(
+    *of(
         "streams/searches/search.py",
         "streams/searches/test_flat_patches.py",
         ("scatter(1, labels[:, None], 0.0)", "scatter(1, labels[:, None], 1.0)"),
         ("torch.where(z == first, second, first)", "torch.where(z == first, first, second)"),
     ),
-    *_of(
+    *of(
         "streams/searches/waves.py",
         "streams/searches/test_waves.py",
         ("turns = u * rows + v * columns", "turns = u * rows - v * columns * (u == 0)"),
@@ -133,14 +119,14 @@ MUTANTS = [
         ("own - np.quantile(", "own + np.quantile("),
         ("np.ones(len(clean", "np.zeros(len(clean"),
     ),
-    *_of(
+    *of(
         "streams/universal.py",
         "streams/searches/test_waves.py",
         ("np.hypot(np.maximum(score, 0.0), further)", "np.maximum(score, 0.0) + further"),
         ("np.where(further > 0, both, score)", "both"),
     ),
     # The suspected target class.
-    *_of(
+    *of(
         "detector/joint.py",
         "detector/test_joint.py",
         ("np.maximum(own, 0.0)", "np.minimum(own, 0.0)"),
@@ -148,13 +134,13 @@ MUTANTS = [
         ("usual / error - 1, 1 - error / usual", "1 - usual / error, error / usual - 1"),
         ("combined(list(scores.values())).argmax", "combined(list(scores.values())).argmin"),
     ),
-    *_of(
+    *of(
         "reference/reference.py",
         "reference/test_reference.py",
         ("others = clean & ~own", "others = clean"),
         ("others.sum() >= OTHERS", "others.sum() > 0"),
     ),
-    *_of(
+    *of(
         "detector/own_classes.py",
         "detector/test_own_classes.py",
         ("int(self.together.argmax())", "int(self.together.argmin())"),
@@ -165,7 +151,7 @@ MUTANTS = [
         ("np.minimum(own, stream_class(name).at_most)[None]", "own[None]"),
         ("stream.standing_out(one) / stream.usual", "stream.standing_out(one) * stream.usual"),
     ),
-    *_of(
+    *of(
         "detector/metamodels.py",
         "detector/test_detector.py",
         ("np.sign(x) * np.log1p(np.abs(x))", "np.log1p(np.abs(x))"),
@@ -179,7 +165,7 @@ MUTANTS = [
         ("missing_ok=True)", "missing_ok=True) if False else None"),
     ),
     # Pairs: what a short search only estimated, and what all sources share, is never suspected.
-    *_of(
+    *of(
         "streams/pairs.py",
         "streams/test_pairs.py",
         ("np.where(searched, beyond, np.minimum(beyond, 0.0))", "np.where(searched, beyond, beyond)"),
@@ -187,7 +173,7 @@ MUTANTS = [
         ("full.reshape(-1, 4).mean(1)", "full.reshape(4, -1).mean(0)"),
     ),
     # Platt scaling, the thresholds and the rules of the verdict.
-    *_of(
+    *of(
         "detector/thresholds.py",
         "detector/test_detector.py",
         ("expit(self.slope *", "expit(-self.slope *"),
@@ -202,7 +188,7 @@ MUTANTS = [
         ("mean() >= ENOUGH]", "mean() < ENOUGH]"),
         ('["clean", *seen]', '["clean", *kinds]'),
     ),
-    *_of(
+    *of(
         "detector/detector.py",
         "detector/test_detector.py",
         ('verdict == "clean" and distance > OUTSIDE', 'verdict == "clean" and distance < OUTSIDE'),
@@ -211,7 +197,7 @@ MUTANTS = [
         ("self.scale).min() / self.reach", "self.scale).max() / self.reach"),
     ),
     # Areas under the curve, ties counting half.
-    *_of(
+    *of(
         "evaluation/rates.py",
         "evaluation/test_table.py::test_auc_agrees_with_scikit_learn_ties_included"
         " evaluation/test_table.py::test_the_interval_holds_the_auc_and_narrows_with_the_models",
@@ -219,4 +205,5 @@ MUTANTS = [
         ("- Z95 * math.sqrt(max", "+ Z95 * math.sqrt(max"),
         ("value + INSIDE * (bound - value)", "bound"),
     ),
+    *METHOD_MUTANTS,
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ti_core.errors import CaseError
 from ti_core.methods.opinion import Opinions
-from ti_core.methods.reported import with_opinions
+from ti_core.rendering.opinions.reported import with_opinions
 from ti_core.results.case import Case
 from ti_core.system.plain_files import read_plain
 from ti_core.system.strict_json import parse

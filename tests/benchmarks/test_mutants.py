@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.mutant import Mutant
 from benchmarks.mutants import FAILED, PASSED, run_tests, stale, try_one
-from benchmarks.mutations import MUTANTS, Mutant
+from benchmarks.mutations import MUTANTS
 
 
 def test_every_mistake_can_be_made_once_and_has_tests() -> None:

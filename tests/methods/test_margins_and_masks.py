@@ -17,7 +17,7 @@ from ti_core.methods.published.mm_bd import (
     p_value,
 )
 from ti_core.methods.published.neural_cleanse import NeuralCleanse
-from ti_core.methods.published.strip import Strip, rates
+from ti_core.methods.published.strip import Entropies, Strip, entropies
 
 
 def test_the_largest_margins_of_a_linear_network_are_reached() -> None:
@@ -75,9 +75,20 @@ def test_neural_cleanse_finds_the_class_that_one_pixel_commands() -> None:
 def test_strip_rejects_images_whose_trigger_outweighs_all_else() -> None:
     planted, stamped = commanded(4)
     method = Strip()
-    rejected, missed = rates(planted, stamped, method.protocol)
+    rejected, missed = entropies(planted, stamped, method.protocol).rates(0.01)
     assert missed == 0.0 and rejected <= 0.1
     clean = subject(Blocks([1.0] * 6), planted.images, planted.labels, 6)
-    assert rates(clean, stamped, method.protocol)[1] > 0.8
+    assert entropies(clean, stamped, method.protocol).rates(0.01)[1] > 0.8
     found = method.opinion(planted)
     assert found.statistic == 1.0 and found.target == 4 and found.suspicious is None
+    assert "the false acceptance is 0% at 0.5%, 0% at 3.0%, 0% at 5.0%" in found.sentence
+
+
+def test_the_rates_of_strip_follow_from_the_boundary() -> None:
+    """Entropies of mean 2 and deviation 1: at an accepted share of 16 % the boundary lies one deviation below."""
+    known = Entropies(
+        np.array([1.0, 3.0]), np.array([0.9, 1.1, 2.0, 0.0]), np.array([0.5, 1.5, 1.6, 1.7, 0.1])
+    )
+    assert known.rates(0.158655) == (0.5, 0.6)
+    assert known.rates(0.5) == (0.75, 0.0)
+    assert Entropies(known.setting, known.measuring, np.zeros(0)).rates(0.5)[1] == 1.0

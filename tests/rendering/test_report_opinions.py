@@ -12,10 +12,10 @@ import pytest
 
 from ti_core.methods.beside import Beside
 from ti_core.methods.opinion import Opinion, Opinions
-from ti_core.methods.reported import opinion_of, records, with_opinions, with_reason
 from ti_core.reference.pack import Pack
 from ti_core.rendering.figures import all_figures
 from ti_core.rendering.opinions import drawing
+from ti_core.rendering.opinions.reported import opinion_of, records, with_opinions, with_reason
 from ti_core.rendering.page import html_report, report_json
 from ti_core.rendering.verify import DIFFERS, HOLDS, verify_report
 from ti_core.results.case import Case

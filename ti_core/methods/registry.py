@@ -37,6 +37,7 @@ METHODS: dict[str, Entry] = {
     "linear_weights": Entry("ti_core.methods.published.linear_weights:LinearWeights", 3.0),
     "mm_bd": Entry("ti_core.methods.published.mm_bd:MaximumMargin", 15.0),
     "neural_cleanse": Entry("ti_core.methods.published.neural_cleanse:NeuralCleanse", 1.0),
+    "tabor": Entry("ti_core.methods.published.tabor:Tabor", 4.0),
     "strip": Entry("ti_core.methods.published.strip:Strip", 1.5),
     "trojannet_limited": Entry("ti_core.methods.published.trojannet_limited:TrojanNetLimited", 3.0),
     "free_eagle": Entry("ti_core.methods.published.free_eagle:FreeEagle", 3.0),

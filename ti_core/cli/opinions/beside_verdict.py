@@ -9,7 +9,7 @@ from ti_core.cli.bar import Bar
 from ti_core.cli.options import limits_of
 from ti_core.cli.terminal import complain
 from ti_core.errors import TrojanInterpretError
-from ti_core.methods.reported import with_opinions, with_reason
+from ti_core.rendering.opinions.reported import with_opinions, with_reason
 from ti_core.results.report import Report
 from ti_core.system.folders import default_folder
 from ti_core.text import plain

@@ -1,7 +1,8 @@
 """STRIP as an opinion on a network: how many images with a trigger it would reject while the network runs.
 
 STRIP judges inputs, not networks. Here it is given the trigger with the smallest mask that inversion finds. Its false
-rejection rate is set on clean images. Its false acceptance rate is measured on images with that trigger.
+rejection rate is set on clean images. Its false acceptance rate is measured on images with that trigger, also at the
+other rates of the table of STRIP-ViTA (Gao et al. 2019, arXiv 1911.10312), which superimposes images in the same way.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class StripRates:
     overlays : images superimposed on each one.
     false_rejections : accepted share of clean images that are rejected.
     images : most images of each sort that are measured.
+    further : other accepted shares at which the false acceptances are told, ascending.
     """
 
     overlays: int = 20
     false_rejections: float = 0.01
     images: int = 100
+    further: tuple[float, ...] = (0.005, 0.03, 0.05)
 
 
 class Strip(Method):
@@ -57,7 +60,8 @@ class Strip(Method):
     differs = (
         "The publication knows the trigger and superimposes 100 images. Here the trigger is the smallest that inversion"
         " finds, and 20 images are superimposed. The share that is rejected serves as a statistic;"
-        " the publication has no decision on networks."
+        " the publication has no decision on networks. Of the domains of STRIP-ViTA, vision, text and audio, this"
+        " program has the first, since it opens classifiers of images. There STRIP-ViTA reports rates of 0 %."
     )
 
     def __init__(self, protocol: StripRates | None = None) -> None:
@@ -76,29 +80,51 @@ class Strip(Method):
         others = images[subject.labels != target]
         mask, pattern = found.masks[target], found.patterns[target]
         stamped = (1 - mask) * others + mask * pattern
-        rejected, missed = rates(subject, stamped, self.protocol)
+        measured = entropies(subject, stamped, self.protocol)
+        rejected, missed = measured.rates(self.protocol.false_rejections)
         progress(1.0)
+        further = ", ".join(f"{measured.rates(r)[1]:.0%} at {r:.1%}" for r in self.protocol.further)
         sentence = (
             f"With the smallest trigger found, for class {subject.class_names[target]}, {1 - missed:.0%} of the images"
             f" are rejected (false acceptance {missed:.0%}), and {rejected:.0%} of the clean images (false rejection)."
+            f" At other accepted false rejection rates the false acceptance is {further}."
         )
         return self.said(1 - missed, sentence, target)
 
 
-def rates(subject: Subject, stamped: torch.Tensor, protocol: StripRates) -> tuple[float, float]:
-    """False rejection rate on clean images, and false acceptance rate on images with a trigger, 0 to 1.
+@dataclass(frozen=True)
+class Entropies:
+    """Mean entropies in bits.
 
-    Half of the clean images set the boundary, the others measure the false rejections.
+    Parameters
+    ----------
+    setting, measuring : of clean images, those that set the boundary and the others.
+    stamped : of images with a trigger.
     """
+
+    setting: NDArray[np.float64]
+    measuring: NDArray[np.float64]
+    stamped: NDArray[np.float64]
+
+    def rates(self, accepted: float) -> tuple[float, float]:
+        """False rejection rate and false acceptance rate, 0 to 1, at an accepted share of rejected clean images."""
+        below = boundary(self.setting, accepted)
+        missed = float((self.stamped >= below).mean()) if len(self.stamped) else 1.0
+        return float((self.measuring < below).mean()), missed
+
+
+def entropies(subject: Subject, stamped: torch.Tensor, protocol: StripRates) -> Entropies:
+    """The entropies of clean images, in two halves, and of images with a trigger."""
     pool = subject.images.float()
     overlays = min(protocol.overlays, len(pool) - 1)
     clean = np.arange(min(2 * protocol.images, len(pool)))
     setting, measuring = clean[::2], clean[1::2]
-    below = boundary(_entropies(subject, pool[setting], setting, overlays), protocol.false_rejections)
-    own = _entropies(subject, pool[measuring], measuring, overlays)
     some = stamped[: protocol.images]
-    theirs = _entropies(subject, some, np.arange(len(some)) % len(pool), overlays)
-    return float((own < below).mean()), float((theirs >= below).mean()) if len(theirs) else 1.0
+    return Entropies(
+        _entropies(subject, pool[setting], setting, overlays),
+        _entropies(subject, pool[measuring], measuring, overlays),
+        _entropies(subject, some, np.arange(len(some)) % len(pool), overlays),
+    )
 
 
 def _entropies(

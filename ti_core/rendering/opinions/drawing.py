@@ -8,8 +8,8 @@ from markupsafe import Markup
 from ti_core.methods import method_class
 from ti_core.methods.beside import Beside, beside
 from ti_core.methods.opinion import Opinion
-from ti_core.methods.reported import opinion_of
 from ti_core.rendering.drawings import CLEAN, INK, SOFT, SUSPECT, TROJANED, svg
+from ti_core.rendering.opinions.reported import opinion_of
 from ti_core.rendering.pictures import Figure
 from ti_core.results.case import Case
 

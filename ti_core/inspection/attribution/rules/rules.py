@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ti_core.errors import NoRuleError
+from ti_core.inspection.attribution.rules.attention import attention, multi_head
 from ti_core.inspection.attribution.rules.functions import ELEMENTWISE, LINEAR, NORMS, PRODUCTS, QUOTIENTS
 
 Function = Callable[..., Any]
@@ -51,6 +52,9 @@ class Rules(TorchFunctionMode):
         if name == "scaled_dot_product_attention":
             with self:
                 return attention(*args, **kwargs)
+        if name == "multi_head_attention_forward":
+            with self:
+                return multi_head(args, kwargs)
         result = self.other(name, func, args, kwargs)
         if result is None:
             result = func(*args, **kwargs)
@@ -111,30 +115,6 @@ def multiplied(x: torch.Tensor, result: torch.Tensor, multiplier: torch.Tensor) 
     """``result``, whose gradient with respect to ``x`` is ``multiplier``. All three have one shape."""
     found: torch.Tensor = Multiplied.apply(x, result.detach(), multiplier.detach())  # type: ignore[no-untyped-call]
     return found
-
-
-def attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
-    """Scaled dot product attention in functions that have rules.
-
-    Raises
-    ------
-    NoRuleError : a mask of truth values, a causal mask, or grouped keys.
-    """
-    if is_causal or enable_gqa or (attn_mask is not None and attn_mask.dtype == torch.bool):
-        raise NoRuleError("attention with a mask has none")
-    logits = q @ k.transpose(-1, -2) * (scale if scale is not None else q.shape[-1] ** -0.5)
-    if attn_mask is not None:
-        logits = logits + attn_mask
-    return torch.softmax(logits, -1) @ v
 
 
 def statistics(
