@@ -63,7 +63,8 @@ METHOD_MUTANTS: list[Mutant] = [
     # The search and the terms of TABOR.
     *of(
         "methods/inversions.py",
-        "methods/test_inversions.py::test_the_class_that_one_pixel_commands_is_found",
+        "methods/test_inversions.py::test_the_smallest_trigger_that_leads_there_is_kept_and_else_the_last"
+        " methods/test_inversions.py::test_the_class_that_one_pixel_commands_is_found",
         ("enough & (size < best_size)", "enough & (size > best_size)"),
         ("weight * p.up, weight / p.down", "weight / p.up, weight * p.down"),
         ("entropy + weight[part]", "entropy - weight[part]"),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.methods.toys import Blocks, commanded, subject
-from ti_core.methods.inversions import TriggerSearch
+from ti_core.methods.inversions import Objective, TriggerSearch, smallest_triggers
 from ti_core.methods.published.tabor import Tabor, TaborObjective, TaborTerms, elastic, scatter
 
 
@@ -51,6 +51,32 @@ def test_what_the_mask_hides_and_what_the_trigger_does_alone_are_cross_entropies
     alone = float(TaborObjective(terms).further(nn.Flatten(), raw, x, own, wanted))
     # The mask times the pattern is (.25, .2), and the wanted class is the second.
     assert alone == pytest.approx(log(1 + np.exp(0.25 - 0.2)), rel=1e-5)
+
+
+class Growing(Objective):
+    """One variable a class, which every step raises. The first two of three classes are always reached."""
+
+    def fresh(self, classes: int, shape: tuple[int, int, int]) -> torch.Tensor:
+        return torch.zeros(classes, 1)
+
+    def changed(self, raw: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        led = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]])
+        return led[:, None, None, None].expand(x.shape) + 0 * raw.sum()
+
+    def cost(self, raw: torch.Tensor) -> torch.Tensor:
+        return -raw[:, 0]
+
+    def size(self, raw: torch.Tensor) -> torch.Tensor:
+        return raw[:, 0]
+
+
+def test_the_smallest_trigger_that_leads_there_is_kept_and_else_the_last() -> None:
+    images, labels = torch.rand(30, 1, 1, 3), torch.arange(30) % 3
+    given = subject(nn.Flatten(), images, labels, 3)
+    found = smallest_triggers(Growing(), given, TriggerSearch(steps=5, learning_rate=0.1))
+    assert found[:2, 0].tolist() == [0.0, 0.0]
+    # Adam's steps are of one length where the gradient keeps its sign.
+    assert float(found[2, 0]) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_class_that_one_pixel_commands_is_found() -> None:
