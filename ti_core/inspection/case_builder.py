@@ -36,8 +36,10 @@ SHOWN = 16
 """Number of probe images that a case keeps of each row, if they are small."""
 MOST_VALUES = 6_000_000
 """Maximum number of values in all pictures of probes. Of large images fewer are kept."""
-STRIP, WAY = 4, 6
-"""Images in the strip of activation maximisation, and steps kept of each."""
+STRIP, WAY, LEAST_WAY = 4, 24, 6
+"""Images in the film of activation maximisation; steps kept of each if they are small, and in any case."""
+MOST_FILM = 600_000
+"""Maximum number of values in the film of one network, in half precision. Of larger images fewer steps are kept."""
 MOST_TENSORS = 400
 
 
@@ -208,7 +210,8 @@ def _strip(network: Scores, stack: torch.Tensor, settings: Settings, name: str) 
     with torch.no_grad():
         classes = network(images).argmax(1)
     options = (settings.actmax_iterations, settings.actmax_step, settings.actmax_lambda)
-    keep = min(WAY, settings.actmax_iterations + 1)
+    fitting = max(LEAST_WAY, MOST_FILM // (2 * images.numel()))
+    keep = min(WAY, fitting, settings.actmax_iterations + 1)
     ways = [maximise(network, images, classes, *options, inverse=i, keep_path=keep) for i in (False, True)]
     return {
         f"{name}/images": half(torch.stack([torch.stack(way.path or (way.images,)) for way in ways])),

@@ -14,13 +14,14 @@ from ti_core.rendering.class_marks import marked_classes
 from ti_core.rendering.comparison import KIND_WORDS, Panel, contributions
 from ti_core.rendering.histogram_drawing import histograms
 from ti_core.rendering.opinions.drawing import opinion_figures
-from ti_core.rendering.pictures import Figure, grid, heat, scale_for
+from ti_core.rendering.pictures import Figure, evenly, grid, heat, scale_for
 from ti_core.rendering.trigger.figures import trigger_figures
 from ti_core.rendering.trigger.matrix import pair_matrix
 from ti_core.results.case import Case
 from ti_core.streams import known_stream
 
-SHOWN = 8
+SHOWN, STEPS = 8, 6
+"""Probe images of each row, and steps of activation maximisation, that a figure shows."""
 PAIRS_SAY = (
     "How far each pair of classes stands out: the deviations above clean models of a pattern that leads images of one"
     " class to one other. The frame marks the largest."
@@ -101,6 +102,7 @@ def actmax_figures(case: Case) -> list[Figure]:
         images = case.arrays.get(f"actmax/{who}/images")
         if images is None:
             continue
+        images = images[:, list(evenly(images.shape[1], STEPS))]
         # Directions x steps x images become one row of steps for each direction and image.
         rows = images.transpose(2, 0, 1, 3, 4, 5).reshape(-1, *images.shape[3:])
         found.append(

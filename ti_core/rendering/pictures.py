@@ -73,6 +73,12 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def evenly(count: int, most: int) -> tuple[int, ...]:
+    """At most ``most`` of the indices below ``count``, spread evenly, with both ends."""
+    shown = min(count, most)
+    return tuple(round(i * (count - 1) / max(1, shown - 1)) for i in range(shown))
+
+
 def scale_for(image: NDArray[np.floating], wanted: int) -> int:
     """Pixels a side for one pixel of ``... x W``, for a picture about ``wanted`` pixels wide."""
     return max(1, round(wanted / int(image.shape[-1])))

@@ -10,10 +10,13 @@ from app.charts.pictures import Array
 from app.charts.verdict import CONFIG, ascent_lines
 from app.markup import section_map
 from app.markup.page import Picture, strip
+from ti_core.rendering.pictures import evenly
 from ti_core.results.case import Case
 
 LARGE, SMALL = 300, 96
 """Largest width in pixels of the frame that is shown, and of those in the strips."""
+ALONG = 7
+"""Maximum number of frames in a strip."""
 WAYS = ("Maximised", "Minimised")
 WHO = {"maker": "the reference model that made the probes", "suspect": "this model"}
 
@@ -85,17 +88,21 @@ def _named(number: int, steps: list[int]) -> str:
 
 
 def _film(images: Array, scores: Array, steps: list[int], frame: int, target: str) -> None:
-    """Both ways at one frame, large, and the whole strip of each below."""
+    """Both ways at one frame, large, and a strip of each below, with a mark at the frame or the one nearest to it."""
     shown = []
     for way, line, name in zip(images, scores, WAYS, strict=True):
         where = f"{name} for class {words.plain(target, 30)}, {_named(frame, steps)}"
         caption = f"{where}: log-probability {line[steps[frame]]:.3g}"
         shown.append(Picture(pictures.uri(pictures.photo(way[frame])), where, caption))
     st.html(strip(shown, widest=LARGE))
+    along = evenly(len(steps), ALONG)
+    nearest = min(along, key=lambda number: abs(number - frame))
     for way, name in zip(images, WAYS, strict=True):
         small = []
-        for number, image in enumerate(way):
-            mark = "▲ " if number == frame else ""
+        for number in along:
+            mark = "▲ " if number == nearest else ""
             said = _named(number, steps)
-            small.append(Picture(pictures.uri(pictures.photo(image)), f"{name}, {said}", f"{mark}{said}"))
+            small.append(
+                Picture(pictures.uri(pictures.photo(way[number])), f"{name}, {said}", f"{mark}{said}")
+            )
         st.html(strip(small, widest=SMALL))
