@@ -19,7 +19,7 @@ from app.store.sources import ModelShelf, Source
 from ti_core.errors import PackError
 from ti_core.methods.opinion import Opinions
 from ti_core.reference.known import added_packs
-from ti_core.reference.pack import Pack, load_pack, pack_names
+from ti_core.reference.pack import Pack, load_pack, pack_folder, pack_names
 from ti_core.results.case import Case
 from ti_core.text import shown
 from ti_core.worker.pack_jobs import open_apart
@@ -113,7 +113,13 @@ def pack(name: str) -> Pack:
     if name not in packs():
         # The name is no path: it is one of the folders that packs are kept in.
         raise PackError(f"There is no reference pack {shown(name)!r}; there are: {', '.join(packs())}.")
-    return _pack(name, (load_pack(name).folder / "pack.json").stat().st_mtime_ns)
+    try:
+        stamp = (pack_folder(name) / "pack.json").stat().st_mtime_ns
+    except OSError as error:
+        raise PackError(
+            f"The record of the pack {shown(name)!r} cannot be read ({error.strerror})."
+        ) from error
+    return _pack(name, stamp)
 
 
 @st.cache_resource(show_spinner="Opening the pack in a confined process", max_entries=16)

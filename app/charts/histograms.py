@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import Palette, faded, template
+from app.charts.theme import Palette, faded, figure_from
 from app.charts.verdict import MOST_POINTS, capital
 from ti_core.rendering.comparison import Panel
 
@@ -62,7 +62,7 @@ def _panel_grid(
     """One figure. It is put together as plain data and checked once: a call for every trace takes twice as long."""
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    layout = copy.deepcopy(_grid(rows, columns, tuple(capital(p.title) for p in panels)))
+    layout = copy.deepcopy(_grid(rows, columns, tuple(_title(p.title) for p in panels)))
     traces: list[Trace] = []
     for i, panel in enumerate(panels):
         first, drawn = i == 0, _band(panel.edges, panel.clean, "clean models", colours.clean, i == 0)
@@ -93,14 +93,13 @@ def _panel_grid(
         if name.startswith(("xaxis", "yaxis")):
             axis |= across if name.startswith("x") else up
     for title in layout["annotations"]:
-        title["font"] = {"size": 13, "color": colours.ink}
+        title["font"] = {"size": 12, "color": colours.ink}
     layout |= {
-        "template": template(colours),
         "height": 70 + 190 * rows,
         "legend": {"y": 1 + 0.28 / rows, "yanchor": "bottom"},
         "margin": {"l": 8, "r": 8, "t": 60, "b": 8},
     }
-    return go.Figure(data=traces, layout=layout)
+    return figure_from(traces, layout, colours)
 
 
 @lru_cache(maxsize=32)
@@ -118,6 +117,13 @@ def _grid(rows: int, columns: int, titles: tuple[str, ...]) -> dict[str, Any]:
     layout: dict[str, Any] = figure.to_plotly_json()["layout"]
     layout.pop("template", None)
     return layout
+
+
+def _title(text: str) -> str:
+    """A panel's title on two lines: on a narrow page one line would run into the next panel's."""
+    middle = len(text) / 2
+    at = min((i for i, sign in enumerate(text) if sign == " "), key=lambda i: abs(i - middle), default=0)
+    return capital(f"{text[:at]}<br>{text[at + 1 :]}" if at else text)
 
 
 def _band(edges: Array, band: Array, name: str, colour: str, first: bool) -> list[Trace]:

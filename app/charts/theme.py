@@ -5,16 +5,19 @@ The palette of M. Okabe and K. Ito is suitable for colour-blind readers. A verdi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import plotly.graph_objects as go
 
 from ti_core.rendering.trigger.inks import Inks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Palette:
-    """The colours of one theme, as hexadecimal texts."""
+    """The colours of one theme, as hexadecimal texts. There is one object for each theme."""
 
     ink: str
     soft: str
@@ -69,8 +72,16 @@ def faded(colour: str, alpha: float) -> str:
     return f"rgba({r},{g},{b},{alpha:g})"
 
 
+def figure_from(
+    traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], colours: Palette
+) -> go.Figure:
+    """A figure from plain data, in the theme. Plotly checks it once; a call for every part takes five times as long."""
+    return go.Figure(data=traces, layout={**layout, "template": template(colours)})
+
+
+@lru_cache(maxsize=2)
 def template(colours: Palette) -> go.layout.Template:
-    """The Plotly template of every chart. It loads no fonts or pictures from a host."""
+    """The Plotly template of every chart. It loads no fonts or pictures from a host. No figure changes it."""
     axis = {
         "gridcolor": colours.line,
         "linecolor": colours.line,

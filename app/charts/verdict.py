@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import Palette, faded, template
+from app.charts.theme import SYMBOLS, Palette, faded, figure_from, template
 from ti_core.rendering.comparison import KIND_WORDS
 from ti_core.rendering.drawings import signed
 
@@ -38,93 +39,95 @@ def gauge(
     ----------
     reference : by name ("clean", "trojaned"), out-of-fold probabilities of the fitted reference models.
     """
-    figure = go.Figure()
-    _add_zones(figure, low, high, -0.5 if reference else 1.55, colours)
-    _add_references(figure, reference, colours)
-    figure.add_trace(
-        go.Scatter(
-            x=[probability],
-            y=[2.35],
-            mode="markers",
-            name="this model",
-            marker={"symbol": "triangle-down", "size": 18, "color": colours.suspect},
-            hovertemplate="this model: %{x:.1%}<extra></extra>",
-        )
-    )
-    figure.update_layout(
-        template=template(colours),
-        height=190 if reference else 110,
-        showlegend=False,
-        margin={"l": 8, "r": 16, "t": 8, "b": 8},
-        xaxis={
+    shapes, names = _zones(low, high, -0.5 if reference else 1.55, colours)
+    own = {
+        "type": "scatter",
+        "x": [probability],
+        "y": [2.35],
+        "mode": "markers",
+        "name": "this model",
+        "marker": {"symbol": "triangle-down", "size": 18, "color": colours.suspect},
+        "hovertemplate": "this model: %{x:.1%}<extra></extra>",
+    }
+    layout = {
+        "shapes": shapes,
+        "annotations": names,
+        "height": 190 if reference else 110,
+        "showlegend": False,
+        "margin": {"l": 8, "r": 16, "t": 8, "b": 8},
+        "xaxis": {
             "range": [-0.02, 1.02],
             "tickformat": ".0%",
             "tickvals": [0, 0.25, 0.5, 0.75, 1],
             "showgrid": False,
         },
-        yaxis={
+        "yaxis": {
             "range": [-0.6 if reference else 1.4, 2.8],
             "tickvals": [2.35, *(0.9 - 0.9 * i for i in range(len(reference)))],
             "ticktext": ["this model", *(f"{n} references" for n in reference)],
             "showgrid": False,
             "zeroline": False,
         },
-    )
-    return figure
+    }
+    return figure_from([*_references(reference, colours), own], layout, colours)
 
 
-def _add_zones(figure: go.Figure, low: float, high: float, bottom: float, colours: Palette) -> None:
-    """The three zones of the scale with their names, and the thresholds as lines down to ``bottom``."""
+def _zones(
+    low: float, high: float, bottom: float, colours: Palette
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The three zones of the scale, and the thresholds as lines down to ``bottom``; and the names of the zones."""
     zones = (("clean", 0.0, low), ("inconclusive", low, high), ("backdoored", high, 1.0))
-    for name, start, end in zones:
-        figure.add_shape(
-            type="rect",
-            x0=start,
-            x1=end,
-            y0=1.55,
-            y1=2.05,
-            line_width=0,
-            fillcolor=faded(colours.verdicts[name], 0.35),
-        )
-    for position in (low, high):
-        figure.add_shape(
-            type="line",
-            x0=position,
-            x1=position,
-            y0=bottom,
-            y1=2.05,
-            line={"color": colours.soft, "dash": "dot"},
-        )
-    for name, start, end in zones:
-        if end - start > 0.022 * len(name):
-            figure.add_annotation(
-                x=(start + end) / 2,
-                y=1.8,
-                text=name,
-                showarrow=False,
-                font={"size": 12, "color": colours.ink},
-            )
+    fills = [
+        {
+            "type": "rect",
+            "x0": start,
+            "x1": end,
+            "y0": 1.55,
+            "y1": 2.05,
+            "line": {"width": 0},
+            "fillcolor": faded(colours.verdicts[name], 0.35),
+        }
+        for name, start, end in zones
+    ]
+    line = {"color": colours.soft, "dash": "dot"}
+    lines = [{"type": "line", "x0": x, "x1": x, "y0": bottom, "y1": 2.05, "line": line} for x in (low, high)]
+    font = {"size": 12, "color": colours.ink}
+    names = [
+        {"x": (start + end) / 2, "y": 1.8, "text": text, "hovertext": name, "showarrow": False, "font": font}
+        for name, start, end in zones
+        if (text := _fitting(name, end - start))
+    ]
+    return [*fills, *lines], names
 
 
-def _add_references(figure: go.Figure, reference: Mapping[str, Array], colours: Palette) -> None:
+def _fitting(name: str, room: float) -> str:
+    """The name of a zone, or its symbol, or nothing: what fits into this share of the scale on a narrow page."""
+    return name if room > 0.03 * len(name) else SYMBOLS[name] if room > 0.05 else ""
+
+
+def _references(reference: Mapping[str, Array], colours: Palette) -> list[dict[str, Any]]:
     """One row of marks for each kind of reference model."""
+    found = []
     for row, (name, values) in enumerate(reference.items()):
         shown = np.asarray(values)[: MOST_POINTS // 4]
-        figure.add_trace(
-            go.Scatter(
-                x=shown,
-                y=np.full(len(shown), 0.9 - 0.9 * row),
-                mode="markers",
-                name=f"{name} reference models",
-                marker={
-                    "symbol": "line-ns-open" if name == "clean" else "x-thin-open",
-                    "size": 12 if name == "clean" else 8,
-                    "color": colours.clean if name == "clean" else colours.trojaned,
-                    "line": {"width": 1.5},
-                },
-                hovertemplate=f"{name} reference model: %{{x:.1%}}<extra></extra>",
-            )
+        marker = {
+            "symbol": "line-ns-open" if name == "clean" else "x-thin-open",
+            "size": 12 if name == "clean" else 8,
+            "color": colours.clean if name == "clean" else colours.trojaned,
+            "line": {"width": 1.5},
+        }
+        found.append(
+            {
+                "type": "scatter",
+                "x": shown,
+                "y": np.full(len(shown), 0.9 - 0.9 * row),
+                "mode": "markers",
+                "name": f"{name} reference models",
+                "marker": marker,
+                "hovertemplate": f"{name} reference model: %{{x:.1%}}<extra></extra>",
+            }
         )
+    return found
 
 
 def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> go.Figure:
@@ -176,27 +179,28 @@ def ascent_lines(scores: Array, names: Sequence[str], colours: Palette, at: int 
         (colours.clean, "dot"),
     )
     step = max(1, int(np.ceil(scores.size / MOST_POINTS)))
-    figure = go.Figure()
-    for values, name, (colour, dash) in zip(scores, names, looks, strict=False):
-        figure.add_trace(
-            go.Scatter(
-                x=np.arange(len(values))[::step],
-                y=values[::step],
-                mode="lines",
-                name=escape(name),
-                line={"color": colour, "dash": dash, "width": 2},
-                hovertemplate="iteration %{x}: %{y:.3g}<extra></extra>",
-            )
-        )
-    figure.update_layout(
-        template=template(colours),
-        height=260,
-        xaxis={"title": "iteration"},
-        yaxis={"title": "log-probability of the class"},
-    )
-    if at is not None:
-        figure.add_vline(x=at, line={"color": colours.soft, "width": 1.5, "dash": "dash"})
-    return figure
+    lines = [
+        {
+            "type": "scatter",
+            "x": np.arange(len(values))[::step],
+            "y": values[::step],
+            "mode": "lines",
+            "name": escape(name),
+            "line": {"color": colour, "dash": dash, "width": 2},
+            "hovertemplate": "iteration %{x}: %{y:.3g}<extra></extra>",
+        }
+        for values, name, (colour, dash) in zip(scores, names, looks, strict=False)
+    ]
+    mark = {"type": "line", "xref": "x", "x0": at, "x1": at, "yref": "y domain", "y0": 0, "y1": 1}
+    layout = {
+        "shapes": []
+        if at is None
+        else [{**mark, "line": {"color": colours.soft, "width": 1.5, "dash": "dash"}}],
+        "height": 260,
+        "xaxis": {"title": {"text": "iteration"}},
+        "yaxis": {"title": {"text": "log-probability of the class"}},
+    }
+    return figure_from(lines, layout, colours)
 
 
 def kind_word(kind: str) -> str:

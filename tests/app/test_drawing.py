@@ -38,6 +38,10 @@ def test_no_figure_sends_more_points_than_it_may(
     assert len(figures) > 1 and all(points(f) <= MOST_POINTS for f in figures)
     titles = [a.text for f in figures for a in f.layout.annotations]
     assert len(titles) == len(own) == 23
+    lines = [title.split("<br>") for title in titles]
+    assert all(len(parts) == 2 and max(map(len, parts)) <= 17 for parts in lines), (
+        "narrow panels, no overprint"
+    )
 
 
 def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
@@ -64,8 +68,17 @@ def test_the_gauge_marks_thresholds_and_this_model() -> None:
     assert {shape.x0 for shape in figure.layout.shapes if shape.type == "line"} == {0.3, 0.6}
     marker = next(t for t in figure.data if t.name == "this model")
     assert list(marker.x) == [0.7]
-    words_shown = {a.text for a in figure.layout.annotations}
-    assert words_shown == {"clean", "inconclusive", "backdoored"}
+    # On a narrow page the longest name would run into its neighbours: its symbol stands there instead.
+    assert [(a.text, a.hovertext) for a in figure.layout.annotations] == [
+        ("clean", "clean"),
+        ("?", "inconclusive"),
+        ("backdoored", "backdoored"),
+    ]
+    wide, one = (
+        gauge(0.7, low, high, {}, LIGHT).layout.annotations for low, high in ((0.2, 0.65), (0.01, 0.04))
+    )
+    assert [a.text for a in wide] == ["clean", "inconclusive", "backdoored"]
+    assert [a.text for a in one] == ["backdoored"]
 
 
 def test_bars_mark_classes_by_their_shapes_and_escape_names() -> None:

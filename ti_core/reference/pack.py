@@ -242,6 +242,13 @@ def pack_names(root: Path = PACKS) -> list[str]:
     return sorted(own | {name for name in added_packs() if is_ours(name)})
 
 
+def pack_folder(name: str | Path) -> Path:
+    """The folder of a bundled or added pack by its name, or the folder itself. Nothing in it is read."""
+    bundled = isinstance(name, str) and (PACKS / name / "pack.json").is_file()
+    added = None if bundled or not isinstance(name, str) else named_pack(name)
+    return PACKS / name if bundled else added or Path(name)
+
+
 def load_pack(name: str | Path) -> Pack:
     """A bundled or added pack by its name, or the pack in a folder.
 
@@ -250,9 +257,7 @@ def load_pack(name: str | Path) -> Pack:
     PackError : there is none, or its ``pack.json`` is not one of this schema version. See
         :func:`ti_core.reference.manifest.check_pack_record`.
     """
-    bundled = isinstance(name, str) and (PACKS / name / "pack.json").is_file()
-    added = None if bundled or not isinstance(name, str) else named_pack(name)
-    folder = PACKS / name if bundled else added or Path(name)
+    folder = pack_folder(name)
     path = folder / "pack.json"
     if not _exists(path):
         known = ", ".join(pack_names()) or "none"
