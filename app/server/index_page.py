@@ -1,8 +1,12 @@
-"""The page that Streamlit serves, with a line of script that tells it where its server is, and another for links.
+"""The page that Streamlit serves, with script that tells it where its server is, and more for links and keys.
 
 Under an address such as ``/lab`` Streamlit's own page first asks for ``/lab/_stcore/health``, which does not exist, and
-then for ``/_stcore/health``. Told where the server is, it asks there at once. A link to a section of the page opens
-that section if it is closed (:mod:`app.markup.section_map`).
+then for ``/_stcore/health``. Told where the server is, and that no page of another origin may command it, it connects
+at once, without those requests. A link to a section of the page opens that section if it is closed
+(:mod:`app.markup.section_map`). The arrow keys turn the demonstration (:mod:`app.server.key_presses`).
+
+Streamlit's page loads the code of an element when the first one of its kind is to be drawn, which on a slow line is two
+more waits. What the first page and a verdict begin with is loaded while the page waits for the server.
 
 Fonts are most of what a slow line would wait for. The theme takes the system's own font, from the first moment on, so
 that the line by which Streamlit's page asks for another one goes. The font of the icons is loaded once the page is
@@ -18,15 +22,25 @@ from pathlib import Path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Scope, Send
 
+from app.server.key_presses import TURNING
+
 PAGES = ("compare", "lab", "training-data", "demonstration", "packs", "cases")
 """Addresses of the pages of ``app/main.py``, except for the first page, which has none."""
-HEAD = "<head>"
+HEAD, END = "<head>", b"</head>"
 FONT = re.compile(rb'<link\s+rel="preload"[^>]*\bas="font"[^>]*>\s*')
 OPENING = (
     'addEventListener("click",event=>{const link=event.target.closest("a[href^=\'#\']");'
     'if(link)document.querySelector(".st-key-show-"+CSS.escape(link.hash.slice(1))+" button")?.click()},true)'
 )
 """Presses the button that opens the section to which a followed link leads."""
+HOST = (
+    "{allowedOrigins:[location.origin],useExternalAuthToken:false,enableCustomParentMessages:false,"
+    'blockErrorDialogs:false,metricsUrl:""}'
+)
+"""Which pages may embed and command this one: none but its own."""
+SOON = ("Html", "FileUploader", "Button", "DownloadButton")
+"""Names of the files of Streamlit's page that are wanted first."""
+IMPORTED = re.compile(r"""\b(?:from|import)["']\./([\w.-]+\.js)["']""")
 EARLY = '{bodyFont:"system-ui",headingFont:"system-ui"}'
 """The theme before that of ``.streamlit/config.toml`` arrives."""
 LATE = "ti-without-icons"
@@ -62,9 +76,27 @@ def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
         else rf'location.origin+location.pathname.replace(/\/({"|".join(PAGES)})\/*$/,"/")'
     )
     original = index.read_bytes()
-    told = f"LIGHT_THEME:{EARLY},DARK_THEME:{EARLY},BACKEND_BASE_URL:{place}"
-    script = f"<script>window.__streamlit={{{told}}};{ICONS}{OPENING}</script>"
-    return original, FONT.sub(b"", original).replace(HEAD.encode(), (HEAD + STYLE + script).encode(), 1)
+    told = f"LIGHT_THEME:{EARLY},DARK_THEME:{EARLY},HOST_CONFIG:{HOST},BACKEND_BASE_URL:{place}"
+    script = f"<script>window.__streamlit={{{told}}};{ICONS}{OPENING};{TURNING}</script>"
+    page = FONT.sub(b"", original).replace(HEAD.encode(), (HEAD + STYLE + script).encode(), 1)
+    later = "".join(
+        f'<link rel="modulepreload" crossorigin fetchpriority="low" href="./static/js/{name}">'
+        for name in wanted_soon(index.parent / "static" / "js")
+        if name.encode() not in original
+    )
+    return original, page.replace(END, later.encode() + END, 1)
+
+
+def wanted_soon(folder: Path) -> list[str]:
+    """The scripts of :data:`SOON` and all that they import; none if Streamlit names its files otherwise."""
+    found: dict[str, None] = {}
+    waiting = [path.name for name in SOON for path in sorted(folder.glob(f"{name}.*.js"))]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found and (folder / name).is_file():
+            found[name] = None
+            waiting += IMPORTED.findall((folder / name).read_text(encoding="utf-8"))
+    return list(found)
 
 
 def replacing(send: Send, original: bytes, replacement: bytes) -> Send:

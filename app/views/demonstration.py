@@ -7,6 +7,7 @@ import streamlit as st
 from app import lab, state, status, words
 from app.ask import submit
 from app.jobs.desk import FullError
+from app.server.key_presses import BAR
 from app.store.sources import Source
 from app.story import second
 from app.story.steps import STEPS
@@ -65,8 +66,8 @@ def page() -> None:
 
 
 def _turn(number: int) -> None:
-    """The buttons for the step before and the next one. The arrow keys press them."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    """The buttons for the step before and the next one. The arrow keys press them (:mod:`app.server.key_presses`)."""
+    with st.container(key=BAR, horizontal=True, vertical_alignment="center"):
         st.button(
             "Back",
             key="story.back",
