@@ -61,3 +61,16 @@ def test_jsma_gives_up_at_its_share_of_the_pixels() -> None:
     weights[0, 40:] = 100.0
     x[0, 0, 5:] = 1.0
     assert float(attribution_maps(linear(weights), x, "jsma", target=1).sum()) == 0.0
+
+
+def test_jsma_changes_no_more_than_its_share_of_the_pixels() -> None:
+    """Every change raises the class by 1, and 13 changes are needed. Of 64 pixels 9 may change."""
+    weights = torch.zeros(2, 64)
+    weights[0, 40:], weights[1, :24] = 1.0, 1.0
+    x = torch.zeros(2, 1, 8, 8)
+    x.flatten(1)[0, 40:52] = 1.0
+    x.flatten(1)[1, 40:46] = 1.0
+    maps = attribution_maps(linear(weights), x, "jsma", target=1)
+    assert float(maps[0].sum()) == 0.0
+    # 7 changes are enough for the second image, and they come in pairs.
+    assert maps[1].count_nonzero() == 8
