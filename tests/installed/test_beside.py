@@ -1,4 +1,4 @@
-"""The wheel in tools of its own, beside another version, and without a network (``make installed``)."""
+"""The wheel beside another version, and without a network (``make installed``)."""
 
 from __future__ import annotations
 
@@ -11,55 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.installed.commands import QUICK, TORCH, run
+from tests.installed.commands import QUICK, run
 
 pytestmark = pytest.mark.installed
 ALONE = ("unshare", "--net", "--map-root-user")
 SAMPLE = ("inspect", "sample:cifar10-patch", *QUICK)
 NEXT = "0.2.0"
-
-
-def links() -> list[Path]:
-    """Folders of packages that pip looks into on this machine. uv does not read pip's settings."""
-    told = run("pip", "config", "get", "global.find-links", cwd=Path.home(), codes=(0, 1)).split()
-    return [Path(word) for word in told if Path(word).is_dir()]
-
-
-@pytest.fixture(scope="module")
-def installers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the programs ``uv`` and ``pipx``."""
-    work = tmp_path_factory.mktemp("installers")
-    venv.create(work / "env", with_pip=True)
-    run(work / "env/bin/pip", "install", "-q", "uv", "pipx", cwd=work)
-    return work / "env/bin"
-
-
-def works(program: Path, cwd: Path) -> None:
-    """The program says its packs and inspects a sample."""
-    assert run(program, "pack", "list", cwd=cwd).stdout.startswith("cifar10: ")
-    found = run(program, *SAMPLE, "--json", "-", cwd=cwd, codes=(0, 1, 3))
-    assert json.loads(found.stdout)["pack"]["name"] == "cifar10"
-
-
-def test_it_is_a_tool_of_uv(built: tuple[Path, Path], installers: Path, tmp_path: Path) -> None:
-    found = [word for folder in links() for word in ("--find-links", folder)]
-    folders = {"UV_TOOL_DIR": tmp_path / "tools", "UV_TOOL_BIN_DIR": tmp_path / "bin"}
-    settings = [f"{key}={value}" for key, value in folders.items()]
-    run(
-        *("env", *settings, installers / "uv", "tool", "install", "-q", *found, "--with", TORCH, built[0]),
-        cwd=tmp_path,
-    )
-    works(tmp_path / "bin/trojaninterpret", tmp_path)
-
-
-def test_it_is_a_tool_of_pipx(built: tuple[Path, Path], installers: Path, tmp_path: Path) -> None:
-    folders = {"PIPX_HOME": tmp_path / "home", "PIPX_BIN_DIR": tmp_path / "bin"}
-    settings = [f"{key}={value}" for key, value in folders.items()]
-    run(
-        *("env", *settings, installers / "pipx", "install", "-q", "--preinstall", TORCH, built[0]),
-        cwd=tmp_path,
-    )
-    works(tmp_path / "bin/trojaninterpret", tmp_path)
 
 
 @pytest.mark.skipif(

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 import struct
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -232,7 +233,12 @@ def test_bytes_that_belong_to_no_member_are_refused(saved: bytes, write: Write, 
     # The record of a large archive is where one reader looks for it, and another is sent elsewhere.
     astray = bytearray(saved)
     astray[saved.rindex(b"PK\6\7") + 8] ^= 1
-    refused(bytes(astray), write, "holds 76 bytes after its directory")
+    if sys.version_info < (3, 14):
+        refused(bytes(astray), write, "holds 76 bytes after its directory")
+    else:
+        # The standard library's own reader refuses it.
+        with pytest.raises(ModelFileError, match="its directory cannot be read"):
+            load_model(write(bytes(astray)))
 
 
 def test_an_archive_behind_an_archive_is_refused(saved: bytes, write: Write, canary: Path) -> None:
