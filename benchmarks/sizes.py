@@ -20,6 +20,9 @@ from benchmarks.forecasts import as_model
 from benchmarks.table import Row, told
 from ti_core.architectures.resnet import ResNet
 from ti_core.classifier.first_pass import Ahead, measure
+from ti_core.classifier.normalisation import fitting
+from ti_core.classifier.scores import LARGE
+from ti_core.classifier.search import FINALISTS, LARGE_SAMPLE
 from ti_core.inspection.budget.costs import MeasuredError, Scales
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Member, Pack, load_pack
@@ -27,8 +30,8 @@ from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS
 
 MODELS, MACHINES = 1_000_000, 100
-SEARCHED = 3000
-"""Images that the search for the preprocessing of a network without a pack sends through it."""
+GIVEN = 60
+"""Images that the user of a network without a pack gives."""
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "ResNet-18, 32 x 32, 10 classes": (lambda: ResNet(kernel=3), 32, 10),
@@ -64,8 +67,14 @@ def by_itself(network: nn.Module, side: int, classes: int) -> dict[str, float]:
     scales = Scales(Settings(), alone=True)
     first = measure(network.eval(), images, 0.0, rounded=True)
     with suppress(MeasuredError):
-        scales.measured(first, Ahead.of(SEARCHED, classes, images, side))
+        scales.measured(first, Ahead.of(searched(side), classes, images, side))
     return scales.costs()
+
+
+def searched(side: int) -> int:
+    """Images that the search for the preprocessing sends through a network, with every order of colours."""
+    sample = LARGE_SAMPLE if side >= LARGE else GIVEN
+    return 2 * len(fitting(3)) * sample + FINALISTS * GIVEN
 
 
 def costs() -> Iterator[tuple[str, dict[str, float]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
+from ti_core.stream_registry import QUICK
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
 
@@ -188,3 +190,29 @@ def test_an_inspection_without_a_pack_is_forecast_too(tmp_path: Path) -> None:
     assert told[3]["inversion"] < told[1]["inversion"]
     with pytest.raises(TooLongError):
         inspect_alone(suspect, own, settings, forecast=Forecast(settings, 1e-4, alone=True))
+
+
+def test_without_a_pack_searches_are_shortened_before_streams_are_left_out() -> None:
+    streams = ("inversion", "windowed", "universal")
+
+    def kept(allowed: float) -> tuple[int, list[str]]:
+        forecast = Forecast(Settings(streams=streams), allowed, alone=True)
+        forecast.measured(FirstPass(0.001, 0.003, work=1e6), AHEAD)
+        return forecast.sparing.level, [s for s in streams if s not in forecast.left_out]
+
+    assert kept(math.inf) == (0, list(streams))
+    levels = [kept(seconds) for seconds in (100.0, 40.0, 15.0, 12.0)]
+    assert [level for level, _ in levels] == [0, 1, 2, 2]
+    assert [len(left) for _, left in levels] == [3, 3, 3, 2]
+
+
+def test_a_large_network_is_shortened_by_its_size_and_only_without_a_pack() -> None:
+    large = FirstPass(0.01, 0.03, work=4e9)
+    alone, beside = Forecast(Settings(), alone=True), Forecast(Settings())
+    for forecast in (alone, beside):
+        forecast.measured(large, AHEAD)
+    assert (alone.sparing.level, beside.sparing.level) == (2, 0)
+    assert sum(alone.stages().values()) < sum(beside.stages().values()) / 5
+    quick = Forecast(Settings(streams=QUICK), alone=True)
+    quick.measured(large, AHEAD)
+    assert "assignment" in alone.stages() and "assignment" not in quick.stages()

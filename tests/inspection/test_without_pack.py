@@ -32,8 +32,9 @@ from ti_core.rendering.figures import all_figures
 from ti_core.rendering.page import html_report
 from ti_core.results.case_files import load_case, save_case
 from ti_core.settings import Settings
-from ti_core.stream_registry import DEFAULT
+from ti_core.stream_registry import DEFAULT, QUICK
 from ti_core.streams import stream_class
+from ti_core.streams.searches.sparing import FROM
 from ti_core.system.cache import Cache
 
 
@@ -307,3 +308,31 @@ def test_unlabelled_preprocessing_is_the_one_whose_answers_tell_most() -> None:
         tried.values()
     )
     assert tried["none"] < 0.5 * tried["half"] and report.model["clean_accuracy"] is None
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_shortened_search_finds_a_planted_trigger_and_the_report_says_what_was_left_out(
+    level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ti_core.inspection.without_pack.work", lambda scores, images: FROM[level - 1])
+    settings = Settings(normalisation="none")
+    result = inspect_alone(model(hidden_pixel(), 6), own(), settings)
+    report = result.report
+    assert result.sparing.level == level and alone(result.evidence).target == 4 and report.verdict != "clean"
+    assert report.reasons[0].endswith("A thorough inspection searches all in full.")
+    if level == 1:
+        assert report.verdict == "backdoored" and report.target_class == 4
+        assert result.trigger is not None and result.trigger.flip_share > 0.9
+    stripes = next(r for r in report.coverage if (r["kind"], r["mapping"]) == ("stripes", "all to one"))
+    assert stripes["status"] == "not looked for"
+
+
+def test_a_quick_inspection_of_a_very_large_network_leaves_a_stream_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ti_core.inspection.without_pack.work", lambda scores, images: FROM[-1])
+    result = inspect_alone(model(hidden_pixel(), 6), own(), Settings(normalisation="none", streams=QUICK))
+    assert result.too_long == ("assignment",) and "assignment" not in result.evidence
+    assert any("tells many classes apart: assignment." in reason for reason in result.report.reasons)
+    row = next(r for r in result.report.coverage if (r["kind"], r["mapping"]) == ("patch", "all to all"))
+    assert row["why"] == "it takes too long with a network of this size"

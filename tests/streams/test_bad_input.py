@@ -12,7 +12,8 @@ import torch
 from tests.streams.toys import BreaksDown, Constant, Linear, Unreachable, context, grey, weights
 from ti_core.inspection.trigger_recovery import recover_trigger
 from ti_core.streams import Evidence, Stream, stack
-from ti_core.streams.inversion import Inversion, invert
+from ti_core.streams.inversion import Inversion
+from ti_core.streams.searches.masks import invert
 from ti_core.streams.statistics import mean_margins
 from ti_core.streams.universal import Universal
 from ti_core.streams.windowed import Windowed

@@ -8,7 +8,8 @@ import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
-from ti_core.streams.inversion import Inversion, InversionSearch, invert
+from ti_core.streams.inversion import Inversion
+from ti_core.streams.searches.masks import InversionSearch, invert
 
 QUICK = InversionSearch(steps=60)
 

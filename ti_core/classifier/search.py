@@ -12,12 +12,14 @@ from ti_core.classifier.classifier import SURE_ACCURACY, Classifier, Declared
 from ti_core.classifier.first_pass import Ahead, FirstLook, Gauge
 from ti_core.classifier.normalisation import Normalise, fitting
 from ti_core.classifier.outputs import form_of, loss, place_of
-from ti_core.classifier.scores import Place, Scores, batches, scores_in
+from ti_core.classifier.scores import LARGE, Place, Scores, batches, scores_in
 from ti_core.errors import ModelBehaviourError, SettingsError
 from ti_core.reconstruction.model import Model
 
 SAMPLE = 64
 """Number of images that every candidate is tried on. Only the best candidates see all images."""
+LARGE_SAMPLE = 24
+"""The same number for images of :data:`~ti_core.classifier.scores.LARGE` pixels a side, which take long."""
 FINALISTS = 5
 SIZES = (28, 32, 48, 64, 96, 128, 160, 224, 256, 299)
 """Sides to try if the file leaves the size open and the pack's size does not work."""
@@ -90,7 +92,10 @@ class Search:
         self.model, self.classes, self.declared, self.needed = model, classes, declared, needed
         self.images, self.labels, self._look = images, labels, FirstLook(gauge)
         chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:SAMPLE]
-        self.sample = (images[chosen], labels[chosen]) if len(images) > 2 * SAMPLE else (images, labels)
+        if int(images.shape[2]) >= LARGE:
+            chosen = chosen[:LARGE_SAMPLE]
+        few = len(images) > 2 * SAMPLE or len(chosen) < len(images) // 2
+        self.sample = (images[chosen], labels[chosen]) if few else (images, labels)
         self.tried: dict[str, float] = {}
         self._sampled: dict[_Way, float] = {}
         self.settled: list[Settled] = []

@@ -80,7 +80,8 @@ def standing_out(stream: Stream, evidence: Evidence) -> Array:
         raise ValueError(f"the stream {stream.name} tells nothing without reference models")
     one = as_stack(evidence)
     # A class that was only estimated is never suspected.
-    scores = unsuspected(np.asarray(stream.standing_out(one) / stream.usual, dtype=np.float32)[None], one)
+    usual = stream.usual_after(evidence)
+    scores = unsuspected(np.asarray(stream.standing_out(one) / usual, dtype=np.float32)[None], one)
     return np.asarray(scores[0], dtype=np.float32)
 
 

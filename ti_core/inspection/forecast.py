@@ -17,30 +17,14 @@ import torch
 from ti_core.classifier.first_pass import Ahead, FirstPass, Gauge, measure
 from ti_core.classifier.scores import Scores
 from ti_core.errors import TooLongError
+from ti_core.inspection.budget.stages import PICTURES, READ, STAGES, TRIGGER
 from ti_core.settings import Settings
 from ti_core.stream_registry import FIRST
 from ti_core.streams import Stream, in_turn, make_streams
-from ti_core.streams.passes import Passes
+from ti_core.streams.searches.sparing import LEVELS, Sparing
 from ti_core.system.progress import MEASURING, Expect, StageProgress, silent_expect, silent_stage
 from ti_core.system.time_left import duration
 
-STAGES = {
-    "preprocessing": 0.05,
-    "probes": 0.1,
-    "saliency reference": 0.05,
-    "saliency verdict": 0.7,
-    "pictures": 1.0,
-    "verdict": 0.1,
-    "trigger": 0.05,
-    "case": 0.1,
-}
-"""Seconds of the stages on two cores beside the passes of the network."""
-READ = 0.01
-"""Seconds of reading evidence from the cache or from the pack."""
-PICTURES = Passes(both=300)
-"""Images that the pictures send through networks. The suspect and a reference model are shown the same."""
-TRIGGER = Passes(forward=8000, both=1536)
-"""Images that the search of a trigger and its occlusion send through the network, if one is searched."""
 BATCH = 256
 """Images that the streams send through the network at once."""
 FULL = 0.85
@@ -100,6 +84,7 @@ class Forecast(Gauge):
     """Streams for which there is no time, and the seconds that each would take."""
     _start: float = field(init=False)
     _searched: tuple[int, float] = field(default=(0, 0.0), init=False)
+    _least: int = field(default=0, init=False)
     _began: float | None = field(default=None, init=False)
     _known: Known | None = field(default=None, init=False)
     _took: dict[str, float] = field(default_factory=dict, init=False)
@@ -167,12 +152,19 @@ class Forecast(Gauge):
         self._allow(expected)
         self.expect({"preprocessing": self.clock() - (self._began or self._start), **expected})
 
+    @property
+    def sparing(self) -> Sparing:
+        """What is left out of the searches, by the size of the network and the time that is allowed."""
+        if not self.alone or self.first is None or self.ahead is None:
+            return Sparing()
+        return Sparing.of(self.first.work, self.ahead.classes, self.settings.streams, self._least)
+
     def _shortened(self, known: Known | None) -> dict[str, float]:
         """Expected seconds of the stages, without the streams for which there is no time.
 
         One stream that gives a verdict stays. What was spent already is the preprocessing once ``known`` is given.
         """
-        self.left_out = {}
+        self.left_out, self._least = {}, 0
         done = () if known is None else ("preprocessing",)
         while True:
             expected = self.stages(known)
@@ -181,6 +173,9 @@ class Forecast(Gauge):
             # A plan that just fits could be ended before its verdict.
             if total <= self.allowed * (FULL if self.left_out else 1.0):
                 return expected
+            if self.alone and self.sparing.level < len(LEVELS) - 1:
+                self._least = self.sparing.level + 1
+                continue
             dropped = self._dropped()
             if dropped is None:
                 return expected
@@ -247,7 +242,10 @@ class Forecast(Gauge):
         return self.pace * sum(expected.get(name, 0.0) for name in ("verdict", "trigger", "case"))
 
     def _streams(self) -> Sequence[Stream]:
-        return in_turn(self.streams if self.streams is not None else make_streams(self.settings))
+        streams = in_turn(self.streams if self.streams is not None else make_streams(self.settings))
+        for stream in streams:
+            stream.sparing = self.sparing
+        return streams
 
     def seconds_of(self, stage: str) -> float | None:
         """Expected seconds of a stage; None before a first pass was measured."""
@@ -263,7 +261,8 @@ class Forecast(Gauge):
         for stream in self._streams():
             if self.alone and stream.usual is None and not stream.by_itself:
                 continue
-            if stream.name in self.left_out:
+            out = stream.sparing.leaves_out(stream.name, settings.streams, ahead.classes)
+            if out or stream.name in self.left_out:
                 continue
             passes = stream.passes(ahead.classes, ahead.shape)
             own = stream.seconds if passes is None else passes.seconds(first)
@@ -278,7 +277,7 @@ class Forecast(Gauge):
                 if self.pictures:
                     seconds["pictures"] = PICTURES.seconds(first)
         seconds["verdict"] = 0.0
-        seconds["trigger"] = TRIGGER.seconds(first)
+        seconds["trigger"] = TRIGGER[self.sparing.level].seconds(first)
         seconds |= {"case": 0.0} if self.pictures else {}
         return {name: own + STAGES.get(name, 0.0) for name, own in seconds.items()}
 

@@ -24,6 +24,14 @@ from ti_core.system.time_left import duration
 
 TELLING = 0.25
 """Minimum contribution to a verdict, in log-odds, that is given as a reason."""
+SHORTENED = (
+    "The network is large for this time, so the searches were shortened: every class and place got a few steps, and"
+    " those that stood out then, with some others, the full search. A thorough inspection searches all in full.",
+    "The network is very large for this time, so the searches were cut short: every class and place got a few steps,"
+    " and the few that stood out then, with some others, about a fifth of the full search. Weak backdoors are missed."
+    " A thorough inspection searches all in full.",
+)
+"""What is said of searches that were shortened, by level."""
 SURE_AUC = 0.9
 """Held-out AUC below which a kind of trigger is called poorly detected, in every report."""
 
@@ -52,8 +60,15 @@ def with_recovered(assessment: Assessment, trigger: Recovered | None) -> Assessm
 
 
 def left_out(result: Inspection) -> tuple[str, ...]:
-    """The streams for which there was no time or not enough memory, a sentence each."""
+    """What was left out for want of time or memory, a sentence each."""
     lines = []
+    if result.sparing.level:
+        lines.append(SHORTENED[result.sparing.level - 1])
+    if result.too_long:
+        lines.append(
+            "Left out, since the network is large or tells many classes apart: "
+            f"{', '.join(result.too_long)}. A thorough inspection looks there too."
+        )
     if result.left_out:
         named = ", ".join(
             f"{name} (about {duration(seconds)})"

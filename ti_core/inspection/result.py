@@ -16,6 +16,7 @@ from ti_core.results.report import Report
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import Evidence, Reading
 from ti_core.streams.base import Array
+from ti_core.streams.searches.sparing import Sparing
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +38,10 @@ class Inspection:
     """The stream that found a backdoor by itself, where that is likelier than what all streams together suspect."""
     left_out: dict[str, float] = field(default_factory=dict)
     """Streams for which there was no time, and the seconds that each would have taken."""
+    sparing: Sparing = field(default_factory=Sparing)
+    """What was left out of the searches."""
+    too_long: tuple[str, ...] = ()
+    """Streams that take too long with a network of this size."""
     too_large: tuple[str, ...] = ()
     """Streams that were begun, and for which there was not enough memory."""
     unlike: tuple[str, ...] = ()

@@ -75,7 +75,11 @@ class Occlusion:
 
 @torch.no_grad()
 def occlude(
-    scores: torch.nn.Module, images: torch.Tensor, found: RecoveredTrigger, side: int | None = None
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    found: RecoveredTrigger,
+    side: int | None = None,
+    most: int = IMAGES,
 ) -> Occlusion | None:
     """Cover stamped images rectangle by rectangle.
 
@@ -85,6 +89,7 @@ def occlude(
     images : the images that ``found.images_used`` indexes. Only these are stamped: they took no part in making the
         trigger.
     side : cover squares of this side; by default rectangles as large as the trigger (:func:`extents`).
+    most : maximum number of stamped images that are covered.
 
     Returns
     -------
@@ -101,7 +106,7 @@ def occlude(
         return torch.cat([margin(network(part)[None], target)[0] for part in x.split(512)])
 
     before = margins(stamped)
-    flipped = torch.nonzero(before > 0).flatten()[:IMAGES]
+    flipped = torch.nonzero(before > 0).flatten()[:most]
     if not len(flipped):
         return None
     usual, corner = images.float().mean(0), _box(found.mask)[:2]

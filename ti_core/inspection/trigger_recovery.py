@@ -27,6 +27,8 @@ RATIOS = (0.05, 0.1, 0.15, 0.2)
 
 UNSEEN = 60
 """Images that a solved gate's trigger is tried on. The gate was solved on the first images, these are the last."""
+EFFORT = Effort(steps=16, images_a_step=12, unseen=60)
+"""The usual effort for each candidate."""
 ENOUGH = 0.9
 """Flip share from which on the smallest trigger is kept; below it, the one with the largest flip share."""
 
@@ -99,7 +101,7 @@ def recover_trigger(
     -------
     None if no image has another label: then there is nothing to flip.
     """
-    effort = effort or Effort(steps=16, images_a_step=12, unseen=60)
+    effort = effort or EFFORT
     images, count = images.float(), int(max(int(labels.max()), target)) + 1
     if not bool((labels != target).any()):
         return None
@@ -110,7 +112,9 @@ def recover_trigger(
     weights = masks * ratios.view(-1, 1, 1)
     patterns = seek(network, images, pool, classes, weights, effort)
     if kind != "blend" and windowed is not None:
-        window, shades = _of_one_colour(images, windowed["flat_margins"][target])
+        # Without reference models flat patches were not tried; patterns find the same window.
+        flat = windowed.get("flat_margins", windowed["margins"])
+        window, shades = _of_one_colour(images, flat[target])
         patterns, masks = torch.cat([patterns, shades]), torch.cat([masks, window])
         weights, ratios = torch.cat([weights, window]), torch.cat([ratios, ratios.new_ones(len(window))])
         classes = classes[:1].expand(len(masks))

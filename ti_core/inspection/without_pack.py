@@ -16,6 +16,7 @@ import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
 from ti_core.classifier.decide import decided
+from ti_core.classifier.fast.work import work
 from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
@@ -32,7 +33,7 @@ from ti_core.inspection.reason import COMPARISON, plain
 from ti_core.inspection.reasons import doubts, left_out, suspected_class, with_recovered
 from ti_core.inspection.report_records import make_report
 from ti_core.inspection.result import Inspection
-from ti_core.inspection.trigger_occlusion import occlude
+from ti_core.inspection.trigger_occlusion import IMAGES, occlude
 from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
 from ti_core.results.cautions import cautions, own_values
@@ -41,8 +42,12 @@ from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, in_turn, make_streams
 from ti_core.streams.base import Array
+from ti_core.streams.searches.sparing import Sparing
 from ti_core.system.cache import Cache
 from ti_core.system.progress import ShareProgress, StageProgress, silent_stage
+
+COVERED = (IMAGES, IMAGES // 2, IMAGES // 4)
+"""Stamped images that are covered place by place, by the level of :mod:`ti_core.streams.searches.sparing`."""
 
 
 def inspect_alone(
@@ -85,12 +90,16 @@ def inspect_alone(
         context = Context(own.images.to(device), labels.to(device), classes, settings, rounded=True)
         names = own.names_of(classes)
     assessment, found = None, None
+    size = work(result.classifier.scores, context.images)
+    result.sparing = Sparing.of(size, classes, settings.streams) if forecast is None else forecast.sparing
     if model.settled and understood_alone(result.classifier, own):
+        kept = _spared(streams, result, context)
         if forecast is not None:
-            known = [s.name for s in streams if cache.holds(_key(s, model, own, result.classifier))]
+            known = [s.name for s in kept if cache.holds(_key(s, model, own, result.classifier))]
             forecast.update(Known(known), result.classifier.scores, context.images)
-        look = _Look(model, own, context, names, result, cache, clock)
-        look.through(streams, forecast, so_far)
+            result.sparing = forecast.sparing
+            kept = _spared(streams, result, context)
+        _Look(model, own, context, names, result, cache, clock).through(kept, forecast, so_far)
         with clock.stage("verdict"):
             found = alone(result.evidence)
             result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
@@ -147,6 +156,16 @@ class _Look:
             return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, share))
 
 
+def _spared(streams: list[Stream], result: Inspection, context: Context) -> list[Stream]:
+    """The streams that run, with searches as short as the result says."""
+    for stream in streams:
+        stream.sparing = result.sparing
+    names = context.settings.streams
+    left = [s for s in streams if result.sparing.leaves_out(s.name, names, context.classes)]
+    result.too_long = tuple(s.name for s in left)
+    return [s for s in streams if s not in left]
+
+
 def _streams(settings: Settings) -> list[Stream]:
     """The streams that tell a network's own classes apart; an error if none is switched on."""
     streams = [s for s in make_streams(settings) if s.usual is not None or s.by_itself]
@@ -166,7 +185,11 @@ def _recover(result: Inspection, context: Context, assessment: Assessment) -> As
     assert result.classifier is not None
     scores = result.classifier.scores
     pattern = recovered(result, scores, context)
-    occlusion = None if pattern is None else occlude(scores, context.images, pattern)
+    occlusion = (
+        None
+        if pattern is None
+        else occlude(scores, context.images, pattern, most=COVERED[result.sparing.level])
+    )
     show_recovered(result, scores, context, pattern, occlusion)
     return with_recovered(assessment, result.trigger)
 
@@ -197,7 +220,14 @@ def _understand(
 
 
 def _key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
-    parts = ["evidence alone, rounded", stream.name, stream.version, f"{model.key}/{found.key}", own.sha256]
+    parts = [
+        "evidence alone, spared",
+        stream.sparing.level,
+        stream.name,
+        stream.version,
+        f"{model.key}/{found.key}",
+        own.sha256,
+    ]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -70,9 +70,10 @@ class AssignmentSearch:
     batch: int = 320
 
     @classmethod
-    def for_classes(cls, classes: int) -> AssignmentSearch:
-        """Fewer images a class where there are more than 16 classes."""
-        return cls() if classes <= 16 else cls(look=5, look_fit=1, steps=12, fit=2, kept=4, unseen=4)
+    def for_classes(cls, classes: int, **less: int) -> AssignmentSearch:
+        """Fewer images a class where there are more than 16 classes; ``less`` replaces parameters."""
+        many = {"look": 5, "look_fit": 1, "steps": 12, "fit": 2, "kept": 4, "unseen": 4}
+        return cls(**(many if classes > 16 else {}) | less)
 
 
 def best_assignment(log_probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -188,8 +189,8 @@ class Assignment(Stream):
     by_itself: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
-        effort, (_, height, width) = AssignmentSearch.for_classes(classes), shape
-        places = len(WindowSearch.for_images(height, width, classes).windows(height, width)) + len(RATIOS)
+        effort = AssignmentSearch.for_classes(classes, **self.sparing.assigned())
+        places = len(WindowSearch.for_images(*shape[1:], classes).windows(*shape[1:])) + len(RATIOS)
         kept = min(effort.kept, places)
         first = Passes(forward=effort.unseen, both=effort.look * effort.look_fit) * (places * classes)
         return first + Passes(forward=effort.unseen, both=effort.steps * effort.fit) * (kept * classes)
@@ -198,15 +199,14 @@ class Assignment(Stream):
         """``success`` (``windows``) and ``blended`` (``ratios``): shares of unseen images that are moved as assigned;
         ``moved`` and ``assignment`` (``K``): of the best pattern, the share of each class and the class it goes to."""
         images, count = context.images.float(), context.classes
-        effort = AssignmentSearch.for_classes(count)
-        height, width = int(images.shape[2]), int(images.shape[3])
+        effort = AssignmentSearch.for_classes(count, **self.sparing.assigned())
+        height, width = images.shape[2:]
         masks = WindowSearch.for_images(height, width, count).masks(height, width).to(images.device)
         ratios = torch.tensor(RATIOS, device=images.device)
         blends = ratios.view(-1, 1, 1).expand(-1, height, width)
         places = by_class(context.labels, count, effort.fit, effort.unseen)
         if places is None:
-            # One image of a class cannot show whether a pattern moves unseen ones.
-            progress(1.0)
+            progress(1.0)  # one image of a class cannot show whether a pattern moves unseen ones
             nothing = np.zeros(count, dtype=np.float32)
             windows, blended = np.zeros(len(masks), dtype=np.float32), np.zeros(len(RATIOS), dtype=np.float32)
             return {"success": windows, "blended": blended, "moved": nothing, "assignment": nothing - 1}

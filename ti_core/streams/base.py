@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ti_core.kinds import Kind, MappingKind
 from ti_core.settings import Settings
 from ti_core.streams.passes import Passes
+from ti_core.streams.searches.sparing import FULL, LEVEL, Sparing
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +132,8 @@ class Stream(ABC):
     """What that chart shows of each class; stands after the heading."""
     kinds: ClassVar[tuple[Kind, ...]] = ()
     """The kinds of trigger that it looks for."""
+    only_beside_others: ClassVar[tuple[Kind, ...]] = ()
+    """Those of them that it looks for only where there are reference models."""
     mappings: ClassVar[tuple[MappingKind, ...]] = ("all to one",)
     """Where backdoors lead that it looks for; each with every one of :attr:`kinds`."""
     weak: ClassVar[bool] = False
@@ -145,8 +148,15 @@ class Stream(ABC):
     usual: ClassVar[float | None] = None
     """What :meth:`standing_out` gives for the most outstanding class in 19 of 20 clean networks; None for a stream that
     tells nothing without reference models."""
+    usual_spared: ClassVar[tuple[float, ...]] = ()
+    """The same after a shortened search, at each level of :mod:`ti_core.streams.searches.sparing` from 1 on.
+
+    What clean networks reach then is compared with a full search's (``python -m benchmarks.sparing``)."""
     at_most: ClassVar[float] = math.inf
     """What one class may count without reference models, in units of :attr:`usual`."""
+
+    sparing: Sparing = FULL
+    """What is left out of its search. Nothing is, where the evidence is compared with reference models'."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
@@ -219,6 +229,18 @@ class Stream(ABC):
         NotImplementedError : :attr:`usual` is None.
         """
         raise NotImplementedError(f"The stream {self.name} tells nothing without reference models.")
+
+    def usual_after(self, evidence: Evidence) -> float:
+        """What :attr:`usual` says, after a search as long as that of this evidence, or of a stack of one.
+
+        Raises
+        ------
+        ValueError : :attr:`usual` is None.
+        """
+        if self.usual is None:
+            raise ValueError(f"the stream {self.name} tells nothing without reference models")
+        level = int(evidence[LEVEL].ravel()[0]) if LEVEL in evidence else 0
+        return self.usual_spared[level - 1] if level and self.usual_spared else self.usual
 
     def weights(self, names: tuple[str, ...]) -> tuple[float, ...] | None:
         """Weight of a split on each feature in the stream's own meta-model; None for equal weights."""

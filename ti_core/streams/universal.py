@@ -13,6 +13,7 @@ the gradient searches do not find.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -34,7 +35,11 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.passes import Passes, portions
-from ti_core.streams.searches.perturbations import PerturbationSearch, find_perturbations
+from ti_core.streams.searches.perturbations import (
+    PerturbationSearch,
+    find_perturbations,
+    halve_perturbations,
+)
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import (
     pools,
@@ -72,7 +77,9 @@ class Universal(Stream):
     unit: ClassVar[str] = "margin"
     measures: ClassVar[str] = "margin by class"
     kinds: ClassVar[tuple[Kind, ...]] = ("blend", "stripes")
+    only_beside_others: ClassVar[tuple[Kind, ...]] = ("stripes",)
     usual: ClassVar[float | None] = 2.1
+    usual_spared: ClassVar[tuple[float, ...]] = (2.1, 2.6)
     # In clean networks of GTSRB some class reaches a hundred. Of the limits that ``benchmarks.own_classes`` compared,
     # this one finds most backdoors at 3 % false alarms.
     at_most: ClassVar[float] = 1.5
@@ -84,21 +91,31 @@ class Universal(Stream):
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         from ti_core.streams.searches import shortlist
 
-        first = shortlist.passes(self.name, self.settings.streams, classes, shape, self.screening)
+        first = shortlist.passes(
+            self.name, self.settings.streams, classes, shape, self.screening, self.sparing
+        )
         return sum(self._work(classes, shape, first), Passes())
 
     def _work(
         self, classes: int, shape: tuple[int, int, int], first: Passes
     ) -> tuple[Passes, Passes, Passes]:
         """The images of the shortlist, of the search with full effort, and of the waves."""
-        p = PerturbationSearch.for_images(*shape, classes)
+        p, halving = PerturbationSearch.for_images(*shape, classes), self.sparing.halving
+        if self.sparing.alone:
+            if self.screening.applies(classes):
+                effort = p.effort if halving is None else p.effort.further(halving)
+                p = replace(p, effort=effort)
+            elif halving is not None:
+                return first, p.halved(classes, halving), Passes()
+            return first, p.passes(self.screening.full(classes))[0], Passes()
         balls, blends = p.passes(self.screening.full(classes))
         return first, balls + blends * 2, wave_passes(classes, *shape[1:], p.effort.unseen)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``radii x K``); ``blended`` and ``soft`` (``K``), the margins under a blended
         pattern; ``stripes`` (``2 x K``), those under waves; ``scale`` (``1``), the median margin on clean images; with
-        many classes ``searched`` too (``K``)."""
+        many classes ``searched`` too (``K``). Without reference models only ``margins``, ``success`` and ``scale``: the
+        others tell nothing by themselves."""
         # The shortlist is made of this stream's own search, among others.
         from ti_core.streams.searches.shortlist import ahead, shortlist
 
@@ -108,15 +125,24 @@ class Universal(Stream):
         network = fast_copy(scores, images, context.rounded)
         pool = pools(context.labels, count, p.effort.unseen)
         everyone = torch.arange(count, device=images.device)
-        work = self._work(count, (channels, height, width), ahead(scores, context, self.screening))
+        work = self._work(
+            count, (channels, height, width), ahead(scores, context, self.screening, self.sparing)
+        )
         first, searching, waving = portions(progress, work)
+        alone, halving = self.sparing.alone, self.sparing.halving
         if self.screening.applies(count):
-            short = shortlist(scores, context, self.screening, first)
+            short = shortlist(scores, context, self.screening, first, self.sparing)
             own = everyone[torch.from_numpy(short.chosen).to(images.device)]
-            full = find_perturbations(network, images, pool, own, p, searching)
+            if halving is not None:
+                p = replace(p, effort=p.effort.further(halving))
+            full = find_perturbations(network, images, pool, own, p, searching, alone)
             found = self.complete(short, full)
+        elif halving is not None:
+            found = halve_perturbations(network, images, context.labels, count, p, halving, searching)
         else:
-            found = find_perturbations(network, images, pool, everyone, p, searching)
+            found = find_perturbations(network, images, pool, everyone, p, searching, alone)
+        if alone:
+            return found | self.sparing.marked() | {"scale": usual_margin(network, images)}
         found["stripes"] = under_stripes(network, images, context.labels, pool, p.effort.unseen, waving)
         progress(1.0)
         return found | {"scale": usual_margin(network, images)}
@@ -124,7 +150,7 @@ class Universal(Stream):
     def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
         """All classes' arrays, from those of the classes on the shortlist, which got a full search."""
         table = short.universal
-        found = {key: completed(table[key].T, full[key].T, short.chosen).T for key in table}
+        found = {key: completed(table[key].T, full[key].T, short.chosen).T for key in full}
         found["success"] = found["success"].clip(0, 1)
         return found | {SEARCHED: self.screening.searched(len(short.standing), short.chosen)}
 

@@ -9,6 +9,7 @@ network, is suspicious.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -32,7 +33,13 @@ from ti_core.streams.base import (
 from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.flat_patches import passes as flat_passes
 from ti_core.streams.searches.flat_patches import under_colours
-from ti_core.streams.searches.patches import WindowSearch, find_patterns, shared_by, standing_out
+from ti_core.streams.searches.patches import (
+    WindowSearch,
+    find_patterns,
+    halve_patterns,
+    shared_by,
+    standing_out,
+)
 from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
 from ti_core.streams.searches.search import pools
 from ti_core.streams.statistics import (
@@ -63,6 +70,7 @@ class Windowed(Stream):
     measures: ClassVar[str] = "deviations by class"
     kinds: ClassVar[tuple[Kind, ...]] = ("patch",)
     usual: ClassVar[float] = 3.2
+    usual_spared: ClassVar[tuple[float, ...]] = (3.2, 3.8)
 
     def __init__(self, settings: Settings | None = None, screening: Screening | None = None) -> None:
         super().__init__(settings)
@@ -71,7 +79,9 @@ class Windowed(Stream):
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
         from ti_core.streams.searches import shortlist
 
-        first = shortlist.passes(self.name, self.settings.streams, classes, shape, self.screening)
+        first = shortlist.passes(
+            self.name, self.settings.streams, classes, shape, self.screening, self.sparing
+        )
         return sum(self._work(classes, shape, first), Passes())
 
     def _work(
@@ -81,19 +91,29 @@ class Windowed(Stream):
         channels, height, width = shape
         p = WindowSearch.for_images(height, width, classes)
         full = p.closer() if self.screening.applies(classes) else p
+        halving = self.sparing.halving
+        if halving is not None and not self.screening.applies(classes):
+            return Passes(), first, full.halved(classes, height, width, halving)
+        if halving is not None:
+            full = replace(full, effort=full.effort.further(halving))
+        if self.sparing.alone:
+            return Passes(), first, full.passes(self.screening.full(classes), height, width)
         flat = flat_passes(channels, len(p.windows(height, width)))
         return flat, first, full.passes(self.screening.full(classes), height, width)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success``, both ``K x windows``: mean margin and flip share on unseen images; with many
-        classes ``searched`` too (``K``). ``flat_margins`` and ``flat_success``, those under one colour."""
+        classes ``searched`` too (``K``). ``flat_margins`` and ``flat_success``, those under one colour, which tell
+        nothing without reference models and are left out there."""
         from ti_core.streams.searches.shortlist import ahead, shortlist
 
         images, count = context.images.float(), context.classes
         size = (int(images.shape[2]), int(images.shape[3]))
         p = WindowSearch.for_images(*size, count)
         network = fast_copy(scores, images, context.rounded)
-        work = self._work(count, (int(images.shape[1]), *size), ahead(scores, context, self.screening))
+        work = self._work(
+            count, (int(images.shape[1]), *size), ahead(scores, context, self.screening, self.sparing)
+        )
         flatly, shortly, fully = portions(progress, work)
 
         def search(classes: NDArray[np.intp], protocol: WindowSearch, told: Progress) -> dict[str, Array]:
@@ -101,16 +121,23 @@ class Windowed(Stream):
             pool = pools(context.labels, count, protocol.effort.unseen)
             return find_patterns(network, images, pool, own, protocol, told)
 
-        flat = under_colours(network, images, context.labels, p.masks(*size).to(images.device), flatly)
+        halving, flat = self.sparing.halving, self.sparing.marked()
+        if not self.sparing.alone:
+            flat = under_colours(network, images, context.labels, p.masks(*size).to(images.device), flatly)
+        elif halving is not None and not self.screening.applies(count):
+            return halve_patterns(network, images, context.labels, count, p, halving, fully) | flat
         if not self.screening.applies(count):
             return search(np.arange(count), p, fully) | flat
-        first = shortlist(scores, context, self.screening, shortly).windowed
+        first = shortlist(scores, context, self.screening, shortly, self.sparing).windowed
         # Only the classes that stand out in windows are searched again: a patch is seen best there.
         chosen = self.screening.foremost(standing_out(first["margins"]))
-        if self.screening.shortens_windows(count):
+        if self.sparing.level or self.screening.shortens_windows(count):
             shares = shared_by(p.short().masks(*size), p.masks(*size))
             first = {key: table @ shares.T for key, table in first.items()}
-        full = search(chosen, p.closer(), fully)
+        closer = p.closer()
+        if halving is not None:
+            closer = replace(closer, effort=closer.effort.further(halving))
+        full = search(chosen, closer, fully)
         return self.complete(first, full, chosen) | flat
 
     def complete(
@@ -153,7 +180,7 @@ class Windowed(Stream):
         Then it is the network's nature, and no class stands out by it. No network of the MNIST pack comes near that.
         """
         own = scale_free(stack["margins"]).max(2)[0]
-        return np.asarray(own - max(0.0, float(np.median(own)) - self.usual))
+        return np.asarray(own - max(0.0, float(np.median(own)) - self.usual_after(stack)))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         suspect = as_stack(evidence)

@@ -35,10 +35,21 @@ def coverage(
     return [asked.row(kind, mapping) for mapping in MAPPINGS for kind in KINDS]
 
 
-def seekers(kind: Kind, mapping: MappingKind) -> list[str]:
-    """The names of all streams that look for a kind of trigger with a mapping, switched on or not."""
+def seekers(kind: Kind, mapping: MappingKind, alone: bool = False) -> list[str]:
+    """The names of all streams that look for a kind of trigger with a mapping, switched on or not.
+
+    Parameters
+    ----------
+    alone : whether there are no reference models.
+    """
     found = ((name, stream_class(name)) for name in STREAMS)
-    return [name for name, stream in found if kind in stream.kinds and mapping in stream.mappings]
+    return [
+        name
+        for name, stream in found
+        if kind in stream.kinds
+        and mapping in stream.mappings
+        and not (alone and kind in stream.only_beside_others)
+    ]
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class _Asked:
     graph: bool
 
     def row(self, kind: Kind, mapping: MappingKind) -> Row:
-        names = seekers(kind, mapping)
+        names = seekers(kind, mapping, self.pack["name"] is None)
         looking = [name for name in names if name in self.result.readings and self._unable(name) is None]
         is_found = self.finding is not None and (kind, mapping) in self.finding.found
         looking = looking or self._measured(kind, mapping)
@@ -98,6 +109,8 @@ class _Asked:
             return "no stream looks for it"
         if any(name in self.result.left_out for name in names):
             return "there was no time for it"
+        if any(name in self.result.too_long for name in names):
+            return "it takes too long with a network of this size"
         if any(name in self.result.too_large for name in names):
             return "there was not enough memory for it"
         if not on:

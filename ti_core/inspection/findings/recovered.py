@@ -9,6 +9,7 @@ from ti_core.inspection.reasons import suspected_class
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_occlusion import Occlusion
 from ti_core.inspection.trigger_recovery import (
+    EFFORT,
     ENOUGH,
     RecoveredTrigger,
     recover_for_source,
@@ -48,7 +49,9 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
         return recover_for_source(scores, images, labels, source, target)
     if result.leading is not None:
         return solved_trigger(scores, images, labels, result.evidence[result.leading])
-    return recover_trigger(scores, images, labels, target, result.evidence.get("windowed"))
+    halving = result.sparing.halving
+    effort = EFFORT if halving is None else EFFORT.further(halving)
+    return recover_trigger(scores, images, labels, target, result.evidence.get("windowed"), effort=effort)
 
 
 def show_recovered(

@@ -11,7 +11,7 @@ import numpy as np
 from ti_core.methods.base import Method, Need, Source, Subject
 from ti_core.methods.opinion import Opinion
 from ti_core.methods.outliers import anomaly_indices
-from ti_core.streams.inversion import InversionSearch, invert
+from ti_core.streams.searches.masks import InversionSearch, invert
 from ti_core.system.progress import ShareProgress, silent_share
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ti_core.methods.base import Method, Need, Source, Subject
 from ti_core.methods.lab.strip import boundary, draw_overlays, mean_entropy
 from ti_core.methods.opinion import Opinion
-from ti_core.streams.inversion import invert
+from ti_core.streams.searches.masks import invert
 from ti_core.system.progress import ShareProgress, silent_share
 
 SEARCH = 0.8

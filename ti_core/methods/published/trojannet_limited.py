@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ti_core.methods.base import Method, Need, Source, Subject
 from ti_core.methods.layers import outputs, places
 from ti_core.methods.opinion import Opinion
-from ti_core.streams.inversion import InversionSearch, invert
+from ti_core.streams.searches.masks import InversionSearch, invert
 from ti_core.streams.searches.search import pools
 from ti_core.system.progress import ShareProgress, silent_share
 

@@ -29,9 +29,9 @@ def colours(channels: int) -> torch.Tensor:
     return torch.tensor(list(itertools.product(LEVELS[channels], repeat=channels)))
 
 
-def passes(channels: int, windows: int) -> Passes:
+def passes(channels: int, windows: int, tried_on: int = TRIED_ON) -> Passes:
     """The images that :func:`under_colours` sends through the network."""
-    return Passes(forward=windows * TRIED_ON * len(colours(channels)))
+    return Passes(forward=windows * tried_on * len(colours(channels)))
 
 
 @torch.no_grad()

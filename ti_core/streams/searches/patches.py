@@ -11,8 +11,10 @@ from ti_core.streams.base import (
     Array,
     Progress,
 )
-from ti_core.streams.passes import Passes
-from ti_core.streams.searches.search import Effort, Pools, seek, unseen_margins
+from ti_core.streams.passes import Passes, portions
+from ti_core.streams.searches.screening import SEARCHED, Screening, completed
+from ti_core.streams.searches.search import Effort, Pools, pools, seek, unseen_margins
+from ti_core.streams.searches.sparing import Halving
 from ti_core.streams.statistics import (
     as_array,
     mean_margins,
@@ -54,6 +56,12 @@ class WindowSearch:
     def closer(self) -> WindowSearch:
         """For the few classes that stand out among many: more steps and images than any class gets among few."""
         return replace(self, effort=Effort(steps=12, images_a_step=6, unseen=32))
+
+    def halved(self, classes: int, height: int, width: int, halving: Halving) -> Passes:
+        """The images that :func:`halve_patterns` sends through the network for this many classes."""
+        cells = classes * len(self.windows(height, width))
+        further = Screening.of_cells(halving, cells).going_on(cells)
+        return self.effort.first(halving).passes(cells) + self.effort.further(halving).passes(further)
 
     def passes(self, classes: int, height: int, width: int) -> Passes:
         """The images that a search of this many classes sends through the network."""
@@ -98,6 +106,45 @@ def find_patterns(
     return {"margins": as_array(mean_margins(found)), "success": as_array((found > 0).float().mean(2))}
 
 
+def halve_patterns(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    count: int,
+    protocol: WindowSearch,
+    halving: Halving,
+    progress: Progress,
+) -> dict[str, Array]:
+    """``margins`` and ``success``, both ``K x windows``, by successive halving over all pairs of class and window.
+
+    The pairs that did not go on get an estimate. ``searched`` (``K``) is 1 for a class of which some pair went on.
+    """
+    masks = protocol.masks(*images.shape[2:]).to(images.device)
+    classes = torch.arange(count, device=images.device).repeat_interleave(len(masks))
+    everywhere = masks.repeat(count, 1, 1)
+    wanted = Screening.of_cells(halving, len(classes))
+
+    def look(cells: torch.Tensor, effort: Effort, told: Progress) -> tuple[Array, Array]:
+        pool = pools(labels, count, effort.unseen)
+        own, weights = classes[cells], everywhere[cells]
+        patterns = seek(scores, images, pool, own, weights, effort, told)
+        found = unseen_margins(scores, images, pool, own, weights, patterns, effort)
+        return as_array(mean_margins(found)), as_array((found > 0).float().mean(1))
+
+    one, two = protocol.effort.first(halving), protocol.effort.further(halving)
+    parts = portions(progress, (one.passes(len(classes)), two.passes(wanted.going_on(len(classes)))))
+    short = look(torch.arange(len(classes), device=images.device), one, parts[0])
+    chosen = wanted.choose(standing_cells(short[0].reshape(count, -1)).ravel())
+    full = look(torch.from_numpy(chosen).to(images.device), two, parts[1])
+    margins, success = (
+        completed(before, after, chosen).reshape(count, -1) for before, after in zip(short, full, strict=True)
+    )
+    searched = np.zeros(count, dtype=np.float32)
+    searched[np.unique(chosen // len(masks))] = 1.0
+    progress(1.0)
+    return {"margins": margins, "success": success.clip(0, 1), SEARCHED: searched}
+
+
 def standing_out(margins: Array) -> Array:
     """How far each class, ``K``, stands above the median class of the same window, at the window where it does most.
 
@@ -105,11 +152,16 @@ def standing_out(margins: Array) -> Array:
     ----------
     margins : ``K x windows``.
     """
+    return np.asarray(standing_cells(margins).max(1))
+
+
+def standing_cells(margins: Array) -> Array:
+    """The same for every pair of class and window, ``K x windows``."""
     low, middle, high = np.quantile(margins, (0.25, 0.5, 0.75), axis=0)
     spread = high - low
     # Where classes hardly differ a small difference is no ground.
     unit = spread + 0.3 * spread.mean() + 1e-9
-    return np.asarray(((margins - middle) / unit).max(1), dtype=np.float32)
+    return np.asarray((margins - middle) / unit, dtype=np.float32)
 
 
 def shared_by(wide: torch.Tensor, narrow: torch.Tensor) -> Array:

@@ -12,6 +12,7 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.passes import Passes, portions
+from ti_core.streams.searches.screening import SEARCHED, Screening, completed
 from ti_core.streams.searches.search import (
     MOMENTUM,
     Effort,
@@ -19,13 +20,16 @@ from ti_core.streams.searches.search import (
     ascent,
     chunks,
     measure,
+    pools,
     seek,
     shifted,
     unseen_margins,
 )
+from ti_core.streams.searches.sparing import Halving
 from ti_core.streams.statistics import (
     as_array,
     mean_margins,
+    scale_free,
 )
 
 BLENDING = Effort(steps=12, images_a_step=16, unseen=48)
@@ -67,6 +71,17 @@ class PerturbationSearch:
     def passes(self, classes: int) -> tuple[Passes, Passes]:
         """The images that go through the network in the balls, and for each of the two blended patterns."""
         return self.effort.passes(classes * len(self.radii)), self.blending.passes(classes)
+
+    def rounds(self, halving: Halving) -> tuple[Effort, Effort]:
+        """The efforts in the balls of both rounds of :func:`halve_perturbations`."""
+        return self.effort.first(halving), self.effort.further(halving)
+
+    def halved(self, classes: int, halving: Halving) -> Passes:
+        """The images that :func:`halve_perturbations` sends through the network for this many classes."""
+        one, two = (replace(self, effort=effort) for effort in self.rounds(halving))
+        return (
+            one.passes(classes)[0] + two.passes(Screening.of_classes(halving, classes).going_on(classes))[0]
+        )
 
     def short(self) -> PerturbationSearch:
         """The same with a tenth of the work: enough to tell which classes stand out."""
@@ -134,21 +149,64 @@ def find_perturbations(
     classes: torch.Tensor,
     protocol: PerturbationSearch,
     progress: Progress,
+    only_balls: bool = False,
 ) -> dict[str, Array]:
-    """``margins`` and ``success`` (``radii x J``), ``blended`` and ``soft`` (``J``) of J classes."""
+    """``margins`` and ``success`` (``radii x J``), ``blended`` and ``soft`` (``J``) of J classes.
+
+    With ``only_balls`` the last two are left out.
+    """
     p = protocol
+    if only_balls:
+        found = maximise(scores, images, pool, classes, p, progress)
+        progress(1.0)
+        return _in_balls(found)
     balls, blends = p.passes(len(classes))
     in_balls, in_blend, in_soft = portions(progress, (balls, blends, blends))
     found = maximise(scores, images, pool, classes, p, in_balls)
     under_blend = blended(scores, images, pool, classes, p.ratio, p.blending, in_blend)
     under_soft = blended(scores, images, pool, classes, p.soft_ratio, p.blending, in_soft, p.coarseness)
     progress(1.0)
-    return {
-        "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),
-        "success": as_array(torch.stack([(m > 0).float().mean(1) for _, m in found])),
+    return _in_balls(found) | {
         "blended": as_array(mean_margins(under_blend)),
         "soft": as_array(mean_margins(under_soft)),
     }
+
+
+def _in_balls(found: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, Array]:
+    return {
+        "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),
+        "success": as_array(torch.stack([(m > 0).float().mean(1) for _, m in found])),
+    }
+
+
+def halve_perturbations(
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    count: int,
+    protocol: PerturbationSearch,
+    halving: Halving,
+    progress: Progress,
+) -> dict[str, Array]:
+    """``margins`` and ``success``, both ``radii x K``, by successive halving over the K classes.
+
+    The classes that did not go on get an estimate; ``searched`` (``K``) is 0 for them.
+    """
+    one, two = (replace(protocol, effort=e) for e in protocol.rounds(halving))
+    wanted = Screening.of_classes(halving, count)
+    parts = portions(progress, (one.passes(count)[0], two.passes(wanted.going_on(count))[0]))
+
+    def look(classes: torch.Tensor, p: PerturbationSearch, told: Progress) -> dict[str, Array]:
+        pool = pools(labels, count, p.effort.unseen)
+        return find_perturbations(scores, images, pool, classes, p, told, only_balls=True)
+
+    everyone = torch.arange(count, device=images.device)
+    short = look(everyone, one, parts[0])
+    chosen = wanted.choose(scale_free(short["margins"][-2:]).mean(0))
+    full = look(everyone[torch.from_numpy(chosen).to(images.device)], two, parts[1])
+    found = {key: completed(short[key].T, full[key].T, chosen).T for key in full}
+    found["success"] = found["success"].clip(0, 1)
+    return found | {SEARCHED: wanted.searched(count, chosen)}
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ti_core.streams.base import Array, Evidence
+from ti_core.streams.searches.sparing import Halving
 
 SEARCHED = "searched"
 """Key of the evidence, ``K``: 1 for a class with a full search, 0 for an estimated one.
@@ -42,6 +43,20 @@ class Screening:
     kept: int = 6
     others: int = 2
 
+    @classmethod
+    def of_classes(cls, halving: Halving, classes: int) -> Screening:
+        """Which of so many classes go on after a first round: five at least, of which two are there to compare."""
+        return cls(0, 0, max(3, round(halving.kept * classes)), max(2, round(halving.others * classes)))
+
+    @classmethod
+    def of_cells(cls, halving: Halving, cells: int) -> Screening:
+        """Which of so many pairs of class and window go on."""
+        return cls(0, 0, max(4, round(halving.kept * cells)), max(2, round(halving.others * cells)))
+
+    def going_on(self, candidates: int) -> int:
+        """The number of candidates, of this many, that go on."""
+        return min(candidates, self.kept + self.others)
+
     def applies(self, classes: int) -> bool:
         """Whether this many classes are screened."""
         return classes > max(self.above, self.kept + self.others)
@@ -68,6 +83,8 @@ class Screening:
         ranks = np.stack([(-view).argsort(kind="stable").argsort(kind="stable") for view in views])
         rounds = ranks // np.array(turns or [1] * len(ranks))[:, None]
         order = np.lexsort((ranks.mean(0), rounds.min(0)))
+        if len(order) <= self.kept + self.others:
+            return np.arange(len(order))
         kept, rest = order[: self.kept], order[self.kept :]
         spread = np.linspace(0, len(rest) - 1, self.others + 2)[1:-1].round().astype(int)
         return np.sort(np.concatenate([kept, rest[spread]]))
@@ -93,7 +110,7 @@ def completed(short: Array, full: Array, chosen: NDArray[np.intp], steepest: flo
 
     Parameters
     ----------
-    short : of all classes after the short search, ``K x E`` or ``K``; finite.
+    short : of all classes after the short search, ``K x E``, or ``K`` for all columns; finite.
     full : of the chosen ones after the full search, ``J x E`` or ``J``; finite.
     chosen : their indices, ``J``.
     steepest : maximum slope; with both in the same units, a steeper line is chance.
@@ -107,9 +124,10 @@ def completed(short: Array, full: Array, chosen: NDArray[np.intp], steepest: flo
 
 
 def _median_slope(x: Array, y: Array) -> float:
-    """The median of the slopes between all pairs of rows, ``J x E``, in every column."""
+    """The median of the slopes between all pairs of rows, ``J x E``, in every column; ``x`` may have one for all."""
     first, second = np.triu_indices(len(x), 1)
-    across, up = (x[second] - x[first]).ravel(), (y[second] - y[first]).ravel()
+    up = y[second] - y[first]
+    across, up = np.broadcast_to(x[second] - x[first], up.shape).ravel(), up.ravel()
     apart = across != 0
     return float(np.median(up[apart] / across[apart])) if apart.any() else 0.0
 

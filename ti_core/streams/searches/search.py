@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
+from ti_core.streams.searches.sparing import Halving
 
 MOMENTUM = 0.7
 """Share of the earlier steps' direction that each step keeps: the decay factor of the momentum iterative fast gradient
@@ -142,6 +143,22 @@ class Effort:
     images_a_step: int
     unseen: int
     batch: int = 256
+
+    def first(self, halving: Halving) -> Effort:
+        """The effort of the first round, for every candidate."""
+        return self._share(halving.first_steps, halving.first_images, halving.first_unseen)
+
+    def further(self, halving: Halving) -> Effort:
+        """The effort for the candidates that go on."""
+        return self._share(halving.steps, halving.images, halving.unseen)
+
+    def _share(self, steps: float, images: float, unseen: float) -> Effort:
+        return Effort(
+            max(1, round(steps * self.steps)),
+            max(1, round(images * self.images_a_step)),
+            max(1, round(unseen * self.unseen)),
+            self.batch,
+        )
 
     def passes(self, candidates: int) -> Passes:
         """The images that go through the network for this many candidates."""
