@@ -15,7 +15,9 @@ WRITTEN = 30.0
 class Products(TorchDispatchMode):
     """Counts the products of convolutions and matrix products, and what their values take to write, as ``count``."""
 
-    count: float = 0.0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0.0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
