@@ -176,14 +176,14 @@ class Forecast(Gauge):
             if self.alone and self.sparing.level < len(LEVELS) - 1:
                 self._least = self.sparing.level + 1
                 continue
-            dropped = self._dropped()
+            dropped = self._dropped(expected)
             if dropped is None:
                 return expected
             self.left_out[dropped] = expected[dropped] + expected.get(f"{dropped} reference", 0.0)
 
-    def _dropped(self) -> str | None:
+    def _dropped(self, expected: Mapping[str, float]) -> str | None:
         """The stream that is left out next; None if what is left is the least that gives a verdict."""
-        kept = [s for s in self._streams() if s.name not in self.left_out]
+        kept = [s for s in self._streams() if s.name in expected]
         judging = [s for s in kept if not s.alternative and not (self.alone and s.usual is None)]
         order = [*FIRST, *(s.name for s in kept if s.name not in FIRST)]
         for name in sorted((s.name for s in kept), key=order.index, reverse=True):

@@ -6,30 +6,35 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 WRITTEN = 30.0
 """Products that writing one value takes as long as. Depthwise convolutions wait for the memory, not for products."""
 
 
-class Products(TorchDispatchMode):
-    """Counts the products of convolutions and matrix products, and what their values take to write, as ``count``."""
+class Products(TorchFunctionMode):
+    """Counts the products of convolutions and matrix products, and what their values take to write, as ``count``.
+
+    Those inside a function of PyTorch that does several at once, as attention, are not counted.
+    """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.count = 0.0
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if "convolution" in name and isinstance(out, torch.Tensor):
+        name = getattr(func, "__name__", "")
+        if not isinstance(out, torch.Tensor) or len(args) < 2:
+            return out
+        if name.startswith("conv") and isinstance(args[1], torch.Tensor):
             # A transposed convolution takes each of its own values to many.
-            turned = args[0] if args[6] else out
+            turned = args[0] if "transpose" in name else out
             self.count += turned.numel() * args[1][0].numel() + out.numel() * WRITTEN
-        elif name in ("mm", "bmm", "addmm", "baddbmm") and isinstance(out, torch.Tensor):
-            inner = args[1] if "add" in name else args[0]
+        elif name in ("linear", "matmul", "__matmul__", "mm", "bmm", "addmm", "baddbmm"):
+            inner = args[1] if name in ("addmm", "baddbmm") else args[0]
             self.count += out.numel() * (inner.shape[-1] + WRITTEN)
         return out
 
