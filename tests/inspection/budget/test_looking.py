@@ -49,7 +49,8 @@ def test_evidence_that_the_pack_lacks_is_counted_in(
     for stream in make_streams(settings):
         reference.evidence(stream, None)
     after = looking.look_at(model, None, Settings(), {}, cache=cache).seconds
-    assert 3 * after["thorough"] < before["thorough"]
+    # The standard effort lacks nothing; of the passes of a tiny network most seconds are the stages' own.
+    assert 2 * (after["thorough"] - after["standard"]) < before["thorough"] - before["standard"]
     cache.close()
 
 
