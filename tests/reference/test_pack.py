@@ -16,8 +16,10 @@ from ti_core.reference import verify
 from ti_core.reference.choosing import fitting_packs
 from ti_core.reference.families import HARD_NEGATIVES
 from ti_core.reference.pack import PACKS, Pack, file_digest, load_pack, pack_names
+from ti_core.reference.reference import Reference
 from ti_core.reference.verify import check_files, chosen_members, verify_pack
 from ti_core.settings import Settings
+from ti_core.system.cache import Cache
 
 
 def test_a_pack_holds_what_its_format_says(tiny_pack: Pack) -> None:
@@ -283,3 +285,20 @@ def test_only_streams_that_changed_are_computed_anew_and_the_detectors_fitted_ag
     assert main(["pack", "renew", str(old)]) == 0
     assert capsys.readouterr().out == "Nothing has changed since it was made.\n"
     assert before == {p.name: p.stat().st_mtime_ns for p in old.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "found", "said"), [(11.7, 11.0, 0), (11.7, 10.0, 1), (2.0, 2.4, 0), (2.0, 2.6, 1)]
+)
+def test_a_score_may_differ_as_processors_do(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch, recorded: float, found: float, said: int
+) -> None:
+    """By half a deviation, or by a tenth of a score that is far out."""
+    monkeypatch.setattr(
+        verify.Verdicts, "recorded", lambda self, index: {"probability": 0.9, "score": recorded}
+    )
+    monkeypatch.setattr(
+        verify.Verdicts, "of", lambda self, evidence, member: {"probability": 0.9, "score": found}
+    )
+    verdicts = verify.Verdicts(Reference(tiny_pack, tiny_pack.settings, Cache(None)))
+    assert len(verdicts.differences(tiny_pack.members[0], 0, {})) == said

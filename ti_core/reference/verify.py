@@ -26,6 +26,9 @@ amplify that. It is five times the largest change that ``python -m benchmarks.st
 members of mnist, three sets of vector instructions, and one thread and two (``docs/performance.md``)."""
 SCORE_TOLERANCE = 0.5
 """Tolerance of the joint score of the most suspicious class, in deviations: five times the largest change, .09."""
+SCORE_SHARE = 0.1
+"""The same, as a share of the recorded score, where that is more. A score far beyond the thresholds changes more, and
+decides no less: a backdoored member of cifar100 had 11.0 on a processor without AMX, recorded 11.7."""
 USUAL_SECONDS = 90.0
 """Time for recomputing members, if no number of them is asked for. A member that has begun is finished."""
 
@@ -157,9 +160,10 @@ class Verdicts:
         with self._reference.pack.faults_of("evidence"):
             found, recorded = self.of(fresh, member), self.recorded(index)
         lines = []
+        of_score = max(SCORE_TOLERANCE, SCORE_SHARE * abs(recorded["score"]))
         for name, words, tolerance in (
             ("probability", "the probability", PROBABILITY_TOLERANCE),
-            ("score", "the joint score", SCORE_TOLERANCE),
+            ("score", "the joint score", of_score),
         ):
             if not abs(found[name] - recorded[name]) <= tolerance:
                 lines.append(f"{member.id}: {words} is {found[name]:.2f}, recorded {recorded[name]:.2f}.")
