@@ -52,7 +52,7 @@ STREAMS: dict[str, Entry] = {
     "per_image": Entry("ti_core.streams.per_image:PerImage", on=False),
     "assignment": Entry("ti_core.streams.assignment:Assignment", by_itself=True),
     "pairs": Entry("ti_core.streams.pairs:Pairs", on=False),
-    "warp": Entry("ti_core.streams.warp:Warp", on=False),
+    "warp": Entry("ti_core.streams.warp:Warp", by_itself=True),
     "stripes": Entry("ti_core.streams.stripes:Stripes", on=False),
     "last_layer": Entry("ti_core.streams.last_layer:LastLayer", on=False),
     "graph": Entry("ti_core.streams.graph:GraphGates", by_itself=True),
@@ -79,7 +79,7 @@ QUICK = ("saliency", "inversion", "assignment", "graph")
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
 
-THOROUGH = tuple(name for name in STREAMS if name in (*DEFAULT, "pairs", "warp", "stripes"))
+THOROUGH = tuple(name for name in STREAMS if name in (*DEFAULT, "pairs", "stripes"))
 """Names of the streams that together look for every kind and mapping. Evidence of members that a pack lacks is computed
 with their weights."""
 

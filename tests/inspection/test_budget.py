@@ -26,11 +26,11 @@ def suspect(tiny_pack: Pack) -> Model:
 
 
 class Slow(Forecast):
-    """A forecast by which two streams take far too long."""
+    """A forecast by which three streams take far too long."""
 
     def stages(self, known: object = None) -> dict[str, float]:
         found = super().stages(known)  # type: ignore[arg-type]
-        return found | {name: 900.0 for name in ("universal", "windowed") if name in found}
+        return found | {name: 900.0 for name in ("warp", "universal", "windowed") if name in found}
 
 
 def test_streams_without_time_are_left_out_and_named(
@@ -38,13 +38,13 @@ def test_streams_without_time_are_left_out_and_named(
 ) -> None:
     forecast = Slow(tiny_settings, 120.0)
     found = inspect(suspect, tiny_pack, tiny_settings, forecast=forecast)
-    kept = [name for name in tiny_settings.streams if name not in ("universal", "windowed")]
+    kept = [name for name in tiny_settings.streams if name not in ("universal", "windowed", "warp")]
     assert list(found.evidence) == kept
-    assert found.left_out == pytest.approx({"universal": 900.0, "windowed": 900.0}, abs=0.1)
+    assert found.left_out == pytest.approx({"warp": 900.0, "universal": 900.0, "windowed": 900.0}, abs=0.1)
     report = found.report
     assert report.reasons[0] == (
-        "The time allowed was too short for some streams, which were left out: universal (about 15 minutes), windowed"
-        " (about 15 minutes)."
+        "The time allowed was too short for some streams, which were left out: warp (about 15 minutes), universal"
+        " (about 15 minutes), windowed (about 15 minutes)."
     )
     assert list(report.settings["streams"]) == kept
     waves = next(row for row in report.coverage if (row["kind"], row["mapping"]) == ("stripes", "all to one"))

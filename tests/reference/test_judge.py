@@ -26,10 +26,10 @@ def compared(pack: Pack, *streams: str) -> set[str]:
 def test_a_stream_that_the_pack_was_not_made_with_takes_no_part_in_the_joint_score(tiny_pack: Pack) -> None:
     own = {"universal", "windowed", "inversion"}
     pack = replace(tiny_pack, record=dict(tiny_pack.record) | {"settings": of_streams(tiny_pack, *own)})
-    assert compared(pack, "saliency", *own, "warp", "pairs") == own
-    assert compared(pack, "saliency", "windowed", "warp") == {"windowed"}
+    assert compared(pack, "saliency", *own, "stripes", "pairs") == own
+    assert compared(pack, "saliency", "windowed", "stripes") == {"windowed"}
 
 
 def test_without_any_of_the_packs_streams_those_that_compare_classes_do(tiny_pack: Pack) -> None:
     pack = replace(tiny_pack, record=dict(tiny_pack.record) | {"settings": of_streams(tiny_pack, "saliency")})
-    assert compared(pack, "saliency", "warp", "pairs") == {"warp"}
+    assert compared(pack, "saliency", "stripes", "warp", "pairs") == {"stripes"}

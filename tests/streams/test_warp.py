@@ -10,7 +10,7 @@ from torch import nn
 from ti_core.classifier.scores import Scores
 from ti_core.settings import Settings
 from ti_core.streams import Context, stack
-from ti_core.streams.warp import REACH, Warp, displaced, fields_of
+from ti_core.streams.warp import EVEN, KEPT, REACH, STEEP, Warp, ahead, displaced, fields_of, leads
 
 NAMES = tuple("abc")
 
@@ -66,7 +66,36 @@ def test_a_planted_shift_is_found_and_flips_unseen_images() -> None:
     assert clean["success"].max() < 0.6
     reading = stream.read(own, clean, NAMES)
     assert reading.target == 1 and reading.clean_share == 0 and "class b" in reading.sentence
-    assert stream.features(stack([own]), clean).matrix.shape == (1, 4)
+    assert stream.log_odds(stack([own]), {})[0] > 0 > stream.log_odds(clean, {}).max()
+    alone = stream.read(own, {}, NAMES)
+    assert alone.target == 1 and alone.score == reading.score and np.isnan(alone.clean_share)
+
+
+def test_a_warp_is_told_by_the_lead_of_the_first_class_over_the_second() -> None:
+    """The mean of its leads after the short look and after the full search, where both are of one class."""
+    full = np.array([[0.1, 0.9, 0.2], [0.8, 0.9, 0.1], [0.0, 0.0, 0.0]], dtype=np.float32)
+    look = np.array([[0.1, 0.6, 0.1], [0.6, 0.4, 0.1], [0.0, 0.0, 0.0]], dtype=np.float32)
+    evidence = {"success": full, "look": look}
+    assert ahead(full)[0] == pytest.approx([-0.8, 0.7, -0.7]) and ahead(full)[2] == pytest.approx([0, 0, 0])
+    # In the second network the look leads to the first class and the full search to the second one.
+    told = (0.6, 0.05, 0.0)
+    assert leads(evidence) == pytest.approx(told)
+    assert Warp().log_odds(evidence, {}) == pytest.approx([STEEP * (x - EVEN) for x in told])
+    assert Warp().features(evidence, {}).matrix == pytest.approx(np.array([[0.9, 0.6], [0.9, 0.05], [0, 0]]))
+
+
+def test_between_two_classes_a_warp_tells_nothing() -> None:
+    shares = np.array([[0.0, 1.0]], dtype=np.float32)
+    evidence = {"success": shares, "look": shares}
+    assert Warp().log_odds(evidence, {})[0] < -5
+    assert "two classes" in (Warp().unable({"success": evidence["success"][0]}) or "")
+    assert Warp().unable({"success": np.zeros(3, dtype=np.float32)}) is None
+
+
+def test_only_the_promising_classes_are_searched_in_full() -> None:
+    """The images that pass forward and back: a short look at every class, and the full search of a few."""
+    few, many = (Warp().passes(classes, (1, 28, 28)) for classes in (KEPT, 20))
+    assert many.both - few.both == (20 - KEPT) * 25 * 8 and few.both == KEPT * (25 * 8 + 75 * 16)
 
 
 def test_the_search_leaves_the_network_as_it_was() -> None:

@@ -39,7 +39,7 @@ RATIOS = (0.1, 0.2)
 """Blend ratios of the patterns over the whole image."""
 EVEN = 0.6
 """Share of moved images at which an all-to-all backdoor is as likely as none: halfway between the largest share of
-clean networks and the smallest of all-to-all backdoors (``python -m benchmarks.assignments``)."""
+clean networks and the smallest of all-to-all backdoors (``python -m benchmarks.by_itself --stream assignment``)."""
 STEEP = 20.0
 """Log-odds for a difference of 1 in that share. At the largest share of a clean network they are about -5."""
 FEWEST_CLASSES = 3

@@ -2,41 +2,51 @@
 
 A backdoor's trigger may be a warp (WaNet: Nguyen and Tran, ICLR 2021), which no pattern of pixels imitates. For every
 class one coarse grid of displacements, enlarged to the image, is searched by gradient. It is shared by all images.
+No reference models are needed: in a clean network no warp leads far more images to one class than another warp does to
+the next one.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from ti_core.classifier.fast.copying import fast_copy
 from ti_core.kinds import Kind
 from ti_core.streams.base import (
+    Array,
     Context,
     Evidence,
+    Features,
     Progress,
     Reading,
+    Stream,
+    as_stack,
     silent,
 )
-from ti_core.streams.passes import Passes
-from ti_core.streams.searches.class_margins import ClassMargins
+from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.search import Pools, chunks, margin, pools
-from ti_core.streams.statistics import (
-    as_array,
-    mean_margins,
-    per_class,
-)
+from ti_core.streams.statistics import as_array, mean_margins, per_class
 
 CELLS = 4
 """Rows and columns of the coarse grid."""
 REACH = 2.0
 """Largest displacement in pixels, for images of 28 x 28; in proportion to the side for others."""
-STEPS, RATE = 25, 0.15
-"""Steps of Adam, and their length in units of the reach."""
-IMAGES_A_STEP, UNSEEN = 8, 48
+RATE = 0.15
+"""Length of Adam's steps, in units of the reach."""
 BATCH = 256
+EVEN = 0.4
+"""Lead of a class, as a share of images, at which a warp is as likely as no backdoor: between the largest lead of clean
+networks and the smallest of those with a warp (``python -m benchmarks.by_itself --stream warp``)."""
+STEEP = 25.0
+"""Log-odds for a difference of 1 in that lead. At the largest lead of a clean network they are about -2.5."""
+FEWEST_CLASSES = 3
+"""Minimum number of classes. With two there is no class to lead that is not led to."""
 
 
 def displaced(images: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
@@ -62,11 +72,34 @@ def fields_of(coarse: torch.Tensor, size: tuple[int, int], reach: float) -> torc
     return reach * fine.tanh().permute(0, 2, 3, 1)
 
 
+@dataclass(frozen=True)
+class WarpSearch:
+    """How long warps are searched.
+
+    Parameters
+    ----------
+    steps : of Adam.
+    images : of each step.
+    """
+
+    steps: int
+    images: int
+
+
+LOOK = WarpSearch(25, 8)
+"""A short look at every class."""
+FULL = WarpSearch(75, 16)
+"""The search of the classes that the look led most images to. A backdoor's warp goes on to lead nearly all of them."""
+KEPT, UNSEEN = 3, 96
+"""Classes that are searched in full, and images that each class's warp is tried on."""
+
+
 def find_warps(
     scores: torch.nn.Module,
     images: torch.Tensor,
     pool: Pools,
     classes: torch.Tensor,
+    effort: WarpSearch = FULL,
     progress: Progress = silent,
 ) -> torch.Tensor:
     """Displacements ``J x H x W x 2``, one warp for each of J classes, shared by all images."""
@@ -74,10 +107,10 @@ def find_warps(
     reach = REACH * min(size) / 28
     coarse = torch.zeros(len(classes), 2, CELLS, CELLS, device=images.device, requires_grad=True)
     optimiser = torch.optim.Adam([coarse], lr=RATE)
-    for step in range(STEPS):
-        chosen = pool.draw(classes, IMAGES_A_STEP, step)
+    for step in range(effort.steps):
+        chosen = pool.draw(classes, effort.images, step)
         optimiser.zero_grad()
-        for part in chunks(len(classes), IMAGES_A_STEP, BATCH):
+        for part in chunks(len(classes), effort.images, BATCH):
             with torch.enable_grad():
                 x = displaced(images[chosen[part]], fields_of(coarse[part], size, reach))
                 z = scores(x.flatten(0, 1)).unflatten(0, x.shape[:2])
@@ -87,7 +120,7 @@ def find_warps(
         if coarse.grad is not None:
             coarse.grad.nan_to_num_(0.0, 0.0, 0.0)
             optimiser.step()
-        progress((step + 1) / (STEPS + 1))
+        progress((step + 1) / effort.steps)
     return fields_of(coarse.detach(), size, reach)
 
 
@@ -104,43 +137,105 @@ def warped_margins(
     return torch.cat(found)
 
 
-class Warp(ClassMargins):
-    """Margin of every class under the best warp shared by all images."""
+def ahead(shares: Array) -> Array:
+    """By how much each class's share is larger than the largest of the others, ``R x K``."""
+    first, second = (np.sort(shares, axis=1)[:, [place]] for place in (-1, -2))
+    return np.asarray(shares - np.where(shares == first, second, first))
+
+
+def leads_of_classes(stack: Evidence) -> Array:
+    """By how much a warp turns more images into each class than into any other, ``R x K``.
+
+    It is the mean of the leads after the short look and after the full search. In colour the full search tells warps
+    from clean networks better, in grey the look.
+    """
+    return np.asarray((ahead(stack["look"]) + ahead(stack["success"])) / 2, dtype=np.float32)
+
+
+def leads(stack: Evidence) -> Array:
+    """The lead of the class that is furthest ahead, ``R``."""
+    return np.asarray(leads_of_classes(stack).max(1))
+
+
+class Warp(Stream):
+    """Share of images that one warp, shared by all of them, leads to each class."""
 
     name: ClassVar[str] = "warp"
     title: ClassVar[str] = "Warp inversion"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seconds: ClassVar[float] = 0.5
     doing: ClassVar[str] = "Searching warps shared by all images"
     heading: ClassVar[str] = "One warp of all images"
-    unit: ClassVar[str] = "deviations"
-    measures: ClassVar[str] = "deviations by class"
+    unit: ClassVar[str] = "share of images"
+    measures: ClassVar[str] = "share of images that become this class"
     kinds: ClassVar[tuple[Kind, ...]] = ("warp",)
+    alternative: ClassVar[bool] = True
+    by_itself: ClassVar[bool] = True
 
     def passes(self, classes: int, shape: tuple[int, int, int]) -> Passes:
-        return Passes(forward=UNSEEN, both=STEPS * IMAGES_A_STEP) * classes
+        return sum(self._work(classes), Passes())
+
+    def _work(self, classes: int) -> tuple[Passes, Passes]:
+        """The images of the short look and of the full search."""
+        kept = min(KEPT, classes)
+        return (
+            Passes(forward=UNSEEN, both=LOOK.steps * LOOK.images) * classes,
+            Passes(forward=UNSEEN, both=FULL.steps * FULL.images) * kept,
+        )
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
-        """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's warp."""
+        """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's warp.
+
+        ``look`` (``K``): the flip share after the short look.
+        """
         images, count = context.images.float(), context.classes
         network, pool = fast_copy(scores, images, context.rounded), pools(context.labels, count, UNSEEN)
-        everyone = torch.arange(count, device=images.device)
-        fields = find_warps(network, images, pool, everyone, progress)
-        margins = warped_margins(network, images, pool, everyone, fields)
+        looking, searching = portions(progress, self._work(count))
+
+        def searched(
+            classes: torch.Tensor, effort: WarpSearch, told: Progress
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            fields = find_warps(network, images, pool, classes, effort, told)
+            found = warped_margins(network, images, pool, classes, fields)
+            return mean_margins(found), (found > 0).float().mean(1)
+
+        margins, look = searched(torch.arange(count, device=images.device), LOOK, looking)
+        success = look.clone()
+        promising = look.topk(min(KEPT, count)).indices
+        margins[promising], success[promising] = searched(promising, FULL, searching)
         progress(1.0)
-        return {
-            "margins": as_array(mean_margins(margins)),
-            "success": as_array((margins > 0).float().mean(1)),
-        }
+        return {"margins": as_array(margins), "success": as_array(success), "look": as_array(look)}
+
+    def log_odds(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.floating]:
+        told = (
+            leads(stack) if stack["success"].shape[1] >= FEWEST_CLASSES else np.zeros(len(stack["success"]))
+        )
+        return np.asarray(STEEP * (told - EVEN), dtype=np.float64)
+
+    def features(
+        self, stack: Evidence, clean: Evidence, among_clean: NDArray[np.bool_] | None = None
+    ) -> Features:
+        columns = (stack["success"].max(1), leads(stack))
+        return Features(("warp: share", "warp: lead"), np.stack(columns, 1).astype(np.float32))
 
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
-        found = self.beside(evidence, clean)
-        turned = float(evidence["success"][found.target])
+        turned, own = evidence["success"], leads_of_classes(as_stack(evidence))[0]
+        target, lead = int(own.argmax()), float(own.max())
+        beyond = 100 * float(ahead(turned[None])[0, target])
         sentence = (
-            f"One warp of all images, by at most a few pixels, turns {turned:.0%} of unseen images into class"
-            f" {class_names[found.target]}: {found.score:.1f} deviations more than in clean models;"
-            f" {found.clean_share:.0%} of the clean models have a class that goes as far."
+            f"One warp of all images, by at most a few pixels, turns {turned[target]:.0%} of unseen images into class"
+            f" {class_names[target]}, {abs(beyond):.0f} percentage points {'more' if beyond >= 0 else 'fewer'} than a"
+            " warp turns into another class"
         )
-        return Reading(
-            found.score, found.clean_share, sentence, found.target, per_class(found.own, found.others)
-        )
+        share, figures = float("nan"), {"values": turned.tolist()}
+        if clean:
+            share = float((leads(clean) >= lead).mean())
+            sentence += f"; in {share:.0%} of the clean models a class leads as far"
+            figures = per_class(turned, clean["success"])
+        return Reading(lead, share, f"{sentence}.", target, figures)
+
+    def unable(self, evidence: Evidence) -> str | None:
+        few = len(evidence["success"]) < FEWEST_CLASSES
+        return "with two classes no class can be compared with another" if few else None

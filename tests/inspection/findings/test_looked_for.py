@@ -33,6 +33,7 @@ ALONE: dict[str, Any] = {"name": None, "changed_settings": {}, "detects": {}}
 EVIDENCE: dict[str, dict[str, np.ndarray]] = {
     "pairs": {"margins": np.zeros((3, 3, 5))},
     "assignment": {"assignment": np.array([1.0, 2.0, 0.0])},
+    "warp": {"success": np.zeros(3)},
     "graph": {"counts": np.ones(4)},
     "last_layer": {"found": np.ones(1)},
 }
@@ -65,7 +66,7 @@ def rows(
 def test_the_usual_streams_look_for_fixed_triggers_to_one_class_and_all_to_all() -> None:
     table = rows(inspected(DEFAULT))
     looked = {key for key, row in table.items() if row.status == NOT_FOUND}
-    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes")}
+    to_one = {(kind, "all to one") for kind in ("patch", "blend", "stripes", "warp")}
     assert looked == to_one | {("patch", "all to all"), ("blend", "all to all")}
     blend, patch, stripes = (table[kind, "all to one"] for kind in ("blend", "patch", "stripes"))  # type: ignore[index]
     assert blend.figures is not None and not blend.weak and blend.why is None
@@ -81,12 +82,15 @@ def test_the_usual_streams_look_for_fixed_triggers_to_one_class_and_all_to_all()
 
 def test_what_was_not_looked_for_says_why() -> None:
     table = rows(inspected(DEFAULT))
-    assert table["warp", "all to one"].why == "the streams per_image and warp are off"
+    assert table["input dependent", "all to one"].why == "the stream per_image is off"
     assert table["patch", "one source"].why == "the stream pairs is off"
     assert table["warp", "one source"].why == "no stream looks for it"
     assert table["gate", "all to all"].why == NO_GATES
     on = tuple(name for name in DEFAULT if name != "graph")
     off = rows(inspected(on), settings=Settings(streams=on), graph=True)
+    still = tuple(name for name in DEFAULT if name != "warp")
+    without = rows(inspected(still), settings=Settings(streams=still))
+    assert without["warp", "all to one"].why == "the streams per_image and warp are off"
     assert off["gate", "all to all"].why == "the stream graph is off"
 
 
@@ -125,7 +129,7 @@ def test_figures_of_streams_that_are_off_count_as_weak() -> None:
 
 
 def test_a_weak_stream_makes_a_weak_search() -> None:
-    streams = (*DEFAULT, "last_layer")
+    streams = (*(name for name in DEFAULT if name != "warp"), "last_layer")
     table = rows(inspected(streams), settings=Settings(streams=streams))
     warp = table["warp", "all to one"]
     assert warp.status == NOT_FOUND and warp.weak and warp.why is not None and "weak sign" in warp.why
@@ -133,14 +137,14 @@ def test_a_weak_stream_makes_a_weak_search() -> None:
 
 
 def test_without_reference_models_nothing_is_measured() -> None:
-    streams = (*DEFAULT, "warp")
+    streams = (*DEFAULT, "stripes", "per_image")
     table = rows(
-        inspected(("universal", "windowed", "inversion"), joint=False),
+        inspected(("windowed", "inversion"), joint=False),
         pack=ALONE,
         settings=Settings(streams=streams),
     )
     assert table["patch", "all to one"].why == "not measured without reference models"
-    assert table["warp", "all to one"].why == "no reference models to compare it with"
+    assert table["input dependent", "all to one"].why == "no reference models to compare it with"
     assert table["patch", "one source"].why == "the stream pairs is off"
 
 

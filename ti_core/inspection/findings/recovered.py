@@ -30,7 +30,9 @@ def suspected_source(result: Inspection) -> int | None:
 
 
 def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> RecoveredTrigger | None:
-    """The patch or blend of the suspected class: searched, or as a solved gate tells; None if no class is suspected.
+    """The patch or blend of the suspected class: searched, or as a solved gate tells.
+
+    None if no class is suspected, or if a warp leads to it.
 
     Parameters
     ----------
@@ -47,6 +49,8 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
         return None
     if source is not None:
         return recover_for_source(scores, images, labels, source, target)
+    if result.leading == "warp":
+        return None
     if result.leading is not None:
         return solved_trigger(scores, images, labels, result.evidence[result.leading])
     halving = result.sparing.halving
@@ -85,12 +89,12 @@ def _of_its_kind(
     images, labels, mapping = shown.images, shown.labels, result.readings[name].mapping
     if mapping is not None and mapping.assignment:
         return recover_assignment(scores, shown, result.evidence[name])
+    if target is not None and name == "warp":
+        return recover_warp(scores, images, labels, target)
     if target is None or result.leading is not None:
         return None
     if mapping is not None and mapping.source is not None and mapping.target == target:
         return recover_for_source(scores, images, labels, mapping.source, target)
-    if name == "warp":
-        return recover_warp(scores, images, labels, target)
     if name == "stripes":
         return recover_stripes(scores, images, labels, target)
     if name == "universal" and _by_waves(result, target):
