@@ -21,10 +21,10 @@ class Digested(Protocol):
 LARGEST_RECORD = 32 << 20
 """Limit for the bytes of ``pack.json``. That of a pack with 200 members has a quarter of a megabyte."""
 KNOWN = {
-    "cifar10": "f94137281c169f002f7ed5cd62972635d7fcb40347505306e88cb928afa41b6d",
-    "cifar100": "56319d448a50af2eb75d4587de2df3ca0d74f5a88dcf0794042e57f5498da396",
-    "gtsrb": "48aa072038b3b344b99d59397d3fec49f76ad11bc27e693fc17c28af4f7e23ca",
-    "mnist": "ed982f37ce48f9c815ce12f7a85059e8958ea25d80047ad1e7c9cc4f8a8ac437",
+    "cifar10": "84226f15e94189c6045ad0fd5c69e43234af0faa68cad3ab39a23c1e707887a2",
+    "cifar100": "5cf3c516e3923b845c4e667323fdf4167b86f93def5cf40fea16d84bccbe2d94",
+    "gtsrb": "2f8755dc329e309c25553a09c8496eef72672a9dced1489cf58692de6db71872",
+    "mnist": "7e95b6b73553eb700ff4929fa962297d20478039e27a4f161c7abb3d82bce5e1",
 }
 """SHA-256 of each bundled pack's ``pack.json``, which holds the digests of its other files."""
 
