@@ -149,7 +149,7 @@ MUTANTS: list[Mutant] = [
         ("expit(SLOPE *", "expit(-SLOPE *"),
         ("(largest[0] + lead[0]) / 2", "largest[0]"),
         ("np.minimum(own, stream_class(name).at_most)[None]", "own[None]"),
-        ("stream.standing_out(one) / stream.usual", "stream.standing_out(one) * stream.usual"),
+        ("stream.standing_out(one) / usual", "stream.standing_out(one) * usual"),
     ),
     *of(
         "detector/metamodels.py",
