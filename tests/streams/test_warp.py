@@ -10,7 +10,8 @@ from torch import nn
 from ti_core.classifier.scores import Scores
 from ti_core.settings import Settings
 from ti_core.streams import Context, stack
-from ti_core.streams.warp import EVEN, KEPT, REACH, STEEP, Warp, ahead, displaced, fields_of, leads
+from ti_core.streams.searches.sparing import Sparing
+from ti_core.streams.warp import EFFORTS, EVEN, REACH, STEEP, Warp, ahead, displaced, fields_of, leads
 
 NAMES = tuple("abc")
 
@@ -94,8 +95,20 @@ def test_between_two_classes_a_warp_tells_nothing() -> None:
 
 def test_only_the_promising_classes_are_searched_in_full() -> None:
     """The images that pass forward and back: a short look at every class, and the full search of a few."""
-    few, many = (Warp().passes(classes, (1, 28, 28)) for classes in (KEPT, 20))
-    assert many.both - few.both == (20 - KEPT) * 25 * 8 and few.both == KEPT * (25 * 8 + 75 * 16)
+    kept = EFFORTS[0].kept
+    few, many = (Warp().passes(classes, (1, 28, 28)) for classes in (kept, 20))
+    assert many.both - few.both == (20 - kept) * 25 * 8 and few.both == kept * (25 * 8 + 75 * 16)
+
+
+def test_a_large_networks_warps_are_searched_more_shortly() -> None:
+    streams = [Warp(), Warp(), Warp()]
+    for level, stream in enumerate(streams):
+        stream.sparing = Sparing(alone=True, level=level)
+    work = [stream.passes(10, (3, 224, 224)) for stream in streams]
+    assert [w.both for w in work] == [10 * 200 + 3 * 1200, 10 * 200 + 2 * 600, 10 * 72 + 2 * 240]
+    assert work[2].forward == 32 * 12
+    evidence = streams[2].evidence(Scores(Columns(1), "none"), bars())
+    assert leads(stack([evidence]))[0] > EVEN and evidence["success"].argmax() == 1
 
 
 def test_the_search_leaves_the_network_as_it_was() -> None:

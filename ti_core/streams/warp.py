@@ -86,12 +86,31 @@ class WarpSearch:
     images: int
 
 
-LOOK = WarpSearch(25, 8)
-"""A short look at every class."""
-FULL = WarpSearch(75, 16)
-"""The search of the classes that the look led most images to. A backdoor's warp goes on to lead nearly all of them."""
-KEPT, UNSEEN = 3, 96
-"""Classes that are searched in full, and images that each class's warp is tried on."""
+@dataclass(frozen=True)
+class WarpEffort:
+    """How the warps of all classes are searched.
+
+    Parameters
+    ----------
+    look : a short look at every class.
+    full : the search of the classes that the look led most images to. A backdoor's warp goes on to lead nearly all.
+    kept : number of these classes.
+    unseen : images that each class's warp is tried on.
+    """
+
+    look: WarpSearch = WarpSearch(25, 8)
+    full: WarpSearch = WarpSearch(75, 16)
+    kept: int = 3
+    unseen: int = 96
+
+
+EFFORTS = (
+    WarpEffort(),
+    WarpEffort(full=WarpSearch(50, 12), kept=2),
+    WarpEffort(WarpSearch(12, 6), WarpSearch(30, 8), kept=2, unseen=32),
+)
+"""By the level of :mod:`ti_core.streams.searches.sparing`."""
+UNSEEN = EFFORTS[0].unseen
 
 
 def find_warps(
@@ -99,7 +118,7 @@ def find_warps(
     images: torch.Tensor,
     pool: Pools,
     classes: torch.Tensor,
-    effort: WarpSearch = FULL,
+    effort: WarpSearch = EFFORTS[0].full,
     progress: Progress = silent,
 ) -> torch.Tensor:
     """Displacements ``J x H x W x 2``, one warp for each of J classes, shared by all images."""
@@ -126,12 +145,17 @@ def find_warps(
 
 @torch.no_grad()
 def warped_margins(
-    scores: torch.nn.Module, images: torch.Tensor, pool: Pools, classes: torch.Tensor, fields: torch.Tensor
+    scores: torch.nn.Module,
+    images: torch.Tensor,
+    pool: Pools,
+    classes: torch.Tensor,
+    fields: torch.Tensor,
+    unseen: int = UNSEEN,
 ) -> torch.Tensor:
-    """Margins ``J x n`` of J classes under their warps, on images that took no part in making them."""
-    chosen = pool.test(classes, UNSEEN)
+    """Margins ``J x n`` of J classes under their warps, on ``unseen`` images that took no part in making them."""
+    chosen = pool.test(classes, unseen)
     found = []
-    for part in chunks(len(classes), UNSEEN, 2 * BATCH):
+    for part in chunks(len(classes), unseen, 2 * BATCH):
         x = displaced(images[chosen[part]], fields[part])
         found.append(margin(scores(x.flatten(0, 1)).unflatten(0, x.shape[:2]), classes[part]))
     return torch.cat(found)
@@ -177,11 +201,12 @@ class Warp(Stream):
 
     def _work(self, classes: int) -> tuple[Passes, Passes]:
         """The images of the short look and of the full search."""
-        kept = min(KEPT, classes)
-        return (
-            Passes(forward=UNSEEN, both=LOOK.steps * LOOK.images) * classes,
-            Passes(forward=UNSEEN, both=FULL.steps * FULL.images) * kept,
+        effort = EFFORTS[self.sparing.level]
+        look, full = (
+            Passes(forward=effort.unseen, both=search.steps * search.images)
+            for search in (effort.look, effort.full)
         )
+        return look * classes, full * min(effort.kept, classes)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
         """``margins`` and ``success`` (``K``): mean margin and flip share on unseen images under each class's warp.
@@ -189,20 +214,24 @@ class Warp(Stream):
         ``look`` (``K``): the flip share after the short look.
         """
         images, count = context.images.float(), context.classes
-        network, pool = fast_copy(scores, images, context.rounded), pools(context.labels, count, UNSEEN)
+        effort = EFFORTS[self.sparing.level]
+        network, pool = (
+            fast_copy(scores, images, context.rounded),
+            pools(context.labels, count, effort.unseen),
+        )
         looking, searching = portions(progress, self._work(count))
 
         def searched(
-            classes: torch.Tensor, effort: WarpSearch, told: Progress
+            classes: torch.Tensor, search: WarpSearch, told: Progress
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            fields = find_warps(network, images, pool, classes, effort, told)
-            found = warped_margins(network, images, pool, classes, fields)
+            fields = find_warps(network, images, pool, classes, search, told)
+            found = warped_margins(network, images, pool, classes, fields, effort.unseen)
             return mean_margins(found), (found > 0).float().mean(1)
 
-        margins, look = searched(torch.arange(count, device=images.device), LOOK, looking)
+        margins, look = searched(torch.arange(count, device=images.device), effort.look, looking)
         success = look.clone()
-        promising = look.topk(min(KEPT, count)).indices
-        margins[promising], success[promising] = searched(promising, FULL, searching)
+        promising = look.topk(min(effort.kept, count)).indices
+        margins[promising], success[promising] = searched(promising, effort.full, searching)
         progress(1.0)
         return {"margins": as_array(margins), "success": as_array(success), "look": as_array(look)}
 

@@ -50,8 +50,8 @@ LEVELS: tuple[Halving | None, ...] = (
 FROM = (1.5e8, 1.2e9)
 """The work of one image from which the levels 1 and 2 hold, in products."""
 USUAL_CLASSES = 50
-MOST_ASSIGNED = 100
-"""Number of classes above which a pattern that moves every class is not searched at a level above 0."""
+MOST_CLASSES = {"assignment": 100, "warp": 100}
+"""Number of classes above which a stream is left out at a level above 0: its work grows with them."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,17 @@ class Sparing:
     def leaves_out(self, stream: str, streams: tuple[str, ...], classes: int) -> bool:
         """Whether a stream is left out altogether at this level.
 
-        The search for a pattern that moves every class grows with the number of classes. A quick inspection of a
-        network of the last level has no time for it.
+        Some grow with the number of classes. In a quick inspection of a network of the last level there is no time for
+        a pattern that moves every class either.
 
         Parameters
         ----------
         stream, streams : names of the stream, and of all that are switched on.
         """
-        if stream != "assignment" or not self.level:
+        if stream not in MOST_CLASSES or not self.level:
             return False
-        quick = not {"windowed", "universal"} & set(streams)
-        return classes > MOST_ASSIGNED or (quick and self.level == len(LEVELS) - 1)
+        quick = stream == "assignment" and not {"windowed", "universal"} & set(streams)
+        return classes > MOST_CLASSES[stream] or (quick and self.level == len(LEVELS) - 1)
 
 
 FULL = Sparing()
