@@ -98,7 +98,7 @@ def test_the_verdict_says_aloud_that_it_is_the_weaker_one(answering: Worker, alo
     headings = [s.value for s in app.header]
     assert headings[1:] == ["Recovered trigger", "Class by class", "Model file"]
     # Gauge and the three streams that compare classes.
-    assert len(app.get("plotly_chart")) == 4
+    assert len(app.get("plotly_chart")) == 5
     labelled = alone.report.pack["images"]["labelled"]
     said = texts(app.button(key="show-model-file").click().run())
     assert ("not known without labels" in said) is not labelled
