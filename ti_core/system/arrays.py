@@ -7,6 +7,7 @@ every header is compared with the size of its entry first, and the sum of all ar
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ MOST_ARRAYS = 10_000
 KINDS = "biufU"
 """Kinds of numbers and texts that an array may hold: no objects, which would be pickles, and no structures."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_FAULTS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, TypeError, RuntimeError)
+_FAULTS = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError),
+)
+"""What zipfile, zlib and NumPy's reader of headers raise over a damaged file."""
 
 
 class ArraysError(Exception):
@@ -53,7 +58,8 @@ class ArraysFile:
             self._archive = zipfile.ZipFile(file)
             self._entries = self._read_headers()
         except _FAULTS as error:
-            raise ArraysError(f"it is no sound .npz file ({shown(str(error), 120)})") from error
+            why = str(error.args[0] if isinstance(error, tokenize.TokenError) else error)
+            raise ArraysError(f"it is no sound .npz file ({shown(why, 120)})") from error
         total = sum(entry.info.file_size for entry in self._entries.values())
         if total > most:
             raise ArraysError(f"its arrays have {total:,} bytes; the limit is {most:,}")
