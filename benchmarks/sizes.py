@@ -91,13 +91,18 @@ def days(seconds: float) -> float:
     return seconds * MODELS / MACHINES / 86_400
 
 
+def figure(value: float) -> str:
+    """Two digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def rows() -> Iterator[Row]:
     found = list(costs())
     of = f"forecast from one pass, {torch.get_num_threads()} threads"
     for name, seconds in found:
-        yield Row(name, ", ".join(f"{effort} {seconds[effort]:.3g} s" for effort in EFFORTS), of)
+        yield Row(name, ", ".join(f"{effort} {figure(seconds[effort])} s" for effort in EFFORTS), of)
     for name, seconds in found:
-        said = ", ".join(f"{effort} {days(seconds[effort]):.2g} days" for effort in EFFORTS)
+        said = ", ".join(f"{effort} {figure(days(seconds[effort]))} days" for effort in EFFORTS)
         yield Row(f"a million like it on {MACHINES} such machines: {name}", said, "the same, multiplied")
 
 
