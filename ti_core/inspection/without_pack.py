@@ -90,8 +90,7 @@ def inspect_alone(
         context = Context(own.images.to(device), labels.to(device), classes, settings, rounded=True)
         names = own.names_of(classes)
     assessment, found = None, None
-    size = work(result.classifier.scores, context.images)
-    result.sparing = Sparing.of(size, classes, settings.streams) if forecast is None else forecast.sparing
+    result.sparing = _sparing(result.classifier.scores, context, forecast)
     if model.settled and understood_alone(result.classifier, own):
         kept = _spared(streams, result, context)
         if forecast is not None:
@@ -154,6 +153,13 @@ class _Look:
         key = _key(stream, self.model, self.own, self.result.classifier)
         with self.clock.origin(stream.name, self.cache):
             return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, share))
+
+
+def _sparing(scores: torch.nn.Module, context: Context, forecast: Forecast | None) -> Sparing:
+    """How far the searches are shortened. The first pass of a forecast has counted the work already."""
+    if forecast is not None:
+        return forecast.sparing
+    return Sparing.of(work(scores, context.images), context.classes, context.settings.streams)
 
 
 def _spared(streams: list[Stream], result: Inspection, context: Context) -> list[Stream]:
