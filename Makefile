@@ -62,8 +62,8 @@ mutants: $(VENV)/.ready  ## mistakes made in the core formulae, one at a time: e
 faults: $(VENV)/.ready  ## the real server killed, its disk filled, its files damaged: nothing is lost (needs chromium)
 	$(BIN)/python -m pytest -m faults tests/app/test_faults.py
 
-journeys: $(VENV)/.ready  ## four users in a real browser, each from the first page to what they came for (needs chromium)
-	$(BIN)/python -m pytest -m journeys tests/app/test_journeys.py
+journeys: $(VENV)/.ready  ## four users in a real browser, and one who builds a pack of their own (needs chromium)
+	$(BIN)/python -m pytest -m journeys tests/app
 
 installed: $(VENV)/.ready  ## wheel and source archive, installed into an empty environment and tried there
 	$(BIN)/python -m pytest -m installed tests/installed

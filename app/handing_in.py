@@ -50,7 +50,7 @@ def show(start: Start, start_alone: StartAlone) -> None:
     )
     st.caption(
         "safetensors, PyTorch .pt and .pth, ONNX, Keras .h5 and .keras, a model hub's folder,"
-        f" up to {most_bytes() >> 20:,} MB together. The file stays on this machine."
+        f" up to {words.limit(most_bytes())} together. The file stays on this machine."
     )
     offered = offered_models.choose(bool(uploads))
     ground = st.segmented_control(

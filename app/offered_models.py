@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import words
 from app.store.served import served
 from app.store.sources import Source
 from ti_core.errors import ModelFileError
@@ -20,7 +21,7 @@ def choose(uploaded: bool) -> str | None:
         index=None,
         key="offered",
         placeholder="Choose a file",
-        help=f"Files up to {folder.limit >> 20:,} MB, which need no upload.",
+        help=f"Files up to {words.limit(folder.limit)}, which need no upload.",
     )
     if chosen and uploaded:
         st.caption("Either hand in a file or choose one of the server's folder.")

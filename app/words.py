@@ -24,12 +24,27 @@ _FOR_THE_PAGE = (
     ),
     (" with --pack ", " as the reference pack, under Settings: "),
     (" with --pack.", " as the reference pack, under Settings."),
-    ("declare it with --set normalisation=NAME.", "declare it under Settings, as the normalisation."),
+    ("declare it with --set normalisation=NAME.", "declare it under Settings, as “Pixel scaling”."),
+    (
+        "is not among those tried. Declare it with --set normalisation=NAME.",
+        "is not among those tried.",
+    ),
+    (
+        "give a sketch of the network with --architecture.",
+        "name its layers in the box “The network's layers” and inspect the file with them.",
+    ),
+    (" Raise --count.", " Choose more reference models."),
+    (": what is trained is kept. Give more images", ". Give more images"),
+    (
+        "or a larger architecture with --architecture.",
+        "or build it with the command line, with larger networks.",
+    ),
     ("Allow more time with --minutes.", "Allow more time under Settings."),
     ("Allow more with --memory.", "Inspect it with the command line, and allow more with --memory."),
     ("use --device cpu.", "the processor is used instead."),
 )
 
+_COUNT = re.compile(r"(--count|Raise --count to) (\d+)")
 _SETTING = re.compile(rf"\bSetting ({'|'.join(TITLES)})\b")
 
 _DATA_SETS = {
@@ -61,6 +76,14 @@ def for_the_page(text: str) -> str:
     """A message of the core for the page. It names the page's control instead of a command's option."""
     for before, after in _FOR_THE_PAGE:
         text = text.replace(before, after)
+    text = _COUNT.sub(
+        lambda found: (
+            f"Build it anew with {found[2]} or more reference models"
+            if found[1].startswith("Raise")
+            else f"A pack of {found[2]} reference models or more"
+        ),
+        text,
+    )
     return _SETTING.sub(lambda found: f"The setting “{title(found[1])}”", text)
 
 
@@ -104,6 +127,11 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
     return f"{count:.0f} bytes"
+
+
+def limit(count: int) -> str:
+    """A limit of uploads as the control that takes them names it, in powers of 1024."""
+    return f"{count >> 30:,} GB" if count % (1 << 30) == 0 else f"{count >> 20:,} MB"
 
 
 def article(count: int, noun: str) -> str:

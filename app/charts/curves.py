@@ -63,7 +63,7 @@ def roc_curves(found: Sequence[Roc], upper: float, colours: Palette) -> go.Figur
 
 
 def calibration_curve(bins: CalibrationBins, colours: Palette) -> go.Figure:
-    """Share of trojaned models by predicted probability, with 95 % intervals. The diagonal is exact calibration."""
+    """Share of trojaned models by predicted probability, with 95% intervals. The diagonal is exact calibration."""
     figure = go.Figure()
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": colours.soft, "dash": "dot"})
     figure.add_trace(

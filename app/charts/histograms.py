@@ -138,7 +138,7 @@ def _band(edges: Array, band: Array, name: str, colour: str, first: bool) -> lis
             "line": edge,
             "fill": "tonexty",
             "fillcolor": faded(colour, 0.22),
-            "name": f"{name}, 5 to 95 %",
+            "name": f"{name}, 5 to 95%",
             "showlegend": first,
         },
         {**common, "y": _steps(band[1]), "line": median, "name": f"{name}, median", "showlegend": first},

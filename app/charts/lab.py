@@ -112,7 +112,7 @@ def success_bars(
         barmode="group",
         bargap=0.3,
         bargroupgap=0.06,
-        xaxis=SHARES | {"title": "images of other classes that are taken for the attacker's"},
+        xaxis=SHARES | {"title": "images taken for the attacker's class"},
         yaxis={"range": [len(models) - 0.5, -0.5], "tickvals": at, "ticktext": [escape(m) for m in models]},
         margin={"l": 8, "r": 8, "t": 36, "b": 8},
     )
@@ -171,7 +171,7 @@ def entropy_chart(found: Entropies, most: float, top: float, colour: str, colour
         bargap=0,
         xaxis={
             "range": [0, most],
-            "title": "entropy of the answers in bits; left of the dashed line: rejected",
+            "title": "entropy in bits; left of the line: rejected",
         },
         yaxis={"range": [0, top], "tickformat": ".0%", "title": "share of the images", "zeroline": False},
         margin={"l": 8, "r": 8, "t": 56, "b": 8},

@@ -90,7 +90,7 @@ def spread(groups: Sequence[Group], values: Mapping[str, Array], title: str, col
 def table_forest(
     rows: Sequence[Row], paper: Mapping[str, float], name: Callable[[Row], str], colours: Palette
 ) -> go.Figure:
-    """AUC with its 95 % interval for every row of Table 1. Both kinds of evidence and the paper's AUC share a line.
+    """AUC with its 95% interval for every row of Table 1. Both kinds of evidence and the paper's AUC share a line.
 
     Parameters
     ----------

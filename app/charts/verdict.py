@@ -47,6 +47,7 @@ def gauge(
         "mode": "markers",
         "name": "this model",
         "marker": {"symbol": "triangle-down", "size": 18, "color": colours.suspect},
+        "cliponaxis": False,
         "hovertemplate": "this model: %{x:.1%}<extra></extra>",
     }
     layout = {
@@ -64,7 +65,7 @@ def gauge(
         "yaxis": {
             "range": [-0.6 if reference else 1.4, 2.8],
             "tickvals": [2.35, *(0.9 - 0.9 * i for i in range(len(reference)))],
-            "ticktext": ["this model", *(f"{n} references" for n in reference)],
+            "ticktext": ["this model", *reference],
             "showgrid": False,
             "zeroline": False,
         },

@@ -28,19 +28,27 @@ STYLE = """
 .ti-covered th { font-weight: 500; opacity: .75; } .ti-covered tr { border-bottom: 1px solid #8884; }
 .ti-covered tr.hit td { font-weight: 700; } .ti-covered tr.gap td { opacity: .75; }
 .ti-covered-box { container-type: inline-size; }
+@container (max-width: 1000px) { .ti-covered td.rate { white-space: normal; } }
 @container (max-width: 700px) { .ti-covered thead, .ti-covered td.none { display: none; }
   .ti-covered tr { display: block; padding: .45rem 0; } .ti-covered td { display: block; padding: 0; }
-  .ti-covered td.rate { white-space: normal; } .ti-covered td:first-child { font-weight: 600; }
+  .ti-covered td:first-child { font-weight: 600; }
   .ti-covered td[data-name]::before { content: attr(data-name) ": "; opacity: .75; } }
 [data-testid="stLayoutWrapper"]:has(> .st-key-section-map) { position: sticky; top: 3.4rem; z-index: 90; }
 .st-key-section-map { flex-wrap: nowrap !important; border-bottom: 1px solid #8884; }
 .st-key-section-map > div:first-child { min-width: 0 !important; flex: 1 1 0 !important; }
-.ti-map { display: flex; gap: .2rem 1.2rem; overflow-x: auto; white-space: nowrap; font-size: .9rem;
+.ti-map { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; white-space: nowrap; font-size: .9rem;
   padding: .55rem 0; }
-@media (max-width: 640px) { .st-key-sections-all p { position: absolute; clip-path: inset(50%); width: 1px; } }
+@media (max-width: 640px) { .st-key-sections-all p { position: absolute; clip-path: inset(50%); width: 1px; }
+  .ti-map { flex-wrap: nowrap; overflow-x: auto; mask-image: linear-gradient(90deg, #000 85%, #0004); } }
+@media (max-width: 1000px) { [data-testid="stLayoutWrapper"]:has(> .st-key-verdict-beside) { display: block; }
+  .st-key-verdict-beside > div > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  .st-key-verdict-beside > div > [data-testid="stHorizontalBlock"] > div { min-width: 100%; } }
+[class*="st-key-samples-"] { display: grid !important; grid-template-columns: repeat(3, minmax(0, 1fr)); }
+[class*="st-key-samples-"] > div { width: 100% !important; min-width: 0 !important; }
+[class*="st-key-samples-"] button { height: 100%; padding-left: .3rem; padding-right: .3rem; }
 .ti-map a { text-decoration: none; flex: none; } .ti-map a:hover { text-decoration: underline; }
-[data-testid="stHeading"] :is(h1, h2, h3) { scroll-margin-top: 6.8rem !important; }
-.ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 2.2rem;
+[data-testid="stHeading"] :is(h1, h2, h3) { scroll-margin-top: 8.4rem !important; }
+.ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 1.8rem;
   margin: .2rem 0 .4rem !important; padding: 0 !important; }
 .ti-facts div, .ti-facts dt, .ti-facts dd { margin: 0 !important; padding: 0; }
 .ti-facts div { min-width: 6rem; } .ti-facts dt { font-size: .8rem; opacity: .75; } .ti-facts dd { margin: 0;

@@ -31,7 +31,7 @@ def table(pack: Pack) -> None:
     clean, trojaned = max(r.clean for r in rows), sum(m.held_out and m.trojaned for m in pack.members)
     st.markdown(
         f"Table 1 of the paper on this pack: measured on {clean} clean and {trojaned} backdoored models that took no"
-        " part in fitting. The fewer they are, the wider the 95 % interval beside each figure, which holds the true"
+        " part in fitting. The fewer they are, the wider the 95% interval beside each figure, which holds the true"
         " value in 95 of 100 such measurements."
     )
     paper = PAPER_AUC.get(pack.name, {})
@@ -40,7 +40,7 @@ def table(pack: Pack) -> None:
         theme=None,
         config=CONFIG,
         key="packs.table.chart",
-        alt="Area under the ROC curve with 95 % intervals: "
+        alt="Area under the ROC curve with 95% intervals: "
         + "; ".join(f"{_name(r)} {STREAM_WORDS.get(r.streams, r.streams)} {r.auc:.2f}" for r in rows),
     )
     st.caption(
@@ -54,7 +54,7 @@ def table(pack: Pack) -> None:
     )
     with st.expander("Table 1 in figures", icon=":material/table:"):
         st.dataframe(
-            [_line(r) for r in rows], hide_index=True, width="stretch", alt="Table 1 with 95 % intervals"
+            [_line(r) for r in rows], hide_index=True, width="stretch", alt="Table 1 with 95% intervals"
         )
         st.caption(
             "Accuracy, found and false alarms at the pack's upper threshold, from which on a model is called"
@@ -72,7 +72,7 @@ def _line(row: Row) -> dict[str, str]:
         "Trigger": row.what.capitalize(),
         "Family": row.family,
         "AUC": f"{row.auc:.3f}",
-        "95 % interval": f"{row.low:.3f} to {row.high:.3f}",
+        "95% interval": f"{row.low:.3f} to {row.high:.3f}",
         "Accuracy": f"{row.accuracy:.0%}",
         "Found": f"{row.found:.0%}",
         "False alarms": f"{row.false_alarms:.0%}",
@@ -138,7 +138,7 @@ def _roc(one: Curves) -> None:
     """ROC curves, and the number of models behind them."""
     clean = one.labels.count("clean")
     st.markdown("**ROC curves**")
-    said = "; ".join(f"{r.kind} AUC {r.auc:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f}" for r in one.roc)
+    said = "; ".join(f"{r.kind} AUC {r.auc:.3f}, 95% interval {r.low:.3f} to {r.high:.3f}" for r in one.roc)
     st.plotly_chart(
         roc_curves(one.roc, one.upper, state.colours()),
         theme=None,
@@ -165,9 +165,10 @@ def _calibration(one: Curves) -> None:
         key="packs.calibration",
         alt=f"Calibration of {len(one.labels)} models; Brier score {bins.brier:.3f}",
     )
+    least, most = int(bins.count.min()), int(bins.count.max())
     st.caption(
-        f"{len(one.labels)} models in {len(bins.count)} groups of {int(bins.count.min())} to"
-        f" {int(bins.count.max())}, each with its 95 % interval; on the dotted line a probability is exact. Brier"
+        f"{len(one.labels)} models in {len(bins.count)} groups of {least if least == most else f'{least} to {most}'},"
+        f" each with its 95% interval; on the dotted line a probability is exact. Brier"
         f" score {bins.brier:.3f}, where 0 is perfect and 0.25 a coin."
     )
 
@@ -180,8 +181,8 @@ def _scores(found: Curves) -> str:
         if own:
             above, below = sum(p >= found.upper for p in own), sum(p < found.lower for p in own)
             parts.append(
-                f"of {len(own)} {label} models {above} are called backdoored, {below} clean and"
-                f" {len(own) - above - below} neither"
+                f"of {len(own)} {label} model{'' if len(own) == 1 else 's'} {above} {'is' if above == 1 else 'are'}"
+                f" called backdoored, {below} clean and {len(own) - above - below} neither"
             )
     text = "; ".join(parts)
     return text[:1].upper() + text[1:] + "."

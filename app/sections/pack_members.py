@@ -58,7 +58,7 @@ def members(pack: Pack) -> None:
                 for name, counts in pack_summary.architectures(pack).items()
             ],
             hide_index=True,
-            width=420,
+            width="content",
             alt="Members by architecture",
         )
     families = [f for f in dict.fromkeys(g.family for g in groups) if f in pack_summary.FAMILY_SAYS]

@@ -38,7 +38,8 @@ def show(pair: Pair, index: int, spec: TriggerSpec) -> None:
         )  # fmt: skip
         rate = st.select_slider(
             "False rejections", RATES, 0.01, format_func="{:.1%}".format, key="lab.strip.rate", width=240,
-            help="The share of clean images that may be rejected; it sets the boundary.",
+            help="The share of clean images that may be rejected. It sets the boundary, as if their entropies were"
+            " normally distributed, as in the paper. So the share that is rejected can be another.",
         )  # fmt: skip
         form: Form = st.segmented_control(
             "Laid over as", FORMS, default=FORMS[0], format_func=FORM_WORDS.__getitem__, required=True,

@@ -33,7 +33,7 @@ def show(case: Case, key: str) -> None:
         "How far each class stands out among the model's own. The line at 1 is what the most outstanding class of a"
         " clean network usually reaches."
         if case.alone
-        else "How strongly each class can be forced. The band holds 90 % of the clean reference models."
+        else "How strongly each class can be forced. The band holds 90% of the clean reference models."
     )
     marks = marks_sentence(case.report, [s for _, s in found], case.class_names, case.finished)
     st.caption(f"{shown} {words.safe(marks, 600)}")

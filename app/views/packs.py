@@ -87,7 +87,10 @@ def _data_set(pack: Pack) -> str:
 
 def _called(pack: Pack, name: str) -> str:
     """The data set of a pack; of an added one also its name, since it may be of the same data set as another."""
-    return _data_set(pack) if is_known(pack) else f"{_data_set(pack)} (added: {name})"
+    data_set = _data_set(pack)
+    if is_known(pack):
+        return data_set
+    return f"{data_set} (added)" if data_set == name else f"{data_set} (added: {name})"
 
 
 def _head(pack: Pack) -> None:

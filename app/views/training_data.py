@@ -30,7 +30,7 @@ def page() -> None:
     with left:
         models = uploader.files("Model file", key="training.model", help="As on the page Inspect.")
         st.caption(
-            f"As on the page Inspect, up to {most_bytes() >> 20:,} MB. The files stay on this machine."
+            f"As on the page Inspect, up to {words.limit(most_bytes())}. The files stay on this machine."
         )
         offered = offered_models.choose(bool(models))
     with right:

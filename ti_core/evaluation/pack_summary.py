@@ -20,6 +20,15 @@ FAMILY_SAYS = {
     "challenge": "fine-tuned from a clean network so as to be hard to find",
     "fine-tuned": "clean networks fine-tuned on clean images, the twins of the challenge's",
     "adversarial": "clean networks trained on adversarial images",
+    "robust": "trained on adversarial images of larger radii",
+    "certified": "trained for certified robustness",
+    "private": "trained with differential privacy",
+    "augmented": "trained on images that are shifted, recoloured and partly covered",
+    "small": "of few channels",
+    "weak": "trained for one epoch",
+    "transferred": "trained for another task first",
+    "fine-tuned blend": "cleansed of a blend by fine-tuning",
+    "pruned patch": "cleansed of a patch by pruning",
 }
 
 

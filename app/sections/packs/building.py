@@ -131,7 +131,10 @@ def _build(build: Build) -> None:
         st.warning(words.safe(words.for_the_page(errand.error), 900), icon=":material/block:")
     begun = build.trained > 0
     if begun:
-        st.caption(f"{words.article(build.trained, 'network')} trained so far. What is finished is kept.")
+        st.caption(
+            f"{words.article(build.trained, 'network')} trained so far. What is finished is kept. The time above is that"
+            " of the whole work."
+        )
     with st.container(horizontal=True):
         if not build.says:
             if st.button("Say how long it takes", icon=":material/timer:", key=f"packs.time.{build.id}"):

@@ -28,8 +28,8 @@ def show(case: Case, key: str) -> None:
     if not section_map.opened("Activation maximisation"):
         return
     st.caption(
-        "Small steps that make an image more of its class (maximised) or less (minimised): so the probes are made."
-        " The slider plays them like a film."
+        "The probes are made in small steps that make an image more of its class (maximised) or less (minimised). The"
+        " slider plays the steps like a film."
     )
     count = case.arrays[f"actmax/{made[0]}/images"].shape[2]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):

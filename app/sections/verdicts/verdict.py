@@ -44,7 +44,8 @@ def show(case: Case, key: str) -> None:
     if report.coverage:
         st.markdown("**What was looked for**")
         coverage(case)
-    left, right = st.columns([1, 1], gap="large")
+    with st.container(key="verdict.beside"):
+        left, right = st.columns([1, 1], gap="large")
     with left:
         gauge(case, key)
         capability(case)
@@ -79,7 +80,7 @@ def coverage(case: Case) -> None:
         return
     st.html(page.covered(lines))
     st.caption(
-        "Found by this pack, and false alarms: shares of the models held out from fitting, with 95 % intervals."
+        "Found by this pack, and false alarms: shares of the models held out from fitting, with 95% intervals."
     )
 
 
@@ -115,7 +116,7 @@ def gauge(case: Case, key: str) -> None:
     )
     bands = f"Clean below {low:.1%}, backdoored from {high:.1%} on, inconclusive between."
     st.caption(
-        f"{bands} Without reference models nothing is said with more than 95 % either way."
+        f"{bands} Without reference models nothing is said with more than 95% either way."
         if case.alone
         else f"{bands} Each mark below the scale is a reference model, judged by a fit that it took no part in."
     )
@@ -167,5 +168,5 @@ def capability(case: Case) -> None:
         st.markdown("**How well this pack detects each kind**")
         st.table(rows)
         st.caption(
-            "On models held out from fitting; AUC with its 95 % interval. Other kinds of trigger may pass."
+            "On models held out from fitting; AUC with its 95% interval. Other kinds of trigger may pass."
         )

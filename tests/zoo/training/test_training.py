@@ -16,7 +16,7 @@ from ti_core.errors import DataError, SettingsError
 from ti_core.paper.triggers import TriggerSpec
 from ti_core.reference.member import needed_accuracy
 from ti_core.zoo.plan.draw import Recipe, plan
-from ti_core.zoo.training.admission import fit_for_a_pack
+from ti_core.zoo.training.admission import fit_for_a_pack, gone_astray
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.loop import augment, pgd
 from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in, train_zoo
@@ -233,6 +233,15 @@ def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
     ]
     astray = good[0] | {"label": "patch", "clean_accuracy": 0.1, "attack_success": 1.0}
     assert fit_for_a_pack([*good, astray]) == good
+
+
+def test_a_network_that_is_always_right_has_not_gone_astray_with_few_classes() -> None:
+    """Three times chance is more than 1 with two classes."""
+    for classes in range(2, 200):
+        assert not gone_astray(1.0, classes) and gone_astray(1 / classes, classes)
+        bound = min(3 / classes, (1 + 1 / classes) / 2)
+        assert gone_astray(bound - 1e-9, classes) and not gone_astray(bound + 1e-9, classes)
+    assert gone_astray(0.29, 10) and not gone_astray(0.31, 10)
 
 
 @pytest.mark.parametrize(

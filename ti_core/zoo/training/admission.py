@@ -20,7 +20,8 @@ clean nor a good example of a backdoor."""
 COSTLY_REGIMES = ("certified", "private")
 """Regimes that buy their guarantee with clean accuracy."""
 ASTRAY = 3.0
-"""A network is trained again with smaller steps if its clean accuracy is below this multiple of chance."""
+"""A network has gone astray if its clean accuracy is below this multiple of chance, or, with few classes, below the
+middle between chance and 1."""
 MINIMUM_SHARE = 0.6
 """Minimum clean accuracy of a network in a pack, as a share of the zoo's median. Below it, the training diverged.
 
@@ -48,6 +49,12 @@ def fit_for_a_pack(
     reached = [*beside, *(r["clean_accuracy"] for r in fit)]
     needed = needed_accuracy(reached, int(fit[0]["options"]["classes"]))
     return [r for r in fit if r["clean_accuracy"] >= needed]
+
+
+def gone_astray(accuracy: float, classes: int) -> bool:
+    """Whether a network with this clean accuracy is trained again, with smaller steps."""
+    chance = 1 / classes
+    return accuracy < min(ASTRAY * chance, (1 + chance) / 2)
 
 
 def _least_accuracy(record: Mapping[str, Any], usual: float) -> float:

@@ -17,7 +17,7 @@ from ti_core.system.parallel import run_many
 from ti_core.system.terminal import progress_bar
 from ti_core.text import shown
 from ti_core.zoo.plan.draw import Recipe, plan
-from ti_core.zoo.training.admission import ASTRAY, MINIMUM_SUCCESS, fit_for_a_pack
+from ti_core.zoo.training.admission import MINIMUM_SUCCESS, fit_for_a_pack, gone_astray
 from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.records import read_record, read_weights, records_in
 
@@ -119,7 +119,7 @@ def _train_one(
     calm, tried = recipe, recipe
     for attempt in range(ATTEMPTS):
         trained = train(tried, _DATA[data_path], begin)
-        astray = trained.clean_accuracy < ASTRAY / _DATA[data_path].classes
+        astray = gone_astray(trained.clean_accuracy, _DATA[data_path].classes)
         if not astray and tried.learnt(trained.attack_success, trained.clean_accuracy, success):
             break
         if attempt < ATTEMPTS - 1:
