@@ -132,8 +132,8 @@ def _build(build: Build) -> None:
     begun = build.trained > 0
     if begun:
         st.caption(
-            f"{words.article(build.trained, 'network')} trained so far. What is finished is kept. The time above is that"
-            " of the whole work."
+            f"{words.article(build.trained, 'network')} trained so far. What is finished is kept. The time above is"
+            " that of the whole work."
         )
     with st.container(horizontal=True):
         if not build.says:
