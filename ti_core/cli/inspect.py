@@ -52,6 +52,8 @@ def inspect_one(options: argparse.Namespace) -> int:
     names = chosen_methods(options.opinions) if options.opinions else ()
     options.model = _model(options)
     request = request_of(options)
+    if options.images is not None:
+        request = request.with_(images=str(options.images.absolute()))
     limits = limits_of(options)
     if options.images is not None and options.pack is not None:
         raise SettingsError("Give either --pack or --images: with --images no reference pack takes part.")
@@ -63,7 +65,6 @@ def inspect_one(options: argparse.Namespace) -> int:
     digest = digest_of(options.model)
     request = inspecting.for_model(request, options.model, digest).with_(
         case=bool(options.html),
-        images=str(options.images.absolute()) if options.images is not None else None,
         **declared_network(options.architecture),
     )
     documents = Documents(options)
@@ -115,8 +116,6 @@ def _model(options: argparse.Namespace) -> Path:
 
 def _forecast(options: argparse.Namespace, request: InspectionRequest, limits: Limits) -> int:
     """Print what the model is, and how long each effort takes with it. No verdict is given."""
-    if options.images is not None:
-        raise SettingsError("--forecast measures on a reference pack's images; leave out --images.")
     asked = request.with_(
         model=str(options.model.absolute()), cache=None, **declared_network(options.architecture)
     )

@@ -84,8 +84,8 @@ def inspect_alone(
     with clock.stage("preprocessing"):
         declared, given = Declared.of(settings), own.labels
         model = decided(model, own.images, None if given is None else torch.from_numpy(given))
-        classes = _class_count(model, own, declared)
-        result.classifier, labels = _understand(model, own, classes, declared, forecast)
+        classes = class_count(model, own, declared)
+        result.classifier, labels = understand_alone(model, own, classes, declared, forecast)
         result.classifier.scores.to(device)
         context = Context(own.images.to(device), labels.to(device), classes, settings, rounded=True)
         names = own.names_of(classes)
@@ -200,8 +200,13 @@ def _recover(result: Inspection, context: Context, assessment: Assessment) -> As
     return with_recovered(assessment, result.trigger)
 
 
-def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
-    """The model's number of classes K, checked against the images' labels."""
+def class_count(model: Model, own: OwnImages, declared: Declared) -> int:
+    """The model's number of classes K, checked against the images' labels.
+
+    Raises
+    ------
+    ModelBehaviourError : it tells no classes apart, or the labels name more classes than it has.
+    """
     classes = count_classes(model, own.images, declared)
     if classes < 2:
         raise ModelBehaviourError(f"{model.file} tells no classes apart: it gives {classes} score an image.")
@@ -212,10 +217,10 @@ def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
     return classes
 
 
-def _understand(
+def understand_alone(
     model: Model, own: OwnImages, classes: int, declared: Declared, forecast: Forecast | None
 ) -> tuple[Classifier, torch.Tensor]:
-    """The model's class scores, and the images' labels: their own, or the model's answers."""
+    """The model's class scores, and the images' labels ``N``: their own, or the model's answers."""
     if own.labels is not None:
         labels = torch.from_numpy(own.labels)
         return understand(model, own.images, labels, classes, declared, gauge=forecast), labels

@@ -167,9 +167,10 @@ def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Parti
 
     Parameters
     ----------
-    request : as for :func:`inspect`, with a pack or without.
+    request : as for :func:`inspect`, with a pack or images, or without.
     """
     from ti_core.inspection.budget.looking import look_at
+    from ti_core.reference.own_images import load_own_images
     from ti_core.reference.pack import load_pack
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache
@@ -179,7 +180,11 @@ def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Parti
     model, _ = _opened(asked.with_(case=False))
     pack = load_pack(asked.pack) if asked.pack else None
     cache = Cache(Path(asked.cache) if asked.cache else None)
-    found = look_at(model, pack, Settings.parse(asked.settings), asked.settings, asked.case, progress, cache)
+    settings, own = Settings.parse(asked.settings), None
+    if asked.images:
+        own = load_own_images(Path(asked.images), model.image_shape, settings.seed)
+        own = own.in_terms_of(model.class_names)
+    found = look_at(model, pack, settings, asked.settings, asked.case, progress, cache, own)
     cache.close()
     (folder / "look.json").write_text(json.dumps(found.model_dump()), encoding="utf-8")
 

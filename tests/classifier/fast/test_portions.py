@@ -8,6 +8,8 @@ from torch import nn
 
 from ti_core.classifier.fast import portions
 from ti_core.classifier.fast.portions import InPortions, fitting, kept_bytes
+from ti_core.streams.searches.masks import descent
+from ti_core.streams.searches.search import ascent
 from ti_core.system.memory import is_out_of_memory
 
 
@@ -83,3 +85,31 @@ def test_small_batches_go_through_whole_and_unmeasured() -> None:
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+
+
+@pytest.mark.usefixtures("tight")
+def test_gradients_that_are_asked_for_part_by_part_need_no_second_pass() -> None:
+    torch.manual_seed(0)
+    network, x = Counted(), torch.rand(4, 5, 3, 8, 8)
+    classes = torch.tensor([0, 1, 2, 3])
+    whole = ascent(network, x, classes)
+    network.seen.clear()
+    assert torch.allclose(ascent(InPortions(network), x, classes), whole, atol=1e-7)
+    assert max(network.seen) == 7 and sum(network.seen) == 3 + 20
+
+
+@pytest.mark.usefixtures("tight")
+def test_a_mask_s_gradient_is_the_same_in_parts() -> None:
+    torch.manual_seed(0)
+    network, x, raw = Counted(), torch.rand(4, 5, 3, 8, 8), torch.randn(4, 4, 8, 8)
+    classes, weight = torch.tensor([0, 1, 2, 3]), torch.full((4,), 0.01)
+    whole = descent(network, x, raw, classes, weight)
+    in_portions = descent(InPortions(network), x, raw, classes, weight)
+    assert torch.allclose(whole[0], in_portions[0], atol=1e-7) and torch.equal(whole[1], in_portions[1])
+
+
+def test_a_portion_takes_no_more_than_its_share_of_a_large_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portions, "free_memory", lambda device: 1 << 50)
+    network = Counted()
+    each = kept_bytes(network, torch.rand(2, 3, 8, 8)) - kept_bytes(network, torch.rand(1, 3, 8, 8))
+    assert fitting(network, torch.rand(2, 3, 8, 8)) == portions.MOST // each

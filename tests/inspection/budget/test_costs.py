@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.forecasts import as_model, is_right
@@ -50,8 +51,19 @@ def test_the_command_line_says_it_without_a_verdict(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("safetensors, ") and "the reference pack bars, as asked for" in lines[1]
     assert [line.partition(": about ")[0] for line in lines[2:]] == list(EFFORTS)
+
+
+def test_the_command_line_says_it_for_images_of_ones_own(
+    tiny_pack: Pack, tiny_models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, model = tmp_path / "own.npz", str(tiny_models["patch"])
+    pixels = (255 * tiny_pack.images[:60]).round().byte().numpy()
+    np.savez(own, images=pixels, labels=tiny_pack.labels[:60].numpy())
+    assert main(["inspect", model, "--images", str(own), "--forecast", "--device", "cpu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("It is inspected on the images that were given with it")
+    assert [line.partition(": about ")[0] for line in lines[2:]] == list(EFFORTS)
     assert main(["inspect", model, "--images", model, "--forecast"]) == 2
-    assert "leave out --images" in capsys.readouterr().err
 
 
 def test_a_look_of_another_form_is_refused(tmp_path: Path) -> None:

@@ -7,14 +7,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import torch
+
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
 from ti_core.errors import NoPackFitsError
 from ti_core.inspection.budget.costs import MeasuredError, Scales
 from ti_core.inspection.budget.known import known_work
 from ti_core.inspection.forecast import Known
+from ti_core.inspection.without_pack import class_count, understand_alone
 from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import packs_for, understand_with
+from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack
 from ti_core.reference.reference import Reference
 from ti_core.results.files.first_look import FirstLook
@@ -22,6 +26,8 @@ from ti_core.settings import Settings
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
+
+OWN = "It is inspected on the images that were given with it, without reference models."
 
 
 def look_at(
@@ -32,8 +38,9 @@ def look_at(
     pictures: bool = False,
     progress: StageProgress = silent_stage,
     cache: Cache | None = None,
+    own: OwnImages | None = None,
 ) -> FirstLook:
-    """Look at a model. One pass of it is measured on the images of the first pack that fits.
+    """Look at a model. One pass of it is measured on the user's own images, or on those of the first pack that fits.
 
     Parameters
     ----------
@@ -41,18 +48,20 @@ def look_at(
     settings, asked : of the inspection, and what of them was asked for in words.
     pictures : whether the inspection makes pictures, which take their time too.
     cache : may hold evidence of reference models that the pack lacks.
+    own : the user's images, for an inspection without a pack.
 
     Raises
     ------
     ModelBehaviourError : the model gives no class scores for the images.
     """
-    problem = ""
-    try:
-        fitting = [pack] if pack else packs_for(model)
-    except NoPackFitsError as error:
-        fitting, problem = [], str(error)
-    scales = Scales(settings, progress=progress, pictures=pictures)
-    if fitting:
+    fitting, why = ([], OWN) if own else _fitting(model, pack)
+    scales = Scales(settings, progress=progress, pictures=pictures, alone=own is not None)
+    if own:
+        declared, given = Declared.of(settings), own.labels
+        model = decided(model, own.images, None if given is None else torch.from_numpy(given))
+        with suppress(MeasuredError):
+            understand_alone(model, own, class_count(model, own, declared), declared, scales)
+    elif fitting:
         first = fitting[0]
         scales.settings = first.settings_with(asked)
         model = decided(model, first.images, first.labels)
@@ -69,9 +78,20 @@ def look_at(
         doubt="" if model.reconstructed is None else model.reconstructed.doubt,
         fitting=[p.name for p in fitting],
         pack=fitting[0].name if len(fitting) == 1 else "",
-        why=problem or _why(fitting, pack is not None),
+        why=why,
         seconds=scales.costs(),
     )
+
+
+def _fitting(model: Model, pack: Pack | None) -> tuple[list[Pack], str]:
+    """The packs that the model could be compared with, and a sentence on them."""
+    if pack:
+        return [pack], _why([pack], True)
+    try:
+        fitting = packs_for(model)
+    except NoPackFitsError as error:
+        return [], str(error)
+    return fitting, _why(fitting, False)
 
 
 def _lacking(pack: Pack, cache: Cache, settings: Settings) -> Known:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ti_core.classifier.fast.copying import fast_copy
+from ti_core.classifier.fast.portions import in_parts
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Effort, chunks, pools, stamp, unseen_margins
@@ -117,7 +118,7 @@ def invert(
         chosen = pool.draw(wanted, p.images_a_step, step)
         gradient, flipped = torch.zeros_like(raw), torch.zeros(len(wanted), device=device)
         for part in chunks(len(wanted), p.images_a_step, p.batch):
-            gradient[part], flipped[part] = _descent(
+            gradient[part], flipped[part] = descent(
                 network, images[chosen[part]], raw[part], wanted[part], weight[part]
             )
         enough = flipped >= p.success
@@ -138,18 +139,36 @@ def invert(
     return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1), weight)
 
 
-def _descent(
+def descent(
     network: torch.nn.Module, x: torch.Tensor, raw: torch.Tensor, classes: torch.Tensor, weight: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradient of the objective with respect to ``raw``, and the share of images that flip to each class."""
+    """Gradient of the objective, ``J x (1 + C) x H x W``, and the share of images that flip to each class, ``J``.
+
+    Parameters
+    ----------
+    x : images ``J x n x C x H x W``.
+    raw : logits of masks and patterns, ``J x (1 + C) x H x W``.
+    weight : of the masks' sizes, ``J``.
+    """
     leaf = raw.clone().requires_grad_(True)
     goal = classes.repeat_interleave(x.shape[1])
     with torch.enable_grad():
         mask = leaf[:, 0].sigmoid()
-        z = network(stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1))
-        entropy = F.cross_entropy(z, goal, reduction="none").view(len(classes), -1).mean(1)
-        (gradient,) = torch.autograd.grad((entropy + weight * mask.flatten(1).sum(1)).sum(), leaf)
-    # argmax of scores with NaN is the place of a NaN, so images without finite scores are excluded.
-    hit = (z.detach().argmax(1) == goal) & z.detach().isfinite().all(1)
-    flipped = hit.float().view(len(classes), -1).mean(1)
+        stamped = stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1)
+    parts = in_parts(network, stamped.detach())
+    gradients: list[torch.Tensor] = []
+    hits: list[torch.Tensor] = []
+    for part, own in zip(parts, goal.split([len(part) for part in parts]), strict=True):
+        free = part.detach().requires_grad_(True)
+        with torch.enable_grad():
+            z = network(free)
+            gradients += torch.autograd.grad(F.cross_entropy(z, own, reduction="sum") / x.shape[1], free)
+        # argmax of scores with NaN is the place of a NaN, so images without finite scores are excluded.
+        hits.append((z.detach().argmax(1) == own) & z.detach().isfinite().all(1))
+    with torch.enable_grad():
+        sizes = (weight * mask.flatten(1).sum(1)).sum()
+        (gradient,) = torch.autograd.grad(
+            (sizes, stamped), leaf, (torch.ones_like(sizes), torch.cat(gradients))
+        )
+    flipped = torch.cat(hits).float().view(len(classes), -1).mean(1)
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0), flipped
