@@ -3,7 +3,8 @@
 ``python -m benchmarks.sparing --out FOLDER`` inspects fitted members of a pack, each on its own draw of 60 images, at
 every level of :mod:`ti_core.streams.searches.sparing`. It prints, for each level, the verdicts of clean and of trojaned
 networks, how many targets are right, the verdicts that differ from those of a full search, and the ratio of the
-processor times. Results are kept in the folder, and a stopped run continues.
+processor times. An inspection that is certain of its verdict ends early; with ``--to-the-end`` none does. Results are
+kept in the folder, and a stopped run continues.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 
 from benchmarks.reference_free import drawn, images_for
 from ti_core.detector.own_classes import alone
+from ti_core.inspection.budget import look_alone
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Member, Pack, load_pack
@@ -28,9 +30,11 @@ from ti_core.streams.searches.sparing import LEVELS, Sparing
 from ti_core.zoo.training.members import keep_record
 
 IMAGES = 60
+NEVER = 2.0
+"""A share of images that no trigger turns."""
 
 
-def record(member: Member, pack: Pack, level: int, path: Path) -> dict[str, Any]:
+def record(member: Member, pack: Pack, level: int, to_the_end: bool, path: Path) -> dict[str, Any]:
     """What one inspection said, read from the folder if it is there."""
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text())
@@ -41,7 +45,11 @@ def record(member: Member, pack: Pack, level: int, path: Path) -> dict[str, Any]
         network, member.id, "0" * 64, "member", member.architecture, count, len(pack.class_names), shape
     )
     own = images_for(member, pack, IMAGES, True)
-    with patch.object(Sparing, "of", lambda *given, **more: Sparing(True, level)):
+    certain = NEVER if to_the_end else look_alone.CERTAIN
+    with (
+        patch.object(Sparing, "of", lambda *given, **more: Sparing(True, level)),
+        patch.object(look_alone, "CERTAIN", certain),
+    ):
         start = time.process_time()
         result = inspect_alone(model, own)
         seconds = time.process_time() - start
@@ -53,6 +61,7 @@ def record(member: Member, pack: Pack, level: int, path: Path) -> dict[str, Any]
             "score": alone(result.evidence).score if result.evidence else None,
             "target": result.report.target_class,
             "right": member.target_class,
+            "not needed": result.not_needed,
             "seconds": seconds,
         },
         path,
@@ -69,11 +78,12 @@ def told(level: int, found: list[dict[str, Any]], full: list[dict[str, Any]]) ->
         for a, b in zip(full, found, strict=True)
         if a["verdict"] != b["verdict"]
     ]
+    ended = sum(bool(r["not needed"]) for r in found)
     ratio = sum(r["seconds"] for r in full) / sum(r["seconds"] for r in found)
     clean, bad = (", ".join(f"{name} {n}" for name, n in sorted(v.items())) for v in verdicts)
     return (
         f"level {level}: clean networks: {clean}; trojaned: {bad}, target right in {right} of {len(named)}; verdicts"
-        f" that change: {', '.join(turned) or 'none'}; 1/{ratio:.1f} of the processor time"
+        f" that change: {', '.join(turned) or 'none'}; {ended} ended early; 1/{ratio:.1f} of the processor time"
     )
 
 
@@ -81,6 +91,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pack", default="mnist")
     options.add_argument("--members", type=int, default=9, help="as many clean and as many trojaned ones")
+    options.add_argument("--to-the-end", action="store_true", help="search on where the verdict is certain")
     options.add_argument("--out", type=Path, required=True, help="folder where results are kept")
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
@@ -90,8 +101,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     every: list[list[dict[str, Any]]] = [[] for _ in LEVELS]
     for member in members:
         for level in range(len(LEVELS)):
-            path = given.out / f"{given.pack}.{member.id}.{level}.json"
-            every[level].append(record(member, pack, level, path))
+            end = ".end" if given.to_the_end else ""
+            path = given.out / f"{given.pack}.{member.id}.{level}{end}.json"
+            every[level].append(record(member, pack, level, given.to_the_end, path))
             print(member.id, level, every[level][-1]["verdict"], flush=True)
     for level, found in enumerate(every):
         print(told(level, found, every[0]), flush=True)

@@ -21,7 +21,11 @@ from ti_core.errors import (
     NoPackFitsError,
     SettingsError,
 )
+from ti_core.inspection.budget import look_alone
 from ti_core.inspection.case_without_pack import case_alone
+from ti_core.inspection.findings.recovered import recovered
+from ti_core.inspection.result import Inspection
+from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.reconstruction.model import Model
@@ -33,7 +37,7 @@ from ti_core.rendering.page import html_report
 from ti_core.results.case_files import load_case, save_case
 from ti_core.settings import Settings
 from ti_core.stream_registry import DEFAULT, QUICK
-from ti_core.streams import stream_class
+from ti_core.streams import Context, stream_class
 from ti_core.streams.searches.sparing import FROM
 from ti_core.system.cache import Cache
 
@@ -336,3 +340,36 @@ def test_a_quick_inspection_of_a_very_large_network_leaves_a_stream_out(
     assert any("tells many classes apart: assignment." in reason for reason in result.report.reasons)
     row = next(r for r in result.report.coverage if (r["kind"], r["mapping"]) == ("patch", "all to all"))
     assert row["why"] == "it takes too long with a network of this size"
+
+
+def test_a_large_network_is_looked_at_no_longer_than_until_a_trigger_proves_the_backdoor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ti_core.inspection.without_pack.work", lambda scores, images: FROM[0])
+    settings, searched = Settings(normalisation="none"), []
+
+    def counted(result: Inspection, scores: nn.Module, shown: Context) -> RecoveredTrigger | None:
+        searched.append(result.readings.keys())
+        return recovered(result, scores, shown)
+
+    for module in ("budget.look_alone", "without_pack"):
+        monkeypatch.setattr(f"ti_core.inspection.{module}.recovered", counted)
+    result = inspect_alone(model(hidden_pixel(), 6), own(), settings)
+    report, kept = result.report, result.proof
+    assert report.verdict == "backdoored" and report.target_class == 4 and kept is result.trigger
+    assert kept is not None and kept.flip_share >= look_alone.CERTAIN and len(searched) == 1
+    assert "warp" in result.not_needed and not set(result.not_needed) & set(result.evidence)
+    assert any(
+        reason.startswith("Not run, since the verdict was certain before") for reason in report.reasons
+    )
+    row = next(r for r in report.coverage if (r["kind"], r["mapping"]) == ("warp", "all to one"))
+    assert row["why"] == "the verdict was certain before"
+    # Without proof, everything is looked at.
+    monkeypatch.setattr(look_alone, "CERTAIN", 1.1)
+    whole = inspect_alone(model(hidden_pixel(), 6), own(), settings)
+    assert not whole.not_needed and whole.proof is None and "warp" in whole.evidence
+
+
+def test_a_small_network_is_looked_at_in_full_in_any_case() -> None:
+    result = inspect_alone(model(hidden_pixel(), 6), own(), Settings(normalisation="none"))
+    assert result.report.verdict == "backdoored" and not result.not_needed and "warp" in result.evidence

@@ -69,6 +69,11 @@ def left_out(result: Inspection) -> tuple[str, ...]:
             "Left out, since the network is large or tells many classes apart: "
             f"{', '.join(result.too_long)}. A thorough inspection looks there too."
         )
+    if result.not_needed:
+        lines.append(
+            f"Not run, since the verdict was certain before: {', '.join(result.not_needed)}. A thorough inspection"
+            " looks there too."
+        )
     if result.left_out:
         named = ", ".join(
             f"{name} (about {duration(seconds)})"

@@ -42,8 +42,12 @@ class Inspection:
     """What was left out of the searches."""
     too_long: tuple[str, ...] = ()
     """Streams that take too long with a network of this size."""
+    not_needed: tuple[str, ...] = ()
+    """Streams that did not run, since the verdict was certain before."""
     too_large: tuple[str, ...] = ()
     """Streams that were begun, and for which there was not enough memory."""
+    proof: RecoveredTrigger | None = None
+    """The trigger that made the verdict certain before all streams had run."""
     unlike: tuple[str, ...] = ()
     """In what the network is unlike the clean reference models, a sentence each."""
     trigger: Recovered | None = None

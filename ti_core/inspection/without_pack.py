@@ -7,11 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
-from functools import partial
-
 import torch
 
 from ti_core.classifier.classifier import Classifier, Declared
@@ -21,10 +16,10 @@ from ti_core.classifier.scores import batches
 from ti_core.classifier.understand import understand
 from ti_core.classifier.unlabelled import count_classes, understand_unlabelled
 from ti_core.detector.detector import Assessment
-from ti_core.detector.own_classes import Alone, alone, read_alone, telling
+from ti_core.detector.own_classes import Alone, alone, telling
 from ti_core.errors import ModelBehaviourError, SettingsError
-from ti_core.inspection.budget.limit import Limit
-from ti_core.inspection.budget.so_far import Tell, ahead_of, so_far_alone, with_alternatives
+from ti_core.inspection.budget.look_alone import Look, evidence_key
+from ti_core.inspection.budget.so_far import Tell, with_alternatives
 from ti_core.inspection.clock import Clock
 from ti_core.inspection.findings.alone import reasons_alone, understood_alone
 from ti_core.inspection.findings.recovered import recovered, show_recovered
@@ -40,11 +35,10 @@ from ti_core.results.cautions import cautions, own_values
 from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
-from ti_core.streams import Context, Stream, in_turn, make_streams
-from ti_core.streams.base import Array
+from ti_core.streams import Context, Stream, make_streams
 from ti_core.streams.searches.sparing import Sparing
 from ti_core.system.cache import Cache
-from ti_core.system.progress import ShareProgress, StageProgress, silent_stage
+from ti_core.system.progress import StageProgress, silent_stage
 
 COVERED = (IMAGES, IMAGES // 2, IMAGES // 4)
 """Stamped images that are covered place by place, by the level of :mod:`ti_core.streams.searches.sparing`."""
@@ -94,11 +88,11 @@ def inspect_alone(
     if model.settled and understood_alone(result.classifier, own):
         kept = _spared(streams, result, context)
         if forecast is not None:
-            known = [s.name for s in kept if cache.holds(_key(s, model, own, result.classifier))]
+            known = [s.name for s in kept if cache.holds(evidence_key(s, model, own, result.classifier))]
             forecast.update(Known(known), result.classifier.scores, context.images)
             result.sparing = forecast.sparing
             kept = _spared(streams, result, context)
-        _Look(model, own, context, names, result, cache, clock).through(kept, forecast, so_far)
+        Look(model, own, context, names, result, cache, clock).through(kept, forecast, so_far)
         with clock.stage("verdict"):
             found = alone(result.evidence)
             result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
@@ -108,51 +102,6 @@ def inspect_alone(
                 assessment = _recover(result, context, assessment)
     result.report = _report(result, found, assessment, model, own, names, settings, cache, clock)
     return result
-
-
-@dataclass(frozen=True)
-class _Look:
-    """The streams' look at one model; what they find is put into ``result``."""
-
-    model: Model
-    own: OwnImages
-    context: Context
-    names: tuple[str, ...]
-    result: Inspection
-    cache: Cache
-    clock: Clock
-
-    def through(self, streams: list[Stream], forecast: Forecast | None, tell: Tell | None) -> None:
-        """Ask the streams, in the order of what they tell by the second."""
-        result, limit = self.result, Limit(self.result, self.clock, forecast)
-        for stream in in_turn(streams):
-            judged = bool(telling(result.evidence))
-            if not limit.has_time(stream, judged):
-                continue
-            self._say_so_far(streams, forecast, tell)
-            evidence = limit.run(stream, judged, partial(self._evidence, stream))
-            if evidence is None:
-                continue
-            result.evidence[stream.name] = evidence
-            result.readings[stream.name] = read_alone(stream, evidence, self.names)
-            result.in_order_of_report()
-        result.left_out = {} if forecast is None else forecast.left_out
-
-    def _say_so_far(self, streams: list[Stream], forecast: Forecast | None, tell: Tell | None) -> None:
-        """Tell what the streams that are done say, if what is ahead takes some time."""
-        left = {*self.result.too_large, *(() if forecast is None else forecast.left_out)}
-        kept = [s for s in streams if s.name not in left]
-        ahead = () if tell is None else ahead_of(kept, self.result, forecast)
-        said = so_far_alone(kept, self.result, self.names, ahead) if ahead else None
-        if tell is not None and said is not None:
-            tell(said)
-
-    def _evidence(self, stream: Stream, share: ShareProgress) -> dict[str, Array]:
-        assert self.result.classifier is not None
-        scores = self.result.classifier.scores
-        key = _key(stream, self.model, self.own, self.result.classifier)
-        with self.clock.origin(stream.name, self.cache):
-            return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, share))
 
 
 def _sparing(scores: torch.nn.Module, context: Context, forecast: Forecast | None) -> Sparing:
@@ -190,7 +139,7 @@ def _recover(result: Inspection, context: Context, assessment: Assessment) -> As
     """
     assert result.classifier is not None
     scores = result.classifier.scores
-    pattern = recovered(result, scores, context)
+    pattern = result.proof or recovered(result, scores, context)
     occlusion = (
         None
         if pattern is None
@@ -228,18 +177,6 @@ def understand_alone(
     with torch.no_grad():
         answers = torch.cat([found.scores(x).argmax(1) for x in batches(found.scores, own.images)])
     return found, answers
-
-
-def _key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
-    parts = [
-        "evidence alone, spared",
-        stream.sparing.level,
-        stream.name,
-        stream.version,
-        f"{model.key}/{found.key}",
-        own.sha256,
-    ]
-    return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _report(

@@ -109,6 +109,8 @@ class _Asked:
             return "no stream looks for it"
         if any(name in self.result.left_out for name in names):
             return "there was no time for it"
+        if any(name in self.result.not_needed for name in names):
+            return "the verdict was certain before"
         if any(name in self.result.too_long for name in names):
             return "it takes too long with a network of this size"
         if any(name in self.result.too_large for name in names):
