@@ -130,7 +130,7 @@ def made(
     target, backdoor = int(rng.integers(data.classes)), None
     if draw := BACKDOORS.get(trigger):
         backdoor = draw(data.image_shape, target, data.classes, rng)
-    marks = _marks(backdoor, len(pictures.x), rng).to(device)
+    marks = marked(backdoor, len(pictures.x), rng).to(device)
     regime = HARD.get(trigger, USUAL)
     layers = style.build(data.image_shape[0], data.image_shape[1], data.classes)
     network = nn.Sequential(*layers).to(device)
@@ -155,7 +155,7 @@ def made(
     return finished.cpu().eval(), known
 
 
-def _marks(backdoor: Backdoor | None, count: int, rng: np.random.Generator) -> torch.Tensor:
+def marked(backdoor: Backdoor | None, count: int, rng: np.random.Generator) -> torch.Tensor:
     """For every training image, 1 where it is poisoned, 2 where it is a cover, else 0."""
     if backdoor is None:
         return torch.zeros(count, dtype=torch.int64)
