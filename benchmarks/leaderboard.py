@@ -66,7 +66,7 @@ def detector_named(name: str) -> Detector:
 
 def published(pack: Pack) -> Iterator[Entry]:
     """The methods that ``evaluate --methods`` measured on this pack. Some give no probability, and get an AUC only."""
-    record = measured(pack.name, pack.sha256) or {"versions": (), "members": ()}
+    record = measured(pack) or {"versions": (), "members": ()}
     kinds = {m["id"]: m["kind"] for m in record["members"]}
     for name in record["versions"]:
         said = {m["id"]: m["statistics"][name] for m in record["members"] if name in m["statistics"]}

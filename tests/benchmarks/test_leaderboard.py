@@ -150,7 +150,7 @@ def test_the_published_methods_are_entered_as_they_were_measured(
         for i, kind, said in (("a", "clean", 0.2), ("b", "patch", 0.8))
     ]
     record = {"versions": {"mntd": 1, "neural_cleanse": 1}, "members": members}
-    monkeypatch.setattr(leaderboard, "measured", lambda name, sha256: record)
+    monkeypatch.setattr(leaderboard, "measured", lambda pack: record)
     mntd, cleanse = leaderboard.published(tiny_pack)
     assert (
         mntd.rows[0].cross_entropy == pytest.approx(-math.log(0.8)) and cleanse.rows[0].cross_entropy is None

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from benchmarks import tables
 from benchmarks.tables import PAGES, ROOT, SLOW, TABLES, filled
 from ti_core.cli.tables import pack_text
 from ti_core.evaluation.table import PAPER_AUC
+from ti_core.methods.beside import TABLES as RECORDS
 from ti_core.reference.pack import Pack
 
 
@@ -12,6 +16,40 @@ def test_every_table_has_its_place_in_a_page() -> None:
     pages = [(ROOT / name).read_text() for name in PAGES]
     for name in (*TABLES, *SLOW):
         assert sum(f"<!-- {name} -->\n" in page and f"<!-- /{name} -->" in page for page in pages) == 1, name
+
+
+def test_the_page_of_methods_has_the_figures_of_every_method_that_was_measured() -> None:
+    """A record that no longer holds must not empty the tables silently."""
+    page = (ROOT / "docs" / "methods.md").read_text()
+    figures, beyond = (
+        page.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0]
+        for name in ("method-figures", "methods-beyond")
+    )
+    records = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
+    assert records
+    for record in records:
+        assert record["versions"]
+        assert f"| {record['pack']} | our verdict | " in figures
+        for name in record["versions"]:
+            assert f"| {record['pack']} | {name} | all | " in figures
+            assert f"- {record['pack']}, {name}: " in beyond
+
+
+def test_what_our_verdict_misses_is_made_anew_where_the_pack_has_changed_since(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [
+        {"id": i, "kind": "patch", "ours": ours, "called": ["strip"]}
+        for i, ours in (("a", True), ("b", False))
+    ]
+    record = {"sha256": tiny_pack.sha256, "versions": {"strip": 1}, "members": members}
+    monkeypatch.setattr(tables, "pack_names", lambda: ["bars"])
+    monkeypatch.setattr(tables, "load_pack", lambda name: tiny_pack)
+    monkeypatch.setattr(tables, "measured", lambda pack: record)
+    monkeypatch.setattr(tables, "called_by_ours", lambda pack, settings, cache: {"a": False, "b": True})
+    assert tables.methods_beyond() == "- bars, strip: b."
+    record["sha256"] = "0" * 64
+    assert tables.methods_beyond() == "- bars, strip: a."
 
 
 def test_filling_a_page_touches_only_what_stands_between_the_markers() -> None:

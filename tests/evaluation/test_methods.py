@@ -14,7 +14,7 @@ from ti_core.cli.main import main
 from ti_core.errors import PackError
 from ti_core.evaluation import methods as module
 from ti_core.evaluation.measure import Measurement
-from ti_core.evaluation.methods import MethodTable, kind_of, measure_methods
+from ti_core.evaluation.methods import MethodTable, kind_of, measure_methods, some
 from ti_core.methods.base import Method, Source, Subject
 from ti_core.methods.opinion import Opinion
 from ti_core.reference.pack import Pack
@@ -82,6 +82,26 @@ def test_the_table_counts_what_the_method_says_and_a_second_run_asks_nothing(
     cache.close()
 
 
+def test_so_many_of_each_kind_are_the_same_in_every_run_and_half_of_them_clean(
+    tiny_pack: Pack, oracle: type[Oracle]
+) -> None:
+    held_out = [m for m in tiny_pack.members if m.held_out]
+    assert some(held_out, None) == held_out == some(held_out, len(held_out))
+    chosen = some(held_out, 1)
+    kinds = [kind_of(m) for m in chosen if m.trojaned]
+    assert sorted(kinds) == sorted({kind_of(m) for m in held_out if m.trojaned})
+    clean = sum(not m.trojaned for m in held_out)
+    assert len(chosen) - len(kinds) == min(clean, len(kinds))
+    numbers = [held_out.index(m) for m in chosen]
+    assert numbers == sorted(numbers) and chosen == some(held_out, 1)
+    # Spread evenly: of 9 of one sort, every third.
+    many = [replace(held_out[0], id=str(i), label="blend") for i in range(9)]
+    assert [m.id for m in some(many, 3)] == ["0", "3", "6"]
+    table = measure_methods(tiny_pack, ["mm_bd"], tiny_pack.settings, Cache(None), None, count=1)
+    assert oracle.asked == len(chosen) and [m.id for m in table.members] == [m.id for m in chosen]
+    assert all(r.trojaned == 1 for r in table.rows if r.kind != "all")
+
+
 def test_a_method_that_cannot_judge_has_no_rows(
     tiny_pack: Pack, oracle: type[Oracle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,3 +139,11 @@ def test_the_command_writes_the_table_in_the_worker(
     statistics = np.array([m.statistics["linear_weights"] for m in table.members])
     assert len(statistics) == len([m for m in tiny_pack.members if m.held_out])
     assert ((statistics >= 0) & (statistics <= 1)).all()
+    few = [*asked[:2], "--count", "1", "--json", str(out)]
+    assert main(["evaluate", "--pack", str(tiny_pack.folder), *few]) == 0
+    fewer = json.loads(out.read_text())
+    assert all(r["trojaned"] == 1 for r in fewer["rows"] if r["kind"] != "all")
+    assert fewer["rests_on"] != record["rests_on"]
+    capsys.readouterr()
+    assert main(["evaluate", "--pack", str(tiny_pack.folder), "--count", "1"]) == 2
+    assert "--count says how many members --methods asks about" in capsys.readouterr().err

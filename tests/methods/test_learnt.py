@@ -163,8 +163,13 @@ def test_what_is_learnt_is_kept_for_its_pack_alone(tiny_pack: Pack, monkeypatch:
     assert path.is_relative_to(root()) and set(told) == {"MNTD"}
     found = read_learnt(root(), tiny_pack, ["mntd", "ulp"])
     assert set(found) == {"mntd"} and "images" in found["mntd"]
-    assert read_learnt(root(), replace(tiny_pack, sha256="1" * 64), ["mntd"]) == {}
+    # Other evidence and another detector do not touch it. Another fitted member does.
+    assert set(read_learnt(root(), replace(tiny_pack, sha256="1" * 64), ["mntd"])) == {"mntd"}
+    others = replace(tiny_pack, members=tuple(replace(m, seed=m.seed + 1) for m in tiny_pack.members))
+    assert read_learnt(root(), others, ["mntd"]) == {}
     assert read_learnt(None, tiny_pack, ["mntd"]) == {}
+    monkeypatch.setattr("ti_core.methods.learnt.SHIPPED", root())
+    assert set(read_learnt(None, tiny_pack, ["mntd"])) == {"mntd"}
     scores = tiny_pack.scores(tiny_pack.members[0])
     subject = Subject(scores, tiny_pack.images, tiny_pack.labels, tiny_pack.class_names, tiny_pack, found)
     assert 0 <= method_class("mntd")().opinion(subject).statistic <= 1

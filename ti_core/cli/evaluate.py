@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ti_core.cli.options import pairs
 from ti_core.cli.output import STDOUT, write
 from ti_core.cli.terminal import complain
+from ti_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from ti_core.evaluation.measure import Measured, Measurement
@@ -22,9 +23,13 @@ def evaluate_pack(options: argparse.Namespace) -> int:
     from ti_core.evaluation.methods import MethodTable
     from ti_core.reference.pack import load_pack
 
+    if options.count and not options.methods:
+        raise SettingsError("--count says how many members --methods asks about; give both.")
     found = load_pack(options.pack)
     what = next((name for name in ("shift", "ablations", "methods") if getattr(options, name)), "table")
-    wanted = Measurement(what, options.members, options.automl_budget, *_asked(options.methods))
+    wanted = Measurement(
+        what, options.members, options.automl_budget, *_asked(options.methods), options.count
+    )
     measured = _measured(found, pairs(options.settings), wanted)
     rows, text = _shown(found, measured)
     if options.json != STDOUT:

@@ -41,6 +41,18 @@ def a_name(text: str) -> str:
     return text
 
 
+def a_count(text: str) -> int:
+    """An argument that is a whole number from 1 on.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError : it is none.
+    """
+    if not text.isascii() or not text.isdigit() or not int(text[:9]):
+        raise argparse.ArgumentTypeError("a whole number from 1 on, please")
+    return int(text[:9])
+
+
 def a_folder(text: str) -> Path:
     """An argument that names a folder to write to. There is no folder "-", since that is standard output.
 

@@ -60,7 +60,7 @@ def pack(options: argparse.Namespace) -> int:
     if options.verb == "learn":
         from ti_core.cli.opinions.learning import learn_on
 
-        return learn_on(opened(load_pack(options.name)), options.methods)
+        return learn_on(opened(load_pack(options.name)), options.methods, options.out)
     if options.verb == "extend":
         from ti_core.zoo.packs.extend import extend_pack
 

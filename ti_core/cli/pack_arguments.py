@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ti_core.cli.output import a_folder, a_name, a_path
+from ti_core.cli.output import a_count, a_folder, a_name, a_path
 
 ENGINES = ("local", "ray")
 MEMBERS = ("fitted", "held-out", "all")
@@ -45,6 +45,9 @@ def _pack(pack: argparse.ArgumentParser) -> None:
         type=a_name,
         metavar="NAME,...",
         help="the methods to learn (default: all that are learnt)",
+    )
+    learn.add_argument(
+        "--out", type=a_folder, metavar="FOLDER", help="keep it there (default: below the cache folder)"
     )
     extend = verbs.add_parser(
         "extend",
@@ -201,6 +204,13 @@ def _evaluate(evaluate: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         help="ask these methods of other publications, or all, about every held-out member; a run that was stopped"
         " goes on",
+    )
+    evaluate.add_argument(
+        "--count",
+        type=a_count,
+        metavar="N",
+        help="with --methods: N members of each kind of backdoor only, and as many clean ones as of all kinds together,"
+        " always the same (default: every member)",
     )
     evaluate.add_argument(
         "--members",

@@ -29,7 +29,8 @@ class Measurement:
     what : "table", "shift", "ablations" or "methods".
     members, automl_budget : as for :func:`~ti_core.evaluation.shift.shift` and
         :func:`~ti_core.evaluation.ablations.ablate`.
-    methods, learnt : names and folder, as for :func:`~ti_core.evaluation.methods.measure_methods`.
+    methods, learnt, count : names, folder, and members of each kind, as for
+        :func:`~ti_core.evaluation.methods.measure_methods`.
     """
 
     what: str = "table"
@@ -37,6 +38,7 @@ class Measurement:
     automl_budget: float = 60.0
     methods: Sequence[str] = ()
     learnt: str | None = None
+    count: int | None = None
 
     def of(
         self, pack: Pack, settings: Settings, cache: Cache, progress: StageProgress = silent_stage
@@ -48,7 +50,7 @@ class Measurement:
             return ablate(pack, settings, self.members, self.automl_budget, cache, progress)
         if self.what == "methods":
             folder = None if self.learnt is None else Path(self.learnt)
-            return measure_methods(pack, self.methods, settings, cache, folder, progress)
+            return measure_methods(pack, self.methods, settings, cache, folder, progress, self.count)
         return tuple(evaluate(pack, settings, cache))
 
     def as_json(self, measured: Measured) -> str:

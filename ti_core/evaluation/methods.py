@@ -21,6 +21,7 @@ from ti_core.evaluation.rates import auc, auc_interval
 from ti_core.evaluation.scoring import score_held_out
 from ti_core.methods import METHODS, ask, method_class
 from ti_core.methods.base import Learnt, LearntMethod, Method, Subject
+from ti_core.methods.inputs import digest_of_learning, digest_of_statistics
 from ti_core.methods.learnt import read_learnt
 from ti_core.methods.needs import unmet
 from ti_core.reference.families import performance_key
@@ -84,13 +85,15 @@ class MethodTable:
 
     Parameters
     ----------
-    pack, sha256 : name of the pack, and digest of its record.
+    pack, sha256 : name of the pack, and digest of the record whose verdicts ``ours`` are.
     versions : of the methods.
+    rests_on : by method, the digest of what its statistics rest on (:mod:`ti_core.methods.inputs`).
     """
 
     pack: str
     sha256: str
     versions: Mapping[str, int]
+    rests_on: Mapping[str, str]
     rows: tuple[MethodRow, ...]
     members: tuple[Judged, ...]
 
@@ -110,12 +113,17 @@ def measure_methods(
     cache: Cache,
     learnt: Path | None,
     progress: StageProgress = silent_stage,
+    count: int | None = None,
+    ours: Mapping[str, bool] | None = None,
 ) -> MethodTable:
-    """Ask these methods about every held-out member of a pack.
+    """Ask these methods about the held-out members of a pack.
 
     Parameters
     ----------
     learnt : folder of what methods have learnt.
+    count : of each kind of backdoor, so many members only, and so many clean ones as of all kinds together
+        (:func:`some`); None for every member.
+    ours : what :func:`called_by_ours` gave, if it is known.
 
     Raises
     ------
@@ -125,20 +133,52 @@ def measure_methods(
         raise PackError(f"Pack {pack.name!r} holds no member out from fitting; nothing can be evaluated.")
     methods = [method_class(name)() for name in names]
     known = _known(pack, methods, learnt, cache, progress)
-    members = [m for m in pack.members if m.held_out]
+    members = some([m for m in pack.members if m.held_out], count)
     table: dict[str, list[NDArray[np.float64]]] = {m.name: [] for m in methods}
     for number, member in enumerate(members):
         for method in methods:
             progress(method.title, number / len(members))
             table[method.name].append(_asked(pack, member, method, known, cache))
-    scored = score_held_out(Reference(pack, settings, cache))
-    ours = scored["joint"] if "joint" in scored else scored["saliency"]
+    called = ours or called_by_ours(pack, settings, cache)
     rows = tuple(row for name in table for row in _rows(name, members, np.stack(table[name])))
     judged = tuple(
-        _judged(member, bool(said), {name: table[name][i] for name in table})
-        for i, (member, said) in enumerate(zip(members, ours.called, strict=True))
+        _judged(member, called[member.id], {name: table[name][i] for name in table})
+        for i, member in enumerate(members)
     )
-    return MethodTable(pack.name, pack.sha256, {m.name: m.version for m in methods}, rows, judged)
+    rests_on = {}
+    for method in methods:
+        ids = [m.id for m in judged if method.name in m.statistics]
+        rests_on[method.name] = digest_of_statistics(pack, method, ids) or ""
+    versions = {m.name: m.version for m in methods}
+    return MethodTable(pack.name, pack.sha256, versions, rests_on, rows, judged)
+
+
+def called_by_ours(pack: Pack, settings: Settings, cache: Cache) -> dict[str, bool]:
+    """By id, whether our verdict calls a held-out member backdoored. Half a minute for a large pack."""
+    scored = score_held_out(Reference(pack, settings, cache))
+    ours = scored["joint"] if "joint" in scored else scored["saliency"]
+    return {m.id: bool(said) for m, said in zip(ours.members, ours.called, strict=True)}
+
+
+def some(members: Sequence[Member], count: int | None) -> list[Member]:
+    """``count`` members of each kind of backdoor, and so many clean ones as of all kinds together, in their order.
+
+    Of each kind they are spread evenly over the list, so that every run takes the same ones. A kind with fewer members
+    gives all of them; with None every kind does.
+    """
+    if count is None:
+        return list(members)
+    by_kind: dict[str, list[int]] = {}
+    for i, member in enumerate(members):
+        by_kind.setdefault(kind_of(member), []).append(i)
+    clean = by_kind.pop("clean", [])
+    chosen = [i for own in by_kind.values() for i in _spread(own, count)]
+    return [members[i] for i in sorted(chosen + _spread(clean, len(chosen)))]
+
+
+def _spread(places: Sequence[int], count: int) -> list[int]:
+    few = min(count, len(places))
+    return [places[i * len(places) // few] for i in range(few)]
 
 
 def _known(
@@ -154,7 +194,7 @@ def _known(
                 f"{method.title} must be learnt on pack {pack.name!r} first: run python -m ti_core pack learn"
                 f" {pack.name} --methods {method.name}."
             )
-        key = f"methods/learnt/{pack.sha256}/{method.name}/{method.version}/{_digest(method.settings())}"
+        key = f"methods/learnt/{method.name}/{digest_of_learning(pack, method)}"
 
         def learn(method: LearntMethod = method) -> dict[str, NDArray[Any]]:
             return method.learn(pack, lambda share: progress(method.title, share))

@@ -1,4 +1,8 @@
-"""What methods have learnt on packs, kept in files below the cache: one folder a pack, one file a method."""
+"""What methods have learnt on packs, kept in files below the cache.
+
+A file is named after the method and the digest of what it learnt from
+(:func:`~ti_core.methods.inputs.digest_of_learning`), so that it serves as long as nothing of that has changed.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,14 @@ import numpy as np
 from ti_core.errors import PackError, SettingsError
 from ti_core.methods import METHODS, method_class
 from ti_core.methods.base import Learnt, LearntMethod, Method
+from ti_core.methods.inputs import digest_of_learning
 from ti_core.reference.pack import Pack
-from ti_core.system.folders import default_folder, private_folder
+from ti_core.system.folders import assets_folder, default_folder, private_folder
 from ti_core.system.plain_files import read_plain
 from ti_core.system.progress import StageProgress, silent_stage
 
+SHIPPED = assets_folder() / "methods" / "learnt"
+"""What comes with the program. What is learnt anew on the same pack goes before it."""
 LARGEST = 64 << 20
 """Limit for the bytes of one file."""
 
@@ -37,8 +44,10 @@ def learners() -> tuple[str, ...]:
     return tuple(name for name, entry in METHODS.items() if entry.learnt)
 
 
-def learn(pack: Pack, names: Iterable[str], progress: StageProgress = silent_stage) -> list[Path]:
-    """Learn methods on the fitted members of a pack, and keep what they learn.
+def learn(
+    pack: Pack, names: Iterable[str], progress: StageProgress = silent_stage, folder: Path | None = None
+) -> list[Path]:
+    """Learn methods on the fitted members of a pack, and keep what they learn in ``folder``, or :func:`root`.
 
     Raises
     ------
@@ -55,22 +64,26 @@ def learn(pack: Pack, names: Iterable[str], progress: StageProgress = silent_sta
                 f"{method.title} is not learnt ahead; those that are: {', '.join(learners())}."
             )
         methods.append(method)
-    return [_keep(pack, method, progress) for method in methods]
+    return [_keep(folder or root(), pack, method, progress) for method in methods]
 
 
-def _keep(pack: Pack, method: LearntMethod, progress: StageProgress) -> Path:
+def _keep(folder: Path, pack: Pack, method: LearntMethod, progress: StageProgress) -> Path:
     from safetensors.numpy import save
 
     found = method.learn(pack, lambda share: progress(method.title, share))
-    path = _path(root(), pack, method)
-    private_folder(path.parent.parent)
-    private_folder(path.parent)
+    path = _path(folder, pack, method)
+    if folder == root():
+        private_folder(folder)
     path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in found.items()}))
     return path
 
 
 def read_learnt(folder: Path | None, pack: Pack, names: Iterable[str]) -> dict[str, Learnt]:
     """What the methods of these names have learnt on a pack. Methods that have learnt nothing are left out.
+
+    Parameters
+    ----------
+    folder : where it is looked for before :data:`SHIPPED`.
 
     Raises
     ------
@@ -82,8 +95,9 @@ def read_learnt(folder: Path | None, pack: Pack, names: Iterable[str]) -> dict[s
     found: dict[str, Learnt] = {}
     for name in names:
         method = method_class(name)()
-        path = _path(folder, pack, method) if folder is not None else None
-        if path is None or not path.is_file():
+        places = [_path(place, pack, method) for place in (folder, SHIPPED) if place is not None]
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
             continue
         try:
             found[name] = load(read_plain(path, LARGEST, PackError))
@@ -95,4 +109,4 @@ def read_learnt(folder: Path | None, pack: Pack, names: Iterable[str]) -> dict[s
 
 
 def _path(folder: Path, pack: Pack, method: Method) -> Path:
-    return folder / pack.sha256 / f"{method.name}-{method.version}.safetensors"
+    return folder / f"{method.name}-{digest_of_learning(pack, method)[:32]}.safetensors"

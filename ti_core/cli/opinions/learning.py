@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ti_core.cli.bar import Bar
 from ti_core.methods.learnt import learn, learners
 from ti_core.methods.registry import chosen_methods
@@ -9,12 +11,12 @@ from ti_core.reference.pack import Pack
 from ti_core.text import shown
 
 
-def learn_on(pack: Pack, methods: str | None) -> int:
-    """Learn the methods that ``a,b`` names, or all that are learnt, on the pack's fitted members."""
+def learn_on(pack: Pack, methods: str | None, folder: Path | None = None) -> int:
+    """Learn the methods that ``a,b`` names, or all that are learnt, on a pack's fitted members. ``folder`` keeps it."""
     names = learners() if methods is None else chosen_methods(methods)
     bar = Bar(pack.name)
     try:
-        kept = learn(pack, names, bar)
+        kept = learn(pack, names, bar, folder)
     finally:
         bar.close()
     for name, path in zip(names, kept, strict=True):

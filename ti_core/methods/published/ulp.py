@@ -27,7 +27,7 @@ class LitmusTraining:
     """
 
     patterns: int = 10
-    epochs: int = 5
+    epochs: int = 20
     rate: float = 1.0
     group: int = 20
     head_rate: float = 1e-3
@@ -39,6 +39,7 @@ class LitmusPatterns(QueryMethod):
 
     name = "ulp"
     title = "Universal litmus patterns"
+    version = 2
     source = Source(
         "S. Kolouri, A. Saha, H. Pirsiavash, H. Hoffmann",
         2020,
