@@ -52,6 +52,28 @@ def test_what_our_verdict_misses_is_made_anew_where_the_pack_has_changed_since(
     assert tables.methods_beyond() == "- bars, strip: a."
 
 
+def test_the_best_other_method_is_one_asked_about_the_same_networks(
+    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = next(r for r in tiny_pack.record["table"] if (r["streams"], r["family"]) == ("joint", "all"))
+    own = tables._what(ours)
+    same = {"kind": own, "clean": ours["clean"], "trojaned": ours["trojaned"], "low": 0.0, "high": 1.0}
+    rows = [
+        same | {"method": "strip", "auc": ours["auc"] / 2},
+        same | {"method": "mntd", "auc": ours["auc"] / 3},
+        same | {"method": "abs", "auc": 2.0, "clean": ours["clean"] + 1},
+        same | {"method": "aeva", "auc": 2.0, "kind": "another"},
+    ]
+    monkeypatch.setattr(tables, "pack_names", lambda: ["bars"])
+    monkeypatch.setattr(tables, "load_pack", lambda name: tiny_pack)
+    monkeypatch.setattr(tables, "measured", lambda pack: {"rows": rows})
+    (line,) = tables.methods_best().splitlines()[2:]
+    assert line.startswith(f"| bars | {own} | {ours['trojaned']}, {ours['clean']} | {ours['auc']:.3f} (")
+    assert f"| strip {ours['auc'] / 2:.3f} (0.000 to 1.000) | ours |" in line
+    rows[0]["auc"] = 1.5
+    assert tables.methods_best().splitlines()[2].endswith("| strip 1.500 (0.000 to 1.000) | strip |")
+
+
 def test_filling_a_page_touches_only_what_stands_between_the_markers() -> None:
     page = "before\n<!-- x -->\nold\n<!-- /x -->\nafter <!-- y -->\nkept\n<!-- /y -->\n"
     made = filled(page, {"x": lambda: "| a |\n| b |"})

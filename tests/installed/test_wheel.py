@@ -32,6 +32,7 @@ def test_the_wheel_is_small_and_has_no_package_named_app(built: tuple[Path, Path
     assert wheel.stat().st_size < MOST and archive.stat().st_size < MOST
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"ti_core", "ti_dashboard", next(t for t in tops if t.endswith(".dist-info"))}
+    assert "ti_core/assets/methods/cifar10.json" in names
     assert "ti_core/assets/packs/cifar10/pack.json" in names and "ti_dashboard/app/main.py" in names
     with tarfile.open(archive) as source:
         assert not [name for name in source.getnames() if "/tests/" in name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from ti_core.classifier.scores import Scores
 from ti_core.errors import PackError
 from ti_core.methods import method_class
 from ti_core.methods.base import Subject
-from ti_core.methods.learnt import learn, read_learnt, root
+from ti_core.methods.learnt import SHIPPED, _path, learn, learners, read_learnt, root
 from ti_core.methods.published.mntd import MetaClassifier, MetaTraining
 from ti_core.methods.published.topology import (
     Topology,
@@ -29,7 +30,7 @@ from ti_core.methods.published.topology import (
     spanning_tree,
 )
 from ti_core.methods.published.ulp import LitmusPatterns, LitmusTraining, total_variation
-from ti_core.reference.pack import Pack
+from ti_core.reference.pack import Pack, load_pack, pack_names
 
 
 class Toy(nn.Module):
@@ -182,3 +183,17 @@ def test_a_pack_of_one_sort_teaches_nothing(tiny_pack: Pack) -> None:
     clean = replace(tiny_pack, members=tuple(m for m in tiny_pack.members if not m.trojaned))
     with pytest.raises(PackError, match="no clean or no backdoored fitted members"):
         learn(clean, ["mntd"])
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*")), ids=lambda path: path.name[:12])
+def test_what_comes_with_the_program_was_learnt_on_a_bundled_pack_as_it_is(path: Path) -> None:
+    found = [
+        (pack, name)
+        for pack in map(load_pack, pack_names())
+        for name in learners()
+        if _path(SHIPPED, pack, method_class(name)()) == path
+    ]
+    ((pack, name),) = found
+    learnt = read_learnt(None, pack, [name])[name]
+    assert path.stat().st_size < 1 << 19
+    assert all(np.isfinite(array).all() for array in learnt.values())
