@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +19,7 @@ from tests.loading.onnx.onnx_networks import classifier, constant, graph, runtim
 from ti_core.classifier.understand import understand
 from ti_core.errors import ModelBehaviourError
 from ti_core.loading.onnx import load_onnx
+from ti_core.loading.onnx.program import Step
 
 N = helper.make_node
 
@@ -210,3 +214,26 @@ def test_moving_the_module_moves_what_plans_hold(tmp_path: Path) -> None:
     double = opened.module.double()
     torch.testing.assert_close(double(x.double()), opened.module(x.double()))
     assert double(x.double()).dtype == torch.float64
+
+
+def test_the_first_pass_holds_no_more_values_than_later_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["x", *(f"deep{i}" for i in range(12))]
+    chain = [N("Relu", [a], [b]) for a, b in itertools.pairwise(names)]
+    opened = load_onnx(save(classifier(*chain, source=names[-1]), tmp_path / "net.onnx"))
+    made: list[weakref.ref[torch.Tensor]] = []
+    most = 0
+    call = Step.call
+
+    def counted(step: Step, *given: Any) -> tuple[torch.Tensor, ...]:
+        nonlocal most
+        found = call(step, *given)
+        made.extend(weakref.ref(x) for x in found)
+        most = max(most, sum(one() is not None for one in made))
+        return found
+
+    monkeypatch.setattr(Step, "call", counted)
+    with torch.no_grad():
+        opened.module(torch.rand(5, 1, 4, 4))
+    assert len(made) > 12 and most <= 3

@@ -121,7 +121,9 @@ def make_plan(
             results = _named(step, step.call(arguments, budget))
             moving.update(results)
             shapes.update({number: x.shape for number, x in results.items()})
-            drafts.append(_Draft(step, arguments, constant))
+            # What depends on pixels is not kept: at 224 pixels it would take gigabytes.
+            bound = [x if fixed else None for x, fixed in zip(arguments, constant, strict=True)]
+            drafts.append(_Draft(step, bound, constant))
         for number in done:
             moving.pop(number, None)
     outputs = [moving[n] if n in moving else known[n] for n in program.outputs]
@@ -130,6 +132,8 @@ def make_plan(
 
 @dataclass(frozen=True)
 class _Draft:
+    """A step of the plan. Of its arguments only the constant ones are held, None stands for the others."""
+
     step: Step
     arguments: list[Any]
     constant: list[bool]
