@@ -200,7 +200,10 @@ def method_differences() -> str:
 
 
 def method_figures() -> str:
-    """What the methods find among the packs' held-out members, where it was measured, and what our verdict finds."""
+    """What the methods find among the packs' held-out members, where it was measured, and what our verdict finds.
+
+    One network of a kind says nothing, so that such rows are left out.
+    """
     lines = [
         "| pack | method | backdoor | backdoored, clean | AUC (95 % interval) | found | false alarms | target right"
         " | seconds |",
@@ -214,7 +217,7 @@ def method_figures() -> str:
         ]
         rows = [(r["method"], r["kind"], r) for r in (record["rows"] if record else ())]
         rows += [("our verdict", _what(r), r) for r in ours]
-        for method, kind, r in rows:
+        for method, kind, r in (row for row in rows if row[2]["trojaned"] > 1):
             shares = (
                 "" if r[key] is None else f"{r[key]:.0%}" for key in ("found", "false_alarms", "target")
             )
@@ -275,7 +278,7 @@ def methods_families() -> str:
                 own = np.array(
                     [value for m, value in said if m.label == kind and m.family.startswith(family)]
                 )
-                areas.append(f"{auc(clean, own):.3f} ({len(own)})" if len(own) and len(clean) else "")
+                areas.append(f"{auc(clean, own):.3f} ({len(own)})" if len(own) > 1 and len(clean) else "")
             lines.append(f"| {pack.name} | {method} | {' | '.join(areas)} |")
     return "\n".join(lines)
 

@@ -55,7 +55,8 @@ def _asking(case: Case, case_id: str, source: Source, key: str) -> None:
         default=list(QUICK),
         format_func=_offered,
         key=f"{key}.opinions.methods",
-        help="Methods “to be learnt first” work once python -m ti_core pack learn has learnt them on the pack.",
+        help="Methods “to be learnt first” work with some packs at once, and with others when python -m ti_core pack"
+        " learn has learnt them there.",
     )
     if st.button("Ask them", icon=":material/groups:", key=f"{key}.opinions.ask", disabled=not names):
         _ask(case, case_id, source, names, key)

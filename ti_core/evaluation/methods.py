@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -158,6 +159,18 @@ def called_by_ours(pack: Pack, settings: Settings, cache: Cache) -> dict[str, bo
     scored = score_held_out(Reference(pack, settings, cache))
     ours = scored["joint"] if "joint" in scored else scored["saliency"]
     return {m.id: bool(said) for m, said in zip(ours.members, ours.called, strict=True)}
+
+
+def auc_on_fitted(pack: Pack, name: str, known: Mapping[str, Learnt]) -> float:
+    """The AUC of a learnt method on the members that it learnt from; NaN if it can judge none of one sort."""
+    method = method_class(name)()
+    said: dict[bool, list[float]] = {False: [], True: []}
+    for member in (m for m in pack.members if not m.held_out):
+        subject = Subject.of_member(pack, member, known)
+        if unmet(method, subject) is None:
+            said[member.trojaned].append(method.opinion(subject).statistic)
+    clean, trojaned = np.array(said[False]), np.array(said[True])
+    return auc(clean, trojaned) if len(clean) and len(trojaned) else math.nan
 
 
 def some(members: Sequence[Member], count: int | None) -> list[Member]:

@@ -64,7 +64,12 @@ def learn(
                 f"{method.title} is not learnt ahead; those that are: {', '.join(learners())}."
             )
         methods.append(method)
-    return [_keep(folder or root(), pack, method, progress) for method in methods]
+    place = folder or root()
+    if folder is None:
+        private_folder(place)
+    else:
+        place.mkdir(parents=True, exist_ok=True)
+    return [_keep(place, pack, method, progress) for method in methods]
 
 
 def _keep(folder: Path, pack: Pack, method: LearntMethod, progress: StageProgress) -> Path:
@@ -72,8 +77,6 @@ def _keep(folder: Path, pack: Pack, method: LearntMethod, progress: StageProgres
 
     found = method.learn(pack, lambda share: progress(method.title, share))
     path = _path(folder, pack, method)
-    if folder == root():
-        private_folder(folder)
     path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in found.items()}))
     return path
 

@@ -12,6 +12,8 @@ import pytest
 from tests.cli.quick import QUICK
 from ti_core.cli.main import main
 from ti_core.cli.options import CODES
+from ti_core.methods import method_class
+from ti_core.methods.base import Subject
 from ti_core.methods.learnt import read_learnt, root
 from ti_core.methods.opinion import Opinions
 from ti_core.methods.published.ulp import LitmusTraining
@@ -102,10 +104,25 @@ def test_a_method_that_is_not_learnt_cannot_be_learnt(
 
 
 def test_pack_learn_says_where_it_keeps_what_was_learnt(
-    tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ti_core.methods.published.ulp.LitmusTraining", partial(LitmusTraining, epochs=1))
     assert main(["pack", "learn", str(tiny_pack.folder), "--methods", "ulp"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("ulp: learnt on pack bars, kept as ") and tiny_pack.sha256 in said
-    assert set(read_learnt(root(), tiny_pack, ["ulp", "mntd"])) == {"ulp"}
+    known = read_learnt(root(), tiny_pack, ["ulp", "mntd"])
+    assert set(known) == {"ulp"} and said.startswith(f"ulp: learnt on pack bars, kept as {root()}")
+    fitted = [m for m in tiny_pack.members if not m.held_out]
+    figures = {
+        m.id: method_class("ulp")().opinion(Subject.of_member(tiny_pack, m, known)).statistic for m in fitted
+    }
+    pairs = [
+        (figures[b.id] > figures[a.id]) + (figures[b.id] == figures[a.id]) / 2
+        for a in fitted
+        for b in fitted
+        if b.trojaned and not a.trojaned
+    ]
+    assert f"AUC {sum(pairs) / len(pairs):.3f} on the networks that it learnt from." in said
+    elsewhere = tmp_path / "learnt"
+    assert main(["pack", "learn", str(tiny_pack.folder), "--methods", "ulp", "--out", str(elsewhere)]) == 0
+    (file,) = elsewhere.iterdir()
+    assert file.read_bytes() == (root() / file.name).read_bytes()
