@@ -139,7 +139,7 @@ def table_forest(
             "showgrid": False,
             "zeroline": False,
         },
-        margin={"l": 8, "r": 8, "t": 36, "b": 8},
+        margin={"l": 8, "r": 14, "t": 36, "b": 8},
     )
     return figure
 
@@ -160,6 +160,7 @@ def _intervals(rows: Sequence[Row], at: Sequence[float], title: str, symbol: str
             "thickness": 2,
             "width": 4,
         },
+        cliponaxis=False,
         marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
         customdata=[[r.low, r.high, r.trojaned, r.clean] for r in rows],
         hovertemplate="AUC %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f}),"

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from app.charts.named_bars import name_above
 from app.charts.theme import SYMBOLS, Palette, faded, figure_from, template
 from ti_core.rendering.comparison import KIND_WORDS
 from ti_core.rendering.drawings import signed
@@ -154,15 +155,10 @@ def contribution_bars(pairs: Sequence[tuple[str, float]], colours: Palette) -> g
     reach = 1.5 * max([abs(v) for v in values] + [0.1])
     figure.update_layout(
         template=template(colours),
-        height=70 + 34 * len(values),
         xaxis={"range": [-reach, reach], "title": "log-odds: against ← → for a backdoor"},
-        yaxis={
-            "tickvals": list(range(len(values))),
-            "ticktext": names,
-            "showgrid": False,
-        },
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
     )
+    name_above(figure, names, colours, downwards=False)
     return figure
 
 

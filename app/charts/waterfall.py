@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from app.charts.named_bars import name_above
 from app.charts.theme import Palette, template
 from app.charts.verdict import axis_label
 from ti_core.rendering.drawings import signed
@@ -19,7 +20,7 @@ def waterfall_chart(steps: Sequence[Step], bounds: tuple[float, float] | None, c
     ----------
     bounds : log-odds below which a model is called clean, and from which on backdoored.
     """
-    names = [axis_label(step.name) for step in steps] + ["this model"]
+    names = [axis_label(step.name) for step in steps] + ["This model"]
     before = [0.0, *(step.total for step in steps[:-1]), 0.0]
     by = [*(step.by for step in steps), steps[-1].total]
     fills = [colours.soft, *(colours.suspect if b > 0 else colours.clean for b in by[1:-1]), colours.ink]
@@ -53,14 +54,8 @@ def waterfall_chart(steps: Sequence[Step], bounds: tuple[float, float] | None, c
     room = 0.45 * max(1.0, max(ends) - min(ends))
     figure.update_layout(
         template=template(colours),
-        height=70 + 34 * len(by),
         xaxis={"range": [min(ends) - room, max(ends) + room], "title": "log-odds"},
-        yaxis={
-            "tickvals": list(range(len(by))),
-            "ticktext": names,
-            "showgrid": False,
-            "autorange": "reversed",
-        },
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
     )
+    name_above(figure, names, colours, downwards=True)
     return figure

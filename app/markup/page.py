@@ -38,14 +38,20 @@ STYLE = """
 .st-key-section-map > div:first-child { min-width: 0 !important; flex: 1 1 0 !important; }
 .ti-map { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; white-space: nowrap; font-size: .9rem;
   padding: .55rem 0; }
-@media (max-width: 640px) { .st-key-sections-all p { position: absolute; clip-path: inset(50%); width: 1px; }
+@media (max-width: 640px) { .st-key-sections-all p { position: absolute; clip-path: inset(50%); width: 1px;
+  overflow: hidden; }
   .ti-map { flex-wrap: nowrap; overflow-x: auto; mask-image: linear-gradient(90deg, #000 85%, #0004); } }
-@media (max-width: 1000px) { [data-testid="stLayoutWrapper"]:has(> .st-key-verdict-beside) { display: block; }
-  .st-key-verdict-beside > div > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
-  .st-key-verdict-beside > div > [data-testid="stHorizontalBlock"] > div { min-width: 100%; } }
+@media (max-width: 1000px) {
+  [class*="st-key-"][class*="-beside"] > div > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  [class*="st-key-"][class*="-beside"] > div > [data-testid="stHorizontalBlock"] > div { min-width: 100%; } }
 [class*="st-key-samples-"] { display: grid !important; grid-template-columns: repeat(3, minmax(0, 1fr)); }
 [class*="st-key-samples-"] > div { width: 100% !important; min-width: 0 !important; }
 [class*="st-key-samples-"] button { height: 100%; padding-left: .3rem; padding-right: .3rem; }
+[class*="st-key-samples-"] button p { white-space: normal; line-height: 1.25; }
+@media (max-width: 1000px) { [data-testid="stHorizontalBlock"] { row-gap: 1rem !important; } }
+@media (max-width: 640px) { [data-testid="stButtonGroup"] [role="radiogroup"] { flex-wrap: wrap; overflow: visible; }
+  [data-testid="stTable"] :is(th, td) { overflow-wrap: anywhere; }
+  .ti-scale { margin-left: 0 !important; flex-wrap: wrap; } }
 .ti-map a { text-decoration: none; flex: none; } .ti-map a:hover { text-decoration: underline; }
 [data-testid="stHeading"] :is(h1, h2, h3) { scroll-margin-top: 8.4rem !important; }
 .ti-facts { display: flex; flex-wrap: wrap; gap: .4rem 1.8rem;
@@ -58,7 +64,7 @@ STYLE = """
 .ti-grid { overflow-x: auto; } .ti-grid table { border-collapse: separate; border-spacing: 3px; width: 100%;
   table-layout: fixed; min-width: 620px; }
 .ti-grid th { font-weight: 500; font-size: .8rem; text-align: center; opacity: .85; padding: .1rem; line-height: 1.2; }
-.ti-grid th.row { text-align: right; width: 5.2rem; padding-right: .4rem; }
+.ti-grid .row { text-align: right; width: 5.2rem; padding-right: .4rem; }
 .ti-grid th.group { font-weight: 600; opacity: 1; font-size: .9rem; border-bottom: 2px solid; }
 .ti-grid td { padding: 0; text-align: center; vertical-align: top; }
 .ti-grid td.gap, .ti-grid th.gap { width: .6rem; }
@@ -66,6 +72,7 @@ STYLE = """
 .ti-grid small, .ti-strip small { font-size: .75rem; opacity: .8; }
 .ti-scale { display: flex; align-items: center; gap: .5rem; font-size: .8rem; margin: .3rem 0 .6rem 5.6rem; }
 .ti-scale img { width: 180px; height: 10px; border-radius: 2px; }
+@media (max-width: 640px) { .ti-strip.many { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; } }
 .ti-strip { display: grid; gap: 4px; } .ti-strip figure { margin: 0; text-align: center; }
 .ti-montage { display: grid; gap: .7rem 1rem; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); }
 .ti-montage figure { margin: 0; } .ti-montage figcaption { font-size: .85rem; line-height: 1.3; padding-bottom: 3px; }

@@ -20,6 +20,7 @@ def choose(key: str) -> Sequence[Upload]:
         f"Clean images, {FEWEST} or more",
         type=[ending.lstrip(".") for ending in (*clean_images.ARCHIVES, *clean_images.PICTURES)],
         key=key,
+        max_upload_size=clean_images.MOST_BYTES >> 20,
         help="Pictures; or a .zip of them, in a folder for each class if they are sorted by class; or an .npz with an"
         " array of images and, if there are any, one of labels.",
     )

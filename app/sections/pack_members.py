@@ -59,6 +59,7 @@ def members(pack: Pack) -> None:
             ],
             hide_index=True,
             width="content",
+            column_config={"Architecture": st.column_config.Column(width=150)},
             alt="Members by architecture",
         )
     families = [f for f in dict.fromkeys(g.family for g in groups) if f in pack_summary.FAMILY_SAYS]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 from app import lab, state, words
 from app.charts import pictures
 from app.charts.histograms import histograms
-from app.charts.verdict import CONFIG
+from app.charts.verdict import CONFIG, kind_word
 from app.markup.page import Picture, strip
 from app.sections import download, opinions, trigger
 from app.sections.histograms import panels_of
@@ -128,6 +128,8 @@ def histogram(told: Told) -> None:
         st.info(words.safe(words.for_the_page(str(error))), icon=":material/info:")
         return
     farthest = sorted(panels, key=lambda p: (p.wasserstein.clean_share, -p.wasserstein.value))[:3]
+    # One histogram may be among them for several triggers.
+    farthest = [replace(p, title=f"{p.title}, {kind_word(p.kind)}") for p in farthest]
     for i, figure in enumerate(histograms(farthest, state.colours(), False, False)):
         st.plotly_chart(
             figure,

@@ -38,6 +38,7 @@ def page() -> None:
             "Training images with labels",
             type=[ending.lstrip(".") for ending in clean_images.ARCHIVES],
             key="training.images",
+            max_upload_size=clean_images.MOST_BYTES >> 20,
             help="A .zip with a folder of pictures for each class, or an .npz with an array of images and one of"
             " labels.",
         )

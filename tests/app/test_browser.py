@@ -56,9 +56,13 @@ def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor,
     box = visitor.page.locator(".ti-verdict").inner_text()
     assert "of patches, blends, warps and input-dependent triggers that lead all images to one class" in box
     assert "Not looked for: " in box
+    links = visitor.page.locator(".ti-map")
+    assert links.evaluate("e => e.scrollWidth <= e.clientWidth"), "no link of the map is hidden"
     visitor.page.set_viewport_size({"width": 390, "height": 900})
     table = visitor.page.locator("table.ti-covered")
     assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
+    main = visitor.page.locator("[data-testid=stMain]")
+    assert main.evaluate("e => e.scrollWidth <= e.clientWidth"), "a phone need not scroll sideways"
     with urllib.request.urlopen(f"{server}/_stcore/metrics", timeout=60) as answer:
         assert "UploadedFileManager" not in answer.read().decode()
 

@@ -12,12 +12,14 @@ from app.charts import classes, pictures
 from app.charts.histograms import histograms
 from app.charts.theme import DARK, LIGHT, Palette
 from app.charts.verdict import MOST_POINTS, ascent_lines, contribution_bars, gauge, points
+from app.charts.waterfall import waterfall_chart
 from app.markup.page import Picture, facts, strip, style, verdict
 from app.markup.page import gallery as gallery_table
 from app.sections.pictures import gallery
 from ti_core.reference.pack import Pack
 from ti_core.rendering.comparison import Panel, contributions, panels
 from ti_core.rendering.drawings import class_bars, class_ticks
+from ti_core.rendering.waterfall import Step
 from ti_core.results.case import Case
 from ti_core.settings import Settings
 
@@ -117,6 +119,30 @@ def test_contributions_point_by_direction_and_pattern() -> None:
     (bar,) = figure.data
     assert list(bar.x) == [-0.5, 1.0] and list(bar.marker.pattern.shape) == ["/", ""]
     assert "No trigger: a &lt;thing&gt;".lower() in str(bar.customdata[1]).lower()
+
+
+@pytest.mark.parametrize("long", (False, True))
+def test_names_stand_between_their_bar_and_the_one_above(long: bool) -> None:
+    """A long name has two lines, and its row is higher."""
+    names = ["a name of more than forty-four letters, which needs two lines" if long else "b", "c", "d"]
+    figures = (
+        (contribution_bars([(name, 1.0) for name in names], LIGHT), 1, list(reversed(names))),
+        (waterfall_chart([Step(name, 0.5, 0.5) for name in names], None, LIGHT), -1, [*names, "This model"]),
+    )
+    for figure, up, expected in figures:
+        half = figure.data[0].width / 2
+        notes = figure.layout.annotations
+        assert [n.text.replace("<br>", " ").lower() for n in notes] == [n.lower() for n in expected]
+        lines = 2 if long else 1
+        row = (figure.layout.height - 64) / len(notes)
+        assert row * (1 - 2 * half) > 15 * lines, "the lines fit between two bars"
+        for place, note in enumerate(notes):
+            assert note.y == pytest.approx(place + up * half) and note.yanchor == "bottom"
+        low, high = sorted(figure.layout.yaxis.range)
+        ends = (-half, len(notes) - 1 + half)
+        assert low < ends[0] and high > ends[1]
+        above = high - ends[1] if up > 0 else ends[0] - low
+        assert above * row > 15 * lines, "and above the first"
 
 
 def test_a_long_ascent_is_thinned() -> None:

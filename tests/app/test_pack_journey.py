@@ -44,7 +44,7 @@ def classifier(path: Path) -> Path:
     torch.manual_seed(0)
     images, labels = bars(seed=1)
     x, y = torch.from_numpy(images).unsqueeze(1) / 255, torch.from_numpy(labels)
-    network = build("lenet", in_channels=1, classes=CLASSES, size=SIDE)
+    network = build("lenet5", in_channels=1, classes=CLASSES, size=SIDE)
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
     for _ in range(40):
         optimiser.zero_grad()
@@ -106,7 +106,8 @@ def test_a_pack_is_built_from_images_and_a_model_is_inspected_with_it(
     page.get_by_text("Recovering the triggers of the reference models").wait_for(timeout=LONGEST)
     page.get_by_text("is stored").wait_for(timeout=LONGEST)
     pack = load_pack(packs / "bars")
-    assert len(pack.members) == COUNT and len(pack.class_names) == CLASSES
+    # A network that did not learn its trigger enters no pack.
+    assert COUNT // 2 < len(pack.members) <= COUNT and len(pack.class_names) == CLASSES
     assert pack.input_shape == (1, SIDE, SIDE)
     page.get_by_text("bars (added)").first.wait_for()
     builder.go("/")
@@ -114,4 +115,4 @@ def test_a_pack_is_built_from_images_and_a_model_is_inspected_with_it(
     choose(page, "Reference pack", "bars")
     builder.upload(classifier(tmp_path / "bars-from-a-vendor.safetensors"))
     assert builder.verdict() in ("Clean", "Inconclusive", "Backdoored")
-    assert "bars" in builder.says()
+    page.get_by_text("reference pack bars", exact=True).wait_for()

@@ -11,6 +11,7 @@ from ti_core.detector.metamodels import Anchored
 from ti_core.inspection.reason import Reason, of_reading
 from ti_core.inspection.reasons import mistakes, recovered, trigger_sentence
 from ti_core.inspection.result import Inspection
+from ti_core.inspection.trigger_occlusion import Occlusion
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.paper.triggers import TriggerKind
 from ti_core.streams import Reading
@@ -89,6 +90,8 @@ def test_a_recovered_trigger_that_many_clean_models_give_way_to_speaks_against_o
 ) -> None:
     mask = np.ones((4, 4), np.float32)
     trigger = RecoveredTrigger("patch", 1, mask, mask[None], 1.0, 0.97, np.arange(30), clean_share=share)
-    (reason,) = recovered(Inspection(trigger=trigger), ("a", "b"))
+    covered = Occlusion(mask, mask, 2, 2, 24, 0, 0, 1.0)
+    reason, place = recovered(Inspection(trigger=trigger, occlusion=covered), ("a", "b"))
+    assert (place.speaks, place.of) == ("for" if speaks == "for" else "neither", "recovered_trigger")
     assert (reason.speaks, reason.of) == (speaks, "recovered_trigger")
     assert ("no evidence" in reason.sentence) == (speaks == "against")

@@ -18,6 +18,7 @@ from ti_core.inspection.trigger_recovery import ENOUGH
 from ti_core.inspection.triggers.recovered import Recovered
 from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Pack
+from ti_core.results.groups import Speaks
 from ti_core.streams import Reading
 from ti_core.streams.base import Array
 from ti_core.system.time_left import duration
@@ -190,7 +191,8 @@ def recovered(result: Inspection, class_names: tuple[str, ...]) -> list[Reason]:
     """What is said of the recovered trigger, where the decision hangs, and of the pattern that counted beside it."""
     lines = [] if result.trigger is None else [_of_trigger(result.trigger, class_names)]
     if result.occlusion is not None:
-        speaks = lines[0].speaks if lines else "for"
+        # Where the decision hangs is no evidence of its own.
+        speaks: Speaks = "neither" if lines and lines[0].speaks == "against" else "for"
         lines.append(Reason(result.occlusion.sentence(), speaks, TRIGGER))
     if result.beside is not None:
         lines.append(_of_trigger(result.beside, class_names))

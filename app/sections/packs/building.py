@@ -57,6 +57,7 @@ def _controls() -> None:
         "Images with labels",
         type=[ending.lstrip(".") for ending in clean_images.ARCHIVES],
         key=f"packs.images.{turn}",
+        max_upload_size=clean_images.MOST_BYTES >> 20,
         help="A .zip with a folder of pictures for each class, or an .npz with an array of images and one of labels.",
     )
     st.caption(

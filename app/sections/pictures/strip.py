@@ -18,7 +18,7 @@ LARGE, SMALL = 300, 96
 ALONG = 7
 """Maximum number of frames in a strip."""
 WAYS = ("Maximised", "Minimised")
-WHO = {"maker": "the reference model that made the probes", "suspect": "this model"}
+WHO = {"maker": "the reference model", "suspect": "this model"}
 
 
 def show(case: Case, key: str) -> None:
@@ -42,6 +42,7 @@ def show(case: Case, key: str) -> None:
                 format_func=WHO.__getitem__,
                 required=True,
                 key=f"{key}.actmax.who",
+                help="The probes were made with a reference model. This model's own steps stand beside it.",
             )
         index = 0
         if count > 1:

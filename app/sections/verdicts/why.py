@@ -34,7 +34,9 @@ def show(case: Case, key: str) -> None:
         " one. The joint verdict goes by what all streams together find in the most suspicious class; what a single"
         " stream gives to it counts little beside that. Saliency's bins are marked under the histograms above."
     )
-    for column, (name, pairs) in zip(st.columns(len(drawn), gap="large"), drawn, strict=True):
+    with st.container(key="why.beside"):
+        columns = st.columns(len(drawn), gap="large")
+    for column, (name, pairs) in zip(columns, drawn, strict=True):
         with column:
             st.markdown(f"**{TITLES[name]}**")
             steps = waterfall(case, name) if name == case.decided_by else []
