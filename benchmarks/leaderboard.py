@@ -65,11 +65,13 @@ def detector_named(name: str) -> Detector:
 
 
 def published(pack: Pack) -> Iterator[Entry]:
-    """The methods that ``evaluate --methods`` measured on this pack. Some give no probability, and get an AUC only."""
+    """The methods that were measured on all held-out members. Some give no probability, and get an AUC only."""
     record = measured(pack) or {"versions": (), "members": ()}
     kinds = {m["id"]: m["kind"] for m in record["members"]}
     for name in record["versions"]:
         said = {m["id"]: m["statistics"][name] for m in record["members"] if name in m["statistics"]}
+        if len(said) < len(kinds):
+            continue
         method = method_class(name)
         is_probability = method.measures.startswith("probability")
         yield entry(method.title, name_of_held_out(pack), pack, kinds, said, probabilities=is_probability)

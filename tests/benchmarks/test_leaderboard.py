@@ -145,11 +145,12 @@ def test_the_file_keeps_one_entry_of_a_detector_and_its_networks(tiny_pack: Pack
 def test_the_published_methods_are_entered_as_they_were_measured(
     tiny_pack: Pack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A method that was asked about some of the networks is not entered.
     members = [
-        {"id": i, "kind": kind, "statistics": {"mntd": said, "neural_cleanse": 3 * said}}
-        for i, kind, said in (("a", "clean", 0.2), ("b", "patch", 0.8))
+        {"id": i, "kind": kind, "statistics": {"mntd": said, "neural_cleanse": 3 * said} | few}
+        for i, kind, said, few in (("a", "clean", 0.2, {"mm_bd": 1.0}), ("b", "patch", 0.8, {}))
     ]
-    record = {"versions": {"mntd": 1, "neural_cleanse": 1}, "members": members}
+    record = {"versions": {"mm_bd": 1, "mntd": 1, "neural_cleanse": 1}, "members": members}
     monkeypatch.setattr(leaderboard, "measured", lambda pack: record)
     mntd, cleanse = leaderboard.published(tiny_pack)
     assert (
