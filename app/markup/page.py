@@ -49,7 +49,9 @@ STYLE = """
 [class*="st-key-samples-"] button { height: 100%; padding-left: .3rem; padding-right: .3rem; }
 [class*="st-key-samples-"] button p { white-space: normal; line-height: 1.25; }
 @media (max-width: 1000px) { [data-testid="stHorizontalBlock"] { row-gap: 1rem !important; } }
-@media (max-width: 640px) { [data-testid="stButtonGroup"] [role="radiogroup"] { flex-wrap: wrap; overflow: visible; }
+[data-testid="stButtonGroup"] > div { flex-wrap: wrap !important; overflow: visible !important; }
+.stMarkdownBadge { white-space: normal !important; }
+@media (max-width: 640px) {
   [data-testid="stTable"] :is(th, td) { overflow-wrap: anywhere; }
   .ti-scale { margin-left: 0 !important; flex-wrap: wrap; } }
 .ti-map a { text-decoration: none; flex: none; } .ti-map a:hover { text-decoration: underline; }

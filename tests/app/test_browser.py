@@ -51,6 +51,9 @@ def test_a_trojaned_upload_is_backdoored_and_its_report_opens(
 
 
 def test_a_clean_upload_is_clean_and_leaves_the_servers_memory(visitor: Visitor, server: str) -> None:
+    visitor.page.get_by_text("Settings", exact=True).click()
+    offered = visitor.page.locator(".st-key-settings-streams [role=toolbar]")
+    assert offered.evaluate("e => e.scrollWidth <= e.clientWidth"), "no stream is hidden beside the column"
     visitor.upload(SAMPLES / "mnist-clean.safetensors")
     assert visitor.verdict() == "Clean"
     box = visitor.page.locator(".ti-verdict").inner_text()
