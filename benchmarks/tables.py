@@ -279,7 +279,8 @@ def methods_families() -> str:
                     [value for m, value in said if m.label == kind and m.family.startswith(family)]
                 )
                 areas.append(f"{auc(clean, own):.3f} ({len(own)})" if len(own) > 1 and len(clean) else "")
-            lines.append(f"| {pack.name} | {method} | {' | '.join(areas)} |")
+            if any(areas):
+                lines.append(f"| {pack.name} | {method} | {' | '.join(areas)} |")
     return "\n".join(lines)
 
 
