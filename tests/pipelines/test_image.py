@@ -67,9 +67,11 @@ def pip_settings() -> dict[str, str]:
 
 
 def local(settings: dict[str, str]) -> list[Path]:
-    """The files and folders that these settings name."""
-    words = [word.removeprefix("file://") for value in settings.values() for word in value.split()]
-    return [Path(word) for word in words if word.startswith("/") and Path(word).exists()]
+    """The files and folders that these settings name. The pages of an index lead to files beside it."""
+    words = [word for value in settings.values() for word in value.split()]
+    named = [Path(word.removeprefix("file://")) for word in words if word.startswith(("/", "file:///"))]
+    places = [path.parent if path.name == "simple" else path for path in named]
+    return [path for path in dict.fromkeys(places) if path.exists()]
 
 
 @dataclass(frozen=True)
