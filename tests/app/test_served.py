@@ -119,7 +119,7 @@ def test_a_model_of_the_folder_is_inspected_where_it_lies(
     monkeypatch.setenv(SETTING, str(folder))
     app = page().run()
     choice = app.selectbox(key="offered")
-    assert choice.options == ["a.pt", "team/b.safetensors"] and "2,048 MB" in choice.help
+    assert choice.options == ["a.pt", "team/b.safetensors"] and "2 GB" in choice.help
     choice.select("team/b.safetensors").run()
     app.button(key="inspect").click().run()
     app = settled(app, dashboard)

@@ -52,7 +52,7 @@ def test_the_chart_draws_every_step_from_where_the_last_ended(tiny_cases: dict[s
     figure = waterfall_chart(steps, (-1.0, 1.0), palette(False))
     (bar,) = figure.data
     assert list(bar.base) == [0.0, *(s.total for s in steps[:-1]), 0.0] and list(bar.x)[-1] == steps[-1].total
-    assert len(figure.layout.shapes) == 2 and bar.customdata[-1] == "this model"
+    assert len(figure.layout.shapes) == 2 and bar.customdata[-1] == "This model"
 
 
 def test_the_base_is_kept_with_the_case(tiny_cases: dict[str, Case], tmp_path: Path) -> None:

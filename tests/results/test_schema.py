@@ -136,8 +136,10 @@ def test_every_reason_has_its_bearing(tiny_cases: dict[str, Case]) -> None:
     )
     known = {*found["streams"], "pack", ""}
     assert {b["of"] for b in found["bearings"]} <= known
-    (speaks,) = {b["speaks"] for b in found["bearings"] if b["of"] == "recovered_trigger"}
-    assert (speaks == "against") == ("no evidence" in found["streams"]["recovered_trigger"]["sentence"])
+    speaks = {b["speaks"] for b in found["bearings"] if b["of"] == "recovered_trigger"}
+    # Where the decision hangs is no evidence of its own.
+    none = "no evidence" in found["streams"]["recovered_trigger"]["sentence"]
+    assert speaks == ({"against", "neither"} if none else {"for"})
 
 
 def test_a_report_of_an_earlier_version_has_no_bearings_and_keeps_its_seal(
