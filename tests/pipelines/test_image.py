@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.installed.commands import pip_settings
 from tests.pipelines.test_container import ROOT, of
 
 NEEDED = ("buildah", "debootstrap", "ip", "unshare")
@@ -55,15 +56,6 @@ def run(*command: str | Path, codes: tuple[int, ...] = (0,)) -> str:
         f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     )
     return done.stdout
-
-
-def pip_settings() -> dict[str, str]:
-    """This machine's settings of pip, from its files and its environment."""
-    lines = run("pip", "config", "list").splitlines()
-    return {
-        key.rpartition(".")[2].lower(): value.strip("'")
-        for key, _, value in (line.partition("=") for line in lines)
-    }
 
 
 def local(settings: dict[str, str]) -> list[Path]:
