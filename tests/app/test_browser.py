@@ -273,6 +273,7 @@ def test_axe_finds_no_barrier_on_any_page(visitor: Visitor, browser: Any, home: 
     """Each page in a theme and at a width of its own; ``benchmarks.accessibility`` looks at all combinations."""
     from app.store.cases import CaseStore
     from benchmarks.accessibility import PAGES, barriers, settled
+    from benchmarks.screenshots import finished
 
     kept = CaseStore(home).entries()
     if kept:
@@ -281,6 +282,9 @@ def test_axe_finds_no_barrier_on_any_page(visitor: Visitor, browser: Any, home: 
         visitor.sample("patch")
     visitor.verdict()
     page = visitor.page
+    finished(page)
+    # While the page is drawn, colours fade in.
+    page.wait_for_timeout(500)
     found = {"verdict": barriers(page)}
     with page.expect_download() as download:
         page.get_by_role("button", name="HTML report").first.click()
