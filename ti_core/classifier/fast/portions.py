@@ -1,13 +1,14 @@
 """Large batches in portions that fit the memory.
 
 A search sends hundreds of images through the network at once. At 224 pixels, the values that the gradient needs may
-take more memory than there is. Then a batch goes through in portions. Where the gradient of each image is asked for by
-itself, :func:`in_parts` gives the portions. Elsewhere each portion is computed again for its gradient (T. Chen et al.,
-Training deep nets with sublinear memory cost, 2016), which takes 1.4 times as long. The result is the same.
+take more memory than there is. Then a batch goes through in portions. :func:`scored` asks for the gradient of one
+portion after the other. Elsewhere each portion is computed again for its gradient (T. Chen et al., Training deep nets
+with sublinear memory cost, 2016), which takes 1.4 times as long. The result is the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -73,9 +74,31 @@ class InPortions(nn.Module):
         return torch.cat([network(part) for part in parts])
 
 
-def in_parts(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Images ``N x C x H x W`` in portions whose gradients can be asked for one after the other."""
-    return network.parts(x) if isinstance(network, InPortions) else (x,)
+def scored(
+    network: nn.Module,
+    x: torch.Tensor,
+    classes: torch.Tensor,
+    value: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores ``N x K`` of images ``N x C x H x W``, and the gradient of a sum over the images, in the images' shape.
+
+    Each portion's gradient is asked for before the next one goes through.
+
+    Parameters
+    ----------
+    classes : a class for each image, ``N``.
+    value : the sum over some of the images, from their scores and classes.
+    """
+    parts = network.parts(x.detach()) if isinstance(network, InPortions) else (x.detach(),)
+    scores: list[torch.Tensor] = []
+    gradients: list[torch.Tensor] = []
+    for part, own in zip(parts, classes.split([len(part) for part in parts]), strict=True):
+        free = part.detach().requires_grad_(True)
+        with torch.enable_grad():
+            z = network(free)
+            gradients += torch.autograd.grad(value(z, own), free)
+        scores.append(z.detach())
+    return torch.cat(scores), torch.cat(gradients)
 
 
 def fitting(network: nn.Module, x: torch.Tensor) -> int:

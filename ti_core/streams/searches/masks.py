@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ti_core.classifier.fast.copying import fast_copy
-from ti_core.classifier.fast.portions import in_parts
+from ti_core.classifier.fast.portions import scored
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.search import Effort, chunks, pools, stamp, unseen_margins
@@ -155,20 +155,13 @@ def descent(
     with torch.enable_grad():
         mask = leaf[:, 0].sigmoid()
         stamped = stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1)
-    parts = in_parts(network, stamped.detach())
-    gradients: list[torch.Tensor] = []
-    hits: list[torch.Tensor] = []
-    for part, own in zip(parts, goal.split([len(part) for part in parts]), strict=True):
-        free = part.detach().requires_grad_(True)
-        with torch.enable_grad():
-            z = network(free)
-            gradients += torch.autograd.grad(F.cross_entropy(z, own, reduction="sum") / x.shape[1], free)
-        # argmax of scores with NaN is the place of a NaN, so images without finite scores are excluded.
-        hits.append((z.detach().argmax(1) == own) & z.detach().isfinite().all(1))
+    z, of_images = scored(
+        network, stamped, goal, lambda z, c: F.cross_entropy(z, c, reduction="sum") / x.shape[1]
+    )
     with torch.enable_grad():
         sizes = (weight * mask.flatten(1).sum(1)).sum()
-        (gradient,) = torch.autograd.grad(
-            (sizes, stamped), leaf, (torch.ones_like(sizes), torch.cat(gradients))
-        )
-    flipped = torch.cat(hits).float().view(len(classes), -1).mean(1)
+        (gradient,) = torch.autograd.grad((sizes, stamped), leaf, (torch.ones_like(sizes), of_images))
+    # argmax of scores with NaN is the place of a NaN, so images without finite scores are excluded.
+    hit = (z.argmax(1) == goal) & z.isfinite().all(1)
+    flipped = hit.float().view(len(classes), -1).mean(1)
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0), flipped

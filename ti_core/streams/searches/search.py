@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from ti_core.classifier.fast.portions import in_parts
+from ti_core.classifier.fast.portions import scored
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.sparing import Halving
@@ -78,15 +78,9 @@ def ascent(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.T
 
     NaN and infinity become 0.
     """
-    parts = in_parts(scores, x.flatten(0, 1).detach())
-    wanted = classes.repeat_interleave(x.shape[1]).split([len(part) for part in parts])
-    found: list[torch.Tensor] = []
-    for part, own in zip(parts, wanted, strict=True):
-        free = part.detach().requires_grad_(True)
-        with torch.enable_grad():
-            margins = margin(scores(free)[:, None], own)
-            found += torch.autograd.grad(margins.sum() / x.shape[1], free)
-    return torch.nan_to_num(torch.cat(found), 0.0, 0.0, 0.0).view_as(x)
+    own = classes.repeat_interleave(x.shape[1])
+    _, gradient = scored(scores, x.flatten(0, 1), own, lambda z, c: margin(z[:, None], c).sum() / x.shape[1])
+    return torch.nan_to_num(gradient, 0.0, 0.0, 0.0).view_as(x)
 
 
 def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
