@@ -76,10 +76,8 @@ def inspect_alone(
     streams = _streams(settings)
     result = Inspection()
     with clock.stage("preprocessing"):
-        declared, given = Declared.of(settings), own.labels
-        model = decided(model, own.images, None if given is None else torch.from_numpy(given))
-        classes = class_count(model, own, declared)
-        result.classifier, labels = understand_alone(model, own, classes, declared, forecast)
+        model = decided_alone(model, own)
+        classes, result.classifier, labels = understand_alone(model, own, settings, forecast)
         result.classifier.scores.to(device)
         context = Context(own.images.to(device), labels.to(device), classes, settings, rounded=True)
         names = own.names_of(classes)
@@ -149,13 +147,13 @@ def _recover(result: Inspection, context: Context, assessment: Assessment) -> As
     return with_recovered(assessment, result.trigger)
 
 
-def class_count(model: Model, own: OwnImages, declared: Declared) -> int:
-    """The model's number of classes K, checked against the images' labels.
+def decided_alone(model: Model, own: OwnImages) -> Model:
+    """The model with the network that the images speak for, where its file leaves that open."""
+    return decided(model, own.images, None if own.labels is None else torch.from_numpy(own.labels))
 
-    Raises
-    ------
-    ModelBehaviourError : it tells no classes apart, or the labels name more classes than it has.
-    """
+
+def _class_count(model: Model, own: OwnImages, declared: Declared) -> int:
+    """The model's number of classes K, checked against the images' labels."""
     classes = count_classes(model, own.images, declared)
     if classes < 2:
         raise ModelBehaviourError(f"{model.file} tells no classes apart: it gives {classes} score an image.")
@@ -167,16 +165,27 @@ def class_count(model: Model, own: OwnImages, declared: Declared) -> int:
 
 
 def understand_alone(
-    model: Model, own: OwnImages, classes: int, declared: Declared, forecast: Forecast | None
-) -> tuple[Classifier, torch.Tensor]:
-    """The model's class scores, and the images' labels ``N``: their own, or the model's answers."""
+    model: Model, own: OwnImages, settings: Settings, forecast: Forecast | None
+) -> tuple[int, Classifier, torch.Tensor]:
+    """The number of classes K, the model's class scores, and the images' labels ``N``: their own, or its answers.
+
+    Parameters
+    ----------
+    settings : may declare something of the model.
+
+    Raises
+    ------
+    ModelBehaviourError : it tells no classes apart, or the labels name more classes than it has.
+    """
+    declared = Declared.of(settings)
+    classes = _class_count(model, own, declared)
     if own.labels is not None:
         labels = torch.from_numpy(own.labels)
-        return understand(model, own.images, labels, classes, declared, gauge=forecast), labels
+        return classes, understand(model, own.images, labels, classes, declared, gauge=forecast), labels
     found = understand_unlabelled(model, own.images, classes, declared, forecast)
     with torch.no_grad():
         answers = torch.cat([found.scores(x).argmax(1) for x in batches(found.scores, own.images)])
-    return found, answers
+    return classes, found, answers
 
 
 def _report(

@@ -24,6 +24,7 @@ from ti_core.worker.request import InspectionRequest
 if TYPE_CHECKING:
     from ti_core.inspection.forecast import Forecast
     from ti_core.reconstruction.model import Model
+    from ti_core.reference.own_images import OwnImages
     from ti_core.results.so_far import SoFar
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache
@@ -146,11 +147,9 @@ def _inspect_alone(
     """:func:`inspect` with the user's own clean images instead of a pack. There is no case before the end."""
     from ti_core.inspection.case_without_pack import case_alone
     from ti_core.inspection.without_pack import inspect_alone
-    from ti_core.reference.own_images import load_own_images
     from ti_core.results.case_files import save_case
 
-    own = load_own_images(Path(asked.images or ""), model.image_shape, settings.seed)
-    own = own.in_terms_of(model.class_names)
+    own = _own_images(asked.images or "", model, settings)
     so_far = _so_far_to(progress)
     inspection = inspect_alone(model, own, settings, progress, cache, where, forecast, so_far)
     cache.close()
@@ -162,6 +161,13 @@ def _inspect_alone(
     (folder / "report.json").write_text(inspection.report.as_json(), encoding="utf-8")
 
 
+def _own_images(path: str, model: Model, settings: Settings) -> OwnImages:
+    """The user's images at the model's size, with its class names where they are theirs."""
+    from ti_core.reference.own_images import load_own_images
+
+    return load_own_images(Path(path), model.image_shape, settings.seed).in_terms_of(model.class_names)
+
+
 def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Partial) -> None:
     """Say what a model is, and measure one pass of it. Writes ``look.json``.
 
@@ -170,7 +176,6 @@ def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Parti
     request : as for :func:`inspect`, with a pack or images, or without.
     """
     from ti_core.inspection.budget.looking import look_at
-    from ti_core.reference.own_images import load_own_images
     from ti_core.reference.pack import load_pack
     from ti_core.settings import Settings
     from ti_core.system.cache import Cache
@@ -180,10 +185,8 @@ def look(request: dict[str, Any], folder: Path, progress: Teller, partial: Parti
     model, _ = _opened(asked.with_(case=False))
     pack = load_pack(asked.pack) if asked.pack else None
     cache = Cache(Path(asked.cache) if asked.cache else None)
-    settings, own = Settings.parse(asked.settings), None
-    if asked.images:
-        own = load_own_images(Path(asked.images), model.image_shape, settings.seed)
-        own = own.in_terms_of(model.class_names)
+    settings = Settings.parse(asked.settings)
+    own = _own_images(asked.images, model, settings) if asked.images else None
     found = look_at(model, pack, settings, asked.settings, asked.case, progress, cache, own)
     cache.close()
     (folder / "look.json").write_text(json.dumps(found.model_dump()), encoding="utf-8")

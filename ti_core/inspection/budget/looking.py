@@ -7,15 +7,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import torch
-
 from ti_core.classifier.classifier import Declared
 from ti_core.classifier.decide import decided
 from ti_core.errors import NoPackFitsError
 from ti_core.inspection.budget.costs import MeasuredError, Scales
 from ti_core.inspection.budget.known import known_work
 from ti_core.inspection.forecast import Known
-from ti_core.inspection.without_pack import class_count, understand_alone
+from ti_core.inspection.without_pack import decided_alone, understand_alone
 from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import packs_for, understand_with
 from ti_core.reference.own_images import OwnImages
@@ -57,10 +55,9 @@ def look_at(
     fitting, why = ([], OWN) if own else _fitting(model, pack)
     scales = Scales(settings, progress=progress, pictures=pictures, alone=own is not None)
     if own:
-        declared, given = Declared.of(settings), own.labels
-        model = decided(model, own.images, None if given is None else torch.from_numpy(given))
+        model = decided_alone(model, own)
         with suppress(MeasuredError):
-            understand_alone(model, own, class_count(model, own, declared), declared, scales)
+            understand_alone(model, own, settings, scales)
     elif fitting:
         first = fitting[0]
         scales.settings = first.settings_with(asked)
