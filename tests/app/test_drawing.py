@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app import words
 from app.charts import classes, pictures
-from app.charts.histograms import histograms
+from app.charts.histograms import highest, histograms
 from app.charts.theme import DARK, LIGHT, Palette
 from app.charts.verdict import MOST_POINTS, ascent_lines, contribution_bars, gauge, points
 from app.charts.waterfall import waterfall_chart
@@ -50,19 +51,66 @@ def test_histograms_share_their_axes(tiny_cases: dict[str, Case], tiny_pack: Pac
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "patch"]
     (figure,) = histograms(own, LIGHT)
     spec = json.loads(figure.to_json())["layout"]
-    ranges = {tuple(axis["range"]) for name, axis in spec.items() if name.startswith(("xaxis", "yaxis"))}
-    assert len(ranges) == 2
+    assert [name for name in spec if name.startswith(("xaxis", "yaxis"))] == ["xaxis", "yaxis"]
     names = {trace.name for trace in figure.data}
     assert "this model" in names and "trojaned models, median" not in names
+    pairs = zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True)
+    heights = [(at, float(text.rstrip("%")) / 100) for at, text in pairs]
+    top = 1.05 * highest(own)
+    rows = -(-len(own) // 3)
+    assert [share for _, share in heights[:2]] == [0.0, pytest.approx(heights[1][1])]
+    assert len(heights) % rows == 0 and 2 <= len(heights) // rows <= 6
+    for row in range(rows):
+        each = heights[row * len(heights) // rows :][: len(heights) // rows]
+        assert each[-1][1] <= top
+        np.testing.assert_allclose([at - each[0][0] for at, _ in each], [share / top for _, share in each])
 
 
-def test_the_suspects_line_is_its_histogram(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
+@pytest.mark.parametrize("columns", [2, 3])
+def test_the_suspects_line_is_its_histogram(
+    tiny_cases: dict[str, Case], tiny_pack: Pack, columns: int
+) -> None:
+    """Each panel's line, taken back from the plane by the panel's place in its row and column."""
     own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "none"]
-    (figure,) = histograms(own, LIGHT)
-    lines = [t for t in figure.data if t.name == "this model"]
-    for line, panel in zip(lines, own, strict=True):
-        np.testing.assert_allclose(np.asarray(line.y)[:-1], panel.own)
-        assert line.mode == "lines" and line.line.shape == "hv"
+    (figure,) = histograms(own, LIGHT, pushes=True, columns=columns)
+    (line,) = [t for t in figure.data if t.name == "this model"]
+    assert line.mode == "lines" and line.line.shape == "hv" and not line.connectgaps
+    parts = of_panels(line, len(own))
+    marks = [t for t in figure.data if t.mode == "markers"]
+    top, bottom = 1.05 * highest(own), -0.12 * highest(own) if marks else 0.0
+    centres = [(a.x, a.y) for a in figure.layout.annotations]
+    for (x, y, said), panel, (middle, upper) in zip(parts, own, centres, strict=True):
+        across = np.log10(panel.edges / panel.edges[0]) / np.log10(panel.edges[-1] / panel.edges[0])
+        np.testing.assert_allclose(x, middle - 0.5 + across)
+        np.testing.assert_allclose(bottom + (y[:-1] - (upper - 1)) * (top - bottom), panel.own, atol=1e-6)
+        np.testing.assert_allclose(said[:, 0], panel.edges)
+        np.testing.assert_allclose(said[:-1, 1], panel.own)
+    assert len({x for x, _ in centres}) == columns, "panels lie in columns"
+    assert len(set(centres)) == len(centres), "no panel lies on another"
+
+
+def test_a_band_goes_from_its_lower_to_its_upper_end(tiny_cases: dict[str, Case], tiny_pack: Pack) -> None:
+    own = [p for p in drawn(tiny_cases["patch"], tiny_pack) if p.kind == "none"]
+    (figure,) = histograms(own, LIGHT, trojaned=True)
+    top = 1.05 * highest(own, trojaned=True)
+    for name, band in (("clean", "clean"), ("trojaned", "trojaned")):
+        (trace,) = [t for t in figure.data if t.name == f"{name} models, 5 to 95%"]
+        assert trace.fill == "toself"
+        for (x, y, _), panel in zip(of_panels(trace, len(own)), own, strict=True):
+            area = 0.5 * abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)))
+            low, _, high = getattr(panel, band)
+            bins = len(panel.own)
+            np.testing.assert_allclose(area, (high - low).sum() / top / bins, atol=1e-9)
+
+
+def of_panels(trace: Any, count: int) -> list[tuple[Any, Any, Any]]:
+    """Points of a trace for each panel: their places, and what is said at the pointer."""
+    x, y = np.asarray(trace.x), np.asarray(trace.y)
+    gaps = np.flatnonzero(np.isnan(x))
+    assert len(gaps) == count and gaps[-1] == len(x) - 1 and (np.isnan(y) == np.isnan(x)).all()
+    said = np.asarray(trace.customdata) if trace.customdata is not None else np.stack([x, y], axis=1)
+    starts = [0, *(gaps[:-1] + 1)]
+    return [(x[a:b], y[a:b], said[a:b]) for a, b in zip(starts, gaps, strict=True)]
 
 
 def test_the_gauge_marks_thresholds_and_this_model() -> None:
