@@ -33,7 +33,7 @@ class Compressed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = STATIC.search(scope["path"]) if scope["type"] == "http" else None
-        if name is None or scope["method"] != "GET" or not _takes_gzip(Headers(scope=scope)):
+        if name is None or scope["method"] != "GET" or not takes_gzip(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         await self._app(scope, receive, self._compressing(name[1], send))
@@ -74,7 +74,7 @@ class Compressed:
         return found
 
 
-def _takes_gzip(headers: Headers) -> bool:
+def takes_gzip(headers: Headers) -> bool:
     """Whether the visitor's browser takes a compressed answer, and wants all of it."""
     offered = [part.split(";") for part in headers.get("accept-encoding", "").split(",")]
     weights = {part[0].strip(): "".join(part[1:]).replace(" ", "") for part in offered}

@@ -22,6 +22,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.server.arriving import arrive
+from app.server.compressed import takes_gzip
+from app.server.headers import SCRIPTS, script_headers
 from app.server.index_page import for_a_page, replacing
 from app.store.arrivals import Arrivals
 from app.store.uploads import Held
@@ -45,7 +47,7 @@ class Guard:
     Parameters
     ----------
     app : Streamlit's application.
-    headers : set on every response.
+    headers : set on every response. Scripts and style sheets get those that are for them.
     held : bytes of uploaded files, and their limits.
     arrivals : where uploaded files are written while they arrive.
     origins : other origins that may connect, such as ``https://example.org``.
@@ -65,6 +67,7 @@ class Guard:
     ) -> None:
         self._app = app
         self._headers = dict(headers)
+        self._of_scripts = script_headers(headers)
         self._held = held
         self._origins = origins
         self._metrics = metrics
@@ -98,7 +101,8 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                script = headers.get("content-type", "").startswith(SCRIPTS)
+                for name, value in (self._of_scripts if script else self._headers).items():
                     headers[name] = value
             await send(message)
 
@@ -108,7 +112,8 @@ class Guard:
         elif scope["method"] == "PUT" and upload:
             await self._take(upload[1], scope, receive, with_headers)
         else:
-            await self._app(for_a_page(scope), receive, replacing(with_headers, *self._page))
+            page = replacing(with_headers, *self._page, compress=takes_gzip(Headers(scope=scope)))
+            await self._app(for_a_page(scope), receive, page)
 
     async def _take(self, session: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Take an uploaded file. One without room is read and not kept, and the page says so.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 
-INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+INLINE_SCRIPT = re.compile(r"<script(?: type=\"importmap\")?>(.*?)</script>", re.DOTALL)
 
 POLICY = {
     "default-src": "'none'",
@@ -46,9 +47,14 @@ UNUSED = (
 )
 """Browser features that no page uses."""
 
+SCRIPTS = ("text/javascript", "application/javascript", "text/css")
+"""Content types of scripts and style sheets. A browser takes them for nothing else (``nosniff``)."""
+OF_A_SCRIPT = ("X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy")
+"""Headers that mean something on a script or style sheet. The others speak to a page, and are most of a small file."""
+
 
 def security_headers(page: str) -> dict[str, str]:
-    """The headers of every response.
+    """The headers of every response but scripts and style sheets (:func:`script_headers`).
 
     Parameters
     ----------
@@ -69,3 +75,12 @@ def security_headers(page: str) -> dict[str, str]:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
+
+
+def script_headers(of_a_page: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a script or style sheet, of those of a page. A first visit loads eighty of them.
+
+    Opened as a page of its own, or as a worker, it may load nothing.
+    """
+    kept = {name: value for name, value in of_a_page.items() if name in OF_A_SCRIPT}
+    return {"Content-Security-Policy": "default-src 'none'"} | kept

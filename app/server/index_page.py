@@ -15,6 +15,7 @@ drawn and can be used: before that, icons are empty boxes.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -23,6 +24,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Scope, Send
 
 from app.server.key_presses import TURNING
+from app.server.late_charts import import_map
 
 PAGES = ("compare", "lab", "training-data", "demonstration", "packs", "cases")
 """Addresses of the pages of ``app/main.py``, except for the first page, which has none."""
@@ -78,7 +80,8 @@ def index_page(index: Path, base: str = "") -> tuple[bytes, bytes]:
     original = index.read_bytes()
     told = f"LIGHT_THEME:{EARLY},DARK_THEME:{EARLY},HOST_CONFIG:{HOST},BACKEND_BASE_URL:{place}"
     script = f"<script>window.__streamlit={{{told}}};{ICONS}{OPENING};{TURNING}</script>"
-    page = FONT.sub(b"", original).replace(HEAD.encode(), (HEAD + STYLE + script).encode(), 1)
+    charts = import_map(index.parent / "static" / "js")
+    page = FONT.sub(b"", original).replace(HEAD.encode(), (HEAD + STYLE + charts + script).encode(), 1)
     later = "".join(
         f'<link rel="modulepreload" crossorigin fetchpriority="low" href="./static/js/{name}">'
         for name in wanted_soon(index.parent / "static" / "js")
@@ -99,8 +102,13 @@ def wanted_soon(folder: Path) -> list[str]:
     return list(found)
 
 
-def replacing(send: Send, original: bytes, replacement: bytes) -> Send:
-    """``send``, with a body of ``original`` replaced by ``replacement``; everything else passes as it is."""
+def replacing(send: Send, original: bytes, replacement: bytes, compress: bool = False) -> Send:
+    """``send``, with a body of ``original`` replaced by ``replacement``; everything else passes as it is.
+
+    Parameters
+    ----------
+    compress : whether the replacement is sent compressed.
+    """
     held: Message | None = None
     body = b""
 
@@ -117,7 +125,10 @@ def replacing(send: Send, original: bytes, replacement: bytes) -> Send:
             return
         if body == original:
             headers = MutableHeaders(scope=held)
-            headers["content-length"], body = str(len(replacement)), replacement
+            body = gzip.compress(replacement, 6, mtime=0) if compress else replacement
+            headers["content-length"] = str(len(body))
+            if compress:
+                headers["content-encoding"] = "gzip"
             # They are of the original.
             del headers["etag"], headers["last-modified"]
         await send(held)
@@ -128,7 +139,10 @@ def replacing(send: Send, original: bytes, replacement: bytes) -> Send:
 
 
 def for_a_page(scope: Scope) -> Scope:
-    """A browser's request for a page, without leave to compress the answer; every other request as it is."""
+    """A browser's request for a page, without leave to compress the answer; every other request as it is.
+
+    What is compressed could not be replaced.
+    """
     headers = Headers(scope=scope)
     if "text/html" not in headers.get("accept", ""):
         return scope

@@ -15,6 +15,7 @@ from app.server.compressed import Compressed
 from app.server.guard import Guard
 from app.server.headers import security_headers
 from app.server.index_page import index_page
+from app.server.late_charts import LateCharts
 from app.store.arrivals import arrivals
 from app.store.uploads import Held
 
@@ -25,7 +26,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def middleware() -> list[Middleware]:
     """What every request passes before it reaches Streamlit, the outermost first."""
-    return [guard(), Middleware(Compressed)]
+    scripts = Path(file_util.get_static_dir()) / "static" / "js"
+    return [guard(), Middleware(LateCharts, folder=scripts), Middleware(Compressed)]
 
 
 def guard() -> Middleware:

@@ -211,8 +211,16 @@ def test_a_case_survives_a_reload_and_is_found_in_the_list_and_back_leaves_it(vi
     visitor.page.wait_for_function("() => !location.search")
     visitor.page.go_forward()
     assert visitor.verdict() == "Clean" and visitor.page.url == address
+    visitor.page.add_init_script(
+        "window.seen=[];new MutationObserver(()=>['.ti-verdict','.js-plotly-plot'].forEach(one=>"
+        "!seen.includes(one)&&document.querySelector(one)&&seen.push(one))).observe(document,{childList:true,subtree:true})"
+    )
     visitor.page.reload()
     assert visitor.verdict() == "Clean"
+    visitor.page.locator(".js-plotly-plot").first.wait_for()
+    assert visitor.page.evaluate("seen") == [".ti-verdict", ".js-plotly-plot"], (
+        "the verdict waits for no chart"
+    )
     visitor.go("/cases")
     visitor.page.get_by_text("Every finished inspection").wait_for()
     visitor.page.locator("[data-testid=stDataFrame]").wait_for()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import sys
 import time
@@ -12,6 +13,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
+from streamlit import file_util
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -69,14 +71,32 @@ def test_every_answer_carries_the_headers(server: Server, path: str, method: str
     assert found["x-frame-options"] == "DENY" and found["referrer-policy"] == "no-referrer"
 
 
-def test_a_page_is_told_where_its_server_is_however_it_is_asked_for(server: Server) -> None:
-    """A browser allows compression, and what is compressed could not be changed."""
-    asks = {"Accept": "text/html,*/*", "Accept-Encoding": "gzip"}
+def test_a_script_has_the_headers_that_are_for_it(server: Server) -> None:
+    """The others would be most of a small file on a slow line. They speak to pages, which an error is too."""
+    name = next((Path(file_util.get_static_dir()) / "static" / "js").glob("FileUploader.*.js")).name
+    code, headers = answer(f"{server.address}/static/js/{name}")
+    found = {name.lower(): value for name, value in headers.items()}
+    assert code == 200 and found["content-security-policy"] == "default-src 'none'"
+    assert {"x-content-type-options", "referrer-policy", "cross-origin-resource-policy"} <= found.keys()
+    assert "permissions-policy" not in found and len(str(found)) < 700
+    # Streamlit answers with its page where it has no such script.
+    _, headers = answer(f"{server.address}/static/js/none.js")
+    found = {name.lower(): value for name, value in headers.items()}
+    assert found["permissions-policy"] and "frame-ancestors" in found["content-security-policy"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip, br", "br", ""])
+def test_a_page_is_told_where_its_server_is_however_it_is_asked_for(server: Server, encoding: str) -> None:
+    """A browser allows compression, and what Streamlit compresses could not be changed."""
+    asks = {"Accept": "text/html,*/*", "Accept-Encoding": encoding}
     with urllib.request.urlopen(
         urllib.request.Request(f"{server.address}/lab", headers=asks), timeout=30
     ) as found:
         page = found.read()
         assert found.headers["Content-Length"] == str(len(page)) and found.headers["ETag"] is None
+        assert found.headers["Vary"] == "Accept-Encoding"
+        assert found.headers["Content-Encoding"] == ("gzip" if "gzip" in encoding else None)
+    page = gzip.decompress(page) if "gzip" in encoding else page
     assert b"BACKEND_BASE_URL" in page and page.count(b"<head>") == 1
 
 
