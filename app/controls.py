@@ -7,6 +7,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.settings import Settings
@@ -167,6 +168,17 @@ def keep(prefix: str, *others: str) -> None:
 def paper(own: Settings) -> Settings:
     """These settings with those changed that section 5 of the paper fixes."""
     return own.with_(**Settings.PAPER)
+
+
+def unfolded(label: str, own: str) -> DeltaGenerator | None:
+    """A panel of controls that is folded at first; None while it is. What is in it is sent once it is opened.
+
+    Parameters
+    ----------
+    own : the key of the panel.
+    """
+    box = st.expander(label, icon=":material/tune:", key=own, on_change="rerun")
+    return box if box.open else None
 
 
 def in_columns(prefix: str) -> None:

@@ -152,8 +152,9 @@ def chooser() -> None:
         handing_in.show(start, start_alone)
     with right:
         sample_box.show(start)
-    with st.expander("Settings", icon=":material/tune:"):
-        settings_panel.show()
+    if box := controls.unfolded("Settings", f"{PREFIX}.panel"):
+        with box:
+            settings_panel.show()
 
 
 def start(

@@ -35,8 +35,12 @@ from ti_core.text import export_to_onnx, save_state_dict, ways_out
 ROOT = Path(__file__).resolve().parents[2]
 
 
+PANEL = "settings.panel"
+"""Key of the start page's settings. They are sent once they are unfolded."""
+
+
 def page(name: str = "inspect") -> AppTest:
-    """A page by itself, inside what the entry gives every page."""
+    """A page by itself, inside what the entry gives every page. Its settings are unfolded."""
 
     def script(name: str) -> None:
         import streamlit as st
@@ -46,7 +50,9 @@ def page(name: str = "inspect") -> AppTest:
         st.session_state.setdefault("pages", {})
         {"inspect": inspect, "compare": compare, "cases": cases}[name].page()
 
-    return AppTest.from_function(script, args=(name,), default_timeout=60)
+    app = AppTest.from_function(script, args=(name,), default_timeout=60)
+    app.session_state[PANEL] = True
+    return app
 
 
 def texts(app: AppTest) -> str:
@@ -375,7 +381,8 @@ def test_an_inspection_that_would_take_too_long_says_which_control_allows_more(d
     said = texts(app).replace("\\", "")
     assert "about 3.0 hours" in said and "Allow more time under Settings" in said and "--minutes" not in said
     dashboard.fails, dashboard.fault = None, ""
-    app.number_input(key="minutes").set_value(240).run()
+    app.session_state[PANEL] = True
+    app.run().number_input(key="minutes").set_value(240).run()
     app.button(key="sample.bars.clean").click().run()
     assert finished(settled(app, dashboard))
     assert [request["seconds"] for request in dashboard.requests] == [7200.0, 14400.0]
@@ -426,6 +433,7 @@ def test_settings_are_for_one_inspection_and_come_back_when_they_are_asked_for(
     app = settled(app, dashboard)
     sent = [Settings.parse(request["settings"]) for request in dashboard.requests]
     assert sent == [tiny_settings.with_(**Settings.PAPER), tiny_settings]
+    app.session_state[PANEL] = True
     app.button(key="another").click().run()
     app.button(key="as_before").click().run()
     assert "next inspection is made with settings other than the pack" in texts(app)
@@ -481,6 +489,27 @@ def test_every_setting_has_a_control_with_its_help(dashboard: Worker) -> None:
     }
     assert {controls.key("settings", name) for name in controls.schema()} <= shown
     assert all(controls.schema()[n].metadata["says"] for n in controls.schema())
+
+
+def test_settings_are_sent_once_they_are_unfolded_and_stay_turned_when_folded(
+    dashboard: Worker, tiny_settings: Settings
+) -> None:
+    app = page()
+    app.session_state[PANEL] = False
+    app.run()
+    assert not app.slider and not app.number_input, "on a slow line their code would be in the way"
+    app.session_state[PANEL] = True
+    app.run().slider(key="settings.images").set_value(9).run()
+    app.number_input(key="minutes").set_value(7).run()
+    app.session_state[PANEL] = False
+    app.run()
+    assert not app.slider and "other than the pack's own" in texts(app)
+    app.button(key="sample.bars.clean").click().run()
+    settled(app, dashboard)
+    (request,) = dashboard.requests
+    assert (
+        Settings.parse(request["settings"]) == tiny_settings.with_(images=9) and request["seconds"] == 420.0
+    )
 
 
 def test_settings_that_make_the_reference_models_run_say_how_long(

@@ -27,8 +27,9 @@ def test_settings_are_changed_on_the_verdict_page_and_the_model_is_inspected_aga
 ) -> None:
     app = page()
     app.query_params["case"] = opened
-    app.run()
     prefix = f"{opened}.tune"
+    app.session_state[f"{prefix}.panel"] = True
+    app.run()
     assert not app.exception and app.button(key=f"{prefix}.again").disabled
     assert "Change a setting to inspect" in texts(app)
     app.slider(key=f"{prefix}.bins").set_value(20).run()
@@ -47,8 +48,9 @@ def test_settings_are_changed_on_the_verdict_page_and_the_model_is_inspected_aga
 def test_the_packs_settings_are_one_click_away(dashboard: Worker, opened: str) -> None:
     app = page()
     app.query_params["case"] = opened
-    app.run()
     prefix = f"{opened}.tune"
+    app.session_state[f"{prefix}.panel"] = True
+    app.run()
     app.slider(key=f"{prefix}.bins").set_value(20).run()
     app.button(key=f"{prefix}.usual").click().run()
     from app import state

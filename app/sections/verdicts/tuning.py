@@ -19,7 +19,11 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     if not case.finished or case.alone or not case.understood:
         return None
     own, prefix = Settings.parse(case.report.settings), f"{key}.tune"
-    with st.expander("Tune and inspect again", icon=":material/tune:"):
+    controls.keep(prefix)
+    box = controls.unfolded("Tune and inspect again", f"{prefix}.panel")
+    if box is None:
+        return None
+    with box:
         if controls.key(prefix, "images") not in st.session_state:
             controls.fill(prefix, own)
         _of_pack(case, own, prefix)
