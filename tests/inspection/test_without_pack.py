@@ -24,6 +24,7 @@ from ti_core.errors import (
 from ti_core.inspection.budget import look_alone
 from ti_core.inspection.case_without_pack import case_alone
 from ti_core.inspection.findings.recovered import recovered
+from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.result import Inspection
 from ti_core.inspection.trigger_recovery import RecoveredTrigger
 from ti_core.inspection.with_pack import inspect
@@ -38,7 +39,7 @@ from ti_core.results.case_files import load_case, save_case
 from ti_core.settings import Settings
 from ti_core.stream_registry import DEFAULT, QUICK
 from ti_core.streams import Context, stream_class
-from ti_core.streams.searches.sparing import FROM
+from ti_core.streams.searches.sparing import FROM, Sparing
 from ti_core.system.cache import Cache
 
 
@@ -364,6 +365,13 @@ def test_a_large_network_is_looked_at_no_longer_than_until_a_trigger_proves_the_
     )
     row = next(r for r in report.coverage if (r["kind"], r["mapping"]) == ("warp", "all to one"))
     assert row["why"] == "the verdict was certain before"
+    # For some of the rest there was no time either way.
+    monkeypatch.setattr(Forecast, "sparing", Sparing(alone=True, level=1))
+    monkeypatch.setattr(Forecast, "update", lambda self, *_: self.left_out.update(warp=99.0))
+    short = inspect_alone(model(hidden_pixel(), 6), own(), settings, forecast=Forecast(settings, alone=True))
+    assert {*short.not_needed, "warp"} == {*result.not_needed} and list(short.left_out) == ["warp"]
+    row = next(r for r in short.report.coverage if (r["kind"], r["mapping"]) == ("warp", "all to one"))
+    assert row["why"] == "there was no time for it"
     # Without proof, everything is looked at.
     monkeypatch.setattr(look_alone, "CERTAIN", 1.1)
     whole = inspect_alone(model(hidden_pixel(), 6), own(), settings)

@@ -25,12 +25,12 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage; its beginning and its end are told."""
+        """Time a stage; its beginning and its end are told. What a stage takes again is added."""
         self._stage = name
         self.progress(name, 0.0)
         start = time.perf_counter()
         yield
-        self.timings[name] = round(time.perf_counter() - start, 4)
+        self.timings[name] = round(self.timings.get(name, 0.0) + time.perf_counter() - start, 4)
         self.progress(name, 1.0)
 
     def share(self, done: float) -> None:

@@ -51,7 +51,8 @@ class Look:
         for number, stream in enumerate(turn):
             judged = bool(telling(result.evidence))
             if self._is_certain(streams):
-                result.not_needed = tuple(s.name for s in turn[number:])
+                too_late = {} if forecast is None else forecast.left_out
+                result.not_needed = tuple(s.name for s in turn[number:] if s.name not in too_late)
                 break
             if not limit.has_time(stream, judged):
                 continue
