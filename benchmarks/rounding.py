@@ -8,8 +8,10 @@ ResNet-18 of full width with random weights. Where the processor has no bfloat16
 from __future__ import annotations
 
 import argparse
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
@@ -25,7 +27,7 @@ from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Member, Pack, load_pack
 from ti_core.streams.searches.search import ascent
 
-HAS = "ti_core.classifier.fast.rounding.has_bfloat16"
+ROUNDING = "ti_core.classifier.fast.rounding"
 IMAGES = 60
 
 
@@ -45,11 +47,18 @@ def outcome(member: Member, pack: Pack, rounded: bool) -> Outcome:
         network, member.id, "0" * 64, "member", member.architecture, count, len(pack.class_names), shape
     )
     own = images_for(member, pack, IMAGES, True)
-    with patch(HAS, lambda: rounded):
+    with in_bfloat16(rounded):
         start = time.process_time()
         report = inspect_alone(model, own).report
         seconds = time.process_time() - start
     return Outcome(report.verdict, report.probability, report.target_class, seconds)
+
+
+@contextmanager
+def in_bfloat16(rounded: bool) -> Iterator[None]:
+    """All gradients in bfloat16, whether it is quicker or not, or none."""
+    with patch(f"{ROUNDING}.has_bfloat16", lambda: rounded), patch(f"{ROUNDING}.QUICKER", math.inf):
+        yield
 
 
 def told(pack: str, found: list[tuple[str, Outcome, Outcome]]) -> str:
@@ -71,7 +80,10 @@ def gradients(rounds: int = 5) -> str:
     images = torch.rand(16, 1, 3, 32, 32)
     network = ARCHITECTURES["preact_resnet"](3, 10).eval()
     seconds: dict[bool, list[float]] = {False: [], True: []}
-    copies = {rounded: fast_copy(network, images[:, 0], rounded) for rounded in seconds}
+    copies = {}
+    for rounded in seconds:
+        with in_bfloat16(rounded):
+            copies[rounded] = fast_copy(network, images[:, 0], rounded)
     for _ in range(rounds):
         for rounded, copy in copies.items():
             start = time.process_time()

