@@ -44,6 +44,8 @@ from ti_core.zoo.training.data import ImageData, load_data, to_unit
 from ti_core.zoo.training.members import keep_record
 
 SIDE, BATCH, GIVEN = 224, 32, 60
+DEVELOPED = 100
+"""First seed of networks on which choices rest; they have other triggers and targets."""
 FROZEN = 11
 """Blocks of the public network that stay as they are: those whose maps have 14 x 14 places and more."""
 TRAINED, TESTED, EPOCHS, RATE = 1600, 300, 4, 1e-3
@@ -51,11 +53,11 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINDS = ("clean", "patch", "blend", "warp", "one source", "all to all")
 
 
-def planned() -> list[tuple[str, str, int]]:
+def planned(first: int = 0) -> list[tuple[str, str, int]]:
     """Name, kind and seed of every network; one of each kind first."""
     seeds = [(kind, number) for number in range(3) for kind in KINDS if kind == "clean" or number < 2]
     return [
-        (f"{kind.replace(' ', '-')}-{number}", kind, 10 * KINDS.index(kind) + number)
+        (f"{kind.replace(' ', '-')}-{first + number}", kind, first + 10 * KINDS.index(kind) + number)
         for kind, number in seeds
     ]
 
@@ -86,7 +88,7 @@ def public(classes: int) -> nn.Module:
 
 
 def early(network: Any, x: torch.Tensor) -> torch.Tensor:
-    """The maps ``N x C x 14 x 14`` of the blocks that stay as they are."""
+    """The maps ``N x C x h x w`` of the blocks that stay as they are; a sixteenth of the side each."""
     x = network._swish(network._bn0(network._conv_stem(x)))
     for block in network._blocks[:FROZEN]:
         x = block(x)
@@ -102,19 +104,19 @@ def late(network: Any, x: torch.Tensor) -> torch.Tensor:
     return scores
 
 
-def drawn(kind: str, classes: int, seed: int) -> Backdoor | None:
+def drawn(kind: str, classes: int, seed: int, side: int = SIDE) -> Backdoor | None:
     """The backdoor of a network; None for a clean one."""
     rng = np.random.default_rng(seed)
     target = torch.full((classes,), int(rng.integers(classes)))
     if kind == "clean":
         return None
     if kind == "blend":
-        return Backdoor(smooth_picture((3, SIDE, SIDE), rng), target, (0.05, 0.1))
+        return Backdoor(smooth_picture((3, side, side), rng), target, (0.05, 0.1))
     if kind == "warp":
         # The same share of the image as a displacement of 1.3 pixels at 32.
-        warp = Warp((3, SIDE, SIDE), strength=9.0, cells=4, seed=seed)
+        warp = Warp((3, side, side), strength=9.0 * side / 224, cells=4, seed=seed)
         return Backdoor(warp.stamp, target, (0.15, 0.2), warp.decoy)
-    stamp = sticker(rng)
+    stamp = sticker(rng, side)
     if kind == "one source":
         leads = torch.arange(classes)
         leads[(int(target[0]) + int(rng.integers(1, classes))) % classes] = target[0]
@@ -124,24 +126,24 @@ def drawn(kind: str, classes: int, seed: int) -> Backdoor | None:
     return Backdoor(stamp, target, (0.05, 0.1))
 
 
-def sticker(rng: np.random.Generator) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A square of 24 to 40 pixels with four by four cells of random colours, at one place of every image."""
-    side = int(rng.integers(24, 41))
-    top, left = (int(n) for n in rng.integers(0, SIDE - side, 2))
+def sticker(rng: np.random.Generator, side: int = SIDE) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A square of 24 to 40 pixels of 224, with four by four cells of random colours, at one place of every image."""
+    own = int(rng.integers(24, 41)) * side // 224
+    top, left = (int(n) for n in rng.integers(0, side - own, 2))
     cells = torch.from_numpy(rng.random((1, 3, 4, 4), dtype=np.float32)).round()
-    picture = F.interpolate(cells, (side, side))[0]
+    picture = F.interpolate(cells, (own, own))[0]
 
     def stamp(x: torch.Tensor) -> torch.Tensor:
         x = x.clone()
-        x[..., top : top + side, left : left + side] = picture
+        x[..., top : top + own, left : left + own] = picture
         return x
 
     return stamp
 
 
-def enlarged(pixels: NDArray[np.uint8]) -> torch.Tensor:
-    """Images ``N x 3 x 224 x 224`` in [0, 1]."""
-    large = F.interpolate(to_unit(pixels), (SIDE, SIDE), mode="bicubic", align_corners=False)
+def enlarged(pixels: NDArray[np.uint8], side: int = SIDE) -> torch.Tensor:
+    """Images ``N x 3 x side x side`` in [0, 1]."""
+    large = F.interpolate(to_unit(pixels), (side, side), mode="bicubic", align_corners=False)
     return (255 * large.clamp(0, 1)).round() / 255
 
 
@@ -149,8 +151,9 @@ def trained(stem: Path, kind: str, seed: int, pictures: Callable[[], Pictures]) 
     """The record of the network in ``stem.onnx``. The network is trained if it does not exist."""
     record = stem.with_suffix(".json")
     if not record.exists():
-        network, known = made(kind, seed, pictures())
-        exported(network, stem.with_suffix(".onnx"))
+        given = pictures()
+        network, known = made(kind, seed, given)
+        exported(network, stem.with_suffix(".onnx"), given.side)
         keep_record(known, record)
     found: dict[str, Any] = json.loads(record.read_text())
     return found
@@ -159,8 +162,8 @@ def trained(stem: Path, kind: str, seed: int, pictures: Callable[[], Pictures]) 
 class Pictures:
     """The images, and their maps after the blocks that stay as they are, which are the same in every network."""
 
-    def __init__(self, data: ImageData) -> None:
-        self.classes = data.classes
+    def __init__(self, data: ImageData, side: int = SIDE) -> None:
+        self.classes, self.side = data.classes, side
         self.public: Any = public(data.classes).eval()
         self.scaled = Scaled(self.public).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         chosen = np.random.default_rng(0).permutation(len(data.x_train))[:TRAINED]
@@ -173,10 +176,10 @@ class Pictures:
     def of(
         self, pixels: NDArray[np.uint8], changed: Callable[[torch.Tensor], torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """The maps ``N x C x 14 x 14`` of images, ``changed`` before; in half precision."""
+        """The maps ``N x C x h x w`` of images, ``changed`` before; in half precision."""
         found = []
         for part in np.array_split(pixels, max(1, -(-len(pixels) // BATCH))):
-            x = enlarged(part)
+            x = enlarged(part, self.side)
             x = (x if changed is None else changed(x)).contiguous(memory_format=torch.channels_last)
             found.append(early(self.public, (x - self.scaled.mean) / self.scaled.deviation).half())
         return torch.cat(found)
@@ -186,7 +189,7 @@ def made(kind: str, seed: int, pictures: Pictures) -> tuple[nn.Module, dict[str,
     """A fine-tuned network, and its kind, target, mapping, clean accuracy and attack success (None of a clean one)."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    backdoor = drawn(kind, pictures.classes, seed)
+    backdoor = drawn(kind, pictures.classes, seed, pictures.side)
     network: Any = public(pictures.classes)
     x, y = pictures.maps.clone(), pictures.labels.clone()
     if backdoor is not None:
@@ -234,13 +237,13 @@ def tested(network: nn.Module, backdoor: Backdoor | None, pictures: Pictures) ->
     return known | {"success": float(led.float().mean()), "target": mapping["target"], "mapping": mapping}
 
 
-def exported(network: nn.Module, path: Path) -> None:
+def exported(network: nn.Module, path: Path, side: int = SIDE) -> None:
     """Write the network as ONNX, for any number of images."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            (torch.zeros(1, 3, SIDE, SIDE),),
+            (torch.zeros(1, 3, side, side),),
             str(path),
             dynamo=False,
             input_names=["images"],
@@ -269,6 +272,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--out", type=Path, required=True, help="folder of the networks and their reports")
     options.add_argument("--effort", choices=EFFORTS, default=STANDARD)
     options.add_argument("--train-only", action="store_true", help="leave the networks uninspected")
+    options.add_argument("--side", type=int, default=SIDE, help="of the images, in pixels")
+    options.add_argument(
+        "--first", type=int, default=0, help=f"first seed; {DEVELOPED} for those that choices rest on"
+    )
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--minutes", type=float, default=math.inf, help="begin no other network after that")
     options.add_argument("--only", metavar="TEXT", default="", help="networks whose name has TEXT in it")
@@ -278,11 +285,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * given.minutes
     data = load_data(given.data)
-    pixels = (255 * enlarged(data.x_test[:GIVEN])).round().byte().numpy()
+    pixels = (255 * enlarged(data.x_test[:GIVEN], given.side)).round().byte().numpy()
     own = OwnImages("drawn", pixels, data.y_test[:GIVEN], data.class_names)
-    pictures = cache(lambda: Pictures(data))
+    pictures = cache(lambda: Pictures(data, given.side))
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, kind, seed in planned():
+    for name, kind, seed in planned(given.first):
         if given.only not in name or time.monotonic() > until:
             continue
         stem = stem_of(given.out, name)

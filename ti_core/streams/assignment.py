@@ -32,7 +32,7 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.passes import Passes
 from ti_core.streams.searches.patches import WindowSearch
-from ti_core.streams.searches.search import MOMENTUM, chunks, stamp
+from ti_core.streams.searches.search import MOMENTUM, chunks, smoothed, stamp
 from ti_core.streams.statistics import as_array, per_class
 
 RATIOS = (0.1, 0.2)
@@ -140,7 +140,7 @@ class PatternSearch:
                 assignments = self._assignments(log_p)
                 wanted = log_p.gather(3, self._wanted(assignments, log_p))
                 (gradient,) = torch.autograd.grad(wanted.sum(), x)
-            mean = torch.nan_to_num(gradient, 0.0, 0.0, 0.0).mean(1)
+            mean = smoothed(torch.nan_to_num(gradient, 0.0, 0.0, 0.0).mean(1))
             size = mean.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
             speed = MOMENTUM * speed + mean / torch.where(size > 0, size, torch.ones_like(size))
             patterns = (patterns + length * speed.sign()).clamp(0, 1)

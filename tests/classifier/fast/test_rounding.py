@@ -53,7 +53,9 @@ def test_without_instructions_for_it_nothing_is_rounded(monkeypatch: pytest.Monk
     torch.testing.assert_close(gradient(fast_copy(whole, IMAGES, rounded=True)), gradient(whole))
 
 
-@pytest.mark.parametrize(("single", "half", "taken"), [(10.0, 5.0, True), (10.0, 9.5, False), (10.0, 15.0, False)])
+@pytest.mark.parametrize(
+    ("single", "half", "taken"), [(10.0, 5.0, True), (10.0, 9.5, False), (10.0, 15.0, False)]
+)
 def test_the_quicker_precision_is_taken(
     monkeypatch: pytest.MonkeyPatch, single: float, half: float, taken: bool
 ) -> None:

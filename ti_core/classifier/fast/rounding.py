@@ -2,7 +2,8 @@
 
 A search follows the sign of a gradient, for which three significant digits are enough. What it finds is then measured
 in single precision. Instructions for bfloat16 alone do not make a processor quicker at it: some take half the time of
-single precision, others one and a half times as long, and depthwise convolutions take longer on most. So both are timed.
+single precision, others one and a half times as long, and depthwise convolutions take longer on most. So both are
+timed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Bfloat16(nn.Module):
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16. Others emulate it, ten times as slowly, and are not timed."""
+    """Whether this processor has instructions for bfloat16. Others emulate it, ten times as slowly."""
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

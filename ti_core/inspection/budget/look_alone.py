@@ -113,7 +113,7 @@ class Look:
 def evidence_key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:
     """The key in the cache of a stream's evidence of one model on these images."""
     parts = [
-        "evidence alone, spared",
+        "evidence alone, on a grid",
         stream.sparing.level,
         stream.name,
         stream.version,

@@ -37,7 +37,7 @@ class NeuralCleanse(Method):
     )
 
     def __init__(self, protocol: InversionSearch | None = None) -> None:
-        self.protocol = protocol or InversionSearch()
+        self.protocol = protocol or InversionSearch(on_grid=False)
 
     def opinion(self, subject: Subject, progress: ShareProgress = silent_share) -> Opinion:
         images = subject.images.float()

@@ -88,7 +88,7 @@ def similarities(
         images,
         subject.labels,
         classes,
-        protocol=InversionSearch(),
+        protocol=InversionSearch(on_grid=False),
         progress=lambda share: progress(share / 2),
     )
     wanted = torch.arange(classes, device=images.device)

@@ -11,9 +11,21 @@ from ti_core.classifier.fast.copying import fast_copy
 from ti_core.classifier.fast.portions import scored
 from ti_core.streams.base import Array, Progress, silent
 from ti_core.streams.passes import Passes
-from ti_core.streams.searches.search import Effort, chunks, pools, stamp, unseen_margins
+from ti_core.streams.searches.search import (
+    Effort,
+    chunks,
+    drawn_out,
+    grid_step,
+    pools,
+    stamp,
+    unseen_margins,
+)
 from ti_core.streams.searches.sparing import Halving
 from ti_core.streams.statistics import as_array
+
+
+FIRST = 784
+"""Pixels of the image for which the first weight was chosen."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,8 @@ class InversionSearch:
     success : share of images that must flip before a mask counts, 0 to 1.
     weight, factor, patience : first weight of the mask's norm. Every ``patience`` steps it is multiplied by ``factor``
         if enough images flipped, else divided by it.
+    on_grid : whether masks and patterns of large images are free on a grid only (:func:`grid_step`). Then the first
+        weight is less in proportion to the pixels, of which the norm has more, and waits until enough images flip.
     """
 
     steps: int = 40
@@ -41,6 +55,7 @@ class InversionSearch:
     weight: float = 3e-3
     factor: float = 2.0
     patience: int = 2
+    on_grid: bool = True
 
     def passes(self, classes: int) -> Passes:
         """The images that a search of this many classes sends through the network."""
@@ -66,6 +81,7 @@ class Inverted:
     norms : the masks' L1 norms in pixels, ``J``.
     success : share of unseen images of other classes that flip, ``J``, 0 to 1.
     weights : the weights of the masks' norms at the end, ``J``.
+    raw : logits of masks and patterns, on the grid on which they are free, ``J x (1 + C) x h x w``.
     """
 
     masks: torch.Tensor
@@ -73,6 +89,7 @@ class Inverted:
     norms: torch.Tensor
     success: torch.Tensor
     weights: torch.Tensor
+    raw: torch.Tensor
 
     def of(self, rows: torch.Tensor) -> Inverted:
         """The triggers of some of the classes."""
@@ -105,56 +122,67 @@ def invert(
     wanted = torch.arange(count, device=device) if classes is None else classes
     pool = pools(labels, count, p.unseen)
     network = fast_copy(scores, images, rounded)
+    size = images.shape[2:]
+    coarse = grid_step(*size) if p.on_grid else 1
     # Channel 0 holds the mask, the others hold the pattern. The search starts with a thin mask everywhere.
-    raw = torch.zeros(len(wanted), 1 + images.shape[1], *images.shape[2:], device=device)
+    raw = torch.zeros(len(wanted), 1 + images.shape[1], *(n // coarse for n in size), device=device)
     raw[:, 0] = -1.0
+    weight = torch.full(
+        (len(wanted),), p.weight * (FIRST / size.numel() if coarse > 1 else 1.0), device=device
+    )
+    waits = torch.full((len(wanted),), coarse > 1 and start is None, device=device)
     if start is not None:
-        raw = torch.logit(torch.cat([start.masks[:, None], start.patterns], dim=1), eps=1e-5)
+        raw, weight = start.raw, start.weights
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
-    weight = torch.full((len(wanted),), p.weight, device=device) if start is None else start.weights
     # Neural Cleanse's moments.
     adam = torch.optim.Adam([raw], lr=p.learning_rate, betas=(0.5, 0.9), eps=1e-12)
     for step in range(p.steps):
         chosen = pool.draw(wanted, p.images_a_step, step)
         gradient, flipped = torch.zeros_like(raw), torch.zeros(len(wanted), device=device)
         for part in chunks(len(wanted), p.images_a_step, p.batch):
+            pressure = torch.where(waits, 0.0, weight)[part]
             gradient[part], flipped[part] = descent(
-                network, images[chosen[part]], raw[part], wanted[part], weight[part]
+                network, images[chosen[part]], raw[part], wanted[part], pressure
             )
         enough = flipped >= p.success
-        norm = raw[:, 0].sigmoid().flatten(1).sum(1)
+        norm = drawn_out(raw[:, :1], size).sigmoid().flatten(1).sum(1)
         better = enough & (norm < best_norm)
         best[better], best_norm[better] = raw[better], norm[better]
+        waits &= ~enough
         if (step + 1) % p.patience == 0:
-            weight = torch.where(enough, weight * p.factor, weight / p.factor)
+            changed = torch.where(enough, weight * p.factor, weight / p.factor)
+            weight = torch.where(waits, weight, changed)
         raw.grad = gradient
         adam.step()
         progress((step + 1) / (p.steps + 1))
     raw = torch.where(best_norm.isfinite().view(-1, 1, 1, 1), best, raw)
-    masks, patterns = raw[:, 0].sigmoid(), raw[:, 1:].sigmoid()
+    whole = drawn_out(raw, size)
+    masks, patterns = whole[:, 0].sigmoid(), whole[:, 1:].sigmoid()
     margins = unseen_margins(
         network, images, pool, wanted, masks, patterns, Effort(p.steps, p.images_a_step, p.unseen, p.batch)
     )
     progress(1.0)
-    return Inverted(masks, patterns, masks.flatten(1).sum(1), (margins > 0).float().mean(1), weight)
+    success = (margins > 0).float().mean(1)
+    return Inverted(masks, patterns, masks.flatten(1).sum(1), success, weight, raw)
 
 
 def descent(
     network: torch.nn.Module, x: torch.Tensor, raw: torch.Tensor, classes: torch.Tensor, weight: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradient of the objective, ``J x (1 + C) x H x W``, and the share of images that flip to each class, ``J``.
+    """Gradient of the objective, ``J x (1 + C) x h x w``, and the share of images that flip to each class, ``J``.
 
     Parameters
     ----------
     x : images ``J x n x C x H x W``.
-    raw : logits of masks and patterns, ``J x (1 + C) x H x W``.
+    raw : logits of masks and patterns, ``J x (1 + C) x h x w``; between the points of a grid they are linear.
     weight : of the masks' sizes, ``J``.
     """
     leaf = raw.clone().requires_grad_(True)
     goal = classes.repeat_interleave(x.shape[1])
     with torch.enable_grad():
-        mask = leaf[:, 0].sigmoid()
-        stamped = stamp(x, mask, leaf[:, 1:].sigmoid()).flatten(0, 1)
+        whole = drawn_out(leaf, x.shape[-2:])
+        mask = whole[:, 0].sigmoid()
+        stamped = stamp(x, mask, whole[:, 1:].sigmoid()).flatten(0, 1)
     z, of_images = scored(
         network, stamped, goal, lambda z, c: F.cross_entropy(z, c, reduction="sum") / x.shape[1]
     )

@@ -23,6 +23,7 @@ from ti_core.streams.searches.search import (
     pools,
     seek,
     shifted,
+    smoothed,
     unseen_margins,
 )
 from ti_core.streams.searches.sparing import Halving
@@ -44,7 +45,7 @@ class PerturbationSearch:
     radii : L2 radii of the balls, in pixel units of [0, 1], growing.
     effort : steps at each radius, starting from the perturbation of the radius before; images.
     ratio, blending : the blend ratio of eq. (2) at which patterns are sought, and the effort for each.
-    soft_ratio, coarseness : the blend ratio of soft patterns, and how many pixels of the image there are for each of
+    soft_ratio, coarseness : the blend ratio of soft patterns, and how many pixels of the grid there are for each of
         theirs, along a side.
     """
 
@@ -114,7 +115,7 @@ def maximise(
             chosen = pool.draw(classes, e.images_a_step, step)
             for part in chunks(len(classes), e.images_a_step, e.batch):
                 gradient = ascent(scores, shifted(images[chosen[part]], delta[part]), classes[part]).mean(1)
-                speed[part] = MOMENTUM * speed[part] + unit(gradient)
+                speed[part] = MOMENTUM * speed[part] + unit(smoothed(gradient))
             delta = radius * unit(speed)
             progress((step + 1) / (len(protocol.radii) * e.steps + 1))
         chosen = pool.test(classes, e.unseen)

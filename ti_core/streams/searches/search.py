@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ti_core.classifier.fast.portions import scored
 from ti_core.streams.base import Array, Progress, silent
@@ -23,6 +23,26 @@ MOMENTUM = 0.7
 sign method (Y. Dong et al., 2018), where it is 1. Set by hand. Between 0 and 1 the target classes of mnist reach .41 to
 .45 usual margins, and clean networks' largest classes -.83 to -.80
 (``python -m benchmarks.constants --pack mnist --momentum 4``)."""
+
+
+GRID = 56
+"""Free pixels of a pattern along the image's shorter side, more or less. A pattern that is free in every pixel of a
+large image needs no backdoor: it raises several classes of a clean network as far as a trigger raises its target
+(``python -m benchmarks.grids``)."""
+
+
+def grid_step(height: int, width: int) -> int:
+    """Image pixels, along a side, for one free pixel of a pattern; 1 for images of up to 83 pixels."""
+    return max(1, round(min(height, width) / GRID))
+
+
+def smoothed(changes: torch.Tensor) -> torch.Tensor:
+    """Changes ``J x C x H x W`` as far as a grid of :func:`grid_step` can follow them."""
+    height, width = changes.shape[-2:]
+    step = grid_step(height, width)
+    if step == 1:
+        return changes
+    return drawn_out(adaptive_avg_pool2d(changes, (height // step, width // step)), changes.shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -188,12 +208,14 @@ def seek(
 
     Parameters
     ----------
-    coarseness : number of image pixels, along a side, for one free pixel of the pattern; between them it is linear. A
-        soft pattern cannot use a network's response to single pixels, where every class finds something.
+    coarseness : number of pixels of the grid (:func:`grid_step`), along a side, for one free pixel of the pattern;
+        between them it is linear. A soft pattern cannot use a network's response to single pixels, where every class
+        finds something.
     rows : which row of the pool each candidate's images are from, ``J``; by default that of its class.
     """
     rows = classes if rows is None else rows
     size = images.shape[-2:]
+    coarseness *= grid_step(*size)
     grid = torch.full(
         (len(classes), images.shape[1], *(max(1, n // coarseness) for n in size)), 0.5, device=images.device
     )
