@@ -1,9 +1,9 @@
 """Compares patterns that are free on a grid with patterns that are free in every pixel, on large images.
 
-``python -m benchmarks.transfer --data cifar10.npz --out FOLDER --side 112 --first 100 --train-only`` trains the
-networks that choices rest on. ``python -m benchmarks.grids --data cifar10.npz --out FOLDER --side 112 --first 100`` asks streams
-about each of them, without reference models. It prints how far the target stands out in both searches, how far the next
-class does (of a clean network: the two first classes), in units of the usual, and the processor time.
+The networks that choices rest on are trained by ``python -m benchmarks.transfer --data cifar10.npz --out FOLDER --side 112
+--first 100 --train-only``. ``python -m benchmarks.grids --data cifar10.npz --out FOLDER --side 112`` asks streams about
+each of them, without reference models. It prints how far the target stands out in both searches, how far the next class
+does (of a clean network: the two first classes), in units of the usual, and the processor time.
 """
 
 from __future__ import annotations

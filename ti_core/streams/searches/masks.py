@@ -23,7 +23,6 @@ from ti_core.streams.searches.search import (
 from ti_core.streams.searches.sparing import Halving
 from ti_core.streams.statistics import as_array
 
-
 FIRST = 784
 """Pixels of the image for which the first weight was chosen."""
 
