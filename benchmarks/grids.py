@@ -1,9 +1,9 @@
 """Compares patterns that are free on a grid with patterns that are free in every pixel, on large images.
 
-The networks that choices rest on are trained by ``python -m benchmarks.transfer --data cifar10.npz --out FOLDER --side 112
---first 100 --train-only``. ``python -m benchmarks.grids --data cifar10.npz --out FOLDER --side 112`` asks streams about
-each of them, without reference models. It prints how far the target stands out in both searches, how far the next class
-does (of a clean network: the two first classes), in units of the usual, and the processor time.
+The networks that choices rest on are trained by ``python -m benchmarks.transfer --data cifar10.npz --out FOLDER
+--side 112 --first 100 --train-only``. ``python -m benchmarks.grids --data cifar10.npz --out FOLDER --side 112`` asks
+streams about each of them, without reference models. It prints how far the target stands out in both searches, how far
+the next class does (of a clean network: the two first classes), in units of the usual, and the processor time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import torch
 
 from benchmarks.strangers import stem_of
 from benchmarks.transfer import DEVELOPED, GIVEN, SIDE, enlarged, planned
-from ti_core.classifier.fast.work import work
 from ti_core.classifier.scores import Scores
 from ti_core.detector.own_classes import standing_out
 from ti_core.loading import load_model
@@ -32,6 +31,8 @@ from ti_core.streams.searches.sparing import Sparing
 from ti_core.system.memory import keep_freed_memory
 from ti_core.zoo.training.data import load_data
 
+LEVEL = 1
+"""How far the searches are shortened: as for a network of this kind at 224 pixels."""
 SEARCHES = {"grid": search.GRID, "every pixel": 10**6}
 """By name, the free pixels of a pattern along the image's side."""
 
@@ -42,9 +43,7 @@ def compared(stream: str, scores: Scores, context: Context, target: int | None) 
     for name, grid in SEARCHES.items():
         with patch.object(search, "GRID", grid):
             asked = stream_class(stream)(context.settings)
-            asked.sparing = Sparing.of(
-                work(scores, context.images), context.classes, context.settings.streams
-            )
+            asked.sparing = Sparing(alone=True, level=LEVEL, large=True)
             start = time.process_time()
             own = standing_out(asked, asked.evidence(scores, context))
             seconds = time.process_time() - start

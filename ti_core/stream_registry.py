@@ -76,6 +76,20 @@ first of all, since the first pictures are drawn from it."""
 QUICK = ("saliency", "inversion", "assignment", "graph")
 """Names of the streams of a quick inspection. They take a quarter of the usual time, half of it with many classes."""
 
+FIRST_OF_LARGE = (
+    "graph",
+    "saliency",
+    "windowed",
+    "universal",
+    "assignment",
+    "warp",
+    "inversion",
+)
+"""The order for images on which patterns are free on a grid only (:mod:`ti_core.streams.searches.search`). There
+windows tell most, and the smallest masks need more steps than they get (``python -m benchmarks.grids``)."""
+QUICK_OF_LARGE = ("saliency", "windowed", "assignment", "graph")
+"""Names of the streams of a quick inspection of such images."""
+
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)
 """Names of the streams that are on by default."""
 

@@ -19,8 +19,8 @@ from ti_core.classifier.scores import Scores
 from ti_core.errors import TooLongError
 from ti_core.inspection.budget.stages import PICTURES, READ, STAGES, TRIGGER
 from ti_core.settings import Settings
-from ti_core.stream_registry import FIRST
 from ti_core.streams import Stream, in_turn, make_streams
+from ti_core.streams.searches.search import grid_step
 from ti_core.streams.searches.sparing import LEVELS, Sparing
 from ti_core.system.progress import MEASURING, Expect, StageProgress, silent_expect, silent_stage
 from ti_core.system.time_left import duration
@@ -157,7 +157,8 @@ class Forecast(Gauge):
         """What is left out of the searches, by the size of the network and the time that is allowed."""
         if not self.alone or self.first is None or self.ahead is None:
             return Sparing()
-        return Sparing.of(self.first.work, self.ahead.classes, self.settings.streams, self._least)
+        large = grid_step(*self.ahead.shape[1:]) > 1
+        return Sparing.of(self.first.work, self.ahead.classes, self.settings.streams, self._least, large)
 
     def _shortened(self, known: Known | None) -> dict[str, float]:
         """Expected seconds of the stages, without the streams for which there is no time.
@@ -185,8 +186,7 @@ class Forecast(Gauge):
         """The stream that is left out next; None if what is left is the least that gives a verdict."""
         kept = [s for s in self._streams() if s.name in expected]
         judging = [s for s in kept if not s.alternative and not (self.alone and s.usual is None)]
-        order = [*FIRST, *(s.name for s in kept if s.name not in FIRST)]
-        for name in sorted((s.name for s in kept), key=order.index, reverse=True):
+        for name in reversed([s.name for s in in_turn(kept)]):
             if not (len(judging) == 1 and judging[0].name == name):
                 return name
         return None
@@ -242,10 +242,11 @@ class Forecast(Gauge):
         return self.pace * sum(expected.get(name, 0.0) for name in ("verdict", "trigger", "case"))
 
     def _streams(self) -> Sequence[Stream]:
-        streams = in_turn(self.streams if self.streams is not None else make_streams(self.settings))
+        alone = self.ahead.shape[1:] if self.alone and self.ahead is not None else None
+        streams = make_streams(self.settings, alone) if self.streams is None else self.streams
         for stream in streams:
             stream.sparing = self.sparing
-        return streams
+        return in_turn(streams)
 
     def seconds_of(self, stage: str) -> float | None:
         """Expected seconds of a stage; None before a first pass was measured."""

@@ -36,6 +36,7 @@ from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, make_streams
+from ti_core.streams.searches.search import grid_step
 from ti_core.streams.searches.sparing import Sparing
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
@@ -73,7 +74,7 @@ def inspect_alone(
     """
     settings = settings or Settings()
     cache, clock = cache or Cache(None), Clock(progress)
-    streams = _streams(settings)
+    streams = _streams(settings, own)
     result = Inspection()
     with clock.stage("preprocessing"):
         model = decided_alone(model, own)
@@ -106,7 +107,8 @@ def _sparing(scores: torch.nn.Module, context: Context, forecast: Forecast | Non
     """How far the searches are shortened. The first pass of a forecast has counted the work already."""
     if forecast is not None:
         return forecast.sparing
-    return Sparing.of(work(scores, context.images), context.classes, context.settings.streams)
+    images, names = context.images, context.settings.streams
+    return Sparing.of(work(scores, images), context.classes, names, large=grid_step(*images.shape[2:]) > 1)
 
 
 def _spared(streams: list[Stream], result: Inspection, context: Context) -> list[Stream]:
@@ -119,9 +121,10 @@ def _spared(streams: list[Stream], result: Inspection, context: Context) -> list
     return [s for s in streams if s not in left]
 
 
-def _streams(settings: Settings) -> list[Stream]:
+def _streams(settings: Settings, own: OwnImages) -> list[Stream]:
     """The streams that tell a network's own classes apart; an error if none is switched on."""
-    streams = [s for s in make_streams(settings) if s.usual is not None or s.by_itself]
+    switched_on = make_streams(settings, own.pixels.shape[2:])
+    streams = [s for s in switched_on if s.usual is not None or s.by_itself]
     if all(s.by_itself for s in streams):
         names = ", ".join(telling(STREAMS))
         raise SettingsError(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pkgutil import resolve_name
 
 from ti_core.settings import Settings
-from ti_core.stream_registry import FIRST, STREAMS
+from ti_core.stream_registry import FIRST, FIRST_OF_LARGE, QUICK, QUICK_OF_LARGE, STREAMS
 from ti_core.streams.base import Context, Evidence, Features, Reading, Stream, stack
+from ti_core.streams.searches.search import grid_step
 
 
 def stream_class(name: str) -> type[Stream]:
@@ -26,14 +27,24 @@ def known_stream(name: str) -> type[Stream] | None:
     return stream_class(name) if name in STREAMS else None
 
 
-def make_streams(settings: Settings) -> list[Stream]:
-    """The streams that are switched on, in the order they report: cheap ones first."""
-    return [stream_class(name)(settings) for name in STREAMS if name in settings.streams]
+def make_streams(settings: Settings, alone: tuple[int, int] | None = None) -> list[Stream]:
+    """The streams that are switched on, in the order they report: cheap ones first.
+
+    Parameters
+    ----------
+    alone : height and width of the images, if there are no reference models. Then a quick inspection of large images
+        asks others than one of small images.
+    """
+    streams = settings.streams
+    if alone is not None and grid_step(*alone) > 1 and set(streams) == set(QUICK):
+        streams = QUICK_OF_LARGE
+    return [stream_class(name)(settings) for name in STREAMS if name in streams]
 
 
 def in_turn(streams: Sequence[Stream]) -> list[Stream]:
     """These streams in the order in which they run: what tells most by the second first."""
-    order = [*FIRST, *(s.name for s in streams if s.name not in FIRST)]
+    first = FIRST_OF_LARGE if any(s.sparing.large for s in streams) else FIRST
+    order = [*first, *(s.name for s in streams if s.name not in first)]
     return sorted(streams, key=lambda s: (not s.on_probes, order.index(s.name)))
 
 

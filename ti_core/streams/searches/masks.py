@@ -122,16 +122,7 @@ def invert(
     pool = pools(labels, count, p.unseen)
     network = fast_copy(scores, images, rounded)
     size = images.shape[2:]
-    coarse = grid_step(*size) if p.on_grid else 1
-    # Channel 0 holds the mask, the others hold the pattern. The search starts with a thin mask everywhere.
-    raw = torch.zeros(len(wanted), 1 + images.shape[1], *(n // coarse for n in size), device=device)
-    raw[:, 0] = -1.0
-    weight = torch.full(
-        (len(wanted),), p.weight * (FIRST / size.numel() if coarse > 1 else 1.0), device=device
-    )
-    waits = torch.full((len(wanted),), coarse > 1 and start is None, device=device)
-    if start is not None:
-        raw, weight = start.raw, start.weights
+    raw, weight, waits = _begun(p, images, len(wanted), start)
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
     # Neural Cleanse's moments.
     adam = torch.optim.Adam([raw], lr=p.learning_rate, betas=(0.5, 0.9), eps=1e-12)
@@ -163,6 +154,22 @@ def invert(
     progress(1.0)
     success = (margins > 0).float().mean(1)
     return Inverted(masks, patterns, masks.flatten(1).sum(1), success, weight, raw)
+
+
+def _begun(
+    p: InversionSearch, images: torch.Tensor, count: int, start: Inverted | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits ``J x (1 + C) x h x w`` and weights ``J`` to begin with, and whether a weight waits until images flip."""
+    size = images.shape[2:]
+    coarse = grid_step(*size) if p.on_grid else 1
+    waits = torch.full((count,), coarse > 1 and start is None, device=images.device)
+    if start is not None:
+        return start.raw, start.weights, waits
+    # Channel 0 holds the mask, the others hold the pattern. The search starts with a thin mask everywhere.
+    raw = torch.zeros(count, 1 + images.shape[1], *(n // coarse for n in size), device=images.device)
+    raw[:, 0] = -1.0
+    weight = p.weight * (FIRST / size.numel() if coarse > 1 else 1.0)
+    return raw, torch.full((count,), weight, device=images.device), waits
 
 
 def descent(

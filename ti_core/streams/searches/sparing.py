@@ -62,13 +62,17 @@ class Sparing:
     ----------
     alone : whether there are no reference models. What only a comparison with them uses is left out.
     level : of :data:`LEVELS`.
+    large : whether the images are so large that patterns are free on a grid only.
     """
 
     alone: bool = False
     level: int = 0
+    large: bool = False
 
     @classmethod
-    def of(cls, work: float, classes: int, streams: tuple[str, ...], least: int = 0) -> Sparing:
+    def of(
+        cls, work: float, classes: int, streams: tuple[str, ...], least: int = 0, large: bool = False
+    ) -> Sparing:
         """For a network without reference models.
 
         Parameters
@@ -77,10 +81,11 @@ class Sparing:
         classes : K.
         streams : names of all streams that are switched on. Those of a thorough inspection are not shortened.
         least : least level, if there is too little time for less.
+        large : whether patterns are free on a grid only.
         """
-        size = work * max(1.0, classes / USUAL_CLASSES)
-        level = 0 if set(THOROUGH) <= set(streams) else sum(size >= start for start in FROM)
-        return cls(True, max(least, level))
+        whole = work * max(1.0, classes / USUAL_CLASSES)
+        level = 0 if set(THOROUGH) <= set(streams) else sum(whole >= start for start in FROM)
+        return cls(True, max(least, level), large)
 
     @property
     def halving(self) -> Halving | None:
