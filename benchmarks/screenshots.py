@@ -174,7 +174,8 @@ def compare(page: Any, address: str) -> None:
         page.get_by_role("combobox", name=side).click()
         page.get_by_role("option", name=f"-{sample}.safetensors,").first.click()
     page.get_by_role("heading", name="What differs").wait_for()
-    page.locator(".js-plotly-plot").last.wait_for()
+    # The last of the page. Gauges are above it.
+    page.locator('[class*="st-key-compare-histograms"] .js-plotly-plot').last.wait_for()
 
 
 def take(page: Any, path: Path, top: bool = False) -> None:

@@ -14,7 +14,7 @@ from app.markup.page import Picture, scale
 from app.sections import weight_changes
 from app.sections.histograms import panels_of
 from app.sections.pictures import gallery
-from app.sections.verdicts.tuning import found
+from app.sections.verdicts.tuning import SCORES, found
 from app.sections.verdicts.verdict import box, caution, coverage, gauge
 from ti_core.errors import PackError
 from ti_core.rendering.comparison import Panel, differences
@@ -38,7 +38,7 @@ def show(cases: Sequence[Case], ids: Sequence[str], sides: Sequence[str]) -> Non
                     coverage(cases[i])
     st.header("At a glance")
     st.table(glance(cases))
-    st.caption("Only what differs. Settings and streams that are the same in all are left out.")
+    st.caption(f"Only what differs. Settings and streams that are the same in all are left out. {SCORES}")
     if len(cases) == 2:
         weight_changes.show(cases[0], cases[1])
     if said := unlike(cases):

@@ -60,11 +60,15 @@ def test_the_packs_settings_are_one_click_away(dashboard: Worker, opened: str) -
 
 def test_what_changed_is_said(tiny_cases: dict[str, Case]) -> None:
     old, new = tiny_cases["clean"].report, tiny_cases["patch"].report
-    turned = replace(new, settings={**new.settings, "bins": 20}, streams={"universal": {"score": 1.5}})
+    turned = replace(
+        new, settings={**new.settings, "bins": 20}, streams={"universal": {"score": 1.5, "clean_share": None}}
+    )
     rows = {name: (was, now) for name, was, now in changes(old, turned)}
     assert rows["Verdict"] == ("clean", "backdoored")
     assert rows["Bins"] == (str(old.settings["bins"]), "20")
-    assert rows["Stream universal"] == (f"{old.streams['universal']['score']:.3g}", "1.5")
+    one = old.streams["universal"]
+    was = f"{one['score']:.3g}, reached by {one['clean_share']:.0%} of the clean models"
+    assert rows["Stream universal"] == (was, "1.5")
     assert rows["Stream saliency"][1] == "none" and "Stream windowed" in rows
     same = changes(old, old)
     assert [name for name, _, _ in same] == [

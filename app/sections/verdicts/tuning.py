@@ -12,6 +12,11 @@ from ti_core.settings import Settings
 
 BEFORE = "tuned.before"
 """Where a session keeps the id of the case whose settings were changed."""
+SCORES = (
+    "A stream's figure is its own statistic: the larger, the more suspicious. Figures of different streams cannot be"
+    " compared; how many of the clean reference models reach one can."
+)
+"""What the figure beside a stream's name is."""
 
 
 def show(case: Case, case_id: str, key: str) -> Settings | None:
@@ -93,6 +98,7 @@ def beside(case: Case, case_id: str) -> None:
     st.table(
         [{"What": name, "Before": was, "Now": now} for name, was, now in changes(old.report, case.report)]
     )
+    st.caption(SCORES)
 
 
 def changes(old: Report, new: Report) -> list[tuple[str, str, str]]:
@@ -117,12 +123,12 @@ def changes(old: Report, new: Report) -> list[tuple[str, str, str]]:
 
 
 def found(report: Report, name: str) -> str:
-    """A stream's figure, or what the recovered trigger is."""
+    """A stream's figure and how many clean reference models reach it, or what the recovered trigger is."""
     stream = report.streams.get(name)
     if stream is None:
         return "none"
-    return (
-        f"{stream['score']:.3g}"
-        if "score" in stream
-        else f"{stream.get('kind')}, flips {stream.get('flip_share', 0):.0%}"
-    )
+    if "score" not in stream:
+        return f"{stream.get('kind')}, flips {stream.get('flip_share', 0):.0%}"
+    share = stream.get("clean_share")
+    reached = "" if share is None else f", reached by {share:.0%} of the clean models"
+    return f"{stream['score']:.3g}{reached}"
