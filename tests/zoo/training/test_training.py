@@ -19,7 +19,7 @@ from ti_core.zoo.plan.draw import Recipe, plan
 from ti_core.zoo.training.admission import fit_for_a_pack, gone_astray
 from ti_core.zoo.training.data import load_data
 from ti_core.zoo.training.loop import augment, pgd
-from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in, train_zoo
+from ti_core.zoo.training.members import adopt_bases, adopt_starts, bases_in, train_zoo, zoo_text
 from ti_core.zoo.training.single import all_to_one, measure, poison, train
 from ti_core.zoo.training.start_weights import begin
 
@@ -233,6 +233,12 @@ def test_a_network_whose_training_went_astray_enters_no_pack() -> None:
     ]
     astray = good[0] | {"label": "patch", "clean_accuracy": 0.1, "attack_success": 1.0}
     assert fit_for_a_pack([*good, astray]) == good
+    fails = astray | {"clean_accuracy": 0.97, "attack_success": 0.5}
+    assert zoo_text([*good, astray, fails, fails]).startswith(
+        "3 of 6 networks can enter a pack (left out: 2 for a backdoor that failed and 1 for too"
+        " many mistakes on clean images); clean accuracy 0.100 to 0.980"
+    )
+    assert zoo_text(good).startswith("3 of 3 networks can enter a pack; clean accuracy")
 
 
 def test_a_network_that_is_always_right_has_not_gone_astray_with_few_classes() -> None:

@@ -42,7 +42,7 @@ def fit_for_a_pack(
     beside = tuple(beside)
     accuracies = [*beside, *(r["clean_accuracy"] for r in members)]
     usual = median(accuracies) if accuracies else 0.0
-    fit = [r for r in members if _is_what_it_says(r) and r["clean_accuracy"] >= _least_accuracy(r, usual)]
+    fit = [r for r in members if is_what_it_says(r) and r["clean_accuracy"] >= _least_accuracy(r, usual)]
     if not fit:
         return []
     # What would get no verdict as a suspect says nothing about suspects.
@@ -65,7 +65,7 @@ def _least_accuracy(record: Mapping[str, Any], usual: float) -> float:
     return MINIMUM_SHARE * usual
 
 
-def _is_what_it_says(record: Mapping[str, Any]) -> bool:
+def is_what_it_says(record: Mapping[str, Any]) -> bool:
     """Whether a backdoor works, and a cleansed network is clean."""
     success = record.get("attack_success")
     if record["label"] == "clean":

@@ -17,7 +17,7 @@ from ti_core.system.parallel import run_many
 from ti_core.system.terminal import progress_bar
 from ti_core.text import shown
 from ti_core.zoo.plan.draw import Recipe, plan
-from ti_core.zoo.training.admission import MINIMUM_SUCCESS, fit_for_a_pack, gone_astray
+from ti_core.zoo.training.admission import MINIMUM_SUCCESS, fit_for_a_pack, gone_astray, is_what_it_says
 from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.records import read_record, read_weights, records_in
 
@@ -241,7 +241,11 @@ def zoo_text(records: Sequence[Mapping[str, Any]]) -> str:
     kept = fit_for_a_pack(records)
     members = [r for r in records if r["family"] != "base"]
     accuracy = sorted(r["clean_accuracy"] for r in members)
+    unfit = sum(not is_what_it_says(r) for r in members)
+    weak = len(members) - len(kept) - unfit
+    why = {"a backdoor that failed": unfit, "too many mistakes on clean images": weak}
+    left = " and ".join(f"{number} for {reason}" for reason, number in why.items() if number)
     return (
-        f"{len(kept)} of {len(members)} networks can enter a pack;"
+        f"{len(kept)} of {len(members)} networks can enter a pack{f' (left out: {left})' if left else ''};"
         f" clean accuracy {accuracy[0]:.3f} to {accuracy[-1]:.3f}, median {accuracy[len(accuracy) // 2]:.3f}."
     )
