@@ -148,7 +148,7 @@ MUTANTS: list[Mutant] = [
         ("self.score < CLEAN", "self.score <= CLEAN"),
         ("expit(SLOPE *", "expit(-SLOPE *"),
         ("(largest[0] + lead[0]) / 2", "largest[0]"),
-        ("np.minimum(own, stream_class(name).at_most)[None]", "own[None]"),
+        ("np.minimum(own, most[name])[None]", "own[None]"),
         ("stream.standing_out(one) / usual", "stream.standing_out(one) * usual"),
     ),
     *of(

@@ -79,15 +79,15 @@ QUICK = ("saliency", "inversion", "assignment", "graph")
 FIRST_OF_LARGE = (
     "graph",
     "saliency",
-    "windowed",
     "universal",
+    "windowed",
     "assignment",
     "warp",
     "inversion",
 )
 """The order for images on which patterns are free on a grid only (:mod:`ti_core.streams.searches.search`). There
-windows tell most, and the smallest masks need more steps than they get (``python -m benchmarks.grids``)."""
-QUICK_OF_LARGE = ("saliency", "windowed", "assignment", "graph")
+pictures and windows tell most; the smallest masks need more steps than they get (``python -m benchmarks.grids``)."""
+QUICK_OF_LARGE = ("saliency", "universal", "windowed", "assignment", "graph")
 """Names of the streams of a quick inspection of such images."""
 
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)

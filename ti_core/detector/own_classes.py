@@ -93,7 +93,8 @@ def telling(names: Iterable[str]) -> list[str]:
 def alone(evidence: Mapping[str, Evidence]) -> Alone:
     """What the streams' evidence of one network says, by stream name, without any other network's."""
     streams = {name: standing_out(stream_class(name)(), evidence[name]) for name in telling(evidence)}
-    counted = [np.minimum(own, stream_class(name).at_most)[None] for name, own in streams.items()]
+    most = {name: stream_class(name)().most_after(evidence[name]) for name in streams}
+    counted = [np.minimum(own, most[name])[None] for name, own in streams.items()]
     return Alone(streams, combined(counted)[0])
 
 

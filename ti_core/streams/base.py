@@ -242,6 +242,10 @@ class Stream(ABC):
         level = int(evidence[LEVEL].ravel()[0]) if LEVEL in evidence else 0
         return self.usual_spared[level - 1] if level and self.usual_spared else self.usual
 
+    def most_after(self, evidence: Evidence) -> float:
+        """What :attr:`at_most` says, after the search that this evidence is of."""
+        return self.at_most
+
     def weights(self, names: tuple[str, ...]) -> tuple[float, ...] | None:
         """Weight of a split on each feature in the stream's own meta-model; None for equal weights."""
         return None
