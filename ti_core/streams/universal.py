@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 PICTURES = (Effort(12, 6, 24), Effort(12, 6, 24), Effort(8, 4, 16))
 """How pictures are searched in large images, by the level of :mod:`ti_core.streams.searches.sparing`."""
 PICTURE_RATIO, PICTURE_COARSENESS = 0.2, 4
-USUAL_OF_PICTURES = 2.0
+USUAL_OF_PICTURES = 3.2
 """What :meth:`Universal.standing_out` gives for such a picture of the most outstanding class of a clean network."""
 
 
