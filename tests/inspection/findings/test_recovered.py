@@ -9,6 +9,7 @@ import torch
 from tests.streams import test_stripes, test_warp
 from tests.streams.toys import OnePixel, context, grey, weights
 from ti_core.classifier.scores import Scores
+from ti_core.inspection.findings.recovered import recovered as suspects_trigger
 from ti_core.inspection.findings.recovered import show_recovered
 from ti_core.inspection.reasons import recovered
 from ti_core.inspection.result import Inspection
@@ -17,6 +18,8 @@ from ti_core.inspection.triggers.stripes import RecoveredStripes
 from ti_core.inspection.triggers.warps import RecoveredWarp
 from ti_core.streams import Reading
 from ti_core.streams.base import FoundMapping
+from ti_core.streams.searches.patches import WindowSearch
+from ti_core.streams.searches.sparing import Sparing
 
 IMAGE = np.zeros((28, 28), dtype=np.float32)
 PATTERN = RecoveredTrigger("blend", 1, IMAGE, IMAGE[None], 0.1, 0.5, np.arange(3), clean_share=0.01)
@@ -66,3 +69,19 @@ def test_a_pair_that_leads_shows_a_trigger_for_images_of_its_source() -> None:
     assert result.trigger is not None and result.trigger.source == 2
     assert (labels[result.trigger.images_used] == 2).all() and result.trigger.flip_share == 1.0
     assert "unseen clean images of class c into class b" in recovered(result, tuple("abc"))[0].sentence
+
+
+def test_before_windows_of_large_images_were_looked_at_only_pictures_are_tried() -> None:
+    """A pixel that commands a class is found by a window, and by no picture that is blended in."""
+    images, labels = grey(60, low=0.0, high=0.25), torch.arange(60) % 3
+    network = OnePixel(weights(3, size=0.002), 2, 9, target=1, head_start=5.0)
+    result = led_by("universal", 1)
+    result.evidence["universal"] = {}
+    for large, kind in ((False, "patch"), (True, "blend")):
+        result.sparing = Sparing(alone=True, level=1, large=large)
+        found = suspects_trigger(result, network, context(images, labels, 3))
+        assert found is not None and found.kind == kind and (found.flip_share == 1.0) != large
+    over = WindowSearch.for_images(12, 12, 0).masks(12, 12)[:, 2, 9].numpy()
+    result.evidence["windowed"] = {"margins": np.tile(over, (3, 1))}
+    found = suspects_trigger(result, network, context(images, labels, 3))
+    assert found is not None and found.kind == "patch"

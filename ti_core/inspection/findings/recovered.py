@@ -20,6 +20,7 @@ from ti_core.inspection.triggers.assignments import recover_assignment
 from ti_core.inspection.triggers.recovered import Recovered
 from ti_core.inspection.triggers.stripes import recover_stripes
 from ti_core.inspection.triggers.warps import recover_warp
+from ti_core.paper.triggers import TriggerKind
 from ti_core.streams import Context
 
 
@@ -55,7 +56,11 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
         return solved_trigger(scores, images, labels, result.evidence[result.leading])
     halving = result.sparing.halving
     effort = EFFORT if halving is None else EFFORT.further(halving)
-    return recover_trigger(scores, images, labels, target, result.evidence.get("windowed"), effort=effort)
+    windowed = result.evidence.get("windowed")
+    # All windows of large images take longer than the streams. Before they were looked at, only pictures are tried.
+    pictures = windowed is None and result.sparing.large and "universal" in result.evidence
+    kind: TriggerKind | None = "blend" if pictures else None
+    return recover_trigger(scores, images, labels, target, windowed, kind, effort)
 
 
 def show_recovered(
