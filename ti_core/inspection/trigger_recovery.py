@@ -88,6 +88,7 @@ def recover_trigger(
     windowed: Evidence | None = None,
     kind: TriggerKind | None = None,
     effort: Effort | None = None,
+    coarseness: int = 1,
 ) -> RecoveredTrigger | None:
     """Search the trigger that leads to class ``target``.
 
@@ -96,6 +97,7 @@ def recover_trigger(
     scores, images, labels : as the streams get them.
     windowed : the windowed stream's evidence, which names the best windows. Without it every window is tried.
     kind : "patch" or "blend" if it is known. Otherwise both are tried.
+    coarseness : of the patterns, as :func:`ti_core.streams.searches.search.seek` takes it.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def recover_trigger(
     masks, ratios = _places(images, target, windowed, kind)
     classes = torch.full((len(masks),), target, device=images.device)
     weights = masks * ratios.view(-1, 1, 1)
-    patterns = seek(network, images, pool, classes, weights, effort)
+    patterns = seek(network, images, pool, classes, weights, effort, coarseness=coarseness)
     if kind != "blend" and windowed is not None:
         # Without reference models flat patches were not tried; patterns find the same window.
         flat = windowed.get("flat_margins", windowed["margins"])

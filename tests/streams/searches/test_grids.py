@@ -89,7 +89,7 @@ def test_masks_of_large_images_lie_on_the_grid_and_a_second_round_goes_on_from_t
     torch.testing.assert_close(one.norms, one.masks.flatten(1).sum(1))
     again = invert(network, images, LABELS, 2, protocol=InversionSearch(steps=6), start=one)
     assert float(again.norms.max()) < float(one.norms.max())
-    free = invert(network, images, LABELS, 2, protocol=InversionSearch(steps=2, on_grid=False))
+    free = invert(network, images, LABELS, 2, protocol=InversionSearch(steps=2), on_grid=False)
     assert free.raw.shape[-2:] == (SIDE, SIDE)
 
 

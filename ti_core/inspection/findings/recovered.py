@@ -22,6 +22,7 @@ from ti_core.inspection.triggers.stripes import recover_stripes
 from ti_core.inspection.triggers.warps import recover_warp
 from ti_core.paper.triggers import TriggerKind
 from ti_core.streams import Context
+from ti_core.streams.universal import PICTURE_COARSENESS
 
 
 def suspected_source(result: Inspection) -> int | None:
@@ -60,7 +61,8 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
     # All windows of large images take longer than the streams. Before they were looked at, only pictures are tried.
     pictures = windowed is None and result.sparing.large and "universal" in result.evidence
     kind: TriggerKind | None = "blend" if pictures else None
-    return recover_trigger(scores, images, labels, target, windowed, kind, effort)
+    coarse = PICTURE_COARSENESS if pictures else 1
+    return recover_trigger(scores, images, labels, target, windowed, kind, effort, coarse)
 
 
 def show_recovered(

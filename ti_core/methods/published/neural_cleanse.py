@@ -37,12 +37,18 @@ class NeuralCleanse(Method):
     )
 
     def __init__(self, protocol: InversionSearch | None = None) -> None:
-        self.protocol = protocol or InversionSearch(on_grid=False)
+        self.protocol = protocol or InversionSearch()
 
     def opinion(self, subject: Subject, progress: ShareProgress = silent_share) -> Opinion:
         images = subject.images.float()
         found = invert(
-            subject.scores, images, subject.labels, subject.classes, protocol=self.protocol, progress=progress
+            subject.scores,
+            images,
+            subject.labels,
+            subject.classes,
+            protocol=self.protocol,
+            progress=progress,
+            on_grid=False,
         )
         norms = found.norms.double().cpu().numpy()
         indices = anomaly_indices(-norms)

@@ -88,7 +88,8 @@ def similarities(
         images,
         subject.labels,
         classes,
-        protocol=InversionSearch(on_grid=False),
+        protocol=InversionSearch(),
+        on_grid=False,
         progress=lambda share: progress(share / 2),
     )
     wanted = torch.arange(classes, device=images.device)

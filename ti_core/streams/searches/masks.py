@@ -41,8 +41,6 @@ class InversionSearch:
     success : share of images that must flip before a mask counts, 0 to 1.
     weight, factor, patience : first weight of the mask's norm. Every ``patience`` steps it is multiplied by ``factor``
         if enough images flipped, else divided by it.
-    on_grid : whether masks and patterns of large images are free on a grid only (:func:`grid_step`). Then the first
-        weight is less in proportion to the pixels, of which the norm has more, and waits until enough images flip.
     """
 
     steps: int = 40
@@ -54,7 +52,6 @@ class InversionSearch:
     weight: float = 3e-3
     factor: float = 2.0
     patience: int = 2
-    on_grid: bool = True
 
     def passes(self, classes: int) -> Passes:
         """The images that a search of this many classes sends through the network."""
@@ -109,12 +106,16 @@ def invert(
     progress: Progress = silent,
     rounded: bool = False,
     start: Inverted | None = None,
+    on_grid: bool = True,
 ) -> Inverted:
     """Smallest triggers for ``classes`` (default: all) of a network with ``count`` classes.
 
     For each class the smallest mask that reached the wanted success on the images of its step is kept; without one, the
     last mask. A gradient that is not finite counts as 0. An image without finite scores counts as not flipped. With
     ``rounded``, gradients may be in bfloat16. ``start`` are triggers of these classes from which the search goes on.
+
+    With ``on_grid``, masks and patterns of large images are free on a grid only (:func:`grid_step`). Then the first
+    weight is less in proportion to the pixels, of which the norm has more, and waits until enough images flip.
     """
     p = protocol or InversionSearch()
     device = images.device
@@ -122,7 +123,7 @@ def invert(
     pool = pools(labels, count, p.unseen)
     network = fast_copy(scores, images, rounded)
     size = images.shape[2:]
-    raw, weight, waits = _begun(p, images, len(wanted), start)
+    raw, weight, waits = _begun(p, images, len(wanted), start, grid_step(*size) if on_grid else 1)
     best, best_norm = raw.clone(), torch.full((len(wanted),), float("inf"), device=device)
     # Neural Cleanse's moments.
     adam = torch.optim.Adam([raw], lr=p.learning_rate, betas=(0.5, 0.9), eps=1e-12)
@@ -157,11 +158,10 @@ def invert(
 
 
 def _begun(
-    p: InversionSearch, images: torch.Tensor, count: int, start: Inverted | None
+    p: InversionSearch, images: torch.Tensor, count: int, start: Inverted | None, coarse: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits ``J x (1 + C) x h x w`` and weights ``J`` to begin with, and whether a weight waits until images flip."""
     size = images.shape[2:]
-    coarse = grid_step(*size) if p.on_grid else 1
     waits = torch.full((count,), coarse > 1 and start is None, device=images.device)
     if start is not None:
         return start.raw, start.weights, waits
