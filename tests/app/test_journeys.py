@@ -36,7 +36,7 @@ def tuned(page: Any, stream: str) -> None:
     before = page.url
     pills = page.locator('[class*="tune-streams"]')
     if not pills.is_visible():
-        page.get_by_text("Tune and inspect again", exact=True).click()
+        page.get_by_text("Tune and inspect again").first.click()
     pills.get_by_role("button", name=stream, exact=True, pressed=True).click()
     again = page.get_by_role("button", name="Inspect again")
     page.wait_for_function("e => !e.disabled", arg=again.element_handle())

@@ -25,13 +25,17 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
         return None
     own, prefix = Settings.parse(case.report.settings), f"{key}.tune"
     controls.keep(prefix)
-    box = controls.unfolded("Tune and inspect again", f"{prefix}.panel")
+    usual = _of_pack(case)
+    others = 0 if usual is None else len(own.differing(usual))
+    chip = f" :gray-badge[{words.article(others, 'setting')} of this verdict other than the pack's]"
+    box = controls.unfolded(f"Tune and inspect again{chip if others else ''}", f"{prefix}.panel")
     if box is None:
         return None
     with box:
         if controls.key(prefix, "images") not in st.session_state:
             controls.fill(prefix, own)
-        _of_pack(case, own, prefix)
+        if usual is not None:
+            _back(usual, others, prefix)
         controls.in_columns(prefix)
         try:
             chosen = controls.read(prefix)
@@ -54,19 +58,19 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     return chosen
 
 
-def _of_pack(case: Case, own: Settings, prefix: str) -> None:
-    """How many settings of the verdict are not the pack's, and the way back to the pack's."""
+def _of_pack(case: Case) -> Settings | None:
+    """The settings of the case's pack; None if that cannot be read."""
     try:
-        usual = state.pack(case.report.pack["name"]).settings_with({})
+        return state.pack(case.report.pack["name"]).settings_with({})
     except PackError:
-        return
-    count = len(own.differing(usual))
+        return None
+
+
+def _back(usual: Settings, others: int, prefix: str) -> None:
+    """The way back to the pack's settings; ``others`` are not."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f":gray-badge[{words.article(count, 'setting')} of this verdict other than the pack's]"
-            if count
-            else ":gray-badge[This verdict was made with the pack's settings]"
-        )
+        if not others:
+            st.markdown(":gray-badge[This verdict was made with the pack's settings]")
         st.button("The pack's settings", key=f"{prefix}.usual", on_click=controls.fill, args=(prefix, usual))
 
 
