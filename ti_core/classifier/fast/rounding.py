@@ -75,9 +75,10 @@ def for_gradients(network: nn.Module, images: torch.Tensor) -> nn.Module:
     rounded, two = Bfloat16(network), images[:2]
     try:
         cosine = torch.cosine_similarity(_gradient(rounded, two), _gradient(network, two), dim=0)
+        used = bool(cosine >= ALIKE) and _quicker(rounded, network, images[:TIMED])
     except (RuntimeError, TypeError, ValueError):
         return network
-    return rounded if bool(cosine >= ALIKE) and _quicker(rounded, network, images[:TIMED]) else network
+    return rounded if used else network
 
 
 def _quicker(one: nn.Module, other: nn.Module, images: torch.Tensor) -> bool:
