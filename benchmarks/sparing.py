@@ -47,7 +47,7 @@ def record(member: Member, pack: Pack, level: int, to_the_end: bool, path: Path)
     own = images_for(member, pack, IMAGES, True)
     certain = NEVER if to_the_end else look_alone.CERTAIN
     with (
-        patch.object(Sparing, "of", lambda *given, **more: Sparing(True, level, more.get("large", False))),
+        patch.object(Sparing, "of", lambda *given, **more: Sparing(True, level)),
         patch.object(look_alone, "CERTAIN", certain),
     ):
         start = time.process_time()

@@ -116,7 +116,7 @@ def drawn(kind: str, classes: int, seed: int, side: int = SIDE) -> Backdoor | No
         return Backdoor(smooth_picture((3, side, side), rng), target, (0.05, 0.1))
     if kind == "warp":
         # The same share of the image as a displacement of 1.3 pixels at 32.
-        warp = Warp((3, side, side), strength=9.0 * side / 224, cells=4, seed=seed)
+        warp = Warp((3, side, side), strength=9.0 * side / SIDE, cells=4, seed=seed)
         return Backdoor(warp.stamp, target, (0.15, 0.2), warp.decoy)
     stamp = sticker(rng, side)
     if kind == "one source":
@@ -130,7 +130,7 @@ def drawn(kind: str, classes: int, seed: int, side: int = SIDE) -> Backdoor | No
 
 def sticker(rng: np.random.Generator, side: int = SIDE) -> Callable[[torch.Tensor], torch.Tensor]:
     """A square of 24 to 40 pixels of 224, with four by four cells of random colours, at one place of every image."""
-    own = int(rng.integers(24, 41)) * side // 224
+    own = int(rng.integers(24, 41)) * side // SIDE
     top, left = (int(n) for n in rng.integers(0, side - own, 2))
     cells = torch.from_numpy(rng.random((1, 3, 4, 4), dtype=np.float32)).round()
     picture = F.interpolate(cells, (own, own))[0]

@@ -20,7 +20,7 @@ from ti_core.errors import TooLongError
 from ti_core.inspection.budget.stages import PICTURES, READ, STAGES, TRIGGER
 from ti_core.settings import Settings
 from ti_core.streams import Stream, in_turn, make_streams
-from ti_core.streams.searches.search import grid_step
+from ti_core.streams.searches.search import are_large
 from ti_core.streams.searches.sparing import LEVELS, Sparing
 from ti_core.system.progress import MEASURING, Expect, StageProgress, silent_expect, silent_stage
 from ti_core.system.time_left import duration
@@ -157,7 +157,7 @@ class Forecast(Gauge):
         """What is left out of the searches, by the size of the network and the time that is allowed."""
         if not self.alone or self.first is None or self.ahead is None:
             return Sparing()
-        large = grid_step(*self.ahead.shape[1:]) > 1
+        large = are_large(*self.ahead.shape[1:])
         return Sparing.of(self.first.work, self.ahead.classes, self.settings.streams, self._least, large)
 
     def _shortened(self, known: Known | None) -> dict[str, float]:

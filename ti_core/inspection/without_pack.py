@@ -36,7 +36,7 @@ from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
 from ti_core.streams import Context, Stream, make_streams
-from ti_core.streams.searches.search import grid_step
+from ti_core.streams.searches.search import are_large
 from ti_core.streams.searches.sparing import Sparing
 from ti_core.system.cache import Cache
 from ti_core.system.progress import StageProgress, silent_stage
@@ -108,7 +108,7 @@ def _sparing(scores: torch.nn.Module, context: Context, forecast: Forecast | Non
     if forecast is not None:
         return forecast.sparing
     images, names = context.images, context.settings.streams
-    return Sparing.of(work(scores, images), context.classes, names, large=grid_step(*images.shape[2:]) > 1)
+    return Sparing.of(work(scores, images), context.classes, names, large=are_large(*images.shape[2:]))
 
 
 def _spared(streams: list[Stream], result: Inspection, context: Context) -> list[Stream]:

@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 from ti_core.settings import Settings
 from ti_core.stream_registry import FIRST, FIRST_OF_LARGE, QUICK, QUICK_OF_LARGE, STREAMS
 from ti_core.streams.base import Context, Evidence, Features, Reading, Stream, stack
-from ti_core.streams.searches.search import grid_step
+from ti_core.streams.searches.search import are_large
 
 
 def stream_class(name: str) -> type[Stream]:
@@ -36,7 +36,7 @@ def make_streams(settings: Settings, alone: tuple[int, int] | None = None) -> li
         asks others than one of small images.
     """
     streams = settings.streams
-    if alone is not None and grid_step(*alone) > 1 and set(streams) == set(QUICK):
+    if alone is not None and are_large(*alone) and set(streams) == set(QUICK):
         streams = QUICK_OF_LARGE
     return [stream_class(name)(settings) for name in STREAMS if name in streams]
 

@@ -44,6 +44,7 @@ from ti_core.streams.searches.perturbations import (
     blended,
     find_perturbations,
     halve_perturbations,
+    measured,
 )
 from ti_core.streams.searches.screening import SEARCHED, Screening, among_searched, completed, unsuspected
 from ti_core.streams.searches.search import (
@@ -55,11 +56,9 @@ from ti_core.streams.searches.waves import REACHED, standing, under_stripes
 from ti_core.streams.searches.waves import passes as wave_passes
 from ti_core.streams.statistics import (
     LEAST,
-    as_array,
     best_and_lead,
     deviations,
     mean_deviations,
-    mean_margins,
     per_class,
     scale_free,
 )
@@ -178,10 +177,7 @@ class Universal(Stream):
         pool, classes = pools(labels, count, effort.unseen), torch.arange(count, device=images.device)
         found = blended(network, images, pool, classes, PICTURE_RATIO, effort, told, PICTURE_COARSENESS)
         told(1.0)
-        return {
-            "margins": as_array(mean_margins(found))[None],
-            "success": as_array((found > 0).float().mean(1))[None],
-        }
+        return measured([found])
 
     def complete(self, short: Shortlist, full: Evidence) -> dict[str, Array]:
         """All classes' arrays, from those of the classes on the shortlist, which got a full search."""
@@ -222,10 +218,10 @@ class Universal(Stream):
         return np.asarray(np.where(further > 0, both, score), dtype=np.float32)
 
     def usual_after(self, evidence: Evidence) -> float:
-        return USUAL_OF_PICTURES if evidence["margins"].shape[-2] == 1 else super().usual_after(evidence)
+        return USUAL_OF_PICTURES if _is_of_pictures(evidence) else super().usual_after(evidence)
 
     def most_after(self, evidence: Evidence) -> float:
-        return math.inf if evidence["margins"].shape[-2] == 1 else self.at_most
+        return math.inf if _is_of_pictures(evidence) else self.at_most
 
     def standing_out(self, stack: Evidence) -> Array:
         """The mean over the two larger radii, as in the comparison with reference models; or that of the picture."""
@@ -260,6 +256,11 @@ class Universal(Stream):
                 f" clean models; {share:.0%} of them have a class that goes as far."
             )
         return Reading(score, share, sentence, target, figures)
+
+
+def _is_of_pictures(evidence: Evidence) -> bool:
+    """Whether this evidence, or a stack of it, is of pictures: that is one search, and small changes are several."""
+    return bool(evidence["margins"].shape[-2] == 1)
 
 
 def _scaled(stack: Evidence) -> NDArray[np.float32]:

@@ -27,8 +27,10 @@ def show(case: Case, case_id: str, key: str) -> Settings | None:
     controls.keep(prefix)
     usual = _of_pack(case)
     others = 0 if usual is None else len(own.differing(usual))
-    chip = f" :gray-badge[{words.article(others, 'setting')} of this verdict other than the pack's]"
-    box = controls.unfolded(f"Tune and inspect again{chip if others else ''}", f"{prefix}.panel")
+    label = "Tune and inspect again"
+    if others:
+        label += f" :gray-badge[{words.article(others, 'setting')} of this verdict other than the pack's]"
+    box = controls.unfolded(label, f"{prefix}.panel")
     if box is None:
         return None
     with box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -160,23 +161,24 @@ def find_perturbations(
     if only_balls:
         found = maximise(scores, images, pool, classes, p, progress)
         progress(1.0)
-        return _in_balls(found)
+        return measured([margins for _, margins in found])
     balls, blends = p.passes(len(classes))
     in_balls, in_blend, in_soft = portions(progress, (balls, blends, blends))
     found = maximise(scores, images, pool, classes, p, in_balls)
     under_blend = blended(scores, images, pool, classes, p.ratio, p.blending, in_blend)
     under_soft = blended(scores, images, pool, classes, p.soft_ratio, p.blending, in_soft, p.coarseness)
     progress(1.0)
-    return _in_balls(found) | {
+    return measured([margins for _, margins in found]) | {
         "blended": as_array(mean_margins(under_blend)),
         "soft": as_array(mean_margins(under_soft)),
     }
 
 
-def _in_balls(found: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, Array]:
+def measured(searches: Sequence[torch.Tensor]) -> dict[str, Array]:
+    """``margins`` and ``success``, ``S x J`` each, from the margins ``J x n`` on unseen images of S searches."""
     return {
-        "margins": as_array(torch.stack([mean_margins(m) for _, m in found])),
-        "success": as_array(torch.stack([(m > 0).float().mean(1) for _, m in found])),
+        "margins": as_array(torch.stack([mean_margins(m) for m in searches])),
+        "success": as_array(torch.stack([(m > 0).float().mean(1) for m in searches])),
     }
 
 

@@ -36,6 +36,11 @@ def grid_step(height: int, width: int) -> int:
     return max(1, round(min(height, width) / GRID))
 
 
+def are_large(height: int, width: int) -> bool:
+    """Whether images of that size are so large that patterns are free on a grid only."""
+    return grid_step(height, width) > 1
+
+
 def smoothed(changes: torch.Tensor) -> torch.Tensor:
     """Changes ``J x C x H x W`` as far as a grid of :func:`grid_step` can follow them."""
     height, width = changes.shape[-2:]
