@@ -34,6 +34,15 @@ RUN = """async () => (await axe.run(document, {resultTypes: ['violations']})).vi
   v.nodes.map(n => [v.id, v.help, n.html.slice(0, 200)]))"""
 
 
+STILL = """() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  const ends = a => a.effect && a.effect.getComputedTiming().endTime !== Infinity;
+  return app && app.dataset.testScriptState === 'notRunning'
+    && !document.getAnimations().some(a => a.playState === 'running' && ends(a));
+}"""
+"""Whether the server's script has ended and no colour fades in, which Streamlit does with what may change."""
+
+
 def barriers(page: Any) -> list[str]:
     """What axe-core finds on the page as it stands, a sentence each."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -50,7 +59,13 @@ def settled(page: Any, path: str) -> None:
         page.locator(".js-plotly-plot, .ti-strip img").first.wait_for()
     else:
         page.get_by_role("heading").first.wait_for()
+    still(page)
+
+
+def still(page: Any) -> None:
+    """Wait until nothing of the page changes any more. In a colour that fades in axe-core sees too little contrast."""
     page.wait_for_timeout(500)
+    page.wait_for_function(STILL)
 
 
 def main() -> None:
@@ -78,6 +93,7 @@ def main() -> None:
                         settled(page, path)
                     elif not path.startswith("file:"):
                         finished(page)
+                        still(page)
                     for width in WIDTHS:
                         page.set_viewport_size({"width": width, "height": 900})
                         page.wait_for_timeout(700)

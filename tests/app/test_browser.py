@@ -280,7 +280,7 @@ def test_the_page_is_narrow_enough_for_a_small_window(visitor: Visitor) -> None:
 def test_axe_finds_no_barrier_on_any_page(visitor: Visitor, browser: Any, home: Path, tmp_path: Path) -> None:
     """Each page in a theme and at a width of its own; ``benchmarks.accessibility`` looks at all combinations."""
     from app.store.cases import CaseStore
-    from benchmarks.accessibility import PAGES, barriers, settled
+    from benchmarks.accessibility import PAGES, barriers, settled, still
     from benchmarks.screenshots import finished
 
     kept = CaseStore(home).entries()
@@ -291,8 +291,7 @@ def test_axe_finds_no_barrier_on_any_page(visitor: Visitor, browser: Any, home: 
     visitor.verdict()
     page = visitor.page
     finished(page)
-    # While the page is drawn, colours fade in.
-    page.wait_for_timeout(500)
+    still(page)
     found = {"verdict": barriers(page)}
     with page.expect_download() as download:
         page.get_by_role("button", name="HTML report").first.click()
