@@ -84,7 +84,7 @@ MUTANTS: list[Mutant] = [
         ("np.median(logs, axis=1, keepdims=True) - logs", "logs - np.median(logs, axis=1, keepdims=True)"),
     ),
     *of(
-        "streams/window_scores.py",
+        "streams/searches/window_scores.py",
         "streams/test_windowed.py",
         ("[z - np.median", "[z + np.median"),
         ("somewhere**2 + anywhere", "somewhere**2"),

@@ -9,8 +9,8 @@ import torch
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, context, grey, weights
 from ti_core.streams.base import stack
 from ti_core.streams.searches.patches import WindowSearch
+from ti_core.streams.searches.window_scores import WEIGHT, about_one_place, command, flip_odds, places
 from ti_core.streams.statistics import CAP, deviations, scale_free
-from ti_core.streams.window_scores import WEIGHT, about_one_place, command, flip_odds, places
 from ti_core.streams.windowed import Windowed
 
 NAMES = ("zero", "one", "two")

@@ -42,13 +42,13 @@ from ti_core.streams.searches.patches import (
 )
 from ti_core.streams.searches.screening import SEARCHED, Screening, completed, unsuspected
 from ti_core.streams.searches.search import pools
+from ti_core.streams.searches.window_scores import FLAT, command, of_flat_patches, places
 from ti_core.streams.statistics import (
     best_and_lead,
     capped,
     per_class,
     scale_free,
 )
-from ti_core.streams.window_scores import FLAT, command, of_flat_patches, places
 
 
 class Windowed(Stream):

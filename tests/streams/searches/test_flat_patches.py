@@ -10,7 +10,7 @@ from tests.streams.toys import Linear, NotFinite, Sticker, context, grey, weight
 from ti_core.streams.base import stack
 from ti_core.streams.searches.flat_patches import colours, under_colours
 from ti_core.streams.searches.patches import WindowSearch
-from ti_core.streams.window_scores import FLAT, command, of_flat_patches
+from ti_core.streams.searches.window_scores import FLAT, command, of_flat_patches
 from ti_core.streams.windowed import Windowed
 
 SIDE = 12

@@ -33,8 +33,8 @@ from ti_core.streams.searches.screening import (
 )
 from ti_core.streams.searches.search import pools
 from ti_core.streams.searches.shortlist import shortlist
+from ti_core.streams.searches.window_scores import FLAT, command, of_flat_patches
 from ti_core.streams.universal import Universal
-from ti_core.streams.window_scores import FLAT, command, of_flat_patches
 from ti_core.streams.windowed import Windowed
 
 MANY = 20
