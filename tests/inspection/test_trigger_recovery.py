@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.streams.toys import Constant, Linear, NotFinite, OnePixel, Spread, Sticker, context, grey, weights
-from ti_core.inspection.trigger_recovery import recover_trigger
+from ti_core.inspection.trigger_recovery import ENOUGH, _smallest, recover_trigger
 from ti_core.streams.windowed import Windowed
 
 
@@ -41,6 +41,13 @@ def test_a_blend_trigger_of_a_weak_ratio_is_preferred_to_a_patch() -> None:
     assert found is not None and found.kind == "blend" and found.alpha < 1
     assert found.flip_share == 1.0 and found.mask.min() == 1
     assert found.change == pytest.approx(found.alpha)
+
+
+def test_the_smallest_trigger_that_turns_enough_is_kept() -> None:
+    """A trigger that is to be a proof must turn more images, so a larger one may be needed."""
+    flips, change = torch.tensor([0.5, 0.92, 1.0, 0.97]), torch.tensor([0.05, 0.1, 0.2, 0.15])
+    kept = [_smallest(flips, change, least) for least in (ENOUGH, 0.95, 0.99, 1.1)]
+    assert kept == [1, 3, 2, 2]
 
 
 def test_the_kind_can_be_prescribed() -> None:

@@ -30,7 +30,7 @@ UNSEEN = 60
 EFFORT = Effort(steps=16, images_a_step=12, unseen=60)
 """The usual effort for each candidate."""
 ENOUGH = 0.9
-"""Flip share from which on the smallest trigger is kept; below it, the one with the largest flip share."""
+"""The usual flip share from which on the smallest trigger is kept."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def recover_trigger(
     kind: TriggerKind | None = None,
     effort: Effort | None = None,
     coarseness: int = 1,
+    enough: float = ENOUGH,
 ) -> RecoveredTrigger | None:
     """Search the trigger that leads to class ``target``.
 
@@ -98,6 +99,7 @@ def recover_trigger(
     windowed : the windowed stream's evidence, which names the best windows. Without it every window is tried.
     kind : "patch" or "blend" if it is known. Otherwise both are tried.
     coarseness : of the patterns, as :func:`ti_core.streams.searches.search.seek` takes it.
+    enough : flip share from which on the smallest trigger is kept; below it, the one with the largest flip share.
 
     Returns
     -------
@@ -123,7 +125,7 @@ def recover_trigger(
     # The trigger is chosen on the images that the patterns were made on, so that the reported share is of unseen ones.
     swapped = Pools(fit=pool.unseen, unseen=pool.fit)
     known = unseen_margins(network, images, swapped, classes, weights, patterns, effort)
-    best = _smallest_enough((known > 0).float().mean(1), weights.flatten(1).mean(1))
+    best = _smallest((known > 0).float().mean(1), weights.flatten(1).mean(1), enough)
     one = slice(best, best + 1)
     margins = unseen_margins(network, images, pool, classes[one], weights[one], patterns[one], effort)
     alpha = float(ratios[best])
@@ -183,8 +185,8 @@ def solved_trigger(
     )
 
 
-def _smallest_enough(flips: torch.Tensor, change: torch.Tensor) -> int:
-    enough = torch.nonzero(flips >= ENOUGH).flatten()
+def _smallest(flips: torch.Tensor, change: torch.Tensor, least: float) -> int:
+    enough = torch.nonzero(flips >= least).flatten()
     if len(enough):
         return int(enough[change[enough].argmin()])
     return int((flips - 1e-3 * change).argmax())

@@ -87,7 +87,7 @@ class Look:
         result.class_scores = {name: scores[None] for name, scores in found.streams.items()}
         assert result.classifier is not None
         with self.clock.stage("trigger"):
-            pattern = recovered(result, result.classifier.scores, self.context)
+            pattern = recovered(result, result.classifier.scores, self.context, CERTAIN)
         if pattern is None or pattern.flip_share < CERTAIN:
             return False
         result.proof = pattern

@@ -31,7 +31,9 @@ def suspected_source(result: Inspection) -> int | None:
     return None if mapping is None else mapping.source
 
 
-def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> RecoveredTrigger | None:
+def recovered(
+    result: Inspection, scores: torch.nn.Module, shown: Context, enough: float = ENOUGH
+) -> RecoveredTrigger | None:
     """The patch or blend of the suspected class: searched, or as a solved gate tells.
 
     None if no class is suspected, or if a warp leads to it.
@@ -40,6 +42,7 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
     ----------
     scores : the suspect's class scores.
     shown : the clean images and their labels.
+    enough : as :func:`recover_trigger` takes it.
     """
     target, source, images, labels = (
         suspected_class(result),
@@ -62,7 +65,7 @@ def recovered(result: Inspection, scores: torch.nn.Module, shown: Context) -> Re
     pictures = windowed is None and result.sparing.large and "universal" in result.evidence
     kind: TriggerKind | None = "blend" if pictures else None
     coarse = PICTURE_COARSENESS if pictures else 1
-    return recover_trigger(scores, images, labels, target, windowed, kind, effort, coarse)
+    return recover_trigger(scores, images, labels, target, windowed, kind, effort, coarse, enough)
 
 
 def show_recovered(
