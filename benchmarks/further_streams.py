@@ -1,6 +1,7 @@
-"""Asks what a pack's verdict gains by the streams whose evidence it holds without using it.
+"""Asks what a pack's verdict gains by each stream.
 
-``python -m benchmarks.further_streams --pack cifar10`` adds them to the pack's own streams, alone and together.
+``python -m benchmarks.further_streams --pack cifar10`` adds the streams whose evidence the pack holds without using it
+to the pack's own streams, alone and together. ``--without narrowed`` leaves one of its own out instead.
 For each choice it fits the joint meta-model. It prints how many fitted members are called backdoored, by out-of-fold
 predictions, in all and by family, and the upper threshold. No held-out member is looked at.
 """
@@ -29,9 +30,10 @@ def further(pack: Pack) -> tuple[str, ...]:
     return tuple(name for name in pack.record["stream_versions"] if name not in pack.settings.streams)
 
 
-def line(pack: Pack, added: tuple[str, ...]) -> str:
+def line(pack: Pack, added: tuple[str, ...], left_out: str | None = None) -> str:
     """What the pack's streams and these say of the fitted members."""
-    settings = pack.settings.with_(streams=(*pack.settings.streams, *added))
+    own = tuple(name for name in pack.settings.streams if name != left_out)
+    settings = pack.settings.with_(streams=(*own, *added))
     made = replace(pack, record=dict(pack.record) | {"settings": settings.as_dict()})
     reference, streams = Reference(made, settings, Cache(None)), make_streams(settings)
     fitted = {s.name: reference.evidence(s, None) for s in streams}
@@ -48,8 +50,9 @@ def line(pack: Pack, added: tuple[str, ...]) -> str:
         for family in sorted(set(families[~clean]))
         for of in [~clean & (families == family)]
     )
+    choice = f"without {left_out}" if left_out else f"and {' and '.join(added) or 'nothing'}"
     return (
-        f"{pack.name}, and {' and '.join(added) or 'nothing'}: AUC {auc(p[clean], p[~clean]):.3f}, upper threshold"
+        f"{pack.name}, {choice}: AUC {auc(p[clean], p[~clean]):.3f}, upper threshold"
         f" {judge.joint.calibration.high:.2f}, found {called[~clean].sum()} of {(~clean).sum()}, clean called clean"
         f" {(p < low)[clean].sum()} and backdoored {called[clean].sum()} of {clean.sum()} (hard ones"
         f" {called[hard].sum()} of {hard.sum()}); {', '.join(by_family)}"
@@ -59,8 +62,12 @@ def line(pack: Pack, added: tuple[str, ...]) -> str:
 def main(arguments: Iterable[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pack", default="cifar10")
+    options.add_argument("--without", metavar="STREAM", help="one of the pack's own that is left out")
     given = options.parse_args(None if arguments is None else list(arguments))
     pack = load_pack(given.pack)
+    if given.without:
+        print(line(pack, ()), line(pack, (), given.without), sep="\n")
+        return
     names = further(pack)
     for added in chain.from_iterable(combinations(names, count) for count in range(len(names) + 1)):
         print(line(pack, added), flush=True)

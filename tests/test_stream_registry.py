@@ -35,7 +35,7 @@ def test_an_unknown_stream_of_a_strangers_report_is_none() -> None:
 
 
 LOOK_FOR = {
-    ("patch", "all to one"): "saliency windowed inversion per_image last_layer",
+    ("patch", "all to one"): "saliency windowed narrowed inversion per_image last_layer",
     ("blend", "all to one"): "saliency universal inversion per_image last_layer",
     ("stripes", "all to one"): "universal per_image stripes last_layer",
     ("warp", "all to one"): "per_image warp last_layer",

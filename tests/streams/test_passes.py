@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from ti_core.classifier.first_pass import FirstPass
 from ti_core.paper.probes import make_probes
 from ti_core.settings import Settings
 from ti_core.stream_registry import STREAMS
-from ti_core.streams import Context, in_turn, make_streams
+from ti_core.streams import Context, Evidence, in_turn, make_streams
 from ti_core.streams.passes import Passes, portions
 
 SETTINGS = Settings(images=4, actmax_iterations=1, streams=tuple(STREAMS))
@@ -42,10 +44,11 @@ def test_the_work_that_streams_tell_is_the_work_they_do(classes: int, shape: tup
     labels = torch.arange(60) % classes
     probes = make_probes(network.inner, images[:4], SETTINGS)
     context = Context(images, labels, classes, SETTINGS, probes)
+    found: dict[str, Evidence] = {}
     for stream in in_turn(make_streams(SETTINGS)):
         network.seen = {"forward": 0, "both": 0}
         shares: list[float] = []
-        stream.evidence(network, context, shares.append)
+        found[stream.name] = stream.evidence(network, replace(context, found=found), shares.append)
         told = stream.passes(classes, shape)
         assert told is not None and told.both == network.seen["both"], stream.name
         # Some streams look at the clean images once, which is left out or counted as a whole batch.

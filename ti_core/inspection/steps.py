@@ -159,7 +159,8 @@ class Steps:
         """
         assert self.result.classifier is not None
         scores, reference, probes = self.result.classifier.scores, self._reference, self.result.probes
-        key, context = evidence_key(stream, self._name, self._pack, probes), reference.context(probes)
+        key = evidence_key(stream, self._name, self._pack, probes)
+        context = reference.context(probes, self.result.evidence)
 
         def compute(share: ShareProgress) -> Evidence:
             with self._clock.origin(stream.name, reference.cache):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,11 @@ class Probes:
     def flat(self) -> torch.Tensor:
         """All probes as one batch, ``G*3N x C x H x W``."""
         return self.images.flatten(0, 1)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the images. Two inspections share evidence only if all pixels are equal."""
+        return hashlib.sha256(self.images.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def choose_images(

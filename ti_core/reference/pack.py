@@ -125,6 +125,13 @@ class Pack:
             raise PackError(f"Pack {self.name!r} has no evidence of the stream {shown(stream)}.")
         return self.baseline[stream]
 
+    def evidence_of_member(self, member: Member) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """By stream and array name, the evidence of one member."""
+        row = self.members.index(member)
+        return {
+            name: {key: values[row] for key, values in own.items()} for name, own in self.baseline.items()
+        }
+
     @contextmanager
     def faults_of(self, stream: str) -> Iterator[None]:
         """What a stream raises on evidence with other arrays or shapes than its own becomes a :class:`PackError`."""

@@ -28,8 +28,6 @@ from ti_core.streams.base import Array, Progress, silent
 from ti_core.system.cache import Cache
 
 if TYPE_CHECKING:
-    import torch
-
     from ti_core.classifier.scores import Scores
     from ti_core.paper.probes import Probes
 
@@ -107,15 +105,15 @@ class Reference:
         trojaned = [m for m in self.fitted if m.trojaned]
         return trojaned[int(np.random.default_rng([self.settings.seed, 4]).integers(len(trojaned)))]
 
-    def context(self, probes: Probes | None) -> Context:
+    def context(self, probes: Probes | None, found: Mapping[str, Evidence] | None = None) -> Context:
         images, labels = self.pack.images.to(self.device), self.pack.labels.to(self.device)
-        return Context(images, labels, len(self.pack.class_names), self.settings, probes)
+        classes = len(self.pack.class_names)
+        return Context(images, labels, classes, self.settings, probes, found=found or {})
 
     def serves_baseline(self, stream: Stream) -> bool:
         """Whether the pack ships this stream's evidence at these settings."""
-        versions = self.pack.record["stream_versions"]
         same = not stream.on_probes or self.at_pack_settings
-        return versions.get(stream.name) == stream.version and same
+        return self.pack.record["stream_versions"].get(stream.name) == stream.version and same
 
     def evidence(
         self, stream: Stream, probes: Probes | None, progress: Progress = silent, held_out: bool = False
@@ -129,7 +127,7 @@ class Reference:
             return {k: v[rows] for k, v in self.pack.evidence_of(stream.name).items()}
         if stream.by_itself:
             return {}
-        key = (stream.name, probes_digest(probes) if stream.on_probes else "", held_out)
+        key = (stream.name, probes.digest if stream.on_probes and probes else "", held_out)
         if key not in self._stacks:
             members = [m for m in self.pack.members if m.held_out == held_out]
             self._stacks[key] = self._compute(stream, members, probes, progress)
@@ -156,11 +154,23 @@ class Reference:
             progress((i + 1) / len(members))
         return stack(everything)
 
-    def member_evidence(self, stream: Stream, member: Member, probes: Probes | None) -> dict[str, Array]:
-        """One member's evidence, computed on this device, or read from the cache."""
+    def member_evidence(
+        self,
+        stream: Stream,
+        member: Member,
+        probes: Probes | None,
+        found: Mapping[str, Evidence] | None = None,
+    ) -> dict[str, Array]:
+        """One member's evidence, computed on this device, or read from the cache.
+
+        ``found`` is its evidence of other streams, by name; by default what the pack holds.
+        """
+        if found is None:
+            held, ours = self.pack.evidence_of_member(member), make_streams(self.pack.settings)
+            found = {s.name: held[s.name] for s in ours if self.serves_baseline(s)}
         return self.cache.arrays(
             evidence_key(stream, self.pack.member_name(member), self.pack, probes),
-            lambda: stream.evidence(self.scores(member), self.context(probes)),
+            lambda: stream.evidence(self.scores(member), self.context(probes, found)),
         )
 
     def clean(self, stacked: Evidence) -> dict[str, Array]:
@@ -281,19 +291,10 @@ class Reference:
         return fit_detector(names, matrix, self.labels, groups, self.settings.seed, fitter, among, added)
 
 
-def probes_digest(probes: Probes | None) -> str:
-    """SHA-256 of the probe images. Two inspections share evidence only if all pixels are equal."""
-    if probes is None:
-        return ""
-    return hashlib.sha256(_bytes(probes.images)).hexdigest()
-
-
 def evidence_key(stream: Stream, model: str, pack: Pack, probes: Probes | None) -> str:
     """The cache key of one model's evidence. It covers everything that the arrays depend on."""
-    shown = probes_digest(probes) if stream.on_probes else pack.record["files"]["images.npz"]
+    shown = pack.record["files"]["images.npz"]
+    if stream.on_probes:
+        shown = "" if probes is None else probes.digest
     parts: list[Any] = ["evidence", stream.name, stream.version, model, shown]
     return "evidence/" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _bytes(images: torch.Tensor) -> bytes:
-    return images.detach().cpu().contiguous().numpy().tobytes()

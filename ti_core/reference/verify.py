@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,12 @@ def chosen_members(count: int, wanted: int | None) -> list[int]:
 
 def _fresh(reference: Reference, member: Member, context: Context, tell: Progress) -> dict[str, Evidence]:
     streams = make_streams(reference.settings)
-    scores, found = reference.pack.scores(member), {}
+    scores = reference.pack.scores(member)
+    found: dict[str, Evidence] = {}
     for place, stream in enumerate(streams):
         found[stream.name] = stream.evidence(
             scores,
-            context,
+            replace(context, found=found),
             lambda part, place=place: tell((place + part) / len(streams)),  # type: ignore[misc]
         )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -45,6 +45,7 @@ class Context:
     probes : Algorithm 1's probes, for a stream with ``on_probes``.
     rounded : whether gradients of searches may be in bfloat16, where the processor has it. What is found then differs a
         little, so it is not compared with evidence in single precision.
+    found : what other streams found in the model before, by name. A stream may begin from it.
     """
 
     images: torch.Tensor
@@ -53,6 +54,7 @@ class Context:
     settings: Settings
     probes: Probes | None = None
     rounded: bool = False
+    found: Mapping[str, Evidence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,43 @@ def mean_margins(margins: torch.Tensor) -> torch.Tensor:
 def as_array(values: torch.Tensor) -> Array:
     """A tensor on any device as a float32 array."""
     return np.asarray(values.detach().cpu().numpy(), dtype=np.float32)
+
+
+PRIOR = 4.0
+"""Clean models that the mean over all classes counts as, beside those in which a class was searched."""
+
+
+def beyond_searched(
+    own: Array,
+    clean: Array,
+    clean_searched: Array,
+    among_clean: NDArray[np.bool_] | None = None,
+    floor: float = 0.1,
+) -> Array:
+    """Deviations from clean models, ``R x K x E``, where in each model only a few classes were searched.
+
+    A class's mean over the clean models in which it was searched is drawn towards the mean over all classes, as if
+    :data:`PRIOR` more models had that. All classes have one standard deviation.
+
+    Parameters
+    ----------
+    own, clean : ``R x K x E`` and ``M x K x E``.
+    clean_searched : 1 where a class of a clean model was searched, ``M x K``.
+    among_clean : as for :func:`deviations`.
+    floor : added to the standard deviation.
+    """
+    count = (clean_searched > 0).astype(np.float64)
+    values = clean * count[..., None]
+    sums = np.stack((values, values * clean)).astype(np.float64)
+    rest, others = (
+        np.repeat(sums.sum(1)[:, None], len(own), axis=1),
+        np.repeat(count.sum(0)[None], len(own), axis=0),
+    )
+    if among_clean is not None and among_clean.any():
+        rest[:, among_clean] -= sums
+        others[among_clean] -= count
+    number = np.maximum(others.sum(1), 1.0)[:, None]
+    mean, square = rest.sum(2) / number
+    unit = np.sqrt(np.maximum(square - mean**2, 0.0)) + floor
+    middle = (rest[0] + PRIOR * mean[:, None]) / (others + PRIOR)[..., None]
+    return np.asarray((own - middle) / unit[:, None], dtype=np.float32)

@@ -106,8 +106,9 @@ class Look:
         assert self.result.classifier is not None
         scores = self.result.classifier.scores
         key = evidence_key(stream, self.model, self.own, self.result.classifier)
+        context = replace(self.context, found=self.result.evidence)
         with self.clock.origin(stream.name, self.cache):
-            return self.cache.arrays(key, lambda: stream.evidence(scores, self.context, share))
+            return self.cache.arrays(key, lambda: stream.evidence(scores, context, share))
 
 
 def evidence_key(stream: Stream, model: Model, own: OwnImages, found: Classifier) -> str:

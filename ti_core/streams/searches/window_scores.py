@@ -97,6 +97,11 @@ def of_flat_patches(stack: Evidence) -> Evidence:
 
 
 def flip_odds(shares: Array) -> Array:
-    """Log-odds of flip shares ``R x K x windows``, minus the network's median. Shares of 0 and 1 stay finite."""
-    odds = np.log((shares + 0.02) / (1.02 - shares))
-    return np.asarray(odds - np.median(odds, axis=(1, 2), keepdims=True), dtype=np.float32)
+    """Log-odds of flip shares ``R x K x windows``, minus the network's median."""
+    found = odds(shares)
+    return np.asarray(found - np.median(found, axis=(1, 2), keepdims=True), dtype=np.float32)
+
+
+def odds(shares: Array) -> Array:
+    """Log-odds of shares, of the same shape. Those of 0 and 1 stay finite."""
+    return np.asarray(np.log((shares + 0.02) / (1.02 - shares)), dtype=np.float32)

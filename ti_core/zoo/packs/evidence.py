@@ -47,7 +47,10 @@ def write_baseline(
     """
     streams, kept = make_streams(settings), kept or {}
     known = {s.name: _rows(kept.get(s.name, {})) for s in streams}
-    members = range(min(known.values(), default=0), len(pack.members))
+    members = [
+        (index, {name: _row(arrays, index) for name, arrays in kept.items() if index < _rows(arrays)})
+        for index in range(min(known.values(), default=0), len(pack.members))
+    ]
     rows = ordered(
         run_many(
             partial(_member_evidence, str(pack.folder), settings, device, known),
@@ -74,6 +77,10 @@ def _rows(arrays: Mapping[str, Array]) -> int:
     return len(next(iter(arrays.values()))) if arrays else 0
 
 
+def _row(arrays: Mapping[str, Array], index: int) -> dict[str, Array]:
+    return {key: values[index] for key, values in arrays.items()}
+
+
 class _OneNetwork(Reference):
     """Opens a member's network once for all streams, so that they share its ``Scores``."""
 
@@ -89,11 +96,18 @@ _REFERENCES: dict[str, tuple[Reference, Probes | None]] = {}
 
 
 def _member_evidence(
-    folder: str, settings: Settings, device: str, known: Mapping[str, int], index: int
+    folder: str,
+    settings: Settings,
+    device: str,
+    known: Mapping[str, int],
+    member_found: tuple[int, Mapping[str, Evidence]],
 ) -> dict[str, dict[str, Array]]:
     """One member's evidence by stream. It is cached, so that a stopped build continues where it stopped.
 
-    ``known`` is, for each stream, the number of first members whose evidence exists.
+    Parameters
+    ----------
+    known : for each stream, the number of first members whose evidence exists.
+    member_found : the member's place, and its evidence that exists, by stream.
     """
     import torch
 
@@ -111,6 +125,10 @@ def _member_evidence(
         reference: Reference = _OneNetwork(pack, settings, Cache(default_folder()), device)
         _REFERENCES[key] = reference, reference.probes() if probed else None
     reference, probes = _REFERENCES[key]
+    index, held = member_found
     member = reference.pack.members[index]
-    streams = [s for s in make_streams(settings) if known[s.name] <= index]
-    return {s.name: reference.member_evidence(s, member, probes) for s in streams}
+    own: dict[str, dict[str, Array]] = {}
+    for stream in make_streams(settings):
+        if known[stream.name] <= index:
+            own[stream.name] = reference.member_evidence(stream, member, probes, {**held, **own})
+    return own
