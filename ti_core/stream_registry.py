@@ -90,7 +90,7 @@ FIRST_OF_LARGE = (
 )
 """The order for images on which patterns are free on a grid only (:mod:`ti_core.streams.searches.search`). There
 pictures and windows tell most; the smallest masks need more steps than they get (``python -m benchmarks.grids``)."""
-QUICK_OF_LARGE = ("saliency", "universal", "windowed", "assignment", "graph")
+QUICK_OF_LARGE = ("saliency", "universal", "windowed", "narrowed", "assignment", "graph")
 """Names of the streams of a quick inspection of such images."""
 
 DEFAULT = tuple(name for name, entry in STREAMS.items() if entry.on)

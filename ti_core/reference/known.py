@@ -21,10 +21,10 @@ class Digested(Protocol):
 LARGEST_RECORD = 32 << 20
 """Limit for the bytes of ``pack.json``. That of a pack with 200 members has a quarter of a megabyte."""
 KNOWN = {
-    "cifar10": "84226f15e94189c6045ad0fd5c69e43234af0faa68cad3ab39a23c1e707887a2",
-    "cifar100": "5cf3c516e3923b845c4e667323fdf4167b86f93def5cf40fea16d84bccbe2d94",
-    "gtsrb": "2f8755dc329e309c25553a09c8496eef72672a9dced1489cf58692de6db71872",
-    "mnist": "7e95b6b73553eb700ff4929fa962297d20478039e27a4f161c7abb3d82bce5e1",
+    "cifar10": "c7f8a89e4f4ce489e5e3d11dbed330ea2e94b640e3c625ccdf5fad1a5f4b0abd",
+    "cifar100": "a8a93b91f3af6fdef8769f70609226a2f52a9e8faa6679e644cf42cc4c5451be",
+    "gtsrb": "14ce7eeae7fc81283cbf55a59b08ebd57ed277e8b6ec0520eefa7afd5d74222b",
+    "mnist": "fa4a37fd1d760922ed3e99df14d743af25a4f91f9b17335634dbacb4b80d6659",
 }
 """SHA-256 of each bundled pack's ``pack.json``, which holds the digests of its other files."""
 

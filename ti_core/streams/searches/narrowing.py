@@ -46,11 +46,14 @@ class Narrowing:
     effort: Effort = EFFORT
 
     def spared(self, sparing: Sparing) -> Narrowing:
-        """Without reference models only the smallest windows tell something. A shortened search looks into one."""
+        """Without reference models only the smallest windows tell something.
+
+        A shortened search takes one window of each of two classes.
+        """
         search = replace(self, sizes=self.sizes[-1:]) if sparing.alone else self
         if sparing.halving is None:
             return search
-        return replace(search, windows=1, effort=self.effort.further(sparing.halving))
+        return replace(search, classes=2, windows=1, effort=self.effort.further(sparing.halving))
 
     def passes(self, classes: int, height: int, width: int) -> Passes:
         """The images that the search sends through a network of so many classes."""
