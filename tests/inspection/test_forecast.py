@@ -124,7 +124,7 @@ def test_streams_for_which_there_is_no_time_are_left_out_in_order() -> None:
         forecast.measured(RESNET_18, ahead)
         assert sum(told[-1].values()) <= FULL * allowed
         assert not set(forecast.left_out) & set(told[-1])
-        dropped = ["warp", "universal", "windowed", "assignment", "inversion"]
+        dropped = ["warp", "universal", "narrowed", "windowed", "assignment", "inversion"]
         assert list(forecast.left_out) == dropped[: len(forecast.left_out)]
         assert all(
             forecast.left_out[name] == pytest.approx(seconds[name], abs=0.1) for name in forecast.left_out

@@ -349,9 +349,11 @@ def test_a_large_network_is_looked_at_no_longer_than_until_a_trigger_proves_the_
     monkeypatch.setattr("ti_core.inspection.without_pack.work", lambda scores, images: FROM[0])
     settings, searched = Settings(normalisation="none"), []
 
-    def counted(result: Inspection, scores: nn.Module, shown: Context) -> RecoveredTrigger | None:
+    def counted(
+        result: Inspection, scores: nn.Module, shown: Context, *enough: float
+    ) -> RecoveredTrigger | None:
         searched.append(result.readings.keys())
-        return recovered(result, scores, shown)
+        return recovered(result, scores, shown, *enough)
 
     for module in ("budget.look_alone", "without_pack"):
         monkeypatch.setattr(f"ti_core.inspection.{module}.recovered", counted)

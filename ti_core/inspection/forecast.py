@@ -200,11 +200,12 @@ class Forecast(Gauge):
         """
         if stream.name in self.left_out:
             return True
-        if not judged or self.first is None or math.isinf(self.allowed):
-            return False
-        seconds = self.pace * self.stages(self._known).get(stream.name, 0.0)
-        if self._spent + seconds + self._closing <= self.allowed * FULL:
-            return False
+        if stream.begins_from not in self.left_out:
+            if not judged or self.first is None or math.isinf(self.allowed):
+                return False
+            seconds = self.pace * self.stages(self._known).get(stream.name, 0.0)
+            if self._spent + seconds + self._closing <= self.allowed * FULL:
+                return False
         self.leave_out(stream)
         return True
 

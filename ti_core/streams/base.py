@@ -144,6 +144,8 @@ class Stream(ABC):
     """Whether :meth:`log_odds` tells of a backdoor that the joint score of the classes does not see."""
     by_itself: ClassVar[bool] = False
     """Whether it needs no reference models for that."""
+    begins_from: ClassVar[str | None] = None
+    """Name of the stream whose evidence it begins from. Where that one was left out, so is this one."""
     clear: ClassVar[float] = 1.0
     """A verdict rests on this stream only if its score of the suspected class is this many times every other's. It is
     above 1 for a stream that networks with other kinds of trigger give way to as well."""

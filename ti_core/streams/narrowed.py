@@ -51,6 +51,7 @@ class Narrowed(Stream):
     unit: ClassVar[str] = "deviations"
     measures: ClassVar[str] = "deviations by class"
     kinds: ClassVar[tuple[Kind, ...]] = ("patch",)
+    begins_from: ClassVar[str | None] = Windowed.name
     usual: ClassVar[float | None] = 1.2
 
     def __init__(self, settings: Settings | None = None, search: Narrowing | None = None) -> None:

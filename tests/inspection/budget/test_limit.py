@@ -12,7 +12,10 @@ import torch
 from torch import nn
 
 from ti_core.classifier.first_pass import Ahead, FirstPass
+from ti_core.inspection.budget.limit import Limit
+from ti_core.inspection.clock import Clock
 from ti_core.inspection.forecast import FULL, LAST, Forecast
+from ti_core.inspection.result import Inspection
 from ti_core.inspection.with_pack import inspect
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading import load_model
@@ -22,6 +25,7 @@ from ti_core.reference.pack import Pack
 from ti_core.settings import Settings
 from ti_core.streams import make_streams, stream_class
 from ti_core.system.cache import Cache
+from ti_core.system.progress import silent_stage
 
 AHEAD = Ahead(images=1000, classes=10, shape=(1, 28, 28), values=784)
 NO_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory")
@@ -96,7 +100,7 @@ def test_a_stream_is_broken_off_when_the_time_is_over(
     forecast = Forecast(tiny_settings, 1e4, clock=now)
     found = inspect(model, tiny_pack, tiny_settings, cache=cache, forecast=forecast)
     monkeypatch.undo()
-    assert list(found.left_out) == ["windowed", "universal", "warp"], (
+    assert list(found.left_out) == ["windowed", "narrowed", "universal", "warp"], (
         "one was broken off, the others not begun"
     )
     kept = tuple(name for name in tiny_settings.streams if name not in found.left_out)
@@ -165,3 +169,20 @@ def test_without_a_pack_a_stream_is_broken_off_too(monkeypatch: pytest.MonkeyPat
     forecast = Forecast(settings, 1e4, alone=True, clock=now)
     found = inspect_alone(suspect, own, settings, forecast=forecast)
     assert list(found.left_out) == ["windowed"] and list(found.evidence) == ["inversion"]
+
+
+def test_a_stream_is_left_out_with_the_one_that_it_begins_from() -> None:
+    streams, result = {s.name: s for s in make_streams(Settings())}, Inspection()
+    assert streams["narrowed"].begins_from == "windowed"
+    limit = Limit(result, Clock(silent_stage), None)
+    assert limit.has_time(streams["narrowed"], True)
+    result.too_large = ("windowed",)
+    assert not limit.has_time(streams["narrowed"], True) and result.too_large == ("windowed", "narrowed")
+    forecast = Forecast(Settings(), 900.0, clock=Now())
+    forecast.measured(FirstPass(0.001, 0.003), AHEAD)
+    forecast.leave_out(streams["windowed"])
+    assert forecast.leaves_out(streams["narrowed"], False) and list(forecast.left_out) == [
+        "windowed",
+        "narrowed",
+    ]
+    assert not forecast.leaves_out(streams["universal"], True)

@@ -35,7 +35,10 @@ class Limit:
     forecast: Forecast | None
 
     def has_time(self, stream: Stream, judged: bool) -> bool:
-        """Whether there is time to begin a stream. Without a verdict so far, no stream comes too late."""
+        """Whether there is time and memory to begin a stream. Without a verdict so far, no stream comes too late."""
+        if stream.begins_from in self.result.too_large:
+            self.result.too_large += (stream.name,)
+            return False
         return self.forecast is None or not self.forecast.leaves_out(stream, judged)
 
     def run(self, stream: Stream, judged: bool, compute: Callable[[ShareProgress], Found]) -> Found | None:
