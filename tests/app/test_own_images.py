@@ -97,8 +97,8 @@ def test_the_verdict_says_aloud_that_it_is_the_weaker_one(answering: Worker, alo
     assert "its own classes only, on 80 images of yours" in said and "reference pack None" not in said
     headings = [s.value for s in app.header]
     assert headings[1:] == ["Recovered trigger", "Class by class", "Model file"]
-    # Gauge, the three streams that compare classes, and the warps.
-    assert len(app.get("plotly_chart")) == 5
+    # Gauge, the four streams that compare classes, and the warps.
+    assert len(app.get("plotly_chart")) == 6
     labelled = alone.report.pack["images"]["labelled"]
     said = texts(app.button(key="show-model-file").click().run())
     assert ("not known without labels" in said) is not labelled

@@ -424,7 +424,7 @@ def test_settings_are_for_one_inspection_and_come_back_when_they_are_asked_for(
     assert len(app.main.children) == places, "the settings below stay unfolded"
     said = texts(app)
     assert "next inspection is made with settings other than the pack" in said
-    assert "“Evidence streams” saliency instead of saliency, universal, windowed, inversion" in said
+    assert "“Evidence streams” saliency instead of saliency, universal, windowed, narrowed, inversion" in said
     app.button(key="sample.bars.clean").click().run()
     app = settled(app, dashboard)
     app.button(key="another").click().run()
