@@ -62,6 +62,19 @@ def test_a_trigger_keeps_its_hold_in_small_windows_and_stands_out_beside_clean_n
     assert (own[evidence[SEARCHED] == 0] == 0).all()
 
 
+def test_a_class_that_was_not_searched_is_not_named() -> None:
+    clean = stack([found(linear(seed)) for seed in range(3)])
+    below = {
+        "margins": np.zeros((4, 2), dtype=np.float32),
+        "success": np.zeros((4, 2), dtype=np.float32),
+        SEARCHED: np.array([0, 0, 1, 1], dtype=np.float32),
+    }
+    clean = clean | {"success": np.full_like(clean["success"], 0.5), SEARCHED: np.ones_like(clean[SEARCHED])}
+    reading = Narrowed().read(below, clean, NAMES)
+    assert reading.target in (2, 3) and reading.score < 0
+    assert np.isfinite(reading.figures["values"]).all()
+
+
 def test_without_the_stream_windowed_its_search_comes_first() -> None:
     settings = Settings(streams=("narrowed",))
     shares: list[float] = []

@@ -28,7 +28,7 @@ from ti_core.streams.base import (
 )
 from ti_core.streams.passes import Passes, portions
 from ti_core.streams.searches.narrowing import Narrowing
-from ti_core.streams.searches.screening import SEARCHED
+from ti_core.streams.searches.screening import SEARCHED, among_searched
 from ti_core.streams.searches.window_scores import odds
 from ti_core.streams.statistics import beyond_searched, capped, outlier_features, per_class
 from ti_core.streams.windowed import Windowed
@@ -100,7 +100,8 @@ class Narrowed(Stream):
     def read(self, evidence: Evidence, clean: Evidence, class_names: tuple[str, ...]) -> Reading:
         others = self.class_scores(clean, clean, np.ones(len(clean["margins"]), dtype=bool))
         own = self.class_scores(as_stack(evidence), clean)[0]
-        target, score = int(own.argmax()), float(own.max())
+        suspects = among_searched(own, evidence)
+        target, score = int(suspects.argmax()), float(suspects.max())
         share = float((others.max(1) >= score).mean())
         flips = evidence["success"][target, -1]
         sentence = (
