@@ -31,6 +31,8 @@ sys.exit(main(sys.argv[2:]))
 """It ends with the server, and lets inspections go first."""
 BAR = re.compile(r"(training|evidence|recovered triggers): +(\d{1,3})%")
 """The bars of the command."""
+ENTER = re.compile(r"\d+ of \d+ networks can enter a pack\b")
+"""How the command says which networks stay out, after the training."""
 COMPLAINT = "trojaninterpret: "
 """How the command begins its complaints."""
 MOST_SAID = 50
@@ -90,6 +92,11 @@ class Building:
         if code is None or self._reader.is_alive():
             return "running"
         return "done" if code == 0 else "failed"
+
+    @property
+    def entered(self) -> str:
+        """The sentence that says how many networks can enter the pack and why the others stay out, or ""."""
+        return next((sentence for sentence in self.said if ENTER.match(sentence)), "")
 
     def poll(self) -> list[Progress]:
         """The events since the last call."""

@@ -84,7 +84,7 @@ class Packs:
         def take(job: Job) -> str:
             said = add_pack(build.pack, build.name, None)
             self.builds.remove(build)
-            return said
+            return " ".join(filter(None, (said, cast(Building, job).entered)))
 
         return self._begin(build, build.arguments, take)
 

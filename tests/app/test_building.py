@@ -26,6 +26,7 @@ from ti_core.cli.terminal import complain
 from ti_core.errors import PackError
 from ti_core.results.files.training_images import TrainingImages
 from ti_core.system.terminal import progress_bar
+from ti_core.zoo.training.members import zoo_text
 
 __all__ = ["kept"]
 
@@ -100,13 +101,17 @@ def test_the_time_is_said_first_and_then_the_pack_is_built_and_added(work: dict[
     assert plan["size"] == 32
     assert not Path(plan["images"]).exists(), "the upload goes, the checked images stay"
     (build,) = state.own_packs().builds.entries()
-    work["jobs"].append(Job(build.folder, [Event("progress", "training", 0.25)], seconds=2.0))
+    trained = Job(build.folder, [Event("progress", "training", 0.25)], seconds=2.0)
+    trained.entered = "7 of 9 networks can enter a pack (left out: 2)."  # type: ignore[attr-defined]
+    work["jobs"].append(trained)
     button(app, "packs.go").click().run()
     until(lambda: state.own_packs().errand(build).stage == "training")  # type: ignore[union-attr]
     assert "Training the reference models: 25%" in app.run().get("progress")[0].proto.text
     until(lambda: not state.own_packs().errand(build).active)  # type: ignore[union-attr]
     app.run()
     assert not app.exception and work["added"] == [(build.pack, "mine")]
+    said = state.own_packs().errand(build).result  # type: ignore[union-attr]
+    assert "is stored" in said and said.endswith("7 of 9 networks can enter a pack (left out: 2).")
     arguments = work["runs"][0]
     assert arguments[:2] == ["pack", "build"] and arguments[arguments.index("--count") + 1] == "32"
     assert arguments[arguments.index("--out") + 1] == str(build.pack)
@@ -206,6 +211,16 @@ def test_the_command_s_complaint_is_its_error(monkeypatch: pytest.MonkeyPatch) -
     until(lambda: run.state != "running")
     assert run.state == "failed" and run.error == "The disk is full."
     assert run.said == ["a warning", "The disk is full."]
+
+
+def test_the_command_says_which_networks_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = {"family": "standard", "label": "clean", "clean_accuracy": 0.9, "options": {"classes": 2}}
+    failed = clean | {"label": "trojan", "attack_success": 0.1}
+    said = zoo_text([clean, clean, failed])
+    monkeypatch.setattr(building, "COMMAND", f"print('before'); print({said!r}); print('after')")
+    run = Building([])
+    until(lambda: run.state != "running")
+    assert run.entered == said and "1 for a backdoor that failed" in said
 
 
 def test_bars_and_complaints_look_as_the_command_prints_them(capfd: pytest.CaptureFixture[str]) -> None:

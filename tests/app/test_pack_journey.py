@@ -105,6 +105,7 @@ def test_a_pack_is_built_from_images_and_a_model_is_inspected_with_it(
     page.get_by_role("button", name="Go on").click()
     page.get_by_text("Recovering the triggers of the reference models").wait_for(timeout=LONGEST)
     page.get_by_text("is stored").wait_for(timeout=LONGEST)
+    page.get_by_text("networks can enter a pack").wait_for()
     pack = load_pack(packs / "bars")
     # A network that did not learn its trigger enters no pack.
     assert COUNT // 2 < len(pack.members) <= COUNT and len(pack.class_names) == CLASSES
