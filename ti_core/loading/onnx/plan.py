@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from ti_core.errors import ModelBehaviourError
+from ti_core.loading.onnx.joining import joined
 from ti_core.loading.onnx.limits import Budget
-from ti_core.loading.onnx.program import ABSENT, Program, Step, first_line
+from ti_core.loading.onnx.program import ABSENT, Draft, Program, Step, first_line
 
 Shapes = Mapping[int, torch.Size]
 Rewrite = Callable[[Step, list[Any], list[bool]], None]
@@ -106,7 +107,7 @@ def make_plan(
     known: dict[int, torch.Tensor] = dict(constants)
     moving = dict(zip(program.inputs, inputs, strict=True))
     shapes = {number: x.shape for number, x in moving.items()}
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     for step, done in zip(program.steps, program.last_uses(), strict=True):
         constant = [i == ABSENT or i in known for i in step.inputs]
         values = [
@@ -123,20 +124,11 @@ def make_plan(
             shapes.update({number: x.shape for number, x in results.items()})
             # What depends on pixels is not kept: at 224 pixels it would take gigabytes.
             bound = [x if fixed else None for x, fixed in zip(arguments, constant, strict=True)]
-            drafts.append(_Draft(step, bound, constant))
+            drafts.append(Draft(step, bound, constant))
         for number in done:
             moving.pop(number, None)
     outputs = [moving[n] if n in moving else known[n] for n in program.outputs]
-    return _lay_out(program, drafts, known, shapes), outputs
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """A step of the plan. Of its arguments only the constant ones are held, None stands for the others."""
-
-    step: Step
-    arguments: list[Any]
-    constant: list[bool]
+    return _lay_out(program, joined(drafts, shapes, program.outputs), known, shapes), outputs
 
 
 def _named(step: Step, results: Sequence[torch.Tensor]) -> dict[int, torch.Tensor]:
@@ -145,7 +137,7 @@ def _named(step: Step, results: Sequence[torch.Tensor]) -> dict[int, torch.Tenso
 
 def _lay_out(
     program: Program,
-    drafts: Sequence[_Draft],
+    drafts: Sequence[Draft],
     known: Mapping[int, torch.Tensor],
     shapes: Shapes,
 ) -> Plan:

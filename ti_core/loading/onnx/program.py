@@ -105,6 +105,15 @@ class Step:
             return self.call(arguments, budget)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A step of the plan. Of its arguments only the constant ones are held, None stands for the others."""
+
+    step: Step
+    arguments: list[Any]
+    constant: list[bool]
+
+
 def first_line(error: Exception) -> str:
     """The first line of an exception's text, ending with a full stop."""
     text = limits.shown(str(error).strip().split("\n")[0])

@@ -37,6 +37,11 @@ class Windows:
         """Whether the padding is the same on both sides."""
         return self.before == self.after
 
+    @property
+    def widest(self) -> tuple[int, ...]:
+        """The larger padding of the two ends of each axis."""
+        return tuple(map(max, self.before, self.after))
+
     def pad(self, x: Tensor, value: float, *, beyond: bool = False) -> Tensor:
         """`x` with the padding added."""
         extra = self.beyond if beyond else (0,) * len(self.kernel)

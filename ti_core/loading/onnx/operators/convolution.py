@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ti_core.loading.onnx import sizes
 from ti_core.loading.onnx.registry import operator
-from ti_core.loading.onnx.windows import pad_axes, windows
+from ti_core.loading.onnx.windows import Windows, pad_axes, windows
 
 CONV: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED: dict[int, Callable[..., Tensor]] = {
@@ -38,7 +38,18 @@ def conv(
     place = windows(x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad)
     if place.even and min(place.before) >= 0:
         return convolve(x, w, b, place.strides, place.before, place.dilations, group)
+    if group == x.shape[1] > 1 and set(place.dilations) == {1} and min(*place.before, *place.after) >= 0:
+        return convolve(x, _widened(w, place), b, place.strides, place.widest, 1, group)
     return convolve(place.pad(x, 0.0), w, b, place.strides, 0, place.dilations, group)
+
+
+def _widened(w: Tensor, place: Windows) -> Tensor:
+    """The kernels with zeros, so that with the wider padding on both sides they give the same.
+
+    With a kernel for each channel this takes half as long as a padded copy of the maps; with others it takes longer.
+    """
+    ends = zip(place.before, place.after, place.widest, strict=True)
+    return F.pad(w, [n for a, b, most in reversed(list(ends)) for n in (most - a, most - b)])
 
 
 @operator("ConvTranspose", size=sizes.conv_transpose)
