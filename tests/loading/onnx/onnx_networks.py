@@ -185,10 +185,15 @@ def export(
     return path
 
 
-def runtime(path: Path, images: Tensor, *, one_by_one: bool = False) -> Tensor:
-    """ONNX Runtime's scores."""
+def runtime(path: Path, images: Tensor, *, one_by_one: bool = False, precise: bool = True) -> Tensor:
+    """ONNX Runtime's scores.
+
+    ``precise`` keeps its sums of bytes from overflowing on processors without instructions for them. It cannot be with
+    a ``QGemm``.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", str(int(precise)))
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     batches = [images[i : i + 1] for i in range(len(images))] if one_by_one else [images]
