@@ -45,7 +45,7 @@ class Convolution(Part):
         self.first = options.channels_first
         self.same = padding(options) == "same"
         self.convolutions = nn.ModuleList(
-            _convolution(options, *kernel, bias if number == len(kernels) - 1 else None)
+            _convolution(options, self.same, *kernel, bias if number == len(kernels) - 1 else None)
             for number, kernel in enumerate(kernels)
         )
         self.activation = activation(options)
@@ -70,7 +70,7 @@ class Convolution(Part):
         return y
 
     def _padded(self, x: Tensor, convolution: nn.Conv2d) -> Tensor:
-        if not self.same:
+        if not self.same or any(convolution.padding):
             return x
         kernel, strides, dilations = (convolution.kernel_size, convolution.stride, convolution.dilation)
         return windows(x.shape[2:], kernel, strides, dilations, None, "SAME_UPPER").pad(x, 0.0)
@@ -81,14 +81,31 @@ def _window(convolution: nn.Conv2d) -> list[tuple[int, int]]:
 
 
 def _convolution(
-    options: Options, weight: Tensor, stride: Pair, dilation: Pair, groups: int, bias: Tensor | None
+    options: Options,
+    same: bool,
+    weight: Tensor,
+    stride: Pair,
+    dilation: Pair,
+    groups: int,
+    bias: Tensor | None,
 ) -> nn.Conv2d:
     if weight.shape[0] % groups or (bias is not None and bias.shape != weight.shape[:1]):
         raise ModelFileError(f"{options.label} has weights that do not fit one another.")
     size = (weight.shape[2], weight.shape[3])
+    sides = ((size[0] - 1) * dilation[0], (size[1] - 1) * dilation[1])
+    # Where the padding is the same on both sides, and for every size of input, the convolution pads by itself.
+    even = same and stride == (1, 1) and not any(n % 2 for n in sides)
+    padding = (sides[0] // 2, sides[1] // 2) if even else (0, 0)
     with torch.device("meta"):
         made = nn.Conv2d(
-            weight.shape[1] * groups, weight.shape[0], size, stride, 0, dilation, groups, bias is not None
+            weight.shape[1] * groups,
+            weight.shape[0],
+            size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias is not None,
         )
     made.weight = parameter(weight)
     made.bias = None if bias is None else parameter(bias)
