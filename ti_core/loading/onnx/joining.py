@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from ti_core.loading.onnx.operators.shape import axes_or_all
+from ti_core.loading.onnx.operators.padding import ends
 from ti_core.loading.onnx.program import Draft
 
 PADS = ("pads", "constant_value", "axes")
@@ -37,39 +37,35 @@ def joined(
         and users[draft.step.outputs[0]] == 1
         and draft.step.outputs[0] not in outputs
     }
-    kept, gone = [], set()
+    kept: list[Draft] = []
+    gone: set[int] = set()
     for draft in drafts:
         before = padding.get(draft.step.inputs[0]) if draft.step.operator.name == "Conv" else None
-        rank = len(shapes[before.step.inputs[0]]) if before and before.step.inputs[0] in shapes else 0
-        pads = _pads(draft, before, rank) if before and rank else None
-        if before is not None and pads is not None:
-            gone.add(before.step.outputs[0])
-            inputs = (before.step.inputs[0], *draft.step.inputs[1:])
-            attributes = {**draft.step.attributes, "pads": pads, "auto_pad": "NOTSET"}
-            draft = replace(draft, step=replace(draft.step, inputs=inputs, attributes=attributes))
-        kept.append(draft)
-    return [draft for draft in kept if not gone.intersection(draft.step.outputs)]
+        pads = None if before is None else _pads(draft, before, len(shapes[before.step.inputs[0]]))
+        if before is None or pads is None:
+            kept.append(draft)
+            continue
+        gone.add(before.step.outputs[0])
+        inputs = (before.step.inputs[0], *draft.step.inputs[1:])
+        attributes = {**draft.step.attributes, "pads": pads, "auto_pad": "NOTSET"}
+        kept.append(replace(draft, step=replace(draft.step, inputs=inputs, attributes=attributes)))
+    return [draft for draft in kept if draft.step.outputs[0] not in gone]
 
 
 def _pads(conv: Draft, pad: Draft, rank: int) -> list[int] | None:
     """The pads of the convolution with those before it; None where it cannot take them over."""
     own = conv.step.attributes
-    if own.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or not all(pad.constant[1:]):
-        return None
     given = pad.step.keywords() | dict(zip(PADS, pad.arguments[1:], strict=False))
     value = given.get("constant_value", given.get("value"))
     if given.get("mode", "constant") != "constant" or not (value is None or value == 0):
         return None
-    dims = list(axes_or_all(given.get("axes"), rank))
-    sides = []
-    for ends in (given["pads"][: len(dims)], given["pads"][len(dims) :]):
-        by_axis = dict(zip(dims, ends, strict=True))
-        if by_axis.get(0, 0) or by_axis.get(1, 0):
-            return None
-        sides += [by_axis.get(axis, 0) for axis in range(2, rank)]
-    there = own.get("pads") or [0] * len(sides)
-    if own.get("auto_pad") == "VALID":
-        there = [0] * len(sides)
-    if min((*sides, *there)) < 0:
+    before, after = ends(given["pads"], given.get("axes"), rank)
+    sides = [*before[2:], *after[2:]]
+    there = [0] * len(sides)
+    if (auto := own.get("auto_pad", "NOTSET")) == "NOTSET":
+        there = own.get("pads") or there
+    elif auto != "VALID":
+        return None
+    if any(before[:2] + after[:2]) or min((*sides, *there)) < 0:
         return None
     return [a + b for a, b in zip(sides, there, strict=True)]

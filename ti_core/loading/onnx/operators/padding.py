@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,10 +30,7 @@ def pad(
     *,
     mode: str = "constant",
 ) -> Tensor:
-    dims = axes_or_all(axes, x.ndim)
-    before, after = [0] * x.ndim, [0] * x.ndim
-    for dim, low, high in zip(dims, pads[: len(dims)], pads[len(dims) :], strict=True):
-        before[dim], after[dim] = low, high
+    before, after = ends(pads, axes, x.ndim)
     if mode == "constant":
         return pad_axes(x, before, after, _number(constant_value))
     if mode not in NATIVE:
@@ -43,6 +42,15 @@ def pad(
             places = torch.arange(-before[dim], x.shape[dim] + after[dim], device=x.device)
             x = x.index_select(dim, _source(places, x.shape[dim], mode))
     return x
+
+
+def ends(pads: Sequence[int], axes: Sequence[int] | None, rank: int) -> tuple[list[int], list[int]]:
+    """The padding before and after each of ``rank`` axes."""
+    dims = axes_or_all(axes, rank)
+    before, after = [0] * rank, [0] * rank
+    for dim, low, high in zip(dims, pads[: len(dims)], pads[len(dims) :], strict=True):
+        before[dim], after[dim] = low, high
+    return before, after
 
 
 def _number(value: Tensor | float | None) -> float:
