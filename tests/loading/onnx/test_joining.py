@@ -9,11 +9,13 @@ import pytest
 import torch
 from onnx import NodeProto, TensorProto, helper
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from tests.loading.onnx.onnx_networks import constant, graph
 from ti_core.loading.onnx.container import Container
 from ti_core.loading.onnx.graph import build
 from ti_core.loading.onnx.limits import Budget
+from ti_core.loading.onnx.network import Layout, OnnxNetwork
 from ti_core.loading.onnx.plan import Plan, make_plan
 
 N = helper.make_node
@@ -114,3 +116,16 @@ def test_other_padding_stays(nodes: list[NodeProto], values: dict[str, Any]) -> 
     plan, wanted = planned(nodes, w=KERNELS, **{"pads": SIDES} | values)
     assert "Pad" in operators(plan)
     torch.testing.assert_close(plan.run(IMAGES)[0], wanted, rtol=0, atol=1e-12)
+
+
+def test_a_second_pass_for_the_gradient_finds_what_the_first_one_kept() -> None:
+    """The first images of a shape make its plan, in which the padding is joined; they are differentiated with it."""
+    nodes = [N("Pad", ["x", "pads"], ["p"]), N("Conv", ["p", "w"], ["y"], group=3)]
+    pads = constant("pads", np.array([0, 0, 0, 0, 0, 0, 1, 1]), np.int64)
+    weights = constant("w", KERNELS, np.float64)
+    model = graph(nodes, [pads, weights], shape=SHAPE, kind=TensorProto.DOUBLE)
+    network = OnnxNetwork(build(model, Container(), widen=False), Layout(), len(IMAGES))
+    x = IMAGES.clone().requires_grad_()
+    (once,) = torch.autograd.grad(checkpoint(network, x, use_reentrant=False).square().sum(), x)
+    (again,) = torch.autograd.grad(network(x).square().sum(), x)
+    assert once.equal(again)

@@ -81,9 +81,18 @@ class OnnxNetwork(nn.Module):
         return self._rows(self._run(x), len(x))
 
     def _run(self, x: Tensor) -> Tensor:
-        """The graph's output. The first input of each shape makes a plan, which later inputs reuse."""
+        """The graph's output. The first input of each shape makes a plan, which later inputs reuse.
+
+        What a gradient is asked of goes through the plan the first time too. The steps that make a plan keep other
+        values for it, and a second pass for the gradient (:mod:`ti_core.classifier.fast.portions`) needs the same ones.
+        """
         plan = self._plans.get(self._key(x))
-        return plan.run(x)[0] if plan is not None else self._planned(x)[1]
+        if plan is None:
+            differentiated = torch.is_grad_enabled() and x.requires_grad
+            plan, output = self._planned(x.detach() if differentiated else x)
+            if not differentiated:
+                return output
+        return plan.run(x)[0]
 
     def _key(self, x: Tensor) -> Any:
         return (x.shape, x.dtype, x.device, self.batching is Batching.REWRITTEN)
