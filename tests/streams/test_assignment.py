@@ -12,8 +12,9 @@ from torch import nn
 from ti_core.classifier.scores import Scores
 from ti_core.settings import Settings
 from ti_core.streams import Context, stack
-from ti_core.streams.assignment import Assignment, best_assignment, by_class
+from ti_core.streams.assignment import Assignment
 from ti_core.streams.base import FoundMapping
+from ti_core.streams.searches.derangements import best_assignment, by_class
 
 NAMES = tuple("abcd")
 PLANTED = (2, 0, 3, 1)

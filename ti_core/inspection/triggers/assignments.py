@@ -13,8 +13,9 @@ from ti_core.inspection.triggers.patterns import pattern_arrays, pattern_figures
 from ti_core.inspection.triggers.recovered import Array, Recovered
 from ti_core.kinds import Kind
 from ti_core.paper.triggers import Trigger
-from ti_core.streams.assignment import RATIOS, AssignmentSearch, PatternSearch, by_class
+from ti_core.streams.assignment import RATIOS, AssignmentSearch
 from ti_core.streams.base import Context, Evidence
+from ti_core.streams.searches.derangements import PatternSearch, by_class
 from ti_core.streams.searches.patches import WindowSearch
 
 MOST_CLASSES = 43
