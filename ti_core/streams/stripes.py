@@ -26,7 +26,7 @@ from ti_core.streams.searches.class_margins import ClassMargins
 from ti_core.streams.searches.search import (
     Pools,
     chunks,
-    margin,
+    descend,
     measure,
     pools,
     shifted,
@@ -117,9 +117,7 @@ def refined(
         for part in chunks(len(classes), IMAGES_A_STEP, BATCH):
             with torch.enable_grad():
                 x = shifted(images[chosen[part]], wave(part).laid(size))
-                z = scores(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-                loss = -margin(z, classes[part]).mean(1)
-                torch.where(loss.isfinite(), loss, torch.zeros_like(loss)).sum().backward()
+            descend(scores, x, classes[part])
         for values in free.values():
             if values.grad is not None:
                 values.grad.nan_to_num_(0.0, 0.0, 0.0)

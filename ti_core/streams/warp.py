@@ -30,7 +30,7 @@ from ti_core.streams.base import (
     silent,
 )
 from ti_core.streams.passes import Passes, portions
-from ti_core.streams.searches.search import Pools, chunks, margin, pools
+from ti_core.streams.searches.search import Pools, chunks, descend, margin, pools
 from ti_core.streams.statistics import as_array, mean_margins, per_class
 
 CELLS = 4
@@ -132,10 +132,7 @@ def find_warps(
         for part in chunks(len(classes), effort.images, BATCH):
             with torch.enable_grad():
                 x = displaced(images[chosen[part]], fields_of(coarse[part], size, reach))
-                z = scores(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-                loss = -margin(z, classes[part]).mean(1)
-                # One class's scale of margins, or a broken one, must not stop another's search: Adam is scale-free.
-                torch.where(loss.isfinite(), loss, torch.zeros_like(loss)).sum().backward()
+            descend(scores, x, classes[part])
         if coarse.grad is not None:
             coarse.grad.nan_to_num_(0.0, 0.0, 0.0)
             optimiser.step()

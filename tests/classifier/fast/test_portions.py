@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ti_core.classifier.fast import portions
 from ti_core.classifier.fast.portions import InPortions, fitting, kept_bytes
+from ti_core.streams.searches.derangements import PatternSearch, by_class
 from ti_core.streams.searches.masks import descent
 from ti_core.streams.searches.search import ascent
 from ti_core.system.memory import is_out_of_memory
@@ -106,6 +108,26 @@ def test_a_mask_s_gradient_is_the_same_in_parts() -> None:
     whole = descent(network, x, raw, classes, weight)
     in_portions = descent(InPortions(network), x, raw, classes, weight)
     assert torch.allclose(whole[0], in_portions[0], atol=1e-7) and torch.equal(whole[1], in_portions[1])
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("each", [1, 2, 4])
+def test_the_images_of_a_mask_stay_in_one_portion(each: int) -> None:
+    """Two classes and seven images that fit: three masks, one, or none at once. An assignment needs all of a mask."""
+    torch.manual_seed(0)
+    network, images = Counted(), torch.rand(16, 3, 8, 8)
+    network.layers[3] = nn.Linear(4 * 64, 2)
+    network.eval().requires_grad_(False)
+    places = by_class(torch.arange(16) % 2, 2, each, 4)
+    assert places is not None
+    weights = torch.rand(5, 8, 8)
+    whole = PatternSearch(network, images, places).make(weights, 3, each)
+    network.seen.clear()
+    in_portions = PatternSearch(InPortions(network), images, places).make(weights, 3, each)
+    assert torch.allclose(whole[0], in_portions[0], atol=1e-6)
+    assert np.array_equal(whole[1], in_portions[1]) and torch.allclose(whole[2], in_portions[2], atol=1e-6)
+    again = sum(network.seen[2:]) / (3 * 5 * 2 * each)
+    assert again == (1 if 2 * each <= 7 else 2) and max(network.seen) <= 7
 
 
 def test_a_portion_takes_no_more_than_its_share_of_a_large_memory(monkeypatch: pytest.MonkeyPatch) -> None:

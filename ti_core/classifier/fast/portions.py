@@ -51,9 +51,12 @@ class InPortions(nn.Module):
                     raise
             self._most = most = max(1, most // 2)
 
-    def parts(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Images ``N x C x H x W`` in portions that fit the memory with their gradients."""
-        found: tuple[torch.Tensor, ...] = x.split(max(1, self._at_once(x)))
+    def parts(self, x: torch.Tensor, together: int = 1) -> tuple[torch.Tensor, ...]:
+        """Images ``N x C x H x W`` in portions that fit the memory with their gradients.
+
+        ``together`` images stay in one portion, which may be too large then.
+        """
+        found: tuple[torch.Tensor, ...] = x.split(max(1, self._at_once(x) // together) * together)
         return found
 
     def _at_once(self, x: torch.Tensor) -> int:
@@ -79,6 +82,7 @@ def scored(
     x: torch.Tensor,
     classes: torch.Tensor,
     value: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    together: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores ``N x K`` of images ``N x C x H x W``, and the gradient of a sum over the images, in the images' shape.
 
@@ -88,8 +92,9 @@ def scored(
     ----------
     classes : a class for each image, ``N``.
     value : the sum over some of the images, from their scores and classes.
+    together : that many images, one after the other, always stand in one portion. N is a multiple of it.
     """
-    parts = network.parts(x.detach()) if isinstance(network, InPortions) else (x.detach(),)
+    parts = network.parts(x.detach(), together) if isinstance(network, InPortions) else (x.detach(),)
     scores: list[torch.Tensor] = []
     gradients: list[torch.Tensor] = []
     for part, own in zip(parts, classes.split([len(part) for part in parts]), strict=True):

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from ti_core.classifier.fast.portions import scored
 from ti_core.streams.searches.search import MOMENTUM, smoothed, stamp
 
 FORBIDDEN = 1e6
@@ -68,41 +69,50 @@ class PatternSearch:
         images = self.images[self.fit[:, :each].flatten()]
         patterns = torch.full((len(weights), *images.shape[1:]), 0.5, device=images.device)
         speed = torch.zeros_like(patterns)
-        assignments = np.tile(np.roll(np.arange(self.classes), -1), (len(weights), 1))
         for step in range(steps):
             length = 0.5 * (1 - step / steps) + 0.05
-            x = stamp(images.expand(len(weights), -1, -1, -1, -1), weights, patterns).requires_grad_(True)
-            with torch.enable_grad():
-                log_p = self._log_probabilities(x)
-                assignments = self._assignments(log_p)
-                wanted = log_p.gather(3, self._wanted(assignments, log_p))
-                (gradient,) = torch.autograd.grad(wanted.sum(), x)
+            x = stamp(images.expand(len(weights), -1, -1, -1, -1), weights, patterns)
+            gradient, assignments, fits = self._towards(x)
             mean = smoothed(torch.nan_to_num(gradient, 0.0, 0.0, 0.0).mean(1))
             size = mean.abs().flatten(1).mean(1).view(-1, 1, 1, 1)
             speed = MOMENTUM * speed + mean / torch.where(size > 0, size, torch.ones_like(size))
             patterns = (patterns + length * speed.sign()).clamp(0, 1)
-        fits = torch.nan_to_num(wanted.detach().mean((1, 2, 3)), -1e3, -1e3, -1e3)
         return patterns, assignments, fits
+
+    def _towards(self, x: torch.Tensor) -> tuple[torch.Tensor, NDArray[np.intp], torch.Tensor]:
+        """The gradient on images ``W x N x C x H x W``, and the assignments of the W masks and their fits."""
+        found: list[tuple[NDArray[np.intp], torch.Tensor]] = []
+
+        def fitting(z: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+            log_p = self._by_mask(z, x.shape[1])
+            tables = log_p.detach().mean(2).double().cpu().numpy()
+            assignments = np.stack([best_assignment(table) for table in tables])
+            wanted = log_p.gather(3, self._wanted(assignments, log_p))
+            found.append((assignments, wanted.detach().mean((1, 2, 3))))
+            return wanted.sum()
+
+        rows = x.flatten(0, 1)
+        _, gradient = scored(self.network, rows, rows.new_zeros(len(rows)), fitting, together=x.shape[1])
+        assignments, fits = zip(*found, strict=True)
+        return (
+            gradient.view_as(x),
+            np.concatenate(assignments),
+            torch.nan_to_num(torch.cat(fits), -1e3, -1e3, -1e3),
+        )
 
     @torch.no_grad()
     def flipped(
         self, weights: torch.Tensor, patterns: torch.Tensor, assignments: NDArray[np.intp]
     ) -> torch.Tensor:
         """The share of unseen images of each class that each pattern turns into the assigned class, ``W x K``."""
-        log_p = self._log_probabilities(
-            stamp(self.unseen.expand(len(weights), -1, -1, -1, -1), weights, patterns)
-        )
+        x = stamp(self.unseen.expand(len(weights), -1, -1, -1, -1), weights, patterns)
+        log_p = self._by_mask(self.network(x.flatten(0, 1)), x.shape[1])
         right = log_p.argmax(3, keepdim=True) == self._wanted(assignments, log_p)
         return right.float().mean((2, 3))
 
-    def _log_probabilities(self, x: torch.Tensor) -> torch.Tensor:
-        """``W x K x each x K``: by mask, true class and image."""
-        z: torch.Tensor = self.network(x.flatten(0, 1)).log_softmax(1)
-        return z.view(len(x), self.classes, -1, self.classes)
-
-    def _assignments(self, log_p: torch.Tensor) -> NDArray[np.intp]:
-        tables = log_p.detach().mean(2).double().cpu().numpy()
-        return np.stack([best_assignment(table) for table in tables])
+    def _by_mask(self, z: torch.Tensor, count: int) -> torch.Tensor:
+        """Log-probabilities ``W x K x each x K`` by mask, true class and image, from the scores of its ``count``."""
+        return z.log_softmax(1).view(-1, self.classes, count // self.classes, self.classes)
 
     def _wanted(self, assignments: NDArray[np.intp], log_p: torch.Tensor) -> torch.Tensor:
         wanted = torch.from_numpy(assignments).to(log_p.device)[:, :, None, None]

@@ -108,6 +108,14 @@ def ascent(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> torch.T
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0).view_as(x)
 
 
+def descend(scores: nn.Module, x: torch.Tensor, classes: torch.Tensor) -> None:
+    """Add to the gradients of what images ``J x n x C x H x W`` were made from: those of the negative mean margins.
+
+    An image whose gradient is not finite adds nothing.
+    """
+    x.backward(-ascent(scores, x.detach(), classes))
+
+
 def shifted(images: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
     """Images ``J x n x C x H x W`` with changes ``J x C x H x W`` (or ``J x 1 x H x W``), kept within [0, 1]."""
     return (images + delta[:, None]).clamp(0, 1)
