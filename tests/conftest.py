@@ -26,6 +26,12 @@ if "COVERAGE_FILE" in os.environ:
     hosts.PREFIXES = (*hosts.PREFIXES, "COVERAGE_")
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Sums come in the same order whatever the number of cores, so that what a test trains is the same everywhere."""
+    torch.set_num_threads(1)
+
+
 def synthetic(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Images of a bright bar whose place is the class, with noise."""
     rng = np.random.default_rng(seed)

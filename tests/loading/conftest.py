@@ -10,11 +10,6 @@ from tests.loading import published
 from ti_core.architectures.lenet import LeNet5
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def canary(tmp_path: Path) -> Iterator[Path]:
     """A file that exists only if something ran; the test fails then, whatever else it asserts."""
