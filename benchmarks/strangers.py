@@ -6,7 +6,8 @@ from the literature: BadNets' square, scattered pixels, a sinusoid and a blended
 are of other kinds: all to all, one source class, a warp, a trigger that is made from the image, and clean networks that
 detectors take for backdoored ones. Each network is saved as a whole module and inspected like any other file. It prints
 a line for each network, and one for each kind with its 95 % interval. Results are kept in the folder, and a stopped run
-continues. ``--minutes`` stops the run.
+continues. ``--minutes`` stops the run. ``--own N`` inspects them without reference models, on N labelled images of the
+data set, which may then be one that no pack knows.
 
 These figures measure the detector only if nothing in it was chosen by them. ``--first-seed`` makes other networks.
 Seeds below 80 were used for choices.
@@ -20,7 +21,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,50 @@ from benchmarks.stranger_networks import STYLES, Style, made
 from benchmarks.stranger_regimes import HARD
 from benchmarks.stranger_triggers import BLENDS, FURTHER, TRIGGERS
 from ti_core.inspection.with_pack import inspect
+from ti_core.inspection.without_pack import inspect_alone
 from ti_core.loading import load_model
+from ti_core.reconstruction.model import Model
+from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack, load_pack
+from ti_core.results.report import Report
 from ti_core.system.memory import keep_freed_memory
 from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.members import keep_record
 
 LEARNT = 0.8
 """Minimum attack success of a trojan. Below it, the network is left out."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What inspects a network.
+
+    Parameters
+    ----------
+    name : in words.
+    mark : of its records' files.
+    """
+
+    name: str
+    mark: str
+    report: Callable[[Model], Report]
+
+
+def beside(pack: Pack) -> Judge:
+    """Beside the reference models of a pack."""
+    return Judge(
+        f"pack {pack.name} {pack.sha256[:12]}", pack.sha256[:12], lambda model: inspect(model, pack).report
+    )
+
+
+def on_own_images(data: ImageData, count: int) -> Judge:
+    """Without reference models, on the first ``count`` of the images that no network was trained on."""
+    own = OwnImages("drawn", data.x_test[:count], data.y_test[:count], data.class_names)
+    return Judge(
+        f"no reference models, {len(own.pixels)} labelled images",
+        f"own{len(own.pixels)}",
+        lambda model: inspect_alone(model, own).report,
+    )
 
 
 def learnt(known: dict[str, Any]) -> bool:
@@ -82,7 +120,8 @@ def summed(kind: str, all_known: list[dict[str, Any]]) -> str:
 def main(arguments: Iterable[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pack", default="mnist")
-    options.add_argument("--data", type=Path, required=True, help="the pack's data set")
+    options.add_argument("--data", type=Path, required=True, help="the pack's data set, or any with --own")
+    options.add_argument("--own", type=int, metavar="N", help="labelled images, in place of a pack")
     options.add_argument("--out", type=Path, required=True, help="folder of the networks and their reports")
     options.add_argument(
         "--count", type=int, default=1, help="trojans of every style and trigger; clean twice that"
@@ -115,10 +154,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
                 flush=True,
             )
         return
-    pack = load_pack(given.pack)
+    judge = on_own_images(data, given.own) if given.own else beside(load_pack(given.pack))
     found: dict[str, list[dict[str, Any]]] = {}
     for name, style, trigger, seed in wanted:
-        known = judged(name, style, trigger, seed, data, pack, given.out, until, given.device)
+        known = judged(name, style, trigger, seed, data, judge, given.out, until, given.device)
         if known is None:
             print("Stopped; run the same command again to go on.")
             break
@@ -127,7 +166,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
             continue
         print(line(name, known), flush=True)
         found.setdefault(kind_of(trigger), []).append(known)
-    print(f"pack {pack.name} {pack.sha256[:12]}")
+    print(judge.name)
     for kind, own in found.items():
         print("  " + summed(kind, own))
 
@@ -175,17 +214,17 @@ def judged(
     trigger: str,
     seed: int,
     data: ImageData,
-    pack: Pack,
+    judge: Judge,
     out: Path,
     until: float,
     device: str = "cpu",
 ) -> dict[str, Any] | None:
     """The record of the network with its report, read from the folder if possible; None if the time is over.
 
-    With another pack, existing networks are inspected again.
+    With another judge, existing networks are inspected again.
     """
     stem = stem_of(out, name)
-    record = stem.with_suffix(f".{pack.sha256[:12]}.json")
+    record = stem.with_suffix(f".{judge.mark}.json")
     if record.exists():
         known: dict[str, Any] = json.loads(record.read_text())
         return known
@@ -194,7 +233,7 @@ def judged(
     known = trained(stem, style, trigger, seed, data, device)
     if not learnt(known):
         return known
-    known["report"] = json.loads(inspect(load_model(stem.with_suffix(".pt")), pack).report.as_json())
+    known["report"] = json.loads(judge.report(load_model(stem.with_suffix(".pt"))).as_json())
     return keep_record(known, record)
 
 

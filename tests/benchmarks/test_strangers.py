@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmarks.stranger_networks import STYLES, Style, made
 from benchmarks.stranger_regimes import HARD, LARGEST_CHANGE, adversarial, augmented
 from benchmarks.stranger_triggers import BACKDOORS, BLENDS, FURTHER, TRIGGERS
 from ti_core.loading import load_model
+from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack
 from ti_core.zoo.training.data import ImageData, to_unit
 
@@ -178,7 +180,7 @@ def test_a_record_is_taken_from_the_folder_and_no_network_is_begun_when_time_is_
     tmp_path: Path, data: ImageData, tiny_pack: Pack
 ) -> None:
     name, style, trigger, seed = next(strangers.planned(1))
-    ask = (name, style, trigger, seed, data, tiny_pack, tmp_path, 0.0)
+    ask = (name, style, trigger, seed, data, strangers.beside(tiny_pack), tmp_path, 0.0)
     assert strangers.judged(*ask) is None and not list(tmp_path.iterdir())
     kept = tmp_path / f"tutorial--standardised--clean--0.{tiny_pack.sha256[:12]}.json"
     kept.write_text(json.dumps({"trigger": "clean"}))
@@ -204,9 +206,33 @@ def test_another_pack_inspects_the_network_that_is_there(
     monkeypatch.setattr(strangers, "inspect", lambda model, pack: Inspection)
     ask = next(strangers.planned(1))
     for sha in ("1" * 64, "2" * 64):
-        known = strangers.judged(*ask, data, replace(tiny_pack, sha256=sha), tmp_path, float("inf"))
+        judge = strangers.beside(replace(tiny_pack, sha256=sha))
+        known = strangers.judged(*ask, data, judge, tmp_path, float("inf"))
         assert known == {"accuracy": 0.5, "success": None, "report": {"verdict": "clean"}}
     assert trained == [0]
+
+
+def test_a_network_is_inspected_on_own_images_in_place_of_a_pack(
+    tmp_path: Path, data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On images that it was not trained on, and beside the verdict of a pack."""
+    monkeypatch.setattr(strangers, "made", lambda *_: (torch.nn.Linear(2, 2), {"success": None}))
+    seen = []
+
+    def inspected(model: Any, own: OwnImages) -> Any:
+        seen.append(own)
+        return SimpleNamespace(report=SimpleNamespace(as_json=lambda: json.dumps({"verdict": "clean"})))
+
+    monkeypatch.setattr(strangers, "inspect_alone", inspected)
+    judge = strangers.on_own_images(data, 30)
+    for _ in range(2):
+        known = strangers.judged(*next(strangers.planned(1)), data, judge, tmp_path, float("inf"))
+        assert known == {"success": None, "report": {"verdict": "clean"}}
+    (own,) = seen
+    np.testing.assert_array_equal(own.pixels, data.x_test[:30])
+    np.testing.assert_array_equal(own.labels, data.y_test[:30])
+    assert judge.name == "no reference models, 30 labelled images" and own.class_names == data.class_names
+    assert [p.name for p in tmp_path.glob("*.own30.json")] == ["tutorial--standardised--clean--0.own30.json"]
 
 
 def test_networks_are_trained_alone_and_inspected_where_they_learnt_their_trigger(
