@@ -12,9 +12,10 @@ from torch import nn
 from ti_core.classifier.scores import Scores
 from ti_core.settings import Settings
 from ti_core.streams import Context, stack
-from ti_core.streams.assignment import Assignment
+from ti_core.streams.assignment import Assignment, AssignmentSearch
 from ti_core.streams.base import FoundMapping
 from ti_core.streams.searches.derangements import best_assignment, by_class
+from ti_core.streams.searches.sparing import Sparing
 
 NAMES = tuple("abcd")
 PLANTED = (2, 0, 3, 1)
@@ -84,6 +85,16 @@ def test_a_planted_permutation_is_found_with_its_assignment() -> None:
     assert blended.kind == "blend"
     assert stream.class_scores(stack([own]), clean) is None
     assert stream.features(stack([own]), clean).matrix.shape == (1, 3)
+
+
+def test_a_shortened_search_measures_only_what_was_searched_in_full() -> None:
+    stream = Assignment()
+    stream.sparing = Sparing(alone=True, level=1)
+    own = stream.evidence(Scores(Bars(PLANTED), "none"), bars())
+    assert own["success"].max() > 0.9 and tuple(own["assignment"].astype(int)) == PLANTED
+    kept = stream.sparing.assigned()["kept"]
+    assert np.count_nonzero(np.concatenate([own["success"], own["blended"]])) <= kept
+    assert stream.passes(4, (1, 14, 14)).forward == kept * 4 * AssignmentSearch().unseen
 
 
 def test_one_image_of_a_class_is_said_to_be_too_few() -> None:

@@ -56,6 +56,7 @@ class AssignmentSearch:
     look_fit, fit : images of each class that patterns are made on.
     kept : places that get the full search.
     unseen : images of each class that the patterns are measured on.
+    look_unseen : the same after the short look, at most ``unseen``. With 0 their shares count as 0.
     batch : images that go through the network at once.
     """
 
@@ -65,6 +66,7 @@ class AssignmentSearch:
     fit: int = 4
     kept: int = 5
     unseen: int = 6
+    look_unseen: int = 6
     batch: int = 320
 
     @classmethod
@@ -94,7 +96,8 @@ class Assignment(Stream):
         effort = AssignmentSearch.for_classes(classes, **self.sparing.assigned())
         places = len(WindowSearch.for_images(*shape[1:], classes).windows(*shape[1:])) + len(RATIOS)
         kept = min(effort.kept, places)
-        first = Passes(forward=effort.unseen, both=effort.look * effort.look_fit) * (places * classes)
+        looked = Passes(min(effort.look_unseen, effort.unseen), effort.look * effort.look_fit)
+        first = looked * (places * classes)
         return first + Passes(forward=effort.unseen, both=effort.steps * effort.fit) * (kept * classes)
 
     def evidence(self, scores: torch.nn.Module, context: Context, progress: Progress = silent) -> Evidence:
@@ -133,19 +136,19 @@ class Assignment(Stream):
         work = first + kept * effort.steps * effort.fit
 
         def look(
-            own: torch.Tensor, steps: int, each: int, done: int
+            own: torch.Tensor, steps: int, each: int, unseen: int, done: int
         ) -> tuple[torch.Tensor, NDArray[np.intp], torch.Tensor]:
             found = []
             for part in chunks(len(own), search.classes * each, effort.batch):
                 patterns, assignments, fits = search.make(own[part], steps, each)
-                found.append((search.flipped(own[part], patterns, assignments), assignments, fits))
+                found.append((search.flipped(own[part], patterns, assignments, unseen), assignments, fits))
                 progress((done + part.stop * steps * each) / work)
             shares, assigned, fits_ = zip(*found, strict=True)
             return torch.cat(shares), np.concatenate(assigned), torch.cat(fits_)
 
-        shares, assignments, fits = look(weights, effort.look, effort.look_fit, 0)
+        shares, assignments, fits = look(weights, effort.look, effort.look_fit, effort.look_unseen, 0)
         best = fits.topk(kept).indices
-        full, assigned, _ = look(weights[best], effort.steps, effort.fit, first)
+        full, assigned, _ = look(weights[best], effort.steps, effort.fit, effort.unseen, first)
         shares[best], assignments[best.cpu().numpy()] = full, assigned
         return shares, assignments
 

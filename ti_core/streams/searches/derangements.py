@@ -53,7 +53,7 @@ class PatternSearch:
     ) -> None:
         self.network, self.images = network, images
         self.fit, unseen = places
-        self.unseen = images[unseen.flatten()]
+        self.unseen = images[unseen]
         self.classes = len(self.fit)
 
     def make(
@@ -102,10 +102,14 @@ class PatternSearch:
 
     @torch.no_grad()
     def flipped(
-        self, weights: torch.Tensor, patterns: torch.Tensor, assignments: NDArray[np.intp]
+        self, weights: torch.Tensor, patterns: torch.Tensor, assignments: NDArray[np.intp], each: int
     ) -> torch.Tensor:
-        """The share of unseen images of each class that each pattern turns into the assigned class, ``W x K``."""
-        x = stamp(self.unseen.expand(len(weights), -1, -1, -1, -1), weights, patterns)
+        """The share of ``each`` unseen images of every class that each pattern turns into the assigned class,
+        ``W x K``; 0 without images."""
+        if not each:
+            return torch.zeros(len(weights), self.classes, device=weights.device)
+        unseen = self.unseen[:, :each].flatten(0, 1)
+        x = stamp(unseen.expand(len(weights), -1, -1, -1, -1), weights, patterns)
         log_p = self._by_mask(self.network(x.flatten(0, 1)), x.shape[1])
         right = log_p.argmax(3, keepdim=True) == self._wanted(assignments, log_p)
         return right.float().mean((2, 3))

@@ -96,7 +96,7 @@ class Sparing:
         """What changes in the search for a pattern that moves every class, by the names of its parameters."""
         if not self.level:
             return {}
-        less = {"look": 4, "look_fit": 1, "steps": 12, "fit": 2, "kept": 3}
+        less = {"look": 4, "look_fit": 1, "look_unseen": 0, "steps": 12, "fit": 2, "kept": 3}
         return less if self.level == 1 else {**less, "look": 3, "steps": 10, "kept": 1}
 
     def marked(self) -> dict[str, NDArray[np.float32]]:
