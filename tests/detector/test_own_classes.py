@@ -87,3 +87,16 @@ def test_universal_perturbations_alone_do_not_decide() -> None:
     found = alone({"universal": {"margins": radii}})
     assert found.streams["universal"].max() > 100 and found.together.max() == Universal.at_most
     assert found.assess().verdict == "inconclusive"
+
+
+def test_a_window_counts_no_more_than_a_small_one_within_it() -> None:
+    """Both classes are reached in large windows, the last one in small ones too; the stream's own reading stays."""
+    levels = np.array([0.0, 1.0, 2.0, 3.0, 9.0, 9.0], dtype=np.float32)
+    wide = {"margins": levels[:, None]}
+    held = np.array([0, 0, 0, 0, 0.1, 0.3], dtype=np.float32)[:, None]
+    small = {"margins": held, "success": np.ones_like(held), "searched": np.array([0, 0, 0, 0, 1, 1.0])}
+    both = alone({"windowed": wide, "narrowed": small})
+    own, within = (both.streams[name] for name in ("windowed", "narrowed"))
+    np.testing.assert_array_equal(own, alone({"windowed": wide}).streams["windowed"])
+    assert own[4] == own[5] > within[5] > within[4] > 0
+    assert both.together == pytest.approx(np.sqrt(2) * within, rel=1e-5) and both.target == 5

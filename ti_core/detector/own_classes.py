@@ -21,10 +21,11 @@ from ti_core.streams.base import Array, Evidence, Reading, Stream, as_stack
 from ti_core.streams.searches.screening import unsuspected
 from ti_core.streams.statistics import best_and_lead
 
-CLEAN, BACKDOORED = 0.8, 1.7
-"""Bounds on the score. From the second on, at most 3 % of the clean members of the four bundled packs are called
-backdoored. Below the first lie 7 % of the trojaned ones. Every data set counts the same. ``python -m
-benchmarks.own_classes`` prints the shares, and those of each data set at bounds that the other three set."""
+CLEAN, BACKDOORED = 0.72, 1.7
+"""Bounds on the score. At the second one, 3 % of the clean members of the four bundled packs are called backdoored,
+every data set counting the same. The first one calls no more backdoored members clean than before small windows
+bounded what larger ones count. ``python -m benchmarks.own_classes`` prints the shares, and those of each data set at
+bounds that the other three set."""
 SLOPE, EVEN = 2.9, 1.3
 """Slope of the probability's logistic curve, and the score at which it is one half: fitted to the same members."""
 
@@ -91,11 +92,21 @@ def telling(names: Iterable[str]) -> list[str]:
 
 
 def alone(evidence: Mapping[str, Evidence]) -> Alone:
-    """What the streams' evidence of one network says, by stream name, without any other network's."""
+    """What the streams' evidence of one network says, by stream name, without any other network's.
+
+    Where a stream begins from what another one found, a class counts in that one at most as far as it holds in the
+    later search: in clean networks too some class is easily reached by a large window, but not by a small one.
+    """
     streams = {name: standing_out(stream_class(name)(), evidence[name]) for name in telling(evidence)}
-    most = {name: stream_class(name)().most_after(evidence[name]) for name in streams}
-    counted = [np.minimum(own, most[name])[None] for name, own in streams.items()]
-    return Alone(streams, combined(counted)[0])
+    counted = {
+        name: np.minimum(own, stream_class(name)().most_after(evidence[name]))
+        for name, own in streams.items()
+    }
+    for name, own in streams.items():
+        before = stream_class(name).begins_from
+        if before in counted:
+            counted[before] = np.minimum(counted[before], own)
+    return Alone(streams, combined([own[None] for own in counted.values()])[0])
 
 
 def read_alone(stream: Stream, evidence: Evidence, class_names: tuple[str, ...]) -> Reading:

@@ -29,8 +29,8 @@ MOST = 512
 """Maximum number of images. Of more, this many are drawn at random."""
 WEAKER = (
     "No reference models took part: this verdict only says how far one of the model's own classes stands apart from its"
-    " others. It is weaker than one with a reference pack. Its bounds rest on 538 networks of four data sets: at them"
-    " 180 of 270 backdoored ones were found, and 3 of 268 clean ones were called backdoored."
+    " others. It is weaker than one with a reference pack. Its bounds rest on 854 networks of four data sets: at them"
+    " 271 of 505 backdoored ones, of every kind, were found, and 5 of 349 clean ones were called backdoored."
 )
 """Warning in every report whose verdict rests on such images alone."""
 LONGEST_NAME = 200
