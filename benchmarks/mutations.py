@@ -148,7 +148,8 @@ MUTANTS: list[Mutant] = [
         ("self.score < CLEAN", "self.score <= CLEAN"),
         ("expit(SLOPE *", "expit(-SLOPE *"),
         ("(largest[0] + lead[0]) / 2", "largest[0]"),
-        ("np.minimum(own, most[name])[None]", "own[None]"),
+        ("np.minimum(own, stream_class(name)().most_after(evidence[name]))", "own"),
+        ("np.minimum(counted[before], own)", "np.maximum(counted[before], own)"),
         ("stream.standing_out(one) / usual", "stream.standing_out(one) * usual"),
     ),
     *of(
