@@ -96,4 +96,18 @@ def test_a_slow_network_is_refused_after_one_image() -> None:
     network, told = Slow(0.3), Told(most=0.25)
     with pytest.raises(TooLongError):
         understand(model(network), IMAGES_SHOWN, LABELS, 3, gauge=told)
-    assert network.batches == [1] and told.begun == 1
+    assert network.batches == [1, 1] and told.begun == 1
+
+
+def test_a_first_pass_that_takes_long_is_no_slow_network() -> None:
+    class Cold(Slow):
+        """Takes half a second for its first image ever."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seconds = 0.0 if self.batches else 0.5
+            return super().forward(x)
+
+    told = Told(most=0.1)
+    understand(model(Cold()), IMAGES_SHOWN, LABELS, 3, gauge=told)
+    ((first, _),) = told.found
+    assert first.forward < 0.1
