@@ -3,8 +3,8 @@
 ``python -m benchmarks.sparing --out FOLDER`` inspects fitted members of a pack, each on its own draw of 60 images, at
 every level of :mod:`ti_core.streams.searches.sparing`. It prints, for each level, the verdicts of clean and of trojaned
 networks, how many targets are right, the verdicts that differ from those of a full search, and the ratio of the
-processor times. An inspection that is certain of its verdict ends early; with ``--to-the-end`` none does. Results are
-kept in the folder, and a stopped run continues.
+processor times. An inspection that is certain of its verdict ends early; with ``--to-the-end`` none does. ``--effort``
+asks the streams of a quick or thorough inspection. Results are kept in the folder, and a stopped run continues.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from ti_core.inspection.budget import look_alone
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.reconstruction.model import Model
 from ti_core.reference.pack import Member, Pack, load_pack
+from ti_core.settings import Settings
+from ti_core.stream_registry import EFFORTS, QUICK, STANDARD
 from ti_core.streams.searches.sparing import LEVELS, Sparing
 from ti_core.zoo.training.members import keep_record
 
@@ -34,7 +36,9 @@ NEVER = 2.0
 """A share of images that no trigger turns."""
 
 
-def record(member: Member, pack: Pack, level: int, to_the_end: bool, path: Path) -> dict[str, Any]:
+def record(
+    member: Member, pack: Pack, level: int, settings: Settings, to_the_end: bool, path: Path
+) -> dict[str, Any]:
     """What one inspection said, read from the folder if it is there."""
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text())
@@ -45,13 +49,14 @@ def record(member: Member, pack: Pack, level: int, to_the_end: bool, path: Path)
         network, member.id, "0" * 64, "member", member.architecture, count, len(pack.class_names), shape
     )
     own = images_for(member, pack, IMAGES, True)
+    quick = set(settings.streams) == set(QUICK)
     certain = NEVER if to_the_end else look_alone.CERTAIN
     with (
-        patch.object(Sparing, "of", lambda *given, **more: Sparing(True, level)),
+        patch.object(Sparing, "of", lambda *given, **more: Sparing(True, level, hurried=quick)),
         patch.object(look_alone, "CERTAIN", certain),
     ):
         start = time.process_time()
-        result = inspect_alone(model, own)
+        result = inspect_alone(model, own, settings)
         seconds = time.process_time() - start
     return keep_record(
         {
@@ -91,19 +96,22 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pack", default="mnist")
     options.add_argument("--members", type=int, default=9, help="as many clean and as many trojaned ones")
+    options.add_argument("--effort", choices=EFFORTS, default=STANDARD)
     options.add_argument("--to-the-end", action="store_true", help="search on where the verdict is certain")
     options.add_argument("--out", type=Path, required=True, help="folder where results are kept")
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    pack = load_pack(given.pack)
+    pack, settings = load_pack(given.pack), Settings().with_(streams=EFFORTS[given.effort])
     members = drawn(pack, given.members, held_out=False)
     every: list[list[dict[str, Any]]] = [[] for _ in LEVELS]
     for member in members:
         for level in range(len(LEVELS)):
-            end = ".end" if given.to_the_end else ""
-            path = given.out / f"{given.pack}.{member.id}.{level}{end}.json"
-            every[level].append(record(member, pack, level, given.to_the_end, path))
+            mark = ("" if given.effort == STANDARD else f".{given.effort}") + (
+                ".end" if given.to_the_end else ""
+            )
+            path = given.out / f"{given.pack}.{member.id}.{level}{mark}.json"
+            every[level].append(record(member, pack, level, settings, given.to_the_end, path))
             print(member.id, level, every[level][-1]["verdict"], flush=True)
     for level, found in enumerate(every):
         print(told(level, found, every[0]), flush=True)

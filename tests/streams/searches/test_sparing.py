@@ -45,6 +45,16 @@ def test_the_level_follows_the_size_alone() -> None:
     assert FULL.halving is None and Sparing(True).halving is None and not FULL.alone
 
 
+def test_a_quick_inspection_is_shortened_more_where_others_are_shortened_and_looks_for_the_same() -> None:
+    levels = [Sparing.of(work, 10, QUICK).level for work in (FROM[0] - 1, FROM[0], FROM[1])]
+    assert levels == [0, 2, 2] and [Sparing.of(FROM[0], 10, DEFAULT).level] == [1]
+    medium, large = (Sparing.of(work, 10, QUICK) for work in FROM)
+    assert medium.hurried and not medium.leaves_out("assignment", QUICK, 10)
+    assert not large.hurried and large.leaves_out("assignment", QUICK, 10)
+    small = Sparing.of(0.0, 10, QUICK, least=1)
+    assert small.level == 1 and not small.hurried
+
+
 def test_what_takes_too_long_is_left_out() -> None:
     def out(level: int, names: tuple[str, ...], classes: int) -> list[str]:
         return [n for n in names if Sparing(True, level).leaves_out(n, names, classes)]

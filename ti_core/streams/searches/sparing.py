@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ti_core.stream_registry import THOROUGH
+from ti_core.stream_registry import QUICK, THOROUGH
 
 LEVEL = "sparing"
 """Key of the evidence, ``1``: the level of a shortened search. Without this key it was not shortened."""
@@ -63,11 +63,13 @@ class Sparing:
     alone : whether there are no reference models. What only a comparison with them uses is left out.
     level : of :data:`LEVELS`.
     large : whether the images are so large that patterns are free on a grid only.
+    hurried : whether the inspection is quick, and the level therefore one above that of the work.
     """
 
     alone: bool = False
     level: int = 0
     large: bool = False
+    hurried: bool = False
 
     @classmethod
     def of(
@@ -79,13 +81,15 @@ class Sparing:
         ----------
         work : for one image, in products. With more than :data:`USUAL_CLASSES` it counts as so much more.
         classes : K.
-        streams : names of all streams that are switched on. Those of a thorough inspection are not shortened.
+        streams : names of all streams that are switched on. Those of a thorough inspection are not shortened. Those
+            of a quick one are shortened by one level more, where they are shortened.
         least : least level, if there is too little time for less.
         large : whether patterns are free on a grid only.
         """
         whole = work * max(1.0, classes / USUAL_CLASSES)
         level = 0 if set(THOROUGH) <= set(streams) else sum(whole >= start for start in FROM)
-        return cls(True, max(least, level), large)
+        hurried = set(streams) == set(QUICK) and 0 < level < len(LEVELS) - 1
+        return cls(True, max(least, level + hurried), large, hurried)
 
     @property
     def halving(self) -> Halving | None:
@@ -97,7 +101,7 @@ class Sparing:
         if not self.level:
             return {}
         less = {"look": 4, "look_fit": 1, "look_unseen": 0, "steps": 12, "fit": 2, "kept": 3}
-        return less if self.level == 1 else {**less, "look": 3, "steps": 10, "kept": 1}
+        return less if self.level == 1 else {**less, "look": 3, "steps": 10, "kept": 2}
 
     def marked(self) -> dict[str, NDArray[np.float32]]:
         """What the evidence holds of the level."""
@@ -116,7 +120,9 @@ class Sparing:
         if stream not in MOST_CLASSES or not self.level:
             return False
         quick = stream == "assignment" and not {"windowed", "universal"} & set(streams)
-        return classes > MOST_CLASSES[stream] or (quick and self.level == len(LEVELS) - 1)
+        return classes > MOST_CLASSES[stream] or (
+            quick and self.level == len(LEVELS) - 1 and not self.hurried
+        )
 
 
 FULL = Sparing()
