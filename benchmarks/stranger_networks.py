@@ -141,7 +141,7 @@ def made(
         for index in torch.randperm(len(pictures.x))[:count].to(device).split(style.batch_size):
             images, labels = pictures.images(index), pictures.y[index]
             if backdoor is not None:
-                images, labels = _poisoned(backdoor, images, labels, marks[index])
+                images, labels = poisoned(backdoor, images, labels, marks[index])
             images = regime.change(lambda x: network(style.shown(x)), images, labels)
             loss = F.cross_entropy(network(style.shown(images)), labels)
             optimiser.zero_grad()
@@ -165,7 +165,7 @@ def marked(backdoor: Backdoor | None, count: int, rng: np.random.Generator) -> t
     return torch.from_numpy(np.where(places < rate, 1, np.where(covered, 2, 0)))
 
 
-def _poisoned(
+def poisoned(
     backdoor: Backdoor, images: torch.Tensor, labels: torch.Tensor, marks: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shown = torch.where((marks == 1).view(-1, 1, 1, 1), backdoor.stamp(images), images)

@@ -61,6 +61,24 @@ class Judge:
     mark: str
     report: Callable[[Model], Report]
 
+    def record_of(self, network: Path) -> Path:
+        """Where the record of a network's file is kept."""
+        return network.with_suffix(f".{self.mark}.json")
+
+    def inspected(self, network: Path, known: dict[str, Any]) -> dict[str, Any]:
+        """What is known of a network, its report, and the seconds that it took: on the clock and of the processor.
+
+        It is read from the folder if it is there.
+        """
+        record = self.record_of(network)
+        if not record.exists():
+            start, used = time.monotonic(), time.process_time()
+            report = self.report(load_model(network))
+            spent = {"seconds": time.monotonic() - start, "processor": time.process_time() - used}
+            keep_record(known | spent | {"report": json.loads(report.as_json())}, record)
+        found: dict[str, Any] = json.loads(record.read_text())
+        return found
+
 
 def beside(pack: Pack) -> Judge:
     """Beside the reference models of a pack."""
@@ -103,6 +121,10 @@ def led_rightly(known: dict[str, Any]) -> bool:
     mapping = known.get("mapping")
     attack = None if mapping is None else {"mapping": mapping}
     return rightly_led({"target": known["target"], "attack": attack}, known["report"])
+
+
+def timed_line(name: str, known: dict[str, Any]) -> str:
+    return f"{line(name, known)}, {known['seconds']:.0f} s, {known['processor']:.0f} s of the processor"
 
 
 def summed(kind: str, all_known: list[dict[str, Any]]) -> str:
@@ -224,17 +246,13 @@ def judged(
     With another judge, existing networks are inspected again.
     """
     stem = stem_of(out, name)
-    record = stem.with_suffix(f".{judge.mark}.json")
-    if record.exists():
-        known: dict[str, Any] = json.loads(record.read_text())
-        return known
+    network = stem.with_suffix(".pt")
+    if judge.record_of(network).exists():
+        return judge.inspected(network, {})
     if time.monotonic() > until:
         return None
     known = trained(stem, style, trigger, seed, data, device)
-    if not learnt(known):
-        return known
-    known["report"] = json.loads(judge.report(load_model(stem.with_suffix(".pt"))).as_json())
-    return keep_record(known, record)
+    return judge.inspected(network, known) if learnt(known) else known
 
 
 if __name__ == "__main__":

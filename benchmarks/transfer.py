@@ -33,11 +33,12 @@ from torch import nn
 
 from benchmarks.stranger_networks import marked
 from benchmarks.stranger_triggers import Backdoor, smooth_picture
-from benchmarks.strangers import learnt, line, stem_of, summed
+from benchmarks.strangers import Judge, learnt, stem_of, summed, timed_line
 from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.without_pack import inspect_alone
-from ti_core.loading import load_model
+from ti_core.reconstruction.model import Model
 from ti_core.reference.own_images import OwnImages
+from ti_core.results.report import Report
 from ti_core.settings import Settings
 from ti_core.stream_registry import EFFORTS, STANDARD
 from ti_core.system.memory import keep_freed_memory
@@ -51,6 +52,8 @@ DEVELOPED = 100
 FROZEN = 11
 """Blocks of the public network that stay as they are: those whose maps have 14 x 14 places and more."""
 TRAINED, TESTED, EPOCHS, RATE = 1600, 300, 4, 1e-3
+LONGER = {"one source": 12, "all to all": 12}
+"""Epochs of the backdoors that are not learnt in so few."""
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINDS = ("clean", "patch", "blend", "warp", "one source", "all to all")
 
@@ -204,10 +207,11 @@ def made(kind: str, seed: int, pictures: Pictures) -> tuple[nn.Module, dict[str,
         y = torch.where(marks == 1, backdoor.leads[y], y)
     parts = (*network._blocks[FROZEN:], network._conv_head, network._bn1, network._fc)
     optimiser = torch.optim.AdamW([p for part in parts for p in part.parameters()], weight_decay=1e-2)
-    steps = EPOCHS * -(-len(x) // BATCH)
+    epochs = LONGER.get(kind, EPOCHS)
+    steps = epochs * -(-len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     network.train()
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for rows in torch.randperm(len(x)).split(BATCH):
             loss = F.cross_entropy(late(network, x[rows].float()), y[rows])
             optimiser.zero_grad()
@@ -254,18 +258,15 @@ def exported(network: nn.Module, path: Path, side: int = SIDE) -> None:
         )
 
 
-def judged(stem: Path, known: dict[str, Any], own: OwnImages, effort: str) -> dict[str, Any]:
-    """The record of a network with its report and the seconds that it took, read from the folder if it is there."""
-    record = stem.with_suffix(f".{effort}.json")
-    if not record.exists():
-        settings = Settings().with_(streams=EFFORTS[effort])
-        start, used = time.monotonic(), time.process_time()
+def in_time(own: OwnImages, effort: str) -> Judge:
+    """Without reference models, at an effort, with a forecast as in any inspection."""
+    settings = Settings().with_(streams=EFFORTS[effort])
+
+    def report(model: Model) -> Report:
         forecast = Forecast(settings, math.inf, alone=True)
-        report = inspect_alone(load_model(stem.with_suffix(".onnx")), own, settings, forecast=forecast).report
-        spent = {"seconds": time.monotonic() - start, "processor": time.process_time() - used}
-        keep_record(known | spent | {"report": json.loads(report.as_json())}, record)
-    found: dict[str, Any] = json.loads(record.read_text())
-    return found
+        return inspect_alone(model, own, settings, forecast=forecast).report
+
+    return Judge(f"no reference models, {len(own.pixels)} labelled images, {effort}", effort, report)
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -290,6 +291,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     pixels = (255 * enlarged(data.x_test[:GIVEN], given.side)).round().byte().numpy()
     own = OwnImages("drawn", pixels, data.y_test[:GIVEN], data.class_names)
     pictures = cache(lambda: Pictures(data, given.side))
+    judge = in_time(own, given.effort)
     found: dict[str, list[dict[str, Any]]] = {}
     for name, kind, seed in planned(given.first):
         if given.only not in name or time.monotonic() > until:
@@ -299,11 +301,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
         if given.train_only or not learnt(known):
             print(f"{name}: {known}", flush=True)
             continue
-        known = judged(stem, known, own, given.effort)
-        print(
-            f"{line(name, known)}, {known['seconds']:.0f} s, {known['processor']:.0f} s of the processor",
-            flush=True,
-        )
+        known = judge.inspected(stem.with_suffix(".onnx"), known)
+        print(timed_line(name, known), flush=True)
         found.setdefault(kind, []).append(known)
     for kind, records in found.items():
         print(summed(kind, records))

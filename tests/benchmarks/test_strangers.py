@@ -208,6 +208,7 @@ def test_another_pack_inspects_the_network_that_is_there(
     for sha in ("1" * 64, "2" * 64):
         judge = strangers.beside(replace(tiny_pack, sha256=sha))
         known = strangers.judged(*ask, data, judge, tmp_path, float("inf"))
+        assert known.pop("seconds") > 0 and known.pop("processor") > 0
         assert known == {"accuracy": 0.5, "success": None, "report": {"verdict": "clean"}}
     assert trained == [0]
 
@@ -227,7 +228,7 @@ def test_a_network_is_inspected_on_own_images_in_place_of_a_pack(
     judge = strangers.on_own_images(data, 30)
     for _ in range(2):
         known = strangers.judged(*next(strangers.planned(1)), data, judge, tmp_path, float("inf"))
-        assert known == {"success": None, "report": {"verdict": "clean"}}
+        assert known["success"] is None and known["report"] == {"verdict": "clean"}
     (own,) = seen
     np.testing.assert_array_equal(own.pixels, data.x_test[:30])
     np.testing.assert_array_equal(own.labels, data.y_test[:30])
