@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks.forecasts import as_model
 from benchmarks.table import Row, told
 from ti_core.architectures.resnet import ResNet
-from ti_core.classifier.first_pass import Ahead, measure
+from ti_core.classifier.first_pass import Ahead, FirstLook
 from ti_core.classifier.normalisation import fitting
 from ti_core.classifier.scores import LARGE
 from ti_core.classifier.search import FINALISTS, LARGE_SAMPLE
@@ -65,9 +65,10 @@ def by_itself(network: nn.Module, side: int, classes: int) -> dict[str, float]:
     """Expected seconds by effort of a network without a pack. Random weights take the same time as learnt ones."""
     images = torch.rand(16, 3, side, side)
     scales = Scales(Settings(), alone=True)
-    first = measure(network.eval(), images, 0.0, rounded=True)
-    with suppress(MeasuredError):
-        scales.measured(first, Ahead.of(searched(side), classes, images, side))
+    look, ahead = FirstLook(scales), Ahead.of(searched(side), classes, images, side)
+    with suppress(MeasuredError), torch.no_grad():
+        look.at_one(network.eval(), images[:1], ahead)
+        look.at_batch(network, images, ahead)
     return scales.costs()
 
 

@@ -15,6 +15,7 @@ from benchmarks.costs import exponent
 from benchmarks.rounding import Outcome, told
 from benchmarks.scan import check, make_models
 from benchmarks.table import MODULES, PAGE, Row
+from ti_core.classifier import first_pass
 from ti_core.classifier.first_pass import FirstPass
 from ti_core.loading.digest import digest_of
 from ti_core.paper.saliency import saliency_maps
@@ -54,7 +55,7 @@ def test_a_hub_is_a_million_models_on_a_hundred_machines() -> None:
 
 
 def test_a_network_of_many_classes_costs_more_and_a_quick_look_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizes, "measure", lambda *_, **__: FirstPass(0.001, 0.003))
+    monkeypatch.setattr(first_pass, "measure", lambda *_, **__: FirstPass(0.001, 0.003))
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 40))
     few, many = (sizes.by_itself(network, 16, classes) for classes in (10, 40))
     assert few["quick"] < few["standard"] <= few["thorough"] and few["standard"] < many["standard"]

@@ -75,3 +75,10 @@ def test_a_quick_inspection_of_large_images_asks_other_streams_in_another_order(
     for stream in kept:
         stream.sparing = Sparing(True, 1, large=True)
     assert [s.name for s in in_turn(kept)] == ["universal", "windowed", "inversion"]
+
+
+def test_half_windows_of_a_quick_inspection_count_the_windows_before_them_once() -> None:
+    shape = (3, SIDE, SIDE)
+    quick = {s.name: s.passes(10, shape) for s in make_streams(Settings(streams=QUICK), shape[1:])}
+    usual = {s.name: s.passes(10, shape) for s in make_streams(Settings(), shape[1:])}
+    assert set(quick) == set(QUICK_OF_LARGE) and quick == {name: usual[name] for name in quick}

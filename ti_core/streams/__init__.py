@@ -35,10 +35,9 @@ def make_streams(settings: Settings, alone: tuple[int, int] | None = None) -> li
     alone : height and width of the images, if there are no reference models. Then a quick inspection of large images
         asks others than one of small images.
     """
-    streams = settings.streams
-    if alone is not None and are_large(*alone) and set(streams) == set(QUICK):
-        streams = QUICK_OF_LARGE
-    return [stream_class(name)(settings) for name in STREAMS if name in streams]
+    if alone is not None and are_large(*alone) and set(settings.streams) == set(QUICK):
+        settings = settings.with_(streams=QUICK_OF_LARGE)
+    return [stream_class(name)(settings) for name in STREAMS if name in settings.streams]
 
 
 def in_turn(streams: Sequence[Stream]) -> list[Stream]:
