@@ -32,6 +32,7 @@ from benchmarks.stranger_triggers import BACKDOORS, Backdoor
 from benchmarks.strangers import beside, learnt, on_own_images, stem_of, summed, timed_line
 from ti_core.architectures.resnet import CifarResNet
 from ti_core.reference.pack import load_pack
+from ti_core.stream_registry import EFFORTS, STANDARD
 from ti_core.system.memory import keep_freed_memory
 from ti_core.zoo.training.data import ImageData, load_data, to_unit
 from ti_core.zoo.training.members import keep_record
@@ -199,6 +200,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options.add_argument("--out", type=Path, required=True, help="folder of the networks and their reports")
     options.add_argument("--pack", default="cifar10")
     options.add_argument("--own", type=int, metavar="N", help="labelled images, in place of a pack")
+    options.add_argument("--effort", choices=EFFORTS, default=STANDARD, help="with --own")
     options.add_argument("--train-only", action="store_true", help="leave the networks uninspected")
     options.add_argument("--epochs", type=int, default=4, help="of the common network")
     options.add_argument("--threads", type=int, default=1)
@@ -211,7 +213,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     until = time.monotonic() + 60 * given.minutes
     data = load_data(given.data)
     start = cache(lambda: common(given.out, data, given.epochs))
-    judge = on_own_images(data, given.own) if given.own else beside(load_pack(given.pack))
+    judge = on_own_images(data, given.own, given.effort) if given.own else beside(load_pack(given.pack))
     found: dict[str, list[dict[str, Any]]] = {}
     for name, kind, seed in planned():
         if given.only not in name or time.monotonic() > until:

@@ -19,6 +19,7 @@ from benchmarks.stranger_triggers import BACKDOORS, BLENDS, FURTHER, TRIGGERS
 from ti_core.loading import load_model
 from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack
+from ti_core.settings import Settings
 from ti_core.zoo.training.data import ImageData, to_unit
 
 
@@ -220,19 +221,23 @@ def test_a_network_is_inspected_on_own_images_in_place_of_a_pack(
     monkeypatch.setattr(strangers, "made", lambda *_: (torch.nn.Linear(2, 2), {"success": None}))
     seen = []
 
-    def inspected(model: Any, own: OwnImages) -> Any:
+    def inspected(model: Any, own: OwnImages, settings: Settings) -> Any:
         seen.append(own)
         return SimpleNamespace(report=SimpleNamespace(as_json=lambda: json.dumps({"verdict": "clean"})))
 
     monkeypatch.setattr(strangers, "inspect_alone", inspected)
     judge = strangers.on_own_images(data, 30)
+    assert strangers.on_own_images(data, 30, "quick").mark != judge.mark
     for _ in range(2):
         known = strangers.judged(*next(strangers.planned(1)), data, judge, tmp_path, float("inf"))
         assert known["success"] is None and known["report"] == {"verdict": "clean"}
     (own,) = seen
     np.testing.assert_array_equal(own.pixels, data.x_test[:30])
     np.testing.assert_array_equal(own.labels, data.y_test[:30])
-    assert judge.name == "no reference models, 30 labelled images" and own.class_names == data.class_names
+    assert (
+        judge.name == "no reference models, 30 labelled images, standard"
+        and own.class_names == data.class_names
+    )
     assert [p.name for p in tmp_path.glob("*.own30.json")] == ["tutorial--standardised--clean--0.own30.json"]
 
 
