@@ -32,7 +32,7 @@ from torch import nn
 
 from benchmarks.stranger_networks import marked, poisoned
 from benchmarks.stranger_triggers import BACKDOORS, Backdoor
-from benchmarks.strangers import beside, learnt, on_own_images, stem_of, summed, timed_line
+from benchmarks.strangers import beside, judged_in_turn, on_own_images
 from ti_core.architectures.resnet import CifarResNet
 from ti_core.reference.pack import load_pack
 from ti_core.stream_registry import EFFORTS, STANDARD
@@ -239,22 +239,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
     until = time.monotonic() + 60 * given.minutes
     data = load_data(given.data)
     start = cache(lambda: common(given.out, data, given.epochs))
-    judge = on_own_images(data, given.own, given.effort) if given.own else beside(load_pack(given.pack))
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, kind, seed in planned():
-        if given.only not in name or time.monotonic() > until:
-            continue
-        stem = stem_of(given.out, name)
-        known = trained(stem, kind, seed, start, data)
-        if given.train_only or not learnt(known):
-            print(f"{name}: {known}", flush=True)
-            continue
-        known = judge.inspected(stem.with_suffix(".pt"), known)
-        print(timed_line(name, known), flush=True)
-        found.setdefault(kind, []).append(known)
-    print(judge.name)
-    for kind, records in found.items():
-        print("  " + summed(kind, records))
+    judge = None
+    if not given.train_only:
+        judge = on_own_images(data, given.own, given.effort) if given.own else beside(load_pack(given.pack))
+    networks = (n for n in planned() if given.only in n[0] and time.monotonic() <= until)
+    judged_in_turn(networks, given.out, ".pt", lambda *of: trained(*of, start, data), judge)
 
 
 if __name__ == "__main__":

@@ -126,8 +126,39 @@ def led_rightly(known: dict[str, Any]) -> bool:
     return rightly_led({"target": known["target"], "attack": attack}, known["report"])
 
 
-def timed_line(name: str, known: dict[str, Any]) -> str:
-    return f"{line(name, known)}, {known['seconds']:.0f} s, {known['processor']:.0f} s of the processor"
+def judged_in_turn(
+    networks: Iterable[tuple[str, str, int]],
+    out: Path,
+    ending: str,
+    trained: Callable[[Path, str, int], dict[str, Any]],
+    judge: Judge | None,
+) -> None:
+    """Train and inspect networks, and print a line for each and one for each kind.
+
+    Parameters
+    ----------
+    networks : name, kind and seed of each.
+    out, ending : the folder of their files, and how a file's name ends.
+    trained : gives a network's record, from the path of its file without the ending, its kind and its seed.
+    judge : None: the networks are only trained.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, kind, seed in networks:
+        stem = stem_of(out, name)
+        known = trained(stem, kind, seed)
+        if judge is None or not learnt(known):
+            print(f"{name}: {known}", flush=True)
+            continue
+        known = judge.inspected(stem.with_suffix(ending), known)
+        print(
+            f"{line(name, known)}, {known['seconds']:.0f} s, {known['processor']:.0f} s of the processor",
+            flush=True,
+        )
+        found.setdefault(kind, []).append(known)
+    if judge is not None:
+        print(judge.name)
+    for kind, records in found.items():
+        print("  " + summed(kind, records))
 
 
 def summed(kind: str, all_known: list[dict[str, Any]]) -> str:

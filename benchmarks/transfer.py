@@ -33,7 +33,7 @@ from torch import nn
 
 from benchmarks.stranger_networks import marked
 from benchmarks.stranger_triggers import Backdoor, smooth_picture
-from benchmarks.strangers import Judge, learnt, stem_of, summed, timed_line
+from benchmarks.strangers import Judge, judged_in_turn
 from ti_core.inspection.forecast import Forecast
 from ti_core.inspection.without_pack import inspect_alone
 from ti_core.reconstruction.model import Model
@@ -291,21 +291,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
     pixels = (255 * enlarged(data.x_test[:GIVEN], given.side)).round().byte().numpy()
     own = OwnImages("drawn", pixels, data.y_test[:GIVEN], data.class_names)
     pictures = cache(lambda: Pictures(data, given.side))
-    judge = in_time(own, given.effort)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, kind, seed in planned(given.first):
-        if given.only not in name or time.monotonic() > until:
-            continue
-        stem = stem_of(given.out, name)
-        known = trained(stem, kind, seed, pictures)
-        if given.train_only or not learnt(known):
-            print(f"{name}: {known}", flush=True)
-            continue
-        known = judge.inspected(stem.with_suffix(".onnx"), known)
-        print(timed_line(name, known), flush=True)
-        found.setdefault(kind, []).append(known)
-    for kind, records in found.items():
-        print(summed(kind, records))
+    judge = None if given.train_only else in_time(own, given.effort)
+    networks = (n for n in planned(given.first) if given.only in n[0] and time.monotonic() <= until)
+    judged_in_turn(networks, given.out, ".onnx", lambda *of: trained(*of, pictures), judge)
 
 
 if __name__ == "__main__":
