@@ -88,7 +88,7 @@ def wanted(pack: Pack | None, effort: str = STANDARD) -> Settings:
     SettingsError : the values of the controls are not valid.
     PackError : the pack does not say how it was made.
     """
-    chosen = controls.of_effort(controls.read(PREFIX), effort)
+    chosen = controls.read(PREFIX).of_effort(effort)
     return pack.settings_with(chosen.differing(standard())) if pack else chosen
 
 

@@ -11,7 +11,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ti_core.classifier.normalisation import NORMALISATIONS
 from ti_core.settings import Settings
-from ti_core.stream_registry import EFFORTS, STANDARD
 
 TITLES = {
     "images": "Images N",
@@ -188,11 +187,6 @@ def in_columns(prefix: str) -> None:
             st.markdown(f"**{heading}**")
             for name in names:
                 control(prefix, name)
-
-
-def of_effort(own: Settings, effort: str) -> Settings:
-    """These settings with the streams of an effort. The standard one takes the settings' own."""
-    return own if effort == STANDARD else own.with_(streams=EFFORTS[effort])
 
 
 def title(name: str) -> str:

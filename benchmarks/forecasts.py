@@ -18,7 +18,6 @@ from ti_core.reconstruction.model import Model
 from ti_core.reference.choosing import understand_with
 from ti_core.reference.pack import Member, Pack, load_pack
 from ti_core.reference.reference import Reference
-from ti_core.stream_registry import EFFORTS, STANDARD
 from ti_core.streams import make_streams
 from ti_core.system.cache import Cache
 
@@ -39,9 +38,7 @@ def compare(pack: Pack, member: Member) -> list[tuple[str, float, float]]:
         understand_with(as_model(pack, member), pack, gauge=scales)
     rows = []
     for effort, forecast in scales.costs().items():
-        settings = pack.settings.for_inspection()
-        if effort != STANDARD:
-            settings = settings.with_(streams=EFFORTS[effort])
+        settings = pack.settings.for_inspection().of_effort(effort)
         reference = Reference(pack, settings, Cache(None))
         # Evidence of all members would take an hour.
         if any(reference.to_compute(stream) for stream in make_streams(settings)):

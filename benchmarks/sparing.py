@@ -102,7 +102,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     given = options.parse_args(None if arguments is None else list(arguments))
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    pack, settings = load_pack(given.pack), Settings().with_(streams=EFFORTS[given.effort])
+    pack, settings = load_pack(given.pack), Settings().of_effort(given.effort)
     members = drawn(pack, given.members, held_out=False)
     every: list[list[dict[str, Any]]] = [[] for _ in LEVELS]
     for member in members:

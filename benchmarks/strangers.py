@@ -40,7 +40,7 @@ from ti_core.reference.own_images import OwnImages
 from ti_core.reference.pack import Pack, load_pack
 from ti_core.results.report import Report
 from ti_core.settings import Settings
-from ti_core.stream_registry import EFFORTS, STANDARD
+from ti_core.stream_registry import STANDARD
 from ti_core.system.memory import keep_freed_memory
 from ti_core.zoo.training.data import ImageData, load_data
 from ti_core.zoo.training.members import keep_record
@@ -92,7 +92,7 @@ def beside(pack: Pack) -> Judge:
 def on_own_images(data: ImageData, count: int, effort: str = STANDARD) -> Judge:
     """Without reference models, on the first ``count`` of the images that no network was trained on."""
     own = OwnImages("drawn", data.x_test[:count], data.y_test[:count], data.class_names)
-    settings, mark = Settings().with_(streams=EFFORTS[effort]), "" if effort == STANDARD else f"-{effort}"
+    settings, mark = Settings().of_effort(effort), "" if effort == STANDARD else f"-{effort}"
     return Judge(
         f"no reference models, {len(own.pixels)} labelled images, {effort}",
         f"own{len(own.pixels)}{mark}",

@@ -260,7 +260,7 @@ def exported(network: nn.Module, path: Path, side: int = SIDE) -> None:
 
 def in_time(own: OwnImages, effort: str) -> Judge:
     """Without reference models, at an effort, with a forecast as in any inspection."""
-    settings = Settings().with_(streams=EFFORTS[effort])
+    settings = Settings().of_effort(effort)
 
     def report(model: Model) -> Report:
         forecast = Forecast(settings, math.inf, alone=True)

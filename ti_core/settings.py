@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from ti_core.errors import SettingsError
-from ti_core.stream_registry import BY_ITSELF, DEFAULT, STREAMS
+from ti_core.stream_registry import BY_ITSELF, DEFAULT, EFFORTS, STANDARD, STREAMS
 
 ATTRIBUTIONS = (
     "saliency",
@@ -150,6 +150,10 @@ class Settings:
         if self.streams == self.PAPER["streams"]:
             return self
         return self.with_(streams=(*self.streams, *(s for s in BY_ITSELF if s not in self.streams)))
+
+    def of_effort(self, effort: str) -> Settings:
+        """These settings with the streams of an effort. The standard one takes the settings' own."""
+        return self if effort == STANDARD else self.with_(streams=EFFORTS[effort])
 
     def with_(self, **changes: Any) -> Settings:
         return replace(self, **changes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ti_core.classifier.first_pass import Ahead, FirstPass
 from ti_core.inspection.forecast import Forecast, Known
 from ti_core.settings import Settings
-from ti_core.stream_registry import EFFORTS, STANDARD
+from ti_core.stream_registry import EFFORTS
 
 
 class MeasuredError(Exception):
@@ -42,11 +42,7 @@ class Scales(Forecast):
         """
         if self.first is None or self.ahead is None:
             return {}
-        own = self.settings
-        return {
-            name: self._seconds(own if name == STANDARD else own.with_(streams=streams))
-            for name, streams in EFFORTS.items()
-        }
+        return {effort: self._seconds(self.settings.of_effort(effort)) for effort in EFFORTS}
 
     def _seconds(self, settings: Settings) -> float:
         stages: Mapping[str, float] = replace(self, settings=settings).stages(self.lacking(settings))
